@@ -1,0 +1,59 @@
+# `make help` lists the targets. Everything is installed into .venv, nothing outside it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+HDRBENCH := $(BIN)/hdrbench
+RECIPES := demo-retouch demo-local-laplacian
+DEMO_RESULTS := build/demo/results
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint report results clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(STAMP)  ## make .venv and install the package with everything it needs
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	  sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make setup PYTHON=..." % v[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: export HDRBENCH_RESULTS := $(DEMO_RESULTS)
+demo: setup  ## prepare, train, evaluate, time and report on real photographs, into build/demo
+	$(HDRBENCH) prepare demo
+	$(HDRBENCH) verify demo-retouch
+	$(HDRBENCH) train demo-retouch --run demo --overwrite
+	rm -rf $(DEMO_RESULTS)
+	$(HDRBENCH) eval demo-retouch/demo
+	$(HDRBENCH) time demo-retouch/demo
+	$(HDRBENCH) report
+	@echo "Look at $(DEMO_RESULTS)/report.html"
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+report: setup  ## make the tables, figures and page in results/ from the result files there
+	$(HDRBENCH) report --insert README.md
+
+results: setup  ## measure again what is committed: both demo recipes, trained, evaluated, timed
+	for recipe in $(RECIPES); do \
+	  $(HDRBENCH) prepare demo --protocol $${recipe#demo-} && \
+	  $(HDRBENCH) verify $$recipe && \
+	  $(HDRBENCH) train $$recipe --overwrite && \
+	  $(HDRBENCH) eval $$recipe --overwrite || exit; \
+	done
+	$(HDRBENCH) time demo-retouch
+	$(HDRBENCH) recipes --markdown > recipes/README.md
+	$(HDRBENCH) report --insert README.md
+
+clean:  ## remove what make demo wrote (not data/, runs/ or .venv)
+	rm -rf build

@@ -1,0 +1,22 @@
+"""HDRNet on named data, measured honestly. See README.md."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import HDRNetConfig
+    from .model import HDRNet
+    from .model_file import load_model
+
+__all__ = ["HDRNet", "HDRNetConfig", "load_model"]
+
+_HOME = {"HDRNet": "model", "HDRNetConfig": "config", "load_model": "model_file"}
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; `hdrbench --help` and the report do without it.
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

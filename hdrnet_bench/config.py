@@ -1,0 +1,54 @@
+"""The architecture of an HDRNet, as recipes and model files state it (light: no torch)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LowresResize = Literal["area", "nearest"]
+
+
+class HDRNetConfig(BaseModel):
+    """Architecture and input of an HDRNet (Gharbi et al. 2017, section 3; hdrnet/models.py).
+
+    The defaults are the paper's network: 16 x 16 x 8 cells of 3 x 4 matrices from 256 x 256.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    variant: Literal["curves", "pointwise", "pyramid"] = Field(
+        "curves", description="guide: the paper's curves, a pointwise network, or three scales"
+    )
+    net_input_size: int = Field(256, ge=2, le=4096, description="side S of the low-res input")
+    spatial_bin: int = Field(16, ge=1, le=256, description="side of the grid, in cells")
+    luma_bins: int = Field(8, ge=1, le=64, description="depth D of the grid, in cells")
+    channel_multiplier: int = Field(1, ge=1, le=16, description="width of the coefficient network")
+    guide_complexity: int = Field(
+        16, ge=1, le=256, description="channels of a pointwise guide; curves have 16 points always"
+    )
+    batch_norm: bool = Field(False, description="batch norm in the coefficient network")
+    local_layers: int = Field(2, ge=1, le=8, description="convolutions n_L of the local path")
+    lowres_resize: LowresResize = Field(
+        "area", description="how the low-res input is made; nearest is what was published"
+    )
+
+    @model_validator(mode="after")
+    def _splat_layers_halve(self) -> HDRNetConfig:
+        ratio, rest = divmod(self.net_input_size, self.spatial_bin)
+        if rest or ratio < 2 or ratio & (ratio - 1):
+            raise ValueError(
+                f"net_input_size {self.net_input_size} must be spatial_bin {self.spatial_bin} "
+                "times 2, 4, 8, …: each low-level convolution halves the picture"
+            )
+        return self
+
+    @property
+    def splat_layers(self) -> int:
+        """Stride-2 convolutions n_S that lead from the low-res input to the grid's size."""
+        return (self.net_input_size // self.spatial_bin).bit_length() - 1
+
+    @property
+    def outputs(self) -> int:
+        """Rows of a cell's matrix: 3, or 3 for each of the pyramid's three levels."""
+        return 9 if self.variant == "pyramid" else 3

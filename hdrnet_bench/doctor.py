@@ -1,0 +1,69 @@
+"""What this machine can do, and what to do about the rest."""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+from . import environment
+from .paths import data_dir, results_dir, runs_dir
+
+
+class Finding(NamedTuple):
+    capability: str
+    there: str
+    detail: str
+
+
+def examine() -> list[dict[str, str]]:
+    """Rows of capability, yes or no, and either the detail or what to do."""
+    import torch
+
+    from .metrics.lpips import BACKBONE_URL, backbone_path, check_backbone
+
+    machine = environment.describe()
+    lpips = check_backbone()
+    gpu = machine["gpu"]
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    findings = [
+        Finding("package", "yes", f"{machine['package']}, commit {machine['commit'] or 'unknown'}"),
+        Finding("processor", "yes", environment.machine_line(machine)),
+        Finding(
+            "native slicing",
+            "no",
+            "this version has none; slicing is plain torch, on any device (nothing to do)",
+        ),
+        Finding(
+            "CUDA",
+            "yes" if gpu else "no",
+            gpu
+            or (
+                "torch is built for CUDA "
+                f"{torch.version.cuda or '(no: install a CUDA build)'}, but sees no device: "
+                "everything runs on the CPU"
+            ),
+        ),
+        Finding(
+            "LPIPS weights",
+            "no" if lpips else "yes",
+            f"{lpips}: put {BACKBONE_URL} at {backbone_path()}; until then LPIPS is null"
+            if lpips
+            else "AlexNet, checked",
+        ),
+        Finding(
+            "browser",
+            "yes" if browser else "no",
+            browser or "only for looking at report.html here: install Chromium",
+        ),
+    ]
+    for label, folder, variable in (
+        ("data", data_dir(), "HDRBENCH_DATA"),
+        ("runs", runs_dir(), "HDRBENCH_RUNS"),
+        ("results", results_dir(), "HDRBENCH_RESULTS"),
+    ):
+        detail = f"{folder} ({variable} moves it)"
+        findings.append(Finding(label, "yes" if folder.is_dir() else "not yet", detail))
+    return [finding._asdict() for finding in findings]
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -1,0 +1,99 @@
+"""What ran where: versions, commit, processor, load. No host name, no user, no path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def describe() -> dict[str, Any]:
+    """A JSON-ready description of this machine and installation."""
+    import torch
+
+    return {
+        "package": package_version(),
+        "commit": commit(),
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": _memory_gib(),
+        "gpu": gpu_name(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def package_version() -> str:
+    try:
+        return version("hdrnet-bench")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> str | None:
+    """The checkout's commit, "-dirty" where files differ; None outside a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
+        )
+        return run.stdout.strip() if run.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        dirty = git("status", "--porcelain", "--", "hdrnet_bench", "recipes", "pyproject.toml")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return f"{head}{'-dirty' if dirty else ''}" if head else None
+
+
+def cpu_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match.group(1).strip() if match else platform.machine()
+
+
+def gpu_name() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def device_slug(device: str) -> str:
+    """A device's name fit for a file name: timing-<slug>.json."""
+    name = gpu_name() if device.startswith("cuda") else cpu_name()
+    name = re.sub(r"\((r|tm)\)|@.*|processor|cpu", "", (name or device).lower())
+    return f"{device.split(':')[0]}-{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}"
+
+
+def machine_line(environment: dict[str, Any]) -> str:
+    """One line that names the machine a result was measured on."""
+    memory = f"{environment['memory_gib']} GiB"
+    gpu = f", {environment['gpu']}" if environment.get("gpu") else ""
+    return (
+        f"{environment['cpu']}, {environment['cores']} cores, {memory}{gpu}; "
+        f"Python {environment['python']}, torch {environment['torch']}"
+    )
+
+
+def _memory_gib() -> int | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -1,0 +1,42 @@
+"""The errors a user can cause or meet, each with the exit code of the command line.
+
+Anything else that escapes is a bug of ours: exit code 1, with its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HdrbenchError(Exception):
+    """Base of every error that is reported as one clear line instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(HdrbenchError):
+    """Unknown name, impossible option or bad recipe (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(HdrbenchError):
+    """A data or model file is missing, unreadable or fails verification (exit code 3)."""
+
+    exit_code = 3
+
+
+class CapabilityError(HdrbenchError):
+    """This machine lacks something; the message says what and how to get it (exit code 4)."""
+
+    exit_code = 4
+
+
+def near_matches(name: str, known: Iterable[str]) -> str:
+    """'did you mean …?' for an unknown name, or all known names where none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known: {', '.join(known)}" if known else "none is known"

@@ -1,0 +1,255 @@
+"""The only scorer: a method's pictures against the targets, row by row, and their summary.
+
+A method's output is clamped and rounded to 8 bits first, so that every metric judges the picture
+that would be saved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+
+from . import metrics
+from .data import Pair, load_pair
+from .environment import describe
+from .errors import CapabilityError, DataError
+from .files import sha256_file, write_text
+from .images import write_thumbnail
+from .manifest import Dataset, Row, Split
+from .model_file import read_model
+from .recipe import Recipe
+from .results import (
+    DatasetId,
+    Evaluation,
+    MethodId,
+    MetricSummary,
+    RecipeId,
+    evaluation_path,
+    read_result,
+    result_folder,
+    write_result,
+)
+from .runs import LOG, Run
+
+Method = Callable[[Tensor], Tensor]
+MIN_FOR_INTERVAL = 6
+
+
+def identity(image: Tensor) -> Tensor:
+    """The baseline that changes nothing."""
+    return image
+
+
+def saved_levels(output: Tensor) -> Tensor:
+    """What a picture is once saved with 8 bits: clamped, rounded to nearest, in [0, 1]."""
+    return output.clamp(0, 1).mul(255).round() / 255
+
+
+def score(output: Tensor, target: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """The metrics of one output (3, H, W), judged as it would be saved."""
+    saved = saved_levels(output)
+    return {name: float(_METRIC[name](saved, target)) for name in names}
+
+
+_METRIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    name: getattr(metrics, name) for name in metrics.METRICS
+}
+
+
+def available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The metrics that can be computed here, and for each other one the reason."""
+    missing = {}
+    if "lpips" in names:
+        from .metrics.lpips import fetch_backbone
+
+        try:
+            fetch_backbone()
+        except CapabilityError as error:
+            missing["lpips"] = str(error)
+    return [name for name in names if name not in missing], missing
+
+
+def evaluate(
+    method: Method,
+    dataset: Dataset,
+    rows: Sequence[Row],
+    names: Sequence[str],
+    device: str = "cpu",
+    keep: Callable[[Pair, Tensor], None] = lambda pair, output: None,
+    step: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Per-picture rows: id, size, licence and each metric (not finite: null in the summary).
+
+    `keep` is given each pair with its output, `step` is called after each picture.
+    """
+    results = []
+    with torch.no_grad():
+        for row in rows:
+            pair = load_pair(dataset, row).to(device)
+            output = method(pair.input)
+            values = score(output, pair.target, names)
+            keep(pair, output)
+            results.append(
+                {"id": row.id, "width": row.width, "height": row.height, "licence": row.licence}
+                | values
+            )
+            step()
+    return results
+
+
+def summarise(values: Sequence[float]) -> dict[str, Any]:
+    """Mean with its 95 % interval (Student's t), or null with a reason; n; spread; extremes."""
+    array = np.asarray(values, dtype=np.float64)
+    summary: dict[str, Any] = {"n": len(array), "mean": None, "interval": None}
+    if len(array) == 0:
+        return summary | {"reason": "no picture"}
+    if not np.isfinite(array).all():
+        infinite = int((~np.isfinite(array)).sum())
+        return summary | {"reason": f"not finite for {infinite} of {len(array)} pictures"}
+    summary["mean"] = float(array.mean())
+    summary["min"], summary["max"] = float(array.min()), float(array.max())
+    if len(array) < MIN_FOR_INTERVAL:
+        return summary | {"reason": f"no interval: fewer than {MIN_FOR_INTERVAL} pictures"}
+    error = float(array.std(ddof=1)) / math.sqrt(len(array))
+    half = float(special.stdtrit(len(array) - 1, 0.975)) * error
+    return summary | {"interval": [summary["mean"] - half, summary["mean"] + half]}
+
+
+class Judgement(NamedTuple):
+    """One result to be measured: where it goes, what is judged, on which rows."""
+
+    path: Path
+    recipe: Recipe
+    method: MethodId
+    dataset: Dataset
+    split: Split
+    run: Run | None
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe.name}: {self.method.name}, {self.method.run}"
+
+
+def judgement(recipe: Recipe, dataset: Dataset, split: Split, run: Run | None) -> Judgement:
+    """A finished run, or the identity baseline where `run` is None.
+
+    Raises DataError where the run is unfinished or was trained on another version of the dataset.
+    """
+    if run is None:
+        method = MethodId(
+            name="identity", run="baseline", parameters=None, model_sha256=None, seed=None
+        )
+    else:
+        header = run.finished_header()
+        if header.dataset_digest != dataset.header.digest:
+            raise DataError(
+                f"{run.directory} was trained on {header.dataset} with digest "
+                f"{str(header.dataset_digest)[:12]}, which is now {dataset.header.digest[:12]}: "
+                "prepare that version again, or train again"
+            )
+        method = method_id(run)
+    folder = result_folder(recipe.name, method.name, method.run)
+    return Judgement(evaluation_path(folder, split, "full"), recipe, method, dataset, split, run)
+
+
+def method_id(run: Run) -> MethodId:
+    """A run as results name it: its variant, its size, and the digest of its model file."""
+    model, header = read_model(run.model_path)
+    return MethodId(
+        name=f"hdrnet-{model.config.variant}",
+        run=run.name,
+        parameters=sum(p.numel() for p in model.parameters()),
+        model_sha256=sha256_file(run.model_path),
+        seed=header.seed,
+    )
+
+
+def up_to_date(job: Judgement) -> bool:
+    """Whether a result is there that measured the same model, data, recipe and metrics."""
+    if not job.path.exists():
+        return False
+    try:
+        result = read_result(job.path)
+    except DataError:
+        return False
+    names, missing = available(job.recipe.evaluation.metrics)
+    return (
+        isinstance(result, Evaluation)
+        and result.method == job.method
+        and result.recipe == recipe_id(job.recipe)
+        and result.dataset == _dataset_id(job)
+        and set(result.metrics) == {*names, *missing}
+        and not result.stale()
+        and all(name in result.rows[0] for name in names)
+    )
+
+
+def judge(
+    job: Judgement, device: str = "cpu", step: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """Measure and write a result: JSON, rows as CSV, thumbnails, the run's training curve."""
+    rows = job.dataset.split(job.split)
+    if not rows:
+        raise DataError(
+            f"dataset {job.dataset.header.name} has no pictures in its {job.split} split"
+        )
+    names, missing = available(job.recipe.evaluation.metrics)
+    method: Method = identity
+    if job.run is not None:
+        method = read_model(job.run.model_path, device)[0].enhance
+    folder = job.path.parent
+
+    def keep(pair: Pair, output: Tensor) -> None:
+        for role, picture in (("input", pair.input), ("output", output), ("target", pair.target)):
+            name = f"{pair.row.id}-{role}.jpg"
+            write_thumbnail(folder / "pictures" / name, picture.cpu().numpy())
+
+    measured = evaluate(method, job.dataset, rows, names, device, keep, step)
+    summaries = {}
+    for name in job.recipe.evaluation.metrics:
+        if name in missing:
+            summary: dict[str, Any] = {"n": 0, "mean": None, "interval": None}
+            summary["reason"] = missing[name]
+        else:
+            summary = summarise([row[name] for row in measured])
+        summaries[name] = MetricSummary(version=metrics.METRICS[name].version, **summary)
+    finite = [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in measured
+    ]
+    result = Evaluation(
+        recipe=recipe_id(job.recipe),
+        method=job.method,
+        dataset=_dataset_id(job),
+        size="full",
+        metrics=summaries,
+        rows=finite,
+        environment=describe(),
+    )
+    import pandas as pd
+
+    if job.run is not None:
+        log = pd.read_json(job.run.directory / LOG, lines=True)
+        write_text(folder / "train.csv", log.drop(columns="seconds").to_csv(index=False))
+    write_text(job.path.with_suffix(".csv"), pd.DataFrame(finite).to_csv(index=False))
+    write_result(job.path, result)
+    return result
+
+
+def recipe_id(recipe: Recipe) -> RecipeId:
+    """A recipe as results name it."""
+    return RecipeId(name=recipe.name, version=recipe.version, digest=recipe.digest)
+
+
+def _dataset_id(job: Judgement) -> DatasetId:
+    header = job.dataset.header
+    return DatasetId(
+        name=header.name, protocol=header.protocol, split=job.split, digest=header.digest
+    )

@@ -1,0 +1,12 @@
+"""Metrics between pictures, one module each; every module is a specification first.
+
+All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture: () or (B,).
+"""
+
+from ..metric_specs import METRICS
+from .delta_e import delta_e_76, delta_e_2000
+from .lpips import lpips
+from .psnr import psnr
+from .ssim import ssim
+
+__all__ = ["METRICS", "delta_e_76", "delta_e_2000", "lpips", "psnr", "ssim"]

@@ -1,0 +1,34 @@
+"""Where things lie: relative to the current directory, unless the environment says otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def data_dir() -> Path:
+    """Prepared datasets: $HDRBENCH_DATA, or data/."""
+    return Path(os.environ.get("HDRBENCH_DATA") or "data")
+
+
+def runs_dir() -> Path:
+    """Training runs: $HDRBENCH_RUNS, or runs/."""
+    return Path(os.environ.get("HDRBENCH_RUNS") or "runs")
+
+
+def results_dir() -> Path:
+    """What eval and time measured: $HDRBENCH_RESULTS, or results/."""
+    return Path(os.environ.get("HDRBENCH_RESULTS") or "results")
+
+
+def shipped(kind: str) -> Path:
+    """The project's own recipes/ or manifests/: beside the package, or inside it in a wheel."""
+    package = Path(__file__).parent
+    inside = package / "shipped" / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def search(kind: str) -> list[Path]:
+    """Folders to look in for recipes or manifests: the current directory's, then the project's."""
+    here, own = Path(kind), shipped(kind)
+    return [here] if here.resolve() == own.resolve() else [here, own]

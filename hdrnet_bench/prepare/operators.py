@@ -1,0 +1,180 @@
+"""Operators that make a target picture out of an input picture.
+
+Pictures are (3, H, W) float64 sRGB in [0, 1], and so is what comes out. All arithmetic is in
+float64 and nothing is rounded here: the writer rounds once, so that a last-bit difference between
+two processors' libraries does not reach the pixels. No operator knows the position in the frame
+or the size of the frame, which a training crop cannot know either.
+
+A change of any number here is a new version of the operator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..color import linear_to_srgb, luminance, srgb_to_linear
+
+Float = NDArray[np.float64]
+
+
+class Operator(NamedTuple):
+    apply: Callable[[Float], Float]
+    version: int
+    summary: str
+
+
+def retouch(rgb_srgb: Float) -> Float:
+    """A fixed photographic look, the stand-in for an expert's edit.
+
+    In linear light: a warmer white balance and 0.6 stops of exposure; local tone mapping, which
+    compresses a blurred base of the log luminance and keeps the detail on it; more saturation; a
+    filmic shoulder and toe. Needs a picture as HDRNet sees it: what a pixel becomes depends on its
+    colour and on how bright its surroundings are.
+    """
+    linear = srgb_to_linear(rgb_srgb) * _WHITE_BALANCE * 2.0**0.6
+
+    log_y = np.log2(luminance(linear) + 1e-4)
+    base = ndimage.gaussian_filter(log_y, sigma=(0, 16, 16), mode="reflect", truncate=3)
+    mapped = 0.6 * (base - _MIDDLE_GREY) + _MIDDLE_GREY + 1.1 * (log_y - base)
+    linear = linear * np.exp2(mapped - log_y)
+
+    grey = luminance(linear)
+    linear = np.maximum(grey + 1.15 * (linear - grey), 0.0)
+    return np.clip(linear_to_srgb(_filmic(linear)), 0.0, 1.0)
+
+
+_WHITE_BALANCE = np.array([1.06, 1.0, 0.90]).reshape(3, 1, 1)
+_MIDDLE_GREY = np.log2(0.18)
+
+
+def _filmic(linear: Float) -> Float:
+    """A rational toe-and-shoulder curve that takes 0 to 0 and 4 (two stops over white) to 1.
+
+    The form x (a x + b) / (x (c x + d) + e) is Narkowicz's fit of the ACES curve (2015).
+    """
+
+    def curve(x: Float) -> Float:
+        return x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
+
+    return curve(0.8 * linear) / curve(np.array(0.8 * 4.0))
+
+
+def local_laplacian(rgb_srgb: Float) -> Float:
+    """Strong detail enhancement with the local Laplacian filter, the HDRNet paper's headline task.
+
+    Filters the luma of the encoded picture and scales the colours with it.
+    """
+    luma = np.tensordot(_REC601_LUMA, rgb_srgb, axes=1)
+    filtered = fast_local_laplacian(luma, sigma=0.2, alpha=0.35, beta=1.0)
+    ratio = np.maximum(filtered, 0.0) / np.maximum(luma, 1e-3)
+    return np.clip(rgb_srgb * ratio, 0.0, 1.0)
+
+
+_REC601_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def fast_local_laplacian(
+    luma: Float, sigma: float, alpha: float, beta: float, samples: int = 64
+) -> Float:
+    """Fast local Laplacian filter of Aubry et al. (ACM TOG 2014, section 4) on (H, W) in [0, 1].
+
+    The remapping of Paris et al. (2011) around a reference intensity, for `samples` references
+    evenly spaced over [0, 1]; each output coefficient is interpolated between the Laplacian
+    pyramids of the two remapped pictures whose references enclose the Gaussian pyramid's value.
+
+    Args:
+        luma: (H, W), intensities in [0, 1].
+        sigma: what is closer than this to the reference is detail, the rest is edge.
+        alpha: exponent of detail: below 1 enhances, above 1 smooths.
+        beta: slope of edges: below 1 compresses, 1 keeps.
+        samples: number of references, at least 2. With 64 the result is within 0.01 of the direct
+            filter (0.003 in the mean square) at the settings of `local_laplacian`.
+    """
+    levels = pyramid_levels(luma.shape)
+    gaussian = gaussian_pyramid(luma, levels)
+    output = [np.zeros_like(level) for level in gaussian[:-1]] + [gaussian[-1]]
+    step = 1.0 / (samples - 1)
+    for reference in np.linspace(0.0, 1.0, samples):
+        remapped = remap_detail(luma, reference, sigma, alpha, beta)
+        laplacian = laplacian_pyramid(gaussian_pyramid(remapped, levels))
+        for level in range(levels):
+            distance = np.abs(gaussian[level] - reference) / step
+            output[level] += laplacian[level] * np.maximum(1.0 - distance, 0.0)
+    return collapse_pyramid(output)
+
+
+def remap_detail(
+    luma: Float, reference: float | Float, sigma: float, alpha: float, beta: float
+) -> Float:
+    """The point-wise remapping r(i) of Paris et al. (2011, section 5.2) around a reference.
+
+    Differences under 1 to 2 % are blended back to themselves, as their code does, so that noise
+    is not enhanced.
+    """
+    difference = luma - reference
+    size = np.abs(difference)
+    relative = np.minimum(size / sigma, 1.0)
+    blend = np.clip((size - 0.01) / 0.01, 0.0, 1.0)
+    blend = blend * blend * (3.0 - 2.0 * blend)
+    detail = sigma * (blend * relative**alpha + (1.0 - blend) * relative)
+    edge = sigma + beta * (size - sigma)
+    return reference + np.sign(difference) * np.where(size <= sigma, detail, edge)
+
+
+def pyramid_levels(shape: tuple[int, ...]) -> int:
+    """How often a picture is halved until its short edge is under four pixels."""
+    return max(0, int(np.floor(np.log2(min(shape) / 2))))
+
+
+_BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
+
+
+def _blur(image: Float) -> Float:
+    for axis in (0, 1):
+        image = ndimage.correlate1d(image, _BINOMIAL, axis=axis, mode="mirror")
+    return image
+
+
+def upsample(image: Float, shape: tuple[int, ...]) -> Float:
+    """Double the size by the 5-tap binomial filter, to `shape` (Burt and Adelson 1983).
+
+    Borders are normalised by the filter's weight there, so that a constant stays constant.
+    """
+    spread = np.zeros(shape)
+    weight = np.zeros(shape)
+    spread[::2, ::2] = image
+    weight[::2, ::2] = 1.0
+    return _blur(spread) / _blur(weight)
+
+
+def gaussian_pyramid(image: Float, levels: int) -> list[Float]:
+    """`levels` + 1 pictures, each the blurred and halved (rounded up) one before."""
+    pyramid = [image]
+    for _ in range(levels):
+        pyramid.append(_blur(pyramid[-1])[::2, ::2])
+    return pyramid
+
+
+def laplacian_pyramid(gaussian: list[Float]) -> list[Float]:
+    """Differences between neighbouring levels, and the coarsest level itself last."""
+    fine = [a - upsample(b, a.shape) for a, b in itertools.pairwise(gaussian)]
+    return [*fine, gaussian[-1]]
+
+
+def collapse_pyramid(laplacian: list[Float]) -> Float:
+    image = laplacian[-1]
+    for level in reversed(laplacian[:-1]):
+        image = level + upsample(image, level.shape)
+    return image
+
+
+OPERATORS = {
+    "retouch": Operator(retouch, 1, "white balance, exposure, local tone mapping, filmic curve"),
+    "local-laplacian": Operator(local_laplacian, 1, "strong local Laplacian detail enhancement"),
+}

@@ -1,0 +1,168 @@
+"""Markdown tables. Pictures of one dataset, one version of it and one split share a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..environment import machine_line
+from ..metric_specs import METRICS
+from ..results import Evaluation, MetricSummary, Timing
+
+NONE = "–"
+
+
+class Group(NamedTuple):
+    """Evaluations that may stand in one table, the baseline first, with the folders they lie in."""
+
+    slug: str
+    title: str
+    results: list[tuple[Path, Evaluation]]
+
+    @property
+    def metrics(self) -> list[str]:
+        named = {name for _, result in self.results for name in result.metrics}
+        return [name for name in METRICS if name in named]
+
+
+def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
+    """By dataset, its digest, split and size; identity first, then by recipe, method and run."""
+    found: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
+    for path, result in evaluations:
+        data = result.dataset
+        found.setdefault((data.name, data.split, result.size, data.digest), []).append(
+            (path.parent, result)
+        )
+    versions: dict[tuple[str, ...], int] = {}
+    groups = []
+    for key, results in sorted(found.items()):
+        name, split, size, digest = key
+        number = versions[key[:3]] = versions.get(key[:3], 0) + 1
+        slug = f"{name}-{split}" + (f"-{number}" if number > 1 else "")
+        title = f"{name}, {split} split, {size} size (data {digest[:12]})"
+        results.sort(key=lambda item: (item[1].method.name != "identity", str(item[0])))
+        groups.append(Group(slug, title, results))
+    return groups
+
+
+def cell(name: str, summary: MetricSummary | None) -> str:
+    """A mean with its interval, or a dash where there is no value."""
+    if summary is None or summary.mean is None:
+        return NONE
+    decimals = METRICS[name].decimals
+    text = f"{summary.mean:.{decimals}f}"
+    if summary.interval:
+        low, high = summary.interval
+        text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return text
+
+
+def heading(name: str) -> str:
+    metric = METRICS[name]
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def quality_rows(of: Group) -> tuple[list[str], list[list[str]]]:
+    """Heading and cells of a group's table."""
+    header = ["recipe", "method", "run", "parameters", "n", *map(heading, of.metrics)]
+    rows = []
+    for _, result in of.results:
+        stale = " (stale)" if result.stale() else ""
+        method = result.method
+        parameters = NONE if method.parameters is None else f"{method.parameters:,}"
+        n = str(result.metrics["psnr"].n)
+        cells = [cell(name, result.metrics.get(name)) for name in of.metrics]
+        rows.append([result.recipe.name, method.name + stale, method.run, parameters, n, *cells])
+    return header, rows
+
+
+def notes(of: Group) -> list[str]:
+    """Why a value or an interval is missing, each reason once, with the metrics it is for."""
+    reasons: dict[str, list[str]] = {}
+    for name in of.metrics:
+        for _, result in of.results:
+            summary = result.metrics.get(name)
+            if summary and summary.reason:
+                labels = reasons.setdefault(summary.reason, [])
+                if METRICS[name].label not in labels:
+                    labels.append(METRICS[name].label)
+    lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
+    if any(result.stale() for _, result in of.results):
+        lines.append("stale: measured with an older definition of a metric; run `hdrbench eval`.")
+    return lines
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def quality(of: Group) -> str:
+    """A group's title, table and notes."""
+    parts = [f"**{of.title}**", markdown_table(*quality_rows(of))]
+    return "\n\n".join(parts + [f"- {note}" for note in notes(of)]).replace("\n\n- ", "\n- ", 0)
+
+
+def timing_rows(timing: Timing) -> tuple[list[str], list[list[str]]]:
+    header = ["resolution", "megapixels", "part", "median ms", "p5 ms", "p95 ms", "repeats"]
+    return header, [
+        [
+            f"{row.width} x {row.height}",
+            f"{row.megapixels:.2f}",
+            row.part,
+            *(f"{value:.1f}" for value in (row.median_ms, row.p5_ms, row.p95_ms)),
+            str(row.repeats),
+        ]
+        for row in timing.rows
+    ]
+
+
+def timing_title(timing: Timing) -> str:
+    return (
+        f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: "
+        f"{timing.device}, {timing.backend} slicing, float32, batch 1"
+    )
+
+
+def measured_on(environment: dict[str, object]) -> str:
+    return f"{machine_line(environment)}; commit {environment['commit'] or 'unknown'}"
+
+
+def markdown(
+    groups: Sequence[Group],
+    timings: Sequence[Timing],
+    comparisons: dict[str, Path],
+    plot_files: Sequence[Path],
+) -> str:
+    """The whole results/README.md."""
+    parts = [
+        "# Results",
+        "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
+        "`hdrbench time` measured (`make results` runs them all). [report.html](report.html) shows "
+        "the same with pictures. A metric's mean is over n pictures; its 95 % interval stands in "
+        "brackets.",
+        "## Quality",
+    ]
+    for of in groups:
+        parts.append(quality(of))
+        machines = sorted({measured_on(result.environment) for _, result in of.results})
+        parts.append("Measured on " + "; and on ".join(machines) + ".")
+        if of.slug in comparisons:
+            figure = comparisons[of.slug]
+            parts.append(f"![Input, output and target](figures/{figure.name})")
+        else:
+            parts.append("Its pictures are not here: their licence, or their size, keeps them out.")
+    parts.append("## Time")
+    if not timings:
+        parts.append("Nothing timed yet: `hdrbench time RUN`.")
+    for timing in timings:
+        parts.append(f"**{timing_title(timing)}**")
+        parts.append(markdown_table(*timing_rows(timing)))
+        load = timing.environment.get("load")
+        parts.append(f"Measured on {measured_on(timing.environment)}; load at the start {load}.")
+    for path in plot_files:
+        if path.suffix == ".svg":
+            parts.append(f"![Time against resolution](figures/{path.name})")
+    return "\n\n".join(parts) + "\n"

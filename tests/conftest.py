@@ -1,0 +1,187 @@
+"""Fixtures: small real data, made once, in temporary places; no test writes a tracked file."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import pytest
+import yaml
+
+from hdrnet_bench.images import quantise
+from hdrnet_bench.prepare.build import Pair, Plan, Task, build
+from hdrnet_bench.prepare.operators import OPERATORS
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
+    """A colourful picture with structure at several scales: (H, W, 3) uint8."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / 40.0
+    waves = [
+        np.sin(random.uniform(0.2, 2) * x + random.uniform(0.2, 2) * y + random.uniform(0, 6))
+        for _ in range(9)
+    ]
+    planar = np.stack([sum(waves[c::3]) / 6 + 0.5 for c in range(3)])
+    return quantise(planar + random.normal(0, 0.02, planar.shape))
+
+
+def make_tiny(payload: tuple[int, int, int]) -> Pair:
+    """Maker of the tiny dataset: a seeded picture and its retouch."""
+    picture = smooth_picture(*payload)
+    planar = picture.transpose(2, 0, 1) / 255.0
+    return Pair(
+        picture, quantise(OPERATORS["retouch"].apply(planar)), ["made"], ["0" * 64], "CC0-1.0", {}
+    )
+
+
+TINY = [
+    Task("a", "train", (1, 60, 72)),
+    Task("b", "train", (2, 64, 56)),
+    Task("c", "validation", (3, 58, 58)),
+    Task("d", "test", (4, 66, 50)),
+    Task("e", "test", (5, 50, 61)),
+]
+
+TINY_RECIPE: dict[str, Any] = {
+    "name": "tiny",
+    "version": 1,
+    "summary": "a network and pictures small enough for a test",
+    "dataset": {"source": "demo", "protocol": "tiny"},
+    "model": {"net_input_size": 32, "spatial_bin": 4, "luma_bins": 4},
+    "training": {
+        "steps": 6,
+        "batch_size": 2,
+        "crop": 32,
+        "learning_rate": 0.003,
+        "validate_every": 3,
+    },
+    "evaluation": {
+        "metrics": ["psnr", "ssim", "delta_e_76", "delta_e_2000"],
+        "resolutions": [[64, 48], [96, 64]],
+    },
+}
+
+
+def tiny_plan() -> Plan:
+    return Plan("demo-tiny", "demo", "tiny", 1, "CC0-1.0", {"made": "by a test"})
+
+
+class Workspace(NamedTuple):
+    """A directory with data/, and a way to run the command there."""
+
+    path: Path
+
+    def run(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command in this process (importing torch anew each time takes seconds)."""
+        from hdrnet_bench.cli import main
+
+        out, err = io.StringIO(), io.StringIO()
+        code: Any = 0
+        with (
+            mock.patch.dict(os.environ, dict(env or {})),
+            mock.patch.object(sys, "argv", ["hdrbench", *arguments]),
+            contextlib.chdir(self.path),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as exit_:
+                code = exit_.code or 0
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command as a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "hdrnet_bench", *arguments],
+            cwd=self.path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def fails(self, code: int, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run, expect that exit code and one clear line; the line."""
+        done = self.run(*arguments, env=env)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        lines = [line for line in done.stderr.splitlines() if line.startswith("hdrbench: ")]
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HDRBENCH_")}
+
+
+@pytest.fixture(autouse=True)
+def _no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own HDRBENCH_ variables do not reach the tests."""
+    for name in list(os.environ):
+        if name.startswith("HDRBENCH_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty directory, also the test's current one."""
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def tiny(workspace: Workspace) -> Workspace:
+    """A workspace with the tiny dataset prepared and its recipe as tiny.yaml."""
+    build(tiny_plan(), TINY, make_tiny, workspace.path / "data", workers=1)
+    write_recipe(workspace.path / "tiny.yaml")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def trained_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny recipe has been trained once, for tests that only read it."""
+    path = tmp_path_factory.mktemp("trained")
+    build(tiny_plan(), TINY, make_tiny, path / "data", workers=1)
+    write_recipe(path / "tiny.yaml")
+    done = Workspace(path).process("train", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def trained(trained_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace of its own with data and the trained run of the tiny recipe."""
+    shutil.copytree(trained_directory, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+def write_recipe(
+    path: Path, change: Callable[[dict[str, Any]], None] = lambda recipe: None
+) -> None:
+    """The tiny recipe, changed by `change`, as YAML."""
+    recipe = copy.deepcopy(TINY_RECIPE)
+    change(recipe)
+    path.write_text(yaml.safe_dump(recipe))

@@ -1,0 +1,154 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hdrnet_bench.images import write_png
+from tests.conftest import Workspace, smooth_picture, write_recipe
+
+COMMANDS = ("prepare", "verify", "train", "eval", "time", "report", "recipes", "doctor")
+
+
+def test_help_of_every_command(workspace: Workspace) -> None:
+    done = workspace.process("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+def test_help_and_version_are_quick_of_foot(workspace: Workspace) -> None:
+    """Neither imports torch."""
+    code = (
+        "import sys; sys.argv = ['hdrbench', '--version']\n"
+        "from hdrnet_bench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "says"),
+    [
+        (2, ["prepare", "fivekk"], "unknown source"),
+        (2, ["prepare", "demo", "--protocol", "retuch"], "did you mean retouch"),
+        (2, ["train", "demo-retuch"], "did you mean demo-retouch"),
+        (2, ["train", "missing.yaml"], "there is no recipe file"),
+        (3, ["train", "demo-retouch"], "run `hdrbench prepare demo --protocol retouch` first"),
+        (3, ["eval"], "there is no run to evaluate"),
+        (3, ["eval", "demo-retouch"], "has no run yet"),
+        (2, ["eval", "demo-retuch"], "neither a run nor a recipe"),
+        (2, ["eval", "--baseline", "identity"], "needs a recipe"),
+        (3, ["time", "demo-retouch"], "has no run yet"),
+        (3, ["report"], "holds no result"),
+        (2, ["recipes", "nothing"], "unknown recipe"),
+        (3, ["verify", "nothing"], "is not prepared"),
+    ],
+)
+def test_bad_input_gets_one_line_and_its_code(
+    workspace: Workspace, code: int, arguments: list[str], says: str
+) -> None:
+    assert says in workspace.fails(code, *arguments)
+    assert list(workspace.path.iterdir()) == []
+
+
+def test_unknown_options_and_commands_are_usage(workspace: Workspace) -> None:
+    for arguments in (["--nonsense"], ["nonsense"], ["train"], ["eval", "--split", "holdout"]):
+        done = workspace.process(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_bad_recipes_are_refused_before_anything_is_written(tiny: Workspace) -> None:
+    write_recipe(tiny.path / "bad.yaml", lambda r: r["training"].update(stepps=3))
+    line = tiny.fails(2, "train", "bad.yaml")
+    assert "bad.yaml: training.stepps: unknown key; did you mean steps" in line
+    assert not (tiny.path / "runs").exists()
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(tiny: Workspace) -> None:
+    broken = tiny.path / "data/demo-tiny/train/input/a.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    line = tiny.fails(3, "train", "tiny.yaml")
+    assert "data/demo-tiny/train/input/a.png cannot be decoded" in line
+    assert not (tiny.path / "runs/tiny/seed-0").exists()
+
+
+def test_a_picture_of_another_size_is_named(tiny: Workspace) -> None:
+    write_png(tiny.path / "data/demo-tiny/train/target/b.png", smooth_picture(0, 40, 40))
+    line = tiny.fails(3, "train", "tiny.yaml")
+    assert "b.png is 40x40, its row says 56x64" in line
+
+
+def test_a_checkpoint_that_is_none_is_refused(trained: Workspace) -> None:
+    (trained.path / "runs/tiny/seed-0/last.safetensors").write_bytes(b"not a checkpoint")
+    for command in ("eval", "time"):
+        assert "is not a model file" in trained.fails(3, command, "tiny")
+
+
+def test_a_broken_run_directory_is_refused(trained: Workspace) -> None:
+    assert "is not a run directory" in trained.fails(3, "eval", "data/demo-tiny")
+    (trained.path / "runs/tiny/seed-0/last.safetensors").unlink()
+    assert "did not get that far" in trained.fails(3, "eval", "tiny/seed-0")
+
+
+def test_run_names_stay_in_their_place(tiny: Workspace) -> None:
+    for name in ("../x", "a/b", ".hidden", ""):
+        done = tiny.run("train", "tiny.yaml", f"--run={name}", "--dry-run")
+        assert done.returncode == (2 if name else 0)
+
+
+def test_prepare_reports_and_dry_runs(workspace: Workspace) -> None:
+    plan = workspace.json("prepare", "demo", "--dry-run")
+    assert plan["pairs"] == {"train": 6, "validation": 1, "test": 3}
+    assert list(workspace.path.iterdir()) == []
+
+
+def test_recipes_and_protocols_as_json(workspace: Workspace) -> None:
+    listed = {row["recipe"]: row for row in workspace.json("recipes")}
+    assert {"demo-retouch", "demo-local-laplacian"} <= listed.keys()
+    one = workspace.json("recipes", "demo-retouch")
+    assert one["dataset"] == {"source": "demo", "protocol": "retouch"}
+    protocols = {
+        (row["source"], row["protocol"]) for row in workspace.json("recipes", "--protocols")
+    }
+    assert {("demo", "retouch"), ("demo", "local-laplacian")} <= protocols
+    shown = workspace.run("recipes", "demo-retouch").stdout
+    assert "# data: hdrbench prepare demo --protocol retouch" in shown
+
+
+def test_doctor_says_what_is_there_and_what_to_do(workspace: Workspace) -> None:
+    found = {row["capability"]: row for row in workspace.json("doctor")}
+    assert {"native slicing", "CUDA", "LPIPS weights", "browser"} <= found.keys()
+    assert all(row["there"] in ("yes", "no", "not yet") and row["detail"] for row in found.values())
+    if found["LPIPS weights"]["there"] == "no":
+        assert "alexnet-owt-7be5be79.pth at " in found["LPIPS weights"]["detail"]
+    assert workspace.run("doctor").returncode == 0
+
+
+def test_environment_moves_data_runs_and_results(tiny: Workspace) -> None:
+    (tiny.path / "data").rename(tiny.path / "elsewhere")
+    places = {"HDRBENCH_DATA": "elsewhere", "HDRBENCH_RUNS": "r", "HDRBENCH_RESULTS": "s"}
+    for arguments in (["train", "tiny.yaml"], ["eval"], ["report"]):
+        done = tiny.run(*arguments, env=places)
+        assert done.returncode == 0, done.stderr
+    assert (tiny.path / "r/tiny/seed-0/last.safetensors").exists()
+    assert (tiny.path / "s/report.html").exists()
+    assert not (tiny.path / "results").exists()
+
+
+def test_data_goes_to_stdout_and_progress_to_stderr(trained: Workspace) -> None:
+    done = trained.run("eval", "--json")
+    json.loads(done.stdout)
+    assert "eval tiny" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(workspace: Workspace) -> None:
+    command = f"{sys.executable} -m hdrnet_bench recipes demo-retouch | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("name: demo-retouch")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,56 @@
+import json
+
+import torch
+
+from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.timing import MIN_REPEATS, natural_picture, time_model
+from tests.conftest import Workspace
+
+PARTS = {"coefficients", "guide + slice + apply", "whole"}
+
+
+def test_rows_are_consistent() -> None:
+    model = HDRNet(HDRNetConfig(net_input_size=32, spatial_bin=8)).eval()
+    rows = time_model(model, [(64, 48), (320, 240)], budget_s=0.2)
+    assert [(r.width, r.height) for r in rows] == [(64, 48)] * 3 + [(320, 240)] * 3
+    assert {r.part for r in rows} == PARTS
+    for row in rows:
+        assert 0 < row.p5_ms <= row.median_ms <= row.p95_ms
+        assert row.repeats >= MIN_REPEATS
+    times = {(r.width, r.part): r.median_ms for r in rows}
+    # 25 times the pixels cannot be as quick; the whole cannot be quicker than what it holds.
+    assert times[320, "guide + slice + apply"] > times[64, "guide + slice + apply"]
+    assert times[320, "whole"] > 0.7 * times[320, "guide + slice + apply"]
+
+
+def test_timed_picture_is_a_photograph_of_that_size() -> None:
+    picture = natural_picture(123, 77)
+    assert picture.shape == (3, 77, 123)
+    assert 0 <= picture.min() < 0.1 < 0.9 < picture.max() <= 1
+    assert torch.unique(picture).numel() > 1000
+
+
+def test_time_writes_a_valid_result(trained: Workspace) -> None:
+    rows = trained.json("time", "tiny", "--budget", "0.1")
+    assert {(r["width"], r["height"]) for r in rows} == {(64, 48), (96, 64)}
+    (path,) = (trained.path / "results/tiny/hdrnet-curves/seed-0").glob("timing-cpu-*.json")
+    result = json.loads(path.read_text())
+    assert result["rows"] == rows
+    assert result["device"] == "cpu"
+    assert result["backend"] == "reference"
+    assert result["environment"]["cpu"]
+    assert str(trained.path) not in path.read_text()
+
+
+def test_time_without_a_run_writes_nothing(workspace: Workspace) -> None:
+    rows = workspace.json("time", "--size", "64x48", "--size", "40x40", "--budget", "0")
+    assert len(rows) == 6
+    assert list(workspace.path.iterdir()) == []
+
+
+def test_bad_sizes_and_devices(workspace: Workspace) -> None:
+    for size in ("64", "64x", "0x64", "7x64", "-8x8", "axb"):
+        assert "WIDTHxHEIGHT" in workspace.fails(2, "time", f"--size={size}")
+    assert "use cpu, cuda" in workspace.fails(2, "time", "--device", "tpu")
+    if not torch.cuda.is_available():
+        assert "no CUDA device here" in workspace.fails(4, "time", "--device", "cuda")
