@@ -115,7 +115,7 @@ def prepare(
         "dataset": header.name,
         "directory": str(directory),
         "prepared": "now" if made else "before, with the same settings; nothing to do",
-        "pairs": header.counts,
+        "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
         "digest": header.digest,
     }
     _report(report, as_json)
@@ -286,7 +286,7 @@ def _print_evaluations(results: list[Evaluation]) -> None:
     from .metric_specs import METRICS
     from .report.tables import cell
 
-    names = list(dict.fromkeys(name for result in results for name in result.metrics))
+    names = [name for name in METRICS if any(name in result.metrics for result in results)]
     table = Table("recipe", "method", "run", "n", *(METRICS[n].label for n in names), box=None)
     for result in results:
         cells = [cell(name, result.metrics.get(name)) for name in names]

@@ -46,7 +46,7 @@ def examine() -> list[dict[str, str]]:
         Finding(
             "LPIPS weights",
             "no" if lpips else "yes",
-            f"{lpips}: put {BACKBONE_URL} at {backbone_path()}; until then LPIPS is null"
+            f"put {BACKBONE_URL} at {backbone_path()}; until then LPIPS is null"
             if lpips
             else "AlexNet, checked",
         ),

@@ -19,10 +19,11 @@ from torch import Tensor
 from . import metrics
 from .data import Pair, load_pair
 from .environment import describe
-from .errors import CapabilityError, DataError
+from .errors import DataError
 from .files import sha256_file, write_text
 from .images import write_thumbnail
 from .manifest import Dataset, Row, Split
+from .metrics.lpips import check_backbone, fetch_backbone
 from .model_file import read_model
 from .recipe import Recipe
 from .results import (
@@ -63,16 +64,17 @@ _METRIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The metrics that can be computed here, and for each other one the reason."""
-    missing = {}
-    if "lpips" in names:
-        from .metrics.lpips import fetch_backbone
+def split_available(
+    names: Sequence[str], lpips_reason: Callable[[], str | None]
+) -> tuple[list[str], dict[str, str]]:
+    """The metrics that can be computed here, and for each other one the reason.
 
-        try:
-            fetch_backbone()
-        except CapabilityError as error:
-            missing["lpips"] = str(error)
+    `lpips_reason` says why LPIPS cannot be computed: check_backbone, or fetch_backbone, which
+    downloads first.
+    """
+    missing = {}
+    if "lpips" in names and (reason := lpips_reason()):
+        missing["lpips"] = reason
     return [name for name in names if name not in missing], missing
 
 
@@ -179,7 +181,7 @@ def up_to_date(job: Judgement) -> bool:
         result = read_result(job.path)
     except DataError:
         return False
-    names, missing = available(job.recipe.evaluation.metrics)
+    names, missing = split_available(job.recipe.evaluation.metrics, check_backbone)
     return (
         isinstance(result, Evaluation)
         and result.method == job.method
@@ -200,7 +202,7 @@ def judge(
         raise DataError(
             f"dataset {job.dataset.header.name} has no pictures in its {job.split} split"
         )
-    names, missing = available(job.recipe.evaluation.metrics)
+    names, missing = split_available(job.recipe.evaluation.metrics, fetch_backbone)
     method: Method = identity
     if job.run is not None:
         method = read_model(job.run.model_path, device)[0].enhance

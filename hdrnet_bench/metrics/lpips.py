@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ BACKBONE = "alexnet-owt-7be5be79.pth"
 BACKBONE_URL = f"https://download.pytorch.org/models/{BACKBONE}"
 _SHA256_START = "7be5be79"
 _MIN_SIDE = 32
+_DOWNLOAD_TIMEOUT_S = 20  # without an answer
 
 
 def lpips(output: Tensor, target: Tensor) -> Tensor:
@@ -51,33 +53,35 @@ def check_backbone() -> str | None:
     """None where the backbone's weights are on this machine and whole, else the reason."""
     path = backbone_path()
     if not path.exists():
-        return f"{BACKBONE}, the weights of its AlexNet, is not on this machine"
-    if not sha256_file(path).startswith(_SHA256_START):
-        return f"{BACKBONE} on this machine is not the file its name says"
-    return None
+        what = f"{BACKBONE}, the weights of its AlexNet, is not on this machine"
+    elif not sha256_file(path).startswith(_SHA256_START):
+        what = f"{BACKBONE} on this machine is not the file its name says"
+    else:
+        return None
+    return f"not computed: {what}; `hdrbench doctor` says what to do"
 
 
-def fetch_backbone() -> None:
-    """Download the backbone's weights where they are missing.
-
-    Raises CapabilityError with the reason where there are none in the end.
-    """
+def fetch_backbone() -> str | None:
+    """The same after an attempt to download the weights where they are missing."""
     path = backbone_path()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # OSError: no network, no disk, no permission. RuntimeError: a wrong hash.
-        with contextlib.suppress(OSError, RuntimeError):
-            torch.hub.download_url_to_file(
-                BACKBONE_URL, str(path), hash_prefix=_SHA256_START, progress=False
-            )
-    reason = check_backbone()
-    if reason:
-        raise CapabilityError(f"not computed: {reason}; `hdrbench doctor` says what to do")
+        patience = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
+        try:
+            torch.hub.download_url_to_file(BACKBONE_URL, str(path), hash_prefix=_SHA256_START)
+        except (OSError, RuntimeError):
+            pass  # No network, disk or permission; a wrong hash. What is there then is checked.
+        finally:
+            socket.setdefaulttimeout(patience)
+    return check_backbone()
 
 
 @lru_cache(maxsize=1)
 def _network() -> nn.Module:
-    fetch_backbone()
+    reason = fetch_backbone()
+    if reason:
+        raise CapabilityError(f"LPIPS {reason}")
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The package prints, and calls torchvision by a deprecated argument.
         warnings.simplefilter("ignore")

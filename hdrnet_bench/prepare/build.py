@@ -10,8 +10,10 @@ import concurrent.futures
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,7 +171,9 @@ def _make_all(
     workers = max(1, min(workers or os.cpu_count() or 1, len(waiting)))
     # Spawned, not forked: the parent may hold threads (progress bar, torch).
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+    # Ctrl-C reaches every process; the parent alone answers, and lets the pairs in hand finish.
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=ignore) as pool:
         jobs = [pool.submit(_make, task, maker, staging) for task in waiting]
         try:
             for job in concurrent.futures.as_completed(jobs):

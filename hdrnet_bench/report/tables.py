@@ -102,7 +102,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def quality(of: Group) -> str:
     """A group's title, table and notes."""
     parts = [f"**{of.title}**", markdown_table(*quality_rows(of))]
-    return "\n\n".join(parts + [f"- {note}" for note in notes(of)]).replace("\n\n- ", "\n- ", 0)
+    parts += ["\n".join(f"- {note}" for note in notes(of))] if notes(of) else []
+    return "\n\n".join(parts)
 
 
 def timing_rows(timing: Timing) -> tuple[list[str], list[list[str]]]:

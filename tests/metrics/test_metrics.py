@@ -157,7 +157,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     module = sys.modules["hdrnet_bench.metrics.lpips"]
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(module, "BACKBONE_URL", (tmp_path / "nothing").as_uri())
+    monkeypatch.setattr(module, "BACKBONE_URL", "http://127.0.0.1:9/nothing-listens-here")
     module._network.cache_clear()
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints" / module.BACKBONE
