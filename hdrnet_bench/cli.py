@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from .errors import CapabilityError, DataError, HdrbenchError, UsageError, near_matches
 from .files import json_text
@@ -287,12 +286,12 @@ def _print_evaluations(results: list[Evaluation]) -> None:
     from .report.tables import cell
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
-    table = Table("recipe", "method", "run", "n", *(METRICS[n].label for n in names), box=None)
+    rows = []
     for result in results:
         cells = [cell(name, result.metrics.get(name)) for name in names]
-        n = result.metrics["psnr"].n
-        table.add_row(result.recipe.name, result.method.name, result.method.run, str(n), *cells)
-    out.print(table)
+        n = str(result.metrics["psnr"].n)
+        rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
+    _print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}", markup=False)
@@ -374,11 +373,16 @@ def time_command(
     if as_json:
         print(json_text([row.model_dump() for row in rows]), end="")
         return
-    table = Table("resolution", "part", "median", "p5", "p95", "repeats", box=None)
-    for row in rows:
-        times = (f"{t:.1f} ms" for t in (row.median_ms, row.p5_ms, row.p95_ms))
-        table.add_row(f"{row.width}x{row.height}", row.part, *times, str(row.repeats))
-    out.print(table)
+    cells = [
+        [
+            f"{row.width}x{row.height}",
+            row.part,
+            *(f"{t:.1f} ms" for t in (row.median_ms, row.p5_ms, row.p95_ms)),
+            str(row.repeats),
+        ]
+        for row in rows
+    ]
+    _print_table(["resolution", "part", "median", "p5", "p95", "repeats"], cells)
     out.print(f"on {machine_line(environment)}", markup=False)
 
 
@@ -467,6 +471,14 @@ def _report(values: dict[str, Any], as_json: bool) -> None:
         if isinstance(value, list):
             value = ", ".join(map(str, value)) or "nothing"
         out.print(f"{key}: {value}", markup=False)
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Aligned columns, never shortened or wrapped, whatever the terminal's width."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for number, row in enumerate([header, *rows]):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), style="bold" if number == 0 else None, markup=False)
 
 
 def _report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -209,6 +209,8 @@ def judge(
     folder = job.path.parent
 
     def keep(pair: Pair, output: Tensor) -> None:
+        if job.run is None:
+            return  # The identity's pictures are the inputs, which every other method shows.
         for role, picture in (("input", pair.input), ("output", output), ("target", pair.target)):
             name = f"{pair.row.id}-{role}.jpg"
             write_thumbnail(folder / "pictures" / name, picture.cpu().numpy())

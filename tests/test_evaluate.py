@@ -54,6 +54,7 @@ def test_eval_writes_all_it_should(trained: Workspace) -> None:
     folder = trained.path / "results/tiny/hdrnet-curves/seed-0"
     names = {p.name for p in folder.iterdir()}
     assert names == {"eval-test-full.json", "eval-test-full.csv", "train.csv", "pictures"}
+    assert not (trained.path / "results/tiny/identity/baseline/pictures").exists()
     pictures = {p.name for p in (folder / "pictures").iterdir()}
     assert pictures == {f"{i}-{r}.jpg" for i in "de" for r in ("input", "output", "target")}
 

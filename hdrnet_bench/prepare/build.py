@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -120,6 +121,11 @@ def build(
             _swap(staging, final)
     except filelock.Timeout:
         raise DataError(f"another process is preparing {plan.name} in {root}") from None
+    except BrokenProcessPool:
+        raise DataError(
+            f"preparing {plan.name} stopped: a worker process died, perhaps for want of memory; "
+            "run the same command again, with fewer --workers, to go on from there"
+        ) from None
     except OSError as error:
         raise DataError(
             f"preparing {plan.name} stopped: {error.strerror or error}; "
@@ -144,6 +150,8 @@ def _open_staging(staging: Path, plan: Plan) -> None:
     marker = staging / "plan.json"
     wanted = json_text(plan._asdict())
     if marker.exists() and json_text(read_json(marker)) == wanted:
+        for leftover in staging.rglob(".tmp-*"):
+            leftover.unlink()
         return
     shutil.rmtree(staging, ignore_errors=True)
     for split in SPLITS:
@@ -171,9 +179,9 @@ def _make_all(
     workers = max(1, min(workers or os.cpu_count() or 1, len(waiting)))
     # Spawned, not forked: the parent may hold threads (progress bar, torch).
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches every process; the parent alone answers, and lets the pairs in hand finish.
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=ignore) as pool:
+    # Ctrl-C reaches every process: workers end at once and without a word, the parent answers.
+    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=quiet) as pool:
         jobs = [pool.submit(_make, task, maker, staging) for task in waiting]
         try:
             for job in concurrent.futures.as_completed(jobs):

@@ -101,6 +101,27 @@ def test_full_disk_stops_clearly_and_goes_on_later(tmp_path: Path) -> None:
     assert made
 
 
+def make_and_die(payload: tuple[int, int, int]) -> Pair:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_tiny(payload)
+
+
+def test_a_worker_that_dies_stops_clearly(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a worker process died.*fewer --workers"):
+        build(tiny_plan(), TINY, make_and_die, tmp_path, workers=2)
+    assert not (tmp_path / "demo-tiny").exists()
+
+
+def test_leftovers_of_a_killed_worker_do_not_reach_the_dataset(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        build(tiny_plan(), TINY, make_and_die, tmp_path, workers=1)
+    leftover = tmp_path / ".demo-tiny.building" / "train" / "input" / ".tmp-0123.png"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1)
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
 def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     undisturbed, _ = build(tiny_plan(), TINY, make_tiny, tmp_path / "undisturbed", workers=1)
     script = (

@@ -1,0 +1,82 @@
+"""The committed results are valid, whole and honest about where they come from."""
+
+import csv
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hdrnet_bench.manifest import find_lock
+from hdrnet_bench.recipe import load_recipe
+from hdrnet_bench.results import Evaluation, Timing, read_all, read_result
+from tests.conftest import ROOT
+
+FOUND = read_all(ROOT / "results")
+EVALUATIONS = [(p, r) for p, r in FOUND if isinstance(r, Evaluation)]
+
+
+def test_there_are_results() -> None:
+    assert EVALUATIONS
+    assert any(isinstance(r, Timing) for _, r in FOUND)
+
+
+@pytest.mark.parametrize(("path", "result"), EVALUATIONS, ids=lambda v: getattr(v, "name", None))
+def test_evaluation_fits_its_place_recipe_data_and_rows(path: Path, result: Evaluation) -> None:
+    assert path.relative_to(ROOT / "results").parts[:3] == (
+        result.recipe.name,
+        result.method.name,
+        result.method.run,
+    )
+    assert result.recipe.digest == load_recipe(result.recipe.name).digest, "stale: recipe"
+    lock = find_lock(result.dataset.name)
+    assert lock is not None
+    assert result.dataset.digest == lock[0].digest, "stale: data"
+    assert result.stale() == []
+    expected = [row.id for row in lock[1] if row.split == result.dataset.split]
+    assert [row["id"] for row in result.rows] == expected
+    for name, summary in result.metrics.items():
+        if summary.mean is None:
+            assert summary.reason
+            continue
+        values = [row[name] for row in result.rows]
+        assert summary.mean == pytest.approx(sum(values) / len(values))
+    table = list(csv.DictReader(path.with_suffix(".csv").open()))
+    assert [float(row["psnr"]) for row in table] == [row["psnr"] for row in result.rows]
+    assert result.environment["cpu"]
+    assert result.environment["commit"]
+    assert not result.environment["commit"].endswith("-dirty")
+
+
+def test_demo_retouch_beats_the_identity_by_seven_decibels() -> None:
+    means = {
+        r.method.name: r.metrics["psnr"].mean
+        for _, r in EVALUATIONS
+        if r.recipe.name == "demo-retouch"
+    }
+    trained, base = means["hdrnet-curves"], means["identity"]
+    assert trained is not None
+    assert base is not None
+    assert trained - base >= 7
+
+
+def test_committed_files_name_no_place_of_a_machine() -> None:
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: there is no list of committed files")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in (".json", ".jsonl", ".csv", ".md", ".html") and path.exists():
+            text = path.read_text(encoding="utf-8")
+            for place in ("/root/", "/home/", "/tmp/", str(ROOT)):
+                assert place not in text, f"{name} holds {place}"
+
+
+def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
+    from hdrnet_bench.errors import DataError
+
+    path = tmp_path / "eval-x.json"
+    path.write_text('{"kind": "guess"}')
+    with pytest.raises(DataError, match="neither an evaluation nor a timing"):
+        read_result(path)
