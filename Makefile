@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything is installed into .venv, nothing outside it.
+# `make help` lists the targets. Python packages go into .venv; nothing is installed outside it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## make .venv and install the package with everything it needs
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(wildcard hdrnet_bench/slicing/kernels/*.cpp hdrnet_bench/slicing/kernels/*.h)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \
 	  sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make setup PYTHON=..." % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

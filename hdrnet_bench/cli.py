@@ -7,25 +7,33 @@ regression, 130 interrupted. Heavy imports stand inside the commands, so that he
 
 from __future__ import annotations
 
-import re
+import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .errors import CapabilityError, DataError, HdrbenchError, UsageError, near_matches
+from .console import (
+    choose_device,
+    err,
+    out,
+    parse_size,
+    print_evaluations,
+    print_table,
+    progress,
+    report_rows,
+    report_values,
+    training_progress,
+)
+from .errors import DataError, HdrbenchError, UsageError, near_matches
 from .files import json_text
 
 if TYPE_CHECKING:
     from .evaluate import Judgement
     from .manifest import Split
     from .recipe import Recipe
-    from .results import Evaluation
+    from .runs import Run
 
 app = typer.Typer(
     help="Prepare photo-enhancement data, train HDRNet on it, measure quality and speed.",
@@ -33,9 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
-
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -46,15 +51,22 @@ Device = Annotated[
 
 def main() -> None:
     """Entry point of `hdrbench` and of `python -m hdrnet_bench`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no Greek gets a "?"
     try:
         app()
     except HdrbenchError as error:
-        err.print(f"hdrbench: {' '.join(str(error).split())}", style="bold red", markup=False)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        sys.stderr.close()
-        sys.exit(0)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        # A path that is too long, a file where a folder must be, no permission, a full disk.
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", DataError.exit_code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(f"hdrbench: {' '.join(message.split())}", style="bold red")
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -90,14 +102,21 @@ def prepare(
 
     if source != "demo":
         raise UsageError(f"unknown source {source!r}: {near_matches(source, ['demo'])}")
-    plan = demo.plan(protocol or "retouch")
+    plan = demo.plan("retouch" if protocol is None else protocol)
     tasks = demo.tasks(plan.protocol)
     directory = paths.data_dir() / plan.name
     if dry_run:
-        counts = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
-        _report({"dataset": plan.name, "directory": str(directory), "pairs": counts}, as_json)
+        there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
+        report = {
+            "dataset": plan.name,
+            "directory": str(directory),
+            "would make": not there,
+            "pairs": {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS},
+            "would write lock": write_lock,
+        }
+        report_values(report, as_json)
         return
-    with _progress(f"prepare {plan.name}", len(tasks)) as step:
+    with progress(f"prepare {plan.name}", len(tasks)) as step:
         header, made = build.build(
             plan,
             tasks,
@@ -117,7 +136,7 @@ def prepare(
         "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
         "digest": header.digest,
     }
-    _report(report, as_json)
+    report_values(report, as_json)
     if header.counts["rejected"]:
         err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
 
@@ -132,7 +151,7 @@ def verify(
     from .manifest import open_dataset
 
     opened = open_dataset(dataset)
-    with _progress(f"verify {opened.header.name}", len(opened.rows)) as step:
+    with progress(f"verify {opened.header.name}", len(opened.rows)) as step:
         result = verification.verify(opened, step)
     if as_json:
         print(json_text(result.as_json()), end="")
@@ -151,7 +170,8 @@ def verify(
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of a recipe file.")],
     seed: Annotated[
-        int | None, typer.Option(min=0, help="One seed; by default each of the recipe's.")
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, help="One seed; by default each of the recipe's."),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run; by default seed-<seed>.")
@@ -168,14 +188,14 @@ def train(
 
     loaded = load_recipe(recipe)
     seeds = [seed] if seed is not None else list(loaded.training.seeds)
-    if run and len(seeds) > 1:
+    if run is not None and len(seeds) > 1:
         raise UsageError(f"--run names one run, the recipe has seeds {seeds}: add --seed")
     directories = [new_run_directory(loaded, one, run) for one in seeds]
     for directory in directories:
         if directory.exists() and not overwrite:
             raise UsageError(f"{directory} is there: name another --run, or --overwrite this one")
     dataset = open_dataset(loaded.dataset.name, loaded.dataset.prepare_command)
-    where = _device(device)
+    where = choose_device(device)
     if dry_run:
         plan = {
             "recipe": loaded.name,
@@ -184,14 +204,14 @@ def train(
             "pairs": dataset.header.counts,
             "steps": loaded.training.steps,
         }
-        _report(plan, as_json)
+        report_values(plan, as_json)
         return
 
     from .train import train as run_training
 
     summaries = []
     for one, directory in zip(seeds, directories, strict=True):
-        with _training_progress(f"{loaded.name} seed {one}", loaded.training.steps) as report:
+        with training_progress(f"{loaded.name} seed {one}", loaded.training.steps) as report:
             summaries.append(
                 run_training(
                     loaded,
@@ -239,23 +259,22 @@ def evaluate(
 
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
     if dry_run:
-        _report({"would measure": [str(job.path) for job in todo]}, as_json)
+        report_values({"would measure": [str(job.path) for job in todo]}, as_json)
         return
     for job in todo:
-        with _progress(f"eval {job.title}", len(job.dataset.split(split))) as step:
-            judge(job, _device(device), step)
+        with progress(f"eval {job.title}", len(job.dataset.split(split))) as step:
+            judge(job, choose_device(device), step)
     results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
     if as_json:
         print(json_text([result.model_dump(mode="json") for result in results]), end="")
     else:
-        _print_evaluations(results)
+        print_evaluations(results)
 
 
 def _judgements(target: str | None, baseline: str | None, split: Split) -> list[Judgement]:
     """What eval's arguments ask for: the identity baseline of each recipe first, then its runs."""
     from .manifest import open_dataset
     from .recipe import load_recipe
-    from .runs import resolve_runs
 
     recipes: dict[str, Recipe] = {}
     if baseline:
@@ -265,9 +284,7 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
         recipe = load_recipe(target)
         recipes[recipe.name] = recipe
     else:
-        runs = resolve_runs(target)
-        if not runs:
-            raise DataError("there is no run to evaluate: `hdrbench train RECIPE` first")
+        runs = _finished_runs(target)
         for run in runs:
             recipes.setdefault(run.recipe.name, run.recipe)
 
@@ -281,31 +298,27 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
     return jobs
 
 
-def _print_evaluations(results: list[Evaluation]) -> None:
-    from .metric_specs import METRICS
-    from .report.tables import cell
+def _finished_runs(target: str | None) -> list[Run]:
+    """The runs that a command's argument means. Without one, all that are finished: what is not is
+    said and passed over, so that a training in progress does not stop the rest."""
+    from .runs import open_run, resolve_runs, run_directories
 
-    names = [name for name in METRICS if any(name in result.metrics for result in results)]
-    rows = []
-    for result in results:
-        cells = [cell(name, result.metrics.get(name)) for name in names]
-        n = str(result.metrics["psnr"].n)
-        rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
-    _print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
-    reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
-    for reason in sorted(reasons):
-        out.print(f"  {reason}", markup=False)
-    baselines = {r.recipe.name: r for r in results if r.method.name == "identity"}
-    for result in results:
-        base = baselines.get(result.recipe.name)
-        if base is None or result is base:
-            continue
-        here, there = result.metrics["psnr"].mean, base.metrics["psnr"].mean
-        if here is not None and there is not None:
-            out.print(
-                f"{result.recipe.name}, {result.method.name} {result.method.run}: "
-                f"PSNR {here:.2f} dB, identity {there:.2f} dB: {here - there:+.2f} dB"
-            )
+    if target is not None:
+        runs = [open_run(directory) for directory in resolve_runs(target)]
+        for run in runs:
+            run.finished_header()
+        return runs
+    runs = []
+    for directory in run_directories():
+        try:
+            run = open_run(directory)
+            run.finished_header()
+            runs.append(run)
+        except DataError as error:
+            err.print(f"passed over: {error}")
+    if not runs:
+        raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
+    return runs
 
 
 @app.command("time")
@@ -320,32 +333,40 @@ def time_command(
     budget: Annotated[
         float, typer.Option(min=0.0, help="Seconds of repeats for each resolution.")
     ] = 10.0,
+    kernels: Annotated[
+        bool,
+        typer.Option("--kernels", help="Time the CPU kernels against plain torch and a copy."),
+    ] = False,
     device: Device = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Time the forward pass per resolution: median, 5th and 95th percentile."""
+    if kernels:
+        if target or device:
+            raise UsageError("--kernels times the CPU kernels alone: no run, no --device with it")
+        _time_kernels(size, dry_run, as_json)
+        return
     from .recipe import EvaluationSpec
-    from .runs import resolve_runs
 
-    runs = resolve_runs(target) if target else []
+    runs = _finished_runs(target) if target is not None else []
     if len(runs) > 1:
         known = ", ".join(str(run.directory) for run in runs)
         raise UsageError(f"{target} has several runs, time one: {known}")
     spec = runs[0].recipe.evaluation if runs else EvaluationSpec()
-    sizes = [_parse_size(text) for text in size] if size else list(spec.resolutions)
-    where = _device(device)
+    sizes = [parse_size(text) for text in size] if size else list(spec.resolutions)
+    where = choose_device(device)
 
-    from .environment import describe, device_slug, machine_line
+    from .environment import describe, device_slug
     from .evaluate import method_id, recipe_id
     from .model import HDRNet
     from .model_file import read_model
-    from .results import Timing, result_folder, write_result
+    from .results import Environment, Timing, result_folder, write_result
+    from .slicing import backend_name
     from .timing import time_model
 
     path = None
     if runs:
-        runs[0].finished_header()
         model, _ = read_model(runs[0].model_path, where)
         method = method_id(runs[0])
         folder = result_folder(runs[0].recipe.name, method.name, method.run)
@@ -353,10 +374,11 @@ def time_command(
     else:
         model = HDRNet().eval()
     if dry_run:
-        _report({"sizes": [f"{w}x{h}" for w, h in sizes], "would write": str(path)}, as_json)
+        would = {"sizes": [f"{w}x{h}" for w, h in sizes], "would write": path and str(path)}
+        report_values(would, as_json)
         return
-    environment = describe()
-    with _progress("time", len(sizes)) as step:
+    environment = Environment.model_validate(describe())
+    with progress("time", len(sizes)) as step:
         rows = time_model(model, sizes, where, budget, step)
     if path:
         write_result(
@@ -365,7 +387,7 @@ def time_command(
                 recipe=recipe_id(runs[0].recipe),
                 method=method,
                 device=where,
-                backend="reference",
+                backend=backend_name(where),
                 rows=rows,
                 environment=environment,
             ),
@@ -382,8 +404,8 @@ def time_command(
         ]
         for row in rows
     ]
-    _print_table(["resolution", "part", "median", "p5", "p95", "repeats"], cells)
-    out.print(f"on {machine_line(environment)}", markup=False)
+    print_table(["resolution", "part", "median", "p5", "p95", "repeats"], cells)
+    out.print(f"on {environment.machine()}")
 
 
 @app.command()
@@ -404,7 +426,7 @@ def report(
         print(json_text([str(path) for path in written]), end="")
     else:
         for path in written:
-            out.print(f"{'would write' if dry_run else 'wrote'} {path}", markup=False)
+            out.print(f"{'would write' if dry_run else 'wrote'} {path}")
 
 
 @app.command()
@@ -427,14 +449,14 @@ def recipes(
         rows = [
             {"source": "demo", "protocol": p, "summary": s} for p, s in demo.protocols().items()
         ]
-        _report_rows(rows, as_json)
+        report_rows(rows, as_json)
         return
     if name:
         loaded = recipe_module.load_recipe(name)
         if as_json:
             print(json_text(loaded.model_dump(mode="json") | {"digest": loaded.digest}), end="")
         else:
-            out.print(loaded.yaml(), end="", markup=False)
+            out.print(loaded.yaml(), end="")
             out.print(f"# data: {loaded.dataset.prepare_command}")
         return
     loaded_all = [recipe_module.parse_recipe(p) for p in recipe_module.recipe_paths().values()]
@@ -450,7 +472,7 @@ def recipes(
         }
         for r in loaded_all
     ]
-    _report_rows(rows, as_json)
+    report_rows(rows, as_json)
 
 
 @app.command()
@@ -458,88 +480,41 @@ def doctor(as_json: Json = False) -> None:
     """Say what this machine can do, and what to do about the rest."""
     from .doctor import examine
 
-    _report_rows(examine(), as_json)
+    report_rows(examine(), as_json)
 
 
-def _report(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json_text(values), end="")
+def _time_kernels(size: list[str] | None, dry_run: bool, as_json: bool) -> None:
+    """`hdrbench time --kernels`."""
+    from .kernel_timing import GUIDES, SIZES, time_kernels
+
+    sizes = {text: parse_size(text) for text in size} if size else SIZES
+    if dry_run:
+        report_values({"sizes": list(sizes), "would write": "nothing"}, as_json)
         return
-    for key, value in values.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, list):
-            value = ", ".join(map(str, value)) or "nothing"
-        out.print(f"{key}: {value}", markup=False)
+    from .environment import describe
+    from .results import Environment
 
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Aligned columns, never shortened or wrapped, whatever the terminal's width."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for number, row in enumerate([header, *rows]):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.print(line.rstrip(), style="bold" if number == 0 else None, markup=False)
-
-
-def _report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """A line for each row: its first values, then, indented, the last one."""
+    with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
+        rows = list(time_kernels(sizes, step))
     if as_json:
-        print(json_text(rows), end="")
+        print(json_text([row._asdict() for row in rows]), end="")
         return
+    cells = []
     for row in rows:
-        *first, last = row.values()
-        out.print("  ".join(str(value) for value in first), style="bold", markup=False)
-        out.print(f"    {last}", markup=False)
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
-def _training_progress(title: str, steps: int) -> Iterator[Callable[[Any], None]]:
-    """A bar with the loss and PSNR of the last steps, and a line for each validation."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
-    ) as bar:
-        task = bar.add_task(title, total=steps, now="")
-        smooth = 0.0
-
-        def report(progress: Any) -> None:
-            nonlocal smooth
-            smooth = progress.psnr if progress.step == 1 else 0.95 * smooth + 0.05 * progress.psnr
-            bar.update(task, advance=1, now=f"loss {progress.loss:.5f}  PSNR {smooth:.2f} dB")
-            if progress.validation_psnr is not None:
-                err.print(
-                    f"step {progress.step}/{steps}: training PSNR {smooth:.2f} dB, "
-                    f"validation PSNR {progress.validation_psnr:.2f} dB"
-                )
-
-        yield report
-
-
-def _device(wanted: str | None) -> str:
-    """The device to use. Raises CapabilityError where CUDA is asked for and not there."""
-    if wanted is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
-        raise UsageError(f"device {wanted!r}: use cpu, cuda or cuda:N")
-    import torch
-
-    if wanted is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise CapabilityError(
-            "no CUDA device here (torch.cuda.is_available() is false): use --device cpu"
+        reference = "–" if row.times_reference is None else f"{row.times_reference:.0f}x"
+        cells.append(
+            [
+                f"{row.size}, {row.guide}",
+                row.kernel,
+                f"{row.median_ms:.1f} [{row.p5_ms:.1f}, {row.p95_ms:.1f}]",
+                f"{row.ns_per_pixel:.2f}",
+                reference,
+                f"{row.times_copy:.2f}",
+                f"{row.max_error:.1e}",
+            ]
         )
-    return wanted
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or min(int(match[1]), int(match[2])) < 8:
-        raise UsageError(f"size {text!r}: write WIDTHxHEIGHT in pixels, at least 8x8, as 1920x1080")
-    return int(match[1]), int(match[2])
+    header = ["size, guide", "kernel", "ms [p5, p95]", "ns/pixel", "faster than torch"]
+    print_table([*header, "of a copy's time", "max error"], cells)
+    for note in sorted({row.note for row in rows if row.note}):
+        out.print(f"  {note}")
+    out.print(f"on {Environment.model_validate(describe()).machine()}")

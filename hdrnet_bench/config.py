@@ -15,7 +15,7 @@ class HDRNetConfig(BaseModel):
     The defaults are the paper's network: 16 x 16 x 8 cells of 3 x 4 matrices from 256 x 256.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     variant: Literal["curves", "pointwise", "pyramid"] = Field(
         "curves", description="guide: the paper's curves, a pointwise network, or three scales"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from . import environment
 from .paths import data_dir, results_dir, runs_dir
+from .results import Environment
 
 
 class Finding(NamedTuple):
@@ -20,6 +21,7 @@ def examine() -> list[dict[str, str]]:
     import torch
 
     from .metrics.lpips import BACKBONE_URL, backbone_path, check_backbone
+    from .slicing import cpu
 
     machine = environment.describe()
     lpips = check_backbone()
@@ -27,11 +29,13 @@ def examine() -> list[dict[str, str]]:
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     findings = [
         Finding("package", "yes", f"{machine['package']}, commit {machine['commit'] or 'unknown'}"),
-        Finding("processor", "yes", environment.machine_line(machine)),
+        Finding("processor", "yes", Environment.model_validate(machine).machine()),
         Finding(
             "native slicing",
-            "no",
-            "this version has none; slicing is plain torch, on any device (nothing to do)",
+            "yes" if cpu.LIBRARY else "no",
+            "CPU library in use; on CUDA, slicing is plain torch in this version"
+            if cpu.LIBRARY
+            else f"{cpu.REASON}; until then slicing is plain torch, and slow",
         ),
         Finding(
             "CUDA",

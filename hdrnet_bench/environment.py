@@ -82,16 +82,6 @@ def device_slug(device: str) -> str:
     return f"{device.split(':')[0]}-{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}"
 
 
-def machine_line(environment: dict[str, Any]) -> str:
-    """One line that names the machine a result was measured on."""
-    memory = f"{environment['memory_gib']} GiB"
-    gpu = f", {environment['gpu']}" if environment.get("gpu") else ""
-    return (
-        f"{environment['cpu']}, {environment['cores']} cores, {memory}{gpu}; "
-        f"Python {environment['python']}, torch {environment['torch']}"
-    )
-
-
 def _memory_gib() -> int | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)

@@ -6,12 +6,14 @@ that would be saved.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import special
 from torch import Tensor
@@ -28,10 +30,12 @@ from .model_file import read_model
 from .recipe import Recipe
 from .results import (
     DatasetId,
+    Environment,
     Evaluation,
     MethodId,
     MetricSummary,
     RecipeId,
+    ResultRow,
     evaluation_path,
     read_result,
     result_folder,
@@ -96,6 +100,8 @@ def evaluate(
         for row in rows:
             pair = load_pair(dataset, row).to(device)
             output = method(pair.input)
+            if not torch.isfinite(output).all():
+                raise DataError(f"the model's output for {row.id} is not finite: train it again")
             values = score(output, pair.target, names)
             keep(pair, output)
             results.append(
@@ -182,14 +188,17 @@ def up_to_date(job: Judgement) -> bool:
     except DataError:
         return False
     names, missing = split_available(job.recipe.evaluation.metrics, check_backbone)
+    outputs = [job.path.with_suffix(".csv")]
+    outputs += [job.path.with_name("train.csv")] if job.run else []
     return (
         isinstance(result, Evaluation)
+        and all(path.exists() for path in outputs)
         and result.method == job.method
         and result.recipe == recipe_id(job.recipe)
         and result.dataset == _dataset_id(job)
         and set(result.metrics) == {*names, *missing}
         and not result.stale()
-        and all(name in result.rows[0] for name in names)
+        and all(name in (result.rows[0].model_extra or {}) for name in names)
     )
 
 
@@ -203,6 +212,7 @@ def judge(
             f"dataset {job.dataset.header.name} has no pictures in its {job.split} split"
         )
     names, missing = split_available(job.recipe.evaluation.metrics, fetch_backbone)
+    curve = None if job.run is None else _training_curve(job.run.directory / LOG)
     method: Method = identity
     if job.run is not None:
         method = read_model(job.run.model_path, device)[0].enhance
@@ -234,17 +244,24 @@ def judge(
         dataset=_dataset_id(job),
         size="full",
         metrics=summaries,
-        rows=finite,
-        environment=describe(),
+        rows=[ResultRow.model_validate(row) for row in finite],
+        environment=Environment.model_validate(describe()),
     )
-    import pandas as pd
-
-    if job.run is not None:
-        log = pd.read_json(job.run.directory / LOG, lines=True)
-        write_text(folder / "train.csv", log.drop(columns="seconds").to_csv(index=False))
+    if curve is not None:
+        write_text(folder / "train.csv", curve)
     write_text(job.path.with_suffix(".csv"), pd.DataFrame(finite).to_csv(index=False))
     write_result(job.path, result)
     return result
+
+
+def _training_curve(log: Path) -> str:
+    """A run's log as CSV, without its times. Raises DataError where it is missing or broken."""
+    try:
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        columns = ["step", "loss", "psnr", "learning_rate", "validation_psnr"]
+        return pd.DataFrame(lines)[columns].to_csv(index=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{log} is not a whole training log: {error}") from None
 
 
 def recipe_id(recipe: Recipe) -> RecipeId:

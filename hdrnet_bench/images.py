@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 
 from .errors import DataError
 from .files import atomic_path
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-READABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -28,39 +29,58 @@ class Picture(NamedTuple):
     pixels: Pixels
     notes: tuple[str, ...]
 
-    @property
-    def bit_depth(self) -> int:
-        return self.pixels.dtype.itemsize * 8
 
-
-def read_picture(path: Path) -> Picture:
+def read_picture(path: str | Path) -> Picture:
     """Decode a PNG, JPEG, TIFF or WebP, 8 or 16 bits a channel, upright.
 
-    Raises DataError that names the file where it is missing, broken or of an unknown kind.
+    Raises DataError that names the file where it is missing, broken or of a kind whose pixels have
+    no certain meaning here (Lab, several pages, …).
     """
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.mode.startswith(("I", "F")) or _bits(content, image) == 16:
-                pixels = _decode_deep(content, image)
-                orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-                if orientation != 1:
-                    raise ValueError("a 16-bit picture with an orientation tag is not supported")
-            else:
-                image.load()
-                orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-                upright = ImageOps.exif_transpose(image)
-                pixels = np.asarray(upright.convert("RGBA" if "A" in image.mode else "RGB"))
-            notes = _notes(image, orientation, pixels)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError) as error:
-        reason = str(error).replace(repr(io.BytesIO), "").split("<_io")[0].strip()
+            return _decode(content, image)
+    except Exception as error:  # Decoders raise whatever comes to them on a broken file.
+        reason = " ".join(str(error).split("<_io")[0].split())[:200]
         raise DataError(f"{path} cannot be decoded as a picture: {reason}") from None
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    return Picture(np.ascontiguousarray(pixels[:, :, :3]), notes)
+
+
+def _decode(content: bytes, image: Image.Image) -> Picture:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    notes = []
+    if _bits(content, image) > 8:
+        if orientation != 1:
+            raise ValueError("a 16-bit picture with an orientation tag is not supported")
+        pixels = _decode_png_16(content) if image.format == "PNG" else _decode_tiff_16(content)
+        if pixels.shape[:2] != (image.height, image.width):
+            raise ValueError(f"decoded as {pixels.shape}, its header says {image.size}")
+        channels = pixels.shape[2]
+        if channels not in (1, 2, 3, 4):
+            raise ValueError(f"{channels} channels are not supported")
+        grey, alpha = channels < 3, channels in (2, 4)
+        pixels = pixels[:, :, :1].repeat(3, axis=2) if grey else pixels[:, :, :3]
+    else:
+        if image.mode not in _MODES:
+            raise ValueError(f"colour mode {image.mode} is not supported")
+        grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
+        upright = ImageOps.exif_transpose(image)
+        # Through RGBA, so that dropping alpha does not blend the colours with anything.
+        pixels = np.asarray(upright.convert("RGBA" if alpha else "RGB"))[:, :, :3]
+        if image.mode == "CMYK":
+            notes.append("CMYK converted without its profile")
+    if orientation != 1:
+        notes.append(f"orientation {orientation} applied")
+    if alpha:
+        notes.append("alpha channel left out")
+    if grey:
+        notes.append("grey repeated into three channels")
+    profile = image.info.get("icc_profile")
+    if profile:
+        notes.append(f"embedded profile not applied: {_profile_name(profile)}")
+    return Picture(np.ascontiguousarray(pixels), tuple(notes))
 
 
 def _bits(content: bytes, image: Image.Image) -> int:
@@ -73,28 +93,26 @@ def _bits(content: bytes, image: Image.Image) -> int:
     return 8
 
 
-def _decode_deep(content: bytes, image: Image.Image) -> NDArray[np.uint16]:
-    decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.imread
-    pixels = decode(content)
-    if pixels.dtype != np.uint16 or pixels.ndim not in (2, 3):
-        raise ValueError(f"{pixels.dtype} samples in {pixels.ndim} dimensions are not supported")
-    return pixels
+def _decode_png_16(content: bytes) -> NDArray[np.uint16]:
+    """(H, W, 1 to 4)."""
+    pixels = imagecodecs.png_decode(content)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _notes(image: Image.Image, orientation: int, pixels: Pixels) -> tuple[str, ...]:
-    notes = []
-    if orientation != 1:
-        notes.append(f"orientation {orientation} applied")
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        notes.append("alpha channel left out")
-    if image.mode in ("1", "L", "LA") or image.mode.startswith("I"):
-        notes.append("grey repeated into three channels")
-    elif image.mode in ("CMYK", "YCCK"):
-        notes.append("CMYK converted without its profile")
-    profile = image.info.get("icc_profile")
-    if profile:
-        notes.append(f"embedded profile not applied: {_profile_name(profile)}")
-    return tuple(notes)
+def _decode_tiff_16(content: bytes) -> NDArray[np.uint16]:
+    """(H, W, channels) of a TIFF with one page of 16-bit grey or RGB."""
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        if len(tiff.pages) != 1:
+            raise ValueError(f"{len(tiff.pages)} pages are not supported")
+        page = tiff.pages.first
+        if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
+            raise ValueError(f"photometric {page.photometric} is not supported")
+        pixels = page.asarray()
+        if pixels.dtype != np.uint16:
+            raise ValueError(f"{pixels.dtype} samples are not supported")
+        if pixels.ndim == 2:
+            return pixels[:, :, None]
+        return pixels.transpose(1, 2, 0) if page.axes.startswith("S") else pixels
 
 
 def _profile_name(profile: bytes) -> str:
@@ -104,10 +122,10 @@ def _profile_name(profile: bytes) -> str:
         return "unreadable"
 
 
-def write_png(path: Path, pixels: Pixels) -> None:
+def write_png(path: str | Path, pixels: Pixels) -> None:
     """Write (H, W, 3) uint8 or uint16 as PNG: whole, or not at all."""
     encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
-    with atomic_path(path) as temporary:
+    with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(encoded)
 
 

@@ -12,21 +12,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import DataError
 from .files import json_line, json_text, read_json, sha256_text, write_text
 from .images import Pixels, white_level
 from .paths import data_dir, search
 
-if TYPE_CHECKING:
-    import datasets
-
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+PerChannel = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class Row(BaseModel):
@@ -52,10 +52,10 @@ class Row(BaseModel):
     source_names: list[str]
     source_sha256: list[str]
     licence: str
-    input_mean: list[float]
-    input_std: list[float]
-    target_mean: list[float]
-    target_std: list[float]
+    input_mean: PerChannel
+    input_std: PerChannel
+    target_mean: PerChannel
+    target_std: PerChannel
     measured: str = "{}"
 
     def line(self) -> str:
@@ -182,19 +182,6 @@ def open_dataset(name: str, prepare_with: str | None = None) -> Dataset:
 def _prepared(name: str) -> str:
     there = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
     return f"; prepared here: {', '.join(there) or 'none'}"
-
-
-def as_huggingface(directory: Path) -> datasets.DatasetDict:
-    """The prepared directory as `datasets` sees it, pictures as paths rather than decoded.
-
-    Its own decoding goes through Pillow, which turns 16-bit RGB into 8 bit without a word.
-    """
-    import datasets
-
-    loaded = datasets.load_dataset("imagefolder", data_dir=str(directory))
-    for column in ("input", "target"):
-        loaded = loaded.cast_column(column, datasets.Image(decode=False))
-    return loaded
 
 
 def find_lock(name: str) -> tuple[Header, list[Row]] | None:

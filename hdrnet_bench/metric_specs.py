@@ -23,5 +23,5 @@ METRICS = {
     "ssim": Metric("SSIM", "", True, 4, 1, "structural similarity, gaussian window 11, sigma 1.5"),
     "lpips": Metric("LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1"),
     "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
-    "delta_e_2000": Metric("ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference"),
+    "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
 }

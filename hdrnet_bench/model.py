@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import HDRNetConfig, LowresResize
-from .slicing import Backend, bilateral_slice_apply
+from .slicing import Backend, bilateral_slice_apply, cpu, use_native
+from .slicing.operators import curves_guide
 
 N_IN = 4
 LEVELS = 3
@@ -59,14 +60,18 @@ class HDRNet(nn.Module):
             (B, 3, H, W), not clamped.
         """
         if self.config.variant != "pyramid":
-            return bilateral_slice_apply(grid, self.guides[0](fullres), fullres, backend=backend)
+            guide = self.guides[0](fullres, backend)
+            return bilateral_slice_apply(grid, guide, fullres, backend=backend)
         rows = grid.unflatten(1, (LEVELS, 3 * N_IN)).unbind(1)  # the coarsest level stands first
         pictures = _pyramid(fullres)
         output = torch.zeros((), device=fullres.device, dtype=fullres.dtype)
         for level in reversed(range(LEVELS)):
             picture = pictures[level]
             here = bilateral_slice_apply(
-                rows[LEVELS - 1 - level], self.guides[level](picture), picture, backend=backend
+                rows[LEVELS - 1 - level],
+                self.guides[level](picture, backend),
+                picture,
+                backend=backend,
             )
             coarser = output if output.ndim == 0 else _resize(output, picture.shape[-2:])
             output = coarser + here
@@ -100,6 +105,13 @@ class HDRNet(nn.Module):
         if image.ndim not in (3, 4) or image.shape[-3] != 3:
             raise ValueError(f"image is {tuple(image.shape)}, not (3, H, W) or (B, 3, H, W)")
         batch = image if image.ndim == 4 else image[None]
+        config = self.config
+        if self._fused(batch, backend):
+            lowres = _lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
+            grid = self.coefficients(lowres).contiguous()
+            guide = self.guides[0]
+            assert isinstance(guide, CurvesGuide | PointwiseGuide)
+            return cpu.enhance(grid, batch, *guide.packed()).reshape(image.shape)
         weights = next(self.parameters()).dtype
         if image.dtype == torch.uint8:
             fullres = batch.to(weights) / 255
@@ -107,11 +119,24 @@ class HDRNet(nn.Module):
             fullres = batch.to(weights)
         else:
             raise ValueError(f"image is {image.dtype}, not uint8 or floating")
-        lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
+        lowres = make_lowres(fullres, config.net_input_size, config.lowres_resize)
         output = self(lowres, fullres, backend=backend)
         if image.dtype == torch.uint8:
             output = output.clamp(0, 1).mul(255).round()
         return output.to(image.dtype).reshape(image.shape)
+
+    def _fused(self, batch: Tensor, backend: Backend) -> bool:
+        """Whether the fused kernel serves: on the CPU, one guide, batch norm as at inference."""
+        weights = next(self.parameters())
+        return (
+            use_native(backend, batch)
+            and weights.device.type == "cpu"
+            and weights.dtype == torch.float32
+            and batch.dtype in (torch.float32, torch.uint8)
+            and self.config.variant != "pyramid"
+            and self.config.luma_bins <= 8
+            and not self.training
+        )
 
 
 def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
@@ -120,6 +145,15 @@ def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
     "area" averages; "nearest" is torch's (floor), as published, and aliases.
     """
     return F.interpolate(fullres, size=(size, size), mode=resize)
+
+
+def _lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
+    """make_lowres for the fused kernel: float32 from float32 or uint8 of any strides, without a
+    floating or contiguous copy of the whole picture."""
+    if resize == "area":
+        return cpu.area_lowres(image, size)
+    lowres = make_lowres(image, size, resize)
+    return lowres.float() / 255 if image.dtype == torch.uint8 else lowres
 
 
 class CoefficientNetwork(nn.Module):
@@ -183,8 +217,10 @@ class CurvesGuide(nn.Module):
         self.mix = nn.Parameter(torch.full((3,), 1 / 3))
         self.mix_bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, fullres: Tensor) -> Tensor:
+    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
         """(B, 3, H, W) -> (B, H, W) in [0, 1]."""
+        if fullres.dtype == torch.float32 and use_native(backend, fullres):
+            return curves_guide(fullres, *self.parameters())
         x = torch.einsum("bihw,io->bohw", fullres, self.ccm) + self.ccm_bias[:, None, None]
         shifts, slopes = self.shifts[:, :, None, None], self.slopes[:, :, None, None]
         curve = slopes[:, 0] * F.relu(x - shifts[:, 0])
@@ -192,6 +228,10 @@ class CurvesGuide(nn.Module):
             curve = curve + slopes[:, k] * F.relu(x - shifts[:, k])
         guide = torch.einsum("bchw,c->bhw", curve, self.mix) + self.mix_bias
         return guide.clamp(0, 1)
+
+    def packed(self) -> tuple[Tensor, int]:
+        """Parameters for the fused kernel."""
+        return cpu.pack_curves(*self.parameters()), 0
 
 
 class PointwiseGuide(nn.Module):
@@ -202,9 +242,23 @@ class PointwiseGuide(nn.Module):
         self.conv1 = _Conv(3, width, kernel=1, norm=True)
         self.conv2 = _Conv(width, 1, kernel=1, relu=False)
 
-    def forward(self, fullres: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, H, W) in [0, 1]."""
+    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+        """(B, 3, H, W) -> (B, H, W) in [0, 1]. Plain torch, whatever the backend."""
         return self.conv2(self.conv1(fullres))[:, 0].sigmoid()
+
+    def packed(self) -> tuple[Tensor, int]:
+        """Parameters for the fused kernel, the batch norm folded into the first layer."""
+        norm = self.conv1.norm
+        assert norm is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = (norm.running_var + norm.eps).rsqrt()
+        w1 = self.conv1.conv.weight.flatten(1) * scale[:, None]
+        b1 = norm.bias - norm.running_mean * scale
+        w2, b2 = self.conv2.conv.weight, self.conv2.conv.bias
+        assert b2 is not None
+        parts = [part.detach().reshape(-1) for part in (w1, b1, w2, b2)]
+        return torch.cat(parts).float().contiguous(), len(b1)
 
 
 def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:

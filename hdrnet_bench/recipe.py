@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from .paths import search
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DatasetSpec(_Section):
@@ -38,26 +39,29 @@ class DatasetSpec(_Section):
 class TrainingSpec(_Section):
     """One plain loop: mean squared error, Adam, random crops and flips."""
 
-    seeds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (0,)
-    steps: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    crop: int = Field(ge=8, description="side of the square crop, pixels")
+    seeds: Annotated[tuple[int, ...], Field(strict=False)] = (0,)
+    steps: int = Field(ge=1, le=10**9)
+    batch_size: int = Field(ge=1, le=4096)
+    crop: int = Field(ge=8, le=65536, description="side of the square crop, pixels")
     flips: bool = True
     learning_rate: float = Field(gt=0, le=1)
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, le=10**9)
     schedule: Literal["constant", "cosine"] = "constant"
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    validate_every: int = Field(ge=1, description="steps")
+    validate_every: int = Field(ge=1, le=10**9, description="steps")
 
     def model_post_init(self, context: Any) -> None:
-        if len(set(self.seeds)) != len(self.seeds) or not all(0 <= s < 2**31 for s in self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)} must be different and from 0 to 2^31 - 1")
+        seeds = self.seeds
+        if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= s < 2**31 for s in seeds):
+            raise ValueError(f"seeds {list(seeds)} must be different, and from 0 to 2^31 - 1")
 
 
 def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in METRICS:
             raise ValueError(f"unknown metric {name!r}: {near_matches(name, METRICS)}")
+    if len(set(names)) != len(names):
+        raise ValueError(f"a metric stands twice: {', '.join(names)}")
     if "psnr" not in names:
         raise ValueError("psnr must be among the metrics: the best checkpoint is chosen by it")
     return names
@@ -76,6 +80,8 @@ class EvaluationSpec(_Section):
 
     def model_post_init(self, context: Any) -> None:
         _known_metrics(self.metrics)
+        if not self.resolutions:
+            raise ValueError("resolutions: at least one is needed")
         for width, height in self.resolutions:
             if min(width, height) < 8:
                 raise ValueError(f"resolution {width} x {height} is too small to time")
@@ -92,6 +98,13 @@ class Recipe(_Section):
     training: TrainingSpec
     evaluation: EvaluationSpec = EvaluationSpec()
 
+    def model_post_init(self, context: Any) -> None:
+        if self.model.batch_norm and self.training.batch_size == 1:
+            raise ValueError(
+                "batch_norm needs a batch_size over 1: of one sample the dense layers have no "
+                "statistics"
+            )
+
     @property
     def digest(self) -> str:
         """SHA-256 of the resolved recipe."""
@@ -107,7 +120,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is no plain value", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} stands twice", key_node.start_mark
@@ -141,6 +160,10 @@ def load_recipe(name_or_path: str) -> Recipe:
                 f"unknown recipe {name_or_path!r}: {near_matches(name_or_path, known)}"
             )
         path = known[name_or_path]
+        recipe = parse_recipe(path)
+        if recipe.name != path.stem:
+            raise UsageError(f"{path}: its name {recipe.name!r} must be that of its file")
+        return recipe
     return parse_recipe(path)
 
 
@@ -155,6 +178,9 @@ def parse_recipe(path: Path) -> Recipe:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
         raise UsageError(f"{path}{where} is not YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # What PyYAML lets through for values that do not fit their own tags.
+        raise UsageError(f"{path} is not YAML: {type(error).__name__}: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a recipe: its top level is not a mapping")
     try:
@@ -176,18 +202,18 @@ def _explain(error: ValidationError) -> str:
         message = fault["msg"].removeprefix("Value error, ")
         value = fault.get("input")
         shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-        faults.append(f"{where}: {message}{shown}{_number_hint(value)}")
+        hint = _number_hint(value) if fault["type"] == "float_type" else ""
+        faults.append(f"{where}: {message}{shown}{hint}" if where else message)
     return "; ".join(faults)
 
 
 def _number_hint(value: Any) -> str:
     """YAML 1.1 reads 1e-3 as text; only with a point and a sign is it a number."""
-    if isinstance(value, str):
-        try:
-            return f"; YAML wants {float(value)!r} here, without quotes" if float(value) else ""
-        except ValueError:
-            pass
-    return ""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    return f"; YAML wants {number!r} here, without quotes" if math.isfinite(number) else ""
 
 
 def _section_fields(location: tuple[int | str, ...]) -> list[str]:

@@ -6,9 +6,9 @@ Light on purpose (no torch): the report is made from these alone.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import DataError
 from .files import json_text, read_json, write_text
@@ -17,11 +17,39 @@ from .paths import results_dir
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# What becomes part of a path or of a figure's name.
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Environment(_Record):
+    """As environment.describe() gives it."""
+
+    package: str
+    commit: str | None
+    python: str
+    torch: str
+    platform: str
+    cpu: str
+    cores: int | None
+    threads: int
+    memory_gib: int | None
+    gpu: str | None
+    load: float | None
+
+    def machine(self) -> str:
+        """One line that names the machine and what was installed on it."""
+        gpu = f", {self.gpu}" if self.gpu else ""
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_gib} GiB{gpu}; "
+            f"Python {self.python}, torch {self.torch}"
+        )
 
 
 class RecipeId(_Record):
-    name: str
+    name: Slug
     version: int
     digest: str
 
@@ -29,17 +57,17 @@ class RecipeId(_Record):
 class MethodId(_Record):
     """What was judged. Null where a baseline has no such thing."""
 
-    name: str
-    run: str
+    name: Slug
+    run: Slug
     parameters: int | None
     model_sha256: str | None
     seed: int | None
 
 
 class DatasetId(_Record):
-    name: str
+    name: Slug
     protocol: str
-    split: str
+    split: Literal["train", "validation", "test"]
     digest: str
 
 
@@ -54,6 +82,27 @@ class MetricSummary(_Record):
     max: float | None = None
     reason: str | None = None
 
+    @model_validator(mode="after")
+    def _null_has_a_reason(self) -> MetricSummary:
+        if (self.mean is None or self.interval is None) and not self.reason:
+            raise ValueError("a missing mean or interval needs its reason")
+        return self
+
+
+class ResultRow(BaseModel):
+    """One picture: its metrics by name, null where they are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, float | None]
+
+    id: Slug
+    width: int
+    height: int
+    licence: str
+
+    def value(self, metric: str) -> float | None:
+        return self.__pydantic_extra__.get(metric)
+
 
 class Evaluation(_Record):
     schema_version: Literal[1] = 1
@@ -63,8 +112,14 @@ class Evaluation(_Record):
     dataset: DatasetId
     size: Literal["full"]
     metrics: dict[str, MetricSummary]
-    rows: list[dict[str, Any]] = Field(min_length=1)
-    environment: dict[str, Any]
+    rows: list[ResultRow] = Field(min_length=1)
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _has_psnr(self) -> Evaluation:
+        if "psnr" not in self.metrics:
+            raise ValueError("metrics hold no psnr")
+        return self
 
     def stale(self) -> list[str]:
         """Metrics whose definition has changed since this was measured."""
@@ -102,7 +157,7 @@ class Timing(_Record):
     device: str
     backend: str
     rows: list[TimingRow] = Field(min_length=1)
-    environment: dict[str, Any]
+    environment: Environment
 
 
 def result_folder(recipe: str, method: str, run: str) -> Path:
@@ -122,7 +177,7 @@ def read_result(path: Path) -> Evaluation | Timing:
     content = read_json(path)
     kinds: dict[Any, type[Evaluation | Timing]] = {"evaluation": Evaluation, "timing": Timing}
     kind = content.get("kind") if isinstance(content, dict) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise DataError(f"{path} is neither an evaluation nor a timing")
     try:
         return kinds[kind].model_validate(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +36,11 @@ class Run(NamedTuple):
         from .model_file import read_model_header
 
         header = read_model_header(self.model_path)
+        if header.recipe_digest != self.recipe.digest:
+            raise DataError(
+                f"{self.directory / RECIPE} is not the recipe that {LAST} was trained with: "
+                "restore it, or train again"
+            )
         if header.step != header.steps:
             raise DataError(
                 f"{self.directory} was stopped at step {header.step} of {header.steps}: train "
@@ -45,7 +51,7 @@ class Run(NamedTuple):
 
 def new_run_directory(recipe: Recipe, seed: int, run: str | None) -> Path:
     """Where a training run of that name goes; by default it is named by its seed."""
-    name = run or f"seed-{seed}"
+    name = f"seed-{seed}" if run is None else run
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"run name {name!r}: use letters, digits, '.', '_' and '-'")
     return runs_dir() / recipe.name / name
@@ -54,32 +60,37 @@ def new_run_directory(recipe: Recipe, seed: int, run: str | None) -> Path:
 def open_run(directory: Path) -> Run:
     if not (directory / RECIPE).exists():
         raise DataError(f"{directory} is not a run directory (no {RECIPE})")
-    return Run(directory, parse_recipe(directory / RECIPE))
+    try:
+        return Run(directory, parse_recipe(directory / RECIPE))
+    except UsageError as error:
+        raise DataError(f"the run's recipe is broken: {error}") from None
 
 
-def find_runs(recipe: str | None = None) -> list[Run]:
-    """Every run, or a recipe's, in the order of their names."""
-    pattern = f"{recipe or '*'}/*/{RECIPE}"
-    return [open_run(path.parent) for path in sorted(runs_dir().glob(pattern))]
+def run_directories(recipe: str | None = None) -> list[Path]:
+    """Every run's directory, or a recipe's, in the order of their names."""
+    pattern = f"{glob.escape(recipe) if recipe else '*'}/*/{RECIPE}"
+    return [path.parent for path in sorted(runs_dir().glob(pattern))]
 
 
-def resolve_runs(target: str | None) -> list[Run]:
-    """The runs that a command's argument means: a directory, RECIPE/RUN, a recipe, or all.
+def resolve_runs(target: str) -> list[Path]:
+    """The run directories that a command's argument means: a directory, RECIPE/RUN, or a recipe
+    by name or path.
 
     Raises UsageError for a name that is nothing, DataError where a recipe has no run yet.
     """
-    if target is None:
-        return find_runs()
+    if target.endswith((".yaml", ".yml")) or target in recipe_paths():
+        recipe = load_recipe(target)
+        found = run_directories(recipe.name)
+        if not found:
+            raise DataError(f"recipe {recipe.name} has no run yet: `hdrbench train {target}`")
+        return found
     for directory in (Path(target), runs_dir() / target):
         if (directory / RECIPE).exists():
-            return [open_run(directory)]
+            return [directory]
     if Path(target).is_dir() and "/" in target:
         raise DataError(f"{target} is not a run directory (no {RECIPE})")
-    runs = find_runs(target) if "/" not in target else []
-    if runs:
-        return runs
-    if target in recipe_paths():
-        recipe = load_recipe(target)
-        raise DataError(f"recipe {recipe.name} has no run yet: `hdrbench train {recipe.name}`")
-    known = [*recipe_paths(), *(f"{run.recipe.name}/{run.name}" for run in find_runs())]
+    found = run_directories(target) if target and "/" not in target else []
+    if found:
+        return found
+    known = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
     raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, known)}")

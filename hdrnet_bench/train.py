@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from .data import Crops, Pair, load_split
 from .environment import describe
-from .errors import DataError, HdrbenchError, UsageError
+from .errors import DataError, UsageError
 from .evaluate import score
 from .files import json_text, write_text
 from .manifest import Dataset
@@ -26,8 +26,8 @@ from .recipe import Recipe, TrainingSpec
 from .runs import BEST, LAST, LOG, RECIPE
 
 
-class TrainingError(HdrbenchError):
-    """The loss is no number any more."""
+class TrainingError(UsageError):
+    """The recipe cannot be trained: the loss, or the output, is no number any more."""
 
 
 class Progress(NamedTuple):
@@ -89,6 +89,8 @@ def _train(
 ) -> dict[str, Any]:
     if directory.exists() and not overwrite:
         raise UsageError(f"{directory} is there: name another --run, or --overwrite this one")
+    if directory.exists() and not (directory / RECIPE).exists():
+        raise UsageError(f"{directory} is there and is no run: move it away")
     spec = recipe.training
     crops, validation = _load(recipe, dataset, seed)
     torch.manual_seed(seed)
@@ -97,8 +99,9 @@ def _train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(spec, step))
     batches = torch.utils.data.DataLoader(crops, batch_size=spec.batch_size)
 
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
     write_text(directory / RECIPE, recipe.yaml())
     write_text(directory / "environment.json", json_text(describe()))
 

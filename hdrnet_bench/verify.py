@@ -50,12 +50,15 @@ def verify(dataset: Dataset, step: Callable[[], None] = lambda: None) -> Verific
             kind: Kind = "incomplete" if here < counted else "differing"
             what = f"{here} rows where dataset.json counts {counted}"
             problems.append(Problem(kind, split, "-", what))
+    if dataset.header.name != dataset.directory.resolve().name:
+        what = f"dataset.json names {dataset.header.name}, its folder is another"
+        problems.append(Problem("differing", "-", "-", what))
     if not problems and rows_digest(dataset.rows) != dataset.header.digest:
         problems.append(Problem("differing", "-", "-", "rows do not give dataset.json's digest"))
     lock_problems = _compare_with_lock(dataset)
     lock = "unknown" if lock_problems is None else _worst(lock_problems)
     known = {(p.split, p.id) for p in problems}
-    problems += [p for p in lock_problems or [] if (p.split, p.id) not in known]
+    problems += [p for p in lock_problems or [] if p.id == "-" or (p.split, p.id) not in known]
     return Verification(
         dataset.header.name, _worst(problems), 2 * len(dataset.rows), lock, problems
     )
@@ -110,6 +113,10 @@ def _compare_with_lock(dataset: Dataset) -> list[Problem] | None:
     locked = {(row.split, row.id): row for row in lock[1]}
     here = {(row.split, row.id): row for row in dataset.rows}
     problems = []
+    for field in ("source", "protocol", "version", "settings", "licence"):
+        if getattr(dataset.header, field) != getattr(lock[0], field):
+            what = f"{field} in dataset.json differs from the lock's"
+            problems.append(Problem("differing", "-", "-", what))
     for key in sorted(locked.keys() | here.keys()):
         if key not in here:
             problems.append(Problem("incomplete", *key, "in the lock, not in the dataset"))

@@ -1,8 +1,10 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from hdrnet_bench.images import write_png
 from tests.conftest import Workspace, smooth_picture, write_recipe
@@ -39,7 +41,7 @@ def test_help_and_version_are_quick_of_foot(workspace: Workspace) -> None:
         (2, ["train", "demo-retuch"], "did you mean demo-retouch"),
         (2, ["train", "missing.yaml"], "there is no recipe file"),
         (3, ["train", "demo-retouch"], "run `hdrbench prepare demo --protocol retouch` first"),
-        (3, ["eval"], "there is no run to evaluate"),
+        (3, ["eval"], "there is no finished run to evaluate"),
         (3, ["eval", "demo-retouch"], "has no run yet"),
         (2, ["eval", "demo-retuch"], "neither a run nor a recipe"),
         (2, ["eval", "--baseline", "identity"], "needs a recipe"),
@@ -98,13 +100,102 @@ def test_a_broken_run_directory_is_refused(trained: Workspace) -> None:
 
 def test_run_names_stay_in_their_place(tiny: Workspace) -> None:
     for name in ("../x", "a/b", ".hidden", ""):
-        done = tiny.run("train", "tiny.yaml", f"--run={name}", "--dry-run")
-        assert done.returncode == (2 if name else 0)
+        assert "use letters" in tiny.fails(2, "train", "tiny.yaml", f"--run={name}", "--dry-run")
+    assert tiny.run("train", "tiny.yaml", "--run=v1.2_b", "--dry-run").returncode == 0
+
+
+def test_only_a_run_is_overwritten(tiny: Workspace) -> None:
+    photos = tiny.path / "runs/tiny/photos"
+    photos.mkdir(parents=True)
+    (photos / "holiday.jpg").write_bytes(b"x")
+    message = tiny.fails(2, "train", "tiny.yaml", "--run", "photos", "--overwrite")
+    assert "is there and is no run" in message
+    assert (photos / "holiday.jpg").exists()
+
+
+def test_strange_arguments(tiny: Workspace) -> None:
+    assert "neither a run nor a recipe" in tiny.fails(2, "eval", "a**b")
+    assert "neither a run nor a recipe" in tiny.fails(2, "eval", "**")
+    assert "megapixels" in tiny.fails(2, "time", "--size", "99999999x99999999")
+    assert "name too long" in tiny.fails(3, "train", f"./{'x' * 300}.yaml").lower()
+    assert "no protocol ''" in tiny.fails(2, "prepare", "demo", "--protocol", "")
+    assert tiny.run("train", "tiny.yaml", "--seed", str(2**31)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("blocked", "arguments"),
+    [
+        ("results", ["eval"]),
+        ("results", ["time", "tiny", "--budget", "0"]),
+        ("results/tiny", ["eval"]),
+        ("elsewhere", ["prepare", "demo"]),
+        ("elsewhere", ["train", "tiny.yaml", "--run", "x"]),
+    ],
+)
+def test_a_file_where_a_folder_must_be_is_one_line(
+    trained: Workspace, blocked: str, arguments: list[str]
+) -> None:
+    path = trained.path / blocked
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("in the way")
+    moved = "HDRBENCH_DATA" if arguments[0] == "prepare" else "HDRBENCH_RUNS"
+    environment = {moved: "elsewhere"} if blocked == "elsewhere" else {}
+    trained.fails(3, *arguments, env=environment)
+    assert path.read_text() == "in the way"
+
+
+def test_unfinished_runs_do_not_stop_the_others(trained: Workspace) -> None:
+    runs = trained.path / "runs/tiny"
+    shutil.copytree(runs / "seed-0", runs / "stopped")
+    (runs / "stopped/last.safetensors").unlink()
+    shutil.copytree(runs / "seed-0", runs / "broken")
+    (runs / "broken/recipe.yaml").write_text("- no recipe")
+    done = trained.run("eval", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [r["method"]["run"] for r in json.loads(done.stdout)] == ["baseline", "seed-0"]
+    passed_over = [line for line in done.stderr.splitlines() if line.startswith("passed over")]
+    assert len(passed_over) == 2
+    assert "run's recipe is broken" in trained.fails(3, "eval", "tiny/broken")
+
+
+def test_an_edited_recipe_is_not_the_one_that_was_trained(trained: Workspace) -> None:
+    path = trained.path / "runs/tiny/seed-0/recipe.yaml"
+    path.write_text(path.read_text().replace("learning_rate: 0.003", "learning_rate: 0.3"))
+    assert "is not the recipe that" in trained.fails(3, "eval", "tiny/seed-0")
+
+
+def test_recipes_by_path_find_their_runs(trained: Workspace) -> None:
+    for target in ("tiny.yaml", "./tiny.yaml", "tiny", "tiny/seed-0", "runs/tiny/seed-0"):
+        results = trained.json("eval", target)
+        assert [r["method"]["run"] for r in results] == ["baseline", "seed-0"]
+
+
+def test_a_model_of_no_numbers_is_refused(trained: Workspace) -> None:
+    import safetensors.torch
+
+    from hdrnet_bench.model_file import read_model, save_model
+
+    path = trained.path / "runs/tiny/seed-0/last.safetensors"
+    model, header = read_model(path)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    save_model(path, model, header)
+    assert safetensors.torch.load_file(path)
+    assert "output for d is not finite" in trained.fails(3, "eval", "tiny/seed-0")
+
+
+def test_a_broken_log_stops_before_measuring(trained: Workspace) -> None:
+    log = trained.path / "runs/tiny/seed-0/log.jsonl"
+    for content in (b"", b"\xff\xfe", b'{"step": 1}\n', b"[1]\n"):
+        log.write_bytes(content)
+        assert "not a whole training log" in trained.fails(3, "eval", "tiny/seed-0")
+    assert not (trained.path / "results/tiny/hdrnet-curves").exists()
 
 
 def test_prepare_reports_and_dry_runs(workspace: Workspace) -> None:
     plan = workspace.json("prepare", "demo", "--dry-run")
     assert plan["pairs"] == {"train": 6, "validation": 1, "test": 3}
+    assert plan["would make"] is True
     assert list(workspace.path.iterdir()) == []
 
 

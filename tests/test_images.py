@@ -36,6 +36,50 @@ def test_16_bit_tiff_keeps_its_bits(tmp_path: Path) -> None:
     assert (read_picture(tmp_path / "x.tif").pixels == SIXTEEN).all()
 
 
+def test_16_bit_layouts_mean_what_they_say_or_are_refused(tmp_path: Path) -> None:
+    def write(name: str, pixels: np.ndarray, **options: object) -> Path:
+        tifffile.imwrite(tmp_path / name, pixels, **options)
+        return tmp_path / name
+
+    planar = write("p.tif", SIXTEEN.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    assert (read_picture(planar).pixels == SIXTEEN).all()
+    grey = write("g.tif", SIXTEEN[:, :, 0], photometric="minisblack")
+    assert (read_picture(grey).pixels == SIXTEEN[:, :, :1]).all()
+    (tmp_path / "ga.png").write_bytes(imagecodecs.png_encode(SIXTEEN[:, :, :2].copy()))
+    grey_alpha = read_picture(tmp_path / "ga.png")
+    assert (grey_alpha.pixels == SIXTEEN[:, :, :1]).all()
+    assert grey_alpha.notes == ("alpha channel left out", "grey repeated into three channels")
+    for name, pixels, options in (
+        ("pages.tif", SIXTEEN[..., 0].repeat(5).reshape(5, 6, 9), {"photometric": "minisblack"}),
+        ("inverted.tif", SIXTEEN[:, :, 0], {"photometric": "miniswhite"}),
+        ("float.tif", SIXTEEN.astype(np.float32), {"photometric": "rgb"}),
+    ):
+        path = write(name, pixels, **options)
+        with pytest.raises(DataError, match="cannot be decoded as a picture"):
+            read_picture(path)
+
+
+def test_8_bit_modes_without_a_certain_meaning_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(EIGHT).convert("LAB").save(tmp_path / "lab.tif")
+    with pytest.raises(DataError, match="colour mode LAB is not supported"):
+        read_picture(tmp_path / "lab.tif")
+    palette = Image.fromarray(EIGHT).quantize(16)
+    palette.save(tmp_path / "palette.png", transparency=3)
+    assert read_picture(tmp_path / "palette.png").notes == ("alpha channel left out",)
+
+
+def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    write_png(tmp_path / "bomb.png", EIGHT)
+    content = bytearray((tmp_path / "bomb.png").read_bytes())
+    content[16:24] = (100_000).to_bytes(4, "big") * 2
+    import zlib
+
+    content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"bomb\.png cannot be decoded"):
+        read_picture(tmp_path / "bomb.png")
+
+
 def test_orientation_is_applied_and_said(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hdrnet_bench.errors import DataError
+from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.manifest import find_lock
 from hdrnet_bench.recipe import load_recipe
 from hdrnet_bench.results import Evaluation, Timing, read_all, read_result
@@ -33,18 +35,17 @@ def test_evaluation_fits_its_place_recipe_data_and_rows(path: Path, result: Eval
     assert result.dataset.digest == lock[0].digest, "stale: data"
     assert result.stale() == []
     expected = [row.id for row in lock[1] if row.split == result.dataset.split]
-    assert [row["id"] for row in result.rows] == expected
+    assert [row.id for row in result.rows] == expected
     for name, summary in result.metrics.items():
         if summary.mean is None:
             assert summary.reason
             continue
-        values = [row[name] for row in result.rows]
+        values = [row.value(name) for row in result.rows]
         assert summary.mean == pytest.approx(sum(values) / len(values))
     table = list(csv.DictReader(path.with_suffix(".csv").open()))
-    assert [float(row["psnr"]) for row in table] == [row["psnr"] for row in result.rows]
-    assert result.environment["cpu"]
-    assert result.environment["commit"]
-    assert not result.environment["commit"].endswith("-dirty")
+    assert [float(row["psnr"]) for row in table] == [row.value("psnr") for row in result.rows]
+    assert result.environment.commit
+    assert not result.environment.commit.endswith("-dirty")
 
 
 def test_demo_retouch_beats_the_identity_by_seven_decibels() -> None:
@@ -74,9 +75,42 @@ def test_committed_files_name_no_place_of_a_machine() -> None:
 
 
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    from hdrnet_bench.errors import DataError
-
     path = tmp_path / "eval-x.json"
-    path.write_text('{"kind": "guess"}')
-    with pytest.raises(DataError, match="neither an evaluation nor a timing"):
+    for text in ('{"kind": "guess"}', '{"kind": ["evaluation"]}', "[]", "3"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="neither an evaluation nor a timing"):
+            read_result(path)
+
+
+def _set(content: dict, where: str, value: object) -> None:
+    *path, last = where.split(".")
+    for key in path:
+        content = content[int(key)] if isinstance(content, list) else content[key]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("metrics", {}),
+        ("metrics.psnr.mean", None),
+        ("metrics.psnr.mean", "high"),
+        ("rows.0.psnr", "high"),
+        ("rows.0.id", "../../x"),
+        ("rows", []),
+        ("environment", {}),
+        ("dataset.name", "../x"),
+        ("recipe.name", "a/b"),
+        ("dataset.split", "holdout"),
+        ("surprise", 1),
+    ],
+)
+def test_edited_results_are_refused_with_the_key(tmp_path: Path, where: str, value: object) -> None:
+    content = read_json(EVALUATIONS[0][0])
+    _set(content, where, value)
+    if where == "metrics.psnr.mean" and value is None:
+        content["metrics"]["psnr"].pop("reason")
+    path = tmp_path / "eval-x.json"
+    path.write_text(json_text(content))
+    with pytest.raises(DataError, match=r"eval-x\.json: "):
         read_result(path)

@@ -164,6 +164,7 @@ def test_diverging_training_stops_with_the_step(tiny: Workspace) -> None:
     spec = recipe.training.model_copy(update={"learning_rate": 1e30, "validate_every": 1})
     recipe = recipe.model_copy(update={"training": spec})
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
+    assert TrainingError.exit_code == 2
     with pytest.raises(TrainingError, match="the output is not finite after step 1"):
         train(recipe, dataset, tiny.path / "run", seed=0)
     assert not (tiny.path / "run" / "last.safetensors").exists()

@@ -109,6 +109,28 @@ def test_a_broken_lock_is_an_error(locked: Workspace) -> None:
     assert "does not fit its rows" in locked.fails(3, "verify", "demo-tiny")
 
 
+def test_an_edited_protocol_or_name_is_found(locked: Workspace) -> None:
+    header = locked.path / "data/demo-tiny/dataset.json"
+    original = header.read_text()
+    header.write_text(original.replace('"protocol": "tiny"', '"protocol": "zeng-srgb"'))
+    done = locked.run("verify", "demo-tiny")
+    assert done.returncode == 3
+    assert "protocol in dataset.json differs from the lock's" in done.stdout
+    header.write_text(original.replace('"name": "demo-tiny"', '"name": "other"'))
+    done = locked.run("verify", "demo-tiny")
+    assert done.returncode == 3
+    assert "dataset.json names other, its folder is another" in done.stdout
+
+
+def test_rows_without_three_channels_are_refused(locked: Workspace) -> None:
+    rows = locked.path / "data/demo-tiny/test/metadata.jsonl"
+    text = rows.read_text()
+    start = text.index('"input_mean":[')
+    end = text.index("]", start)
+    rows.write_text(text[:start] + '"input_mean":[0.1' + text[end:])
+    assert "line 1: input_mean" in locked.fails(3, "verify", "demo-tiny")
+
+
 def test_an_edited_header_is_found(tiny: Workspace) -> None:
     header = tiny.path / "data/demo-tiny/dataset.json"
     text = header.read_text()

@@ -54,9 +54,8 @@ def ciede2000(lab1: Tensor, lab2: Tensor) -> Tensor:
     l_mean, c_mean = (l1 + l2) / 2, (c1 + c2) / 2
     h_sum = h1 + h2
     far = (h1 - h2).abs() > math.pi
-    h_mean = torch.where(
-        far, (h_sum + 2 * math.pi * torch.sign(2 * math.pi - h_sum)) / 2, h_sum / 2
-    )
+    turn_back = torch.where(h_sum < 2 * math.pi, 2 * math.pi, -2 * math.pi)
+    h_mean = (h_sum + torch.where(far, turn_back, 0.0)) / 2
     h_mean = torch.where(grey, h_sum, h_mean)
 
     def cosine(multiple: int, degrees: float) -> Tensor:

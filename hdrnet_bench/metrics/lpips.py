@@ -52,23 +52,23 @@ def backbone_path() -> Path:
 def check_backbone() -> str | None:
     """None where the backbone's weights are on this machine and whole, else the reason."""
     path = backbone_path()
-    if not path.exists():
+    if not path.is_file():
         what = f"{BACKBONE}, the weights of its AlexNet, is not on this machine"
     elif not sha256_file(path).startswith(_SHA256_START):
         what = f"{BACKBONE} on this machine is not the file its name says"
     else:
         return None
-    return f"not computed: {what}; `hdrbench doctor` says what to do"
+    return f"not computed: {what} (hdrbench doctor says what to do)"
 
 
 def fetch_backbone() -> str | None:
     """The same after an attempt to download the weights where they are missing."""
     path = backbone_path()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         patience = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(BACKBONE_URL, str(path), hash_prefix=_SHA256_START)
         except (OSError, RuntimeError):
             pass  # No network, disk or permission; a wrong hash. What is there then is checked.

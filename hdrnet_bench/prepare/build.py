@@ -103,13 +103,8 @@ def build(
         DataError: another process is preparing the same dataset, or the disk is full.
     """
     final, staging = root / plan.name, root / f".{plan.name}.building"
-    existing = _existing(final, plan)
-    if existing and not overwrite:
-        if existing.settings != plan.settings or existing.version != plan.version:
-            raise UsageError(
-                f"{final} was prepared with other settings; --overwrite replaces it, "
-                "HDRBENCH_DATA puts the new one elsewhere"
-            )
+    existing = prepared(plan, root, overwrite=overwrite)
+    if existing:
         return existing, False
     root.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(root / f".{plan.name}.lock", blocking=False)
@@ -134,7 +129,13 @@ def build(
     return header, True
 
 
-def _existing(final: Path, plan: Plan) -> Header | None:
+def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
+    """The header of what is there already, or None where it has to be made.
+
+    Raises UsageError where something else has that name, or another plan's dataset does and
+    `overwrite` does not say that it may go.
+    """
+    final = root / plan.name
     if not final.exists():
         return None
     if not (final / "dataset.json").exists():
@@ -142,6 +143,13 @@ def _existing(final: Path, plan: Plan) -> Header | None:
     header = read_header(final / "dataset.json")
     if header.name != plan.name:
         raise UsageError(f"{final} holds dataset {header.name}: move it away")
+    if overwrite:
+        return None
+    if header.settings != plan.settings or header.version != plan.version:
+        raise UsageError(
+            f"{final} was prepared with other settings; --overwrite replaces it, "
+            "HDRBENCH_DATA puts the new one elsewhere"
+        )
     return header
 
 

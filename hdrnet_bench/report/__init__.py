@@ -27,7 +27,7 @@ def build_report(root: Path, insert: Path | None = None, *, dry_run: bool = Fals
     if not found:
         raise DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
     evaluations = [(path, r) for path, r in found if isinstance(r, Evaluation)]
-    timings = [r for _, r in found if isinstance(r, Timing)]
+    timings = tables.timed([(p, r) for p, r in found if isinstance(r, Timing)], evaluations)
     groups = tables.group(evaluations)
     figures = root / "figures"
 
@@ -47,7 +47,10 @@ def build_report(root: Path, insert: Path | None = None, *, dry_run: bool = Fals
         g.slug: path for g in groups if pictures.write_comparison(path := comparisons[g.slug], g)
     }
     plots.write(figures, timings)
-    write_text(root / "README.md", tables.markdown(groups, timings, shown, plot_files))
+    for old in figures.glob("*"):
+        if old.name.startswith(("comparison-", "time-")) and old not in written:
+            old.unlink()  # of a result that is gone
+    write_text(root / "README.md", tables.markdown(groups, timings, shown))
     write_text(root / "report.html", page.render(groups, timings, figures))
     return [path for path in written if path.exists()]
 
@@ -57,8 +60,8 @@ def _inserted(path: Path, table: str) -> str:
         text = path.read_text(encoding="utf-8")
         before, rest = text.split(BEGIN, 1)
         _, after = rest.split(END, 1)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
     except ValueError:
         raise DataError(f"{path} has no {BEGIN} … {END} to put the tables between") from None
     return f"{before}{BEGIN}\n{table}\n{END}{after}"

@@ -9,11 +9,10 @@ from typing import Any
 
 import jinja2
 
-from ..results import Timing
 from . import pictures, plots, tables
 
 
-def render(groups: Sequence[tables.Group], timings: Sequence[Timing], figures: Path) -> str:
+def render(groups: Sequence[tables.Group], timings: Sequence[tables.Timed], figures: Path) -> str:
     """The page; pictures and figures are inlined, so nothing is fetched."""
     loader = jinja2.PackageLoader("hdrnet_bench.report")
     environment = jinja2.Environment(
@@ -49,15 +48,16 @@ def _group(of: tables.Group) -> dict[str, Any]:
     }
 
 
-def _timing(timing: Timing, figures: Path) -> dict[str, Any]:
+def _timing(timed: tables.Timed, figures: Path) -> dict[str, Any]:
+    timing = timed.timing
     header, rows = tables.timing_rows(timing)
-    svg = plots.files(figures, [timing])[0]
+    svg = plots.files(figures, [timed])[0]
     return {
-        "title": tables.timing_title(timing),
+        "title": timed.title,
         "header": header,
         "rows": rows,
         "machine": tables.measured_on(timing.environment),
-        "load": timing.environment.get("load"),
+        "load": timing.environment.load,
         "figure": _data_uri(svg, "image/svg+xml"),
     }
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..errors import DataError
 from ..files import atomic_path
 from ..results import Evaluation
 from .tables import Group
@@ -27,9 +28,9 @@ def shown(folder: Path, result: Evaluation) -> list[Shown]:
     """The result's pictures whose thumbnails are all there."""
     found = []
     for row in result.rows:
-        files = {role: folder / "pictures" / f"{row['id']}-{role}.jpg" for role in ROLES}
+        files = {role: folder / "pictures" / f"{row.id}-{role}.jpg" for role in ROLES}
         if all(path.exists() for path in files.values()):
-            found.append(Shown(row["id"], files, row.get("psnr")))
+            found.append(Shown(row.id, files, row.value("psnr")))
     return found
 
 
@@ -71,6 +72,9 @@ def write_comparison(path: Path, of: Group, most: int = 4) -> bool:
 
 
 def _fit(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        height = round(image.height * _WIDTH / image.width)
-        return image.convert("RGB").resize((_WIDTH, height), Image.Resampling.LANCZOS)
+    try:
+        with Image.open(path) as image:
+            height = round(image.height * _WIDTH / image.width)
+            return image.convert("RGB").resize((_WIDTH, height), Image.Resampling.LANCZOS)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`") from None

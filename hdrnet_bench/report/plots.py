@@ -6,27 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import atomic_path
-from ..results import Timing
-from . import tables
+from .tables import Timed
 
-STEM = "time"
 _PARTS = {
     "whole": ("whole forward pass", "o", "#1b6ca8"),
     "guide + slice + apply": ("guide + slice + apply", "s", "#d1603d"),
-    "coefficients": ("coefficients, from 256 x 256", "^", "#5b8c5a"),
+    "coefficients": ("coefficients", "^", "#5b8c5a"),
 }
 
 
-def files(folder: Path, timings: Sequence[Timing]) -> list[Path]:
-    """The figures that these timings give: one pair of files for each timing."""
-    return [folder / f"{_stem(t)}.{kind}" for t in timings for kind in ("svg", "png")]
+def files(folder: Path, timings: Sequence[Timed]) -> list[Path]:
+    """The figures that these timings give: SVG and PNG for each."""
+    return [folder / f"{timed.stem}.{kind}" for timed in timings for kind in ("svg", "png")]
 
 
-def _stem(timing: Timing) -> str:
-    return f"{STEM}-{timing.recipe.name}-{timing.method.run}-{timing.device.replace(':', '')}"
-
-
-def write(folder: Path, timings: Sequence[Timing]) -> None:
+def write(folder: Path, timings: Sequence[Timed]) -> None:
     """Time against megapixels, both logarithmic: medians, with the 5th to 95th percentile."""
     import matplotlib
 
@@ -34,7 +28,8 @@ def write(folder: Path, timings: Sequence[Timing]) -> None:
     from matplotlib import pyplot
 
     style = {"svg.hashsalt": "hdrbench", "svg.fonttype": "none", "font.size": 11}
-    for timing in timings:
+    for timed in timings:
+        timing = timed.timing
         with matplotlib.rc_context(style):
             figure, axes = pyplot.subplots(figsize=(7.5, 4.8), layout="constrained")
             for part, (label, marker, color) in _PARTS.items():
@@ -55,9 +50,9 @@ def write(folder: Path, timings: Sequence[Timing]) -> None:
             axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
             axes.grid(True, which="major", alpha=0.3)
             axes.legend(title="median, band p5 to p95", frameon=False)
-            axes.set_title(tables.timing_title(timing), fontsize=10)
+            axes.set_title(timed.title, fontsize=10)
             for kind in ("svg", "png"):
                 metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                with atomic_path(folder / f"{_stem(timing)}.{kind}") as path:
+                with atomic_path(folder / f"{timed.stem}.{kind}") as path:
                     figure.savefig(path, format=kind, dpi=110, metadata=metadata)
             pyplot.close(figure)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..environment import machine_line
 from ..metric_specs import METRICS
-from ..results import Evaluation, MetricSummary, Timing
+from ..results import Environment, Evaluation, MetricSummary, Timing
 
 NONE = "–"
 
@@ -120,22 +119,47 @@ def timing_rows(timing: Timing) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def timing_title(timing: Timing) -> str:
-    return (
-        f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: "
-        f"{timing.device}, {timing.backend} slicing, float32, batch 1"
-    )
+def measured_on(environment: Environment) -> str:
+    return f"{environment.machine()}; commit {environment.commit or 'unknown'}"
 
 
-def measured_on(environment: dict[str, object]) -> str:
-    return f"{machine_line(environment)}; commit {environment['commit'] or 'unknown'}"
+class Timed(NamedTuple):
+    """A timing with its figure's name, and whether another model file has been evaluated since."""
+
+    timing: Timing
+    stem: str
+    stale: bool
+
+    @property
+    def title(self) -> str:
+        timing = self.timing
+        stale = "; stale: the model file is another by now, run `hdrbench time`"
+        return (
+            f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: "
+            f"{timing.device}, {timing.backend} slicing, float32, batch 1"
+            f"{stale if self.stale else ''}"
+        )
+
+
+def timed(
+    timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
+) -> list[Timed]:
+    """Timings with what can be told of them from the results beside them."""
+    judged = {path.parent: result.method.model_sha256 for path, result in evaluations}
+    found = []
+    for path, timing in timings:
+        device = path.stem.removeprefix("timing-")
+        parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
+        sha256 = timing.method.model_sha256
+        stale = judged.get(path.parent, sha256) != sha256
+        found.append(Timed(timing, "time-" + "-".join(parts), stale))
+    return found
 
 
 def markdown(
     groups: Sequence[Group],
-    timings: Sequence[Timing],
+    timings: Sequence[Timed],
     comparisons: dict[str, Path],
-    plot_files: Sequence[Path],
 ) -> str:
     """The whole results/README.md."""
     parts = [
@@ -154,16 +178,18 @@ def markdown(
             figure = comparisons[of.slug]
             parts.append(f"![Input, output and target](figures/{figure.name})")
         else:
-            parts.append("Its pictures are not here: their licence, or their size, keeps them out.")
+            parts.append("Its pictures are not here: no trained method, or they may not be shown.")
     parts.append("## Time")
     if not timings:
         parts.append("Nothing timed yet: `hdrbench time RUN`.")
-    for timing in timings:
-        parts.append(f"**{timing_title(timing)}**")
-        parts.append(markdown_table(*timing_rows(timing)))
-        load = timing.environment.get("load")
-        parts.append(f"Measured on {measured_on(timing.environment)}; load at the start {load}.")
-    for path in plot_files:
-        if path.suffix == ".svg":
-            parts.append(f"![Time against resolution](figures/{path.name})")
+    for one in timings:
+        environment = one.timing.environment
+        parts.append(f"**{one.title}**")
+        parts.append(markdown_table(*timing_rows(one.timing)))
+        parts.append(
+            f"Measured on {measured_on(environment)}. One process at a time; the machine's load "
+            f"average when it began was {environment.load}, so absolute times are worth little: "
+            "compare rows."
+        )
+        parts.append(f"![Time against resolution](figures/{one.stem}.svg)")
     return "\n\n".join(parts) + "\n"

@@ -1,20 +1,50 @@
 """The two operators of the bilateral grid: slice, and slice and apply.
 
-Backends: "reference" is plain torch on any device; "native" is a compiled kernel; "auto" takes
-the native one where there is one. This version has no native kernel (`hdrbench doctor` says so).
+Backends: "reference" is plain torch, on any device; "native" is the compiled CPU library;
+"auto" takes the native one where it serves, else the reference (`hdrbench doctor` says why).
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..errors import CapabilityError
-from . import reference
+from . import cpu, reference
+from .operators import slice_apply
 
 Backend = Literal["auto", "reference", "native"]
+
+if cpu.LIBRARY is None:
+    warnings.warn(
+        f"slicing is slow here, in plain torch: no native library, {cpu.REASON}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def use_native(backend: Backend, tensor: Tensor) -> bool:
+    """Whether the native kernels serve this tensor's device under this choice of backend.
+
+    Raises ValueError for an unknown backend, CapabilityError where "native" cannot be.
+    """
+    if backend not in ("auto", "reference", "native"):
+        raise ValueError(f"backend is {backend!r}, not 'auto', 'reference' or 'native'")
+    there = cpu.LIBRARY is not None and tensor.device.type == "cpu"
+    if backend == "native" and not there:
+        where = tensor.device.type
+        reason = cpu.REASON if where == "cpu" else f"there is no kernel for {where} in this version"
+        raise CapabilityError(f"native slicing cannot be used: {reason}; backend='reference' can")
+    return there and backend != "reference"
+
+
+def backend_name(device: str) -> str:
+    """What "auto" takes on a device, "native" or "reference"."""
+    native = use_native("auto", torch.empty(0, device=device))
+    return "native" if native else "reference"
 
 
 def bilateral_slice(grid: Tensor, guide: Tensor, backend: Backend = "auto") -> Tensor:
@@ -33,9 +63,12 @@ def bilateral_slice(grid: Tensor, guide: Tensor, backend: Backend = "auto") -> T
         ValueError: shapes, dtypes or devices do not fit.
         CapabilityError: the native backend is asked for and not there.
     """
-    _check_backend(backend)
     _check_grid_and_guide(grid, guide)
-    return reference.bilateral_slice(grid, guide)
+    if not use_native(backend, guide):
+        return reference.bilateral_slice(grid, guide)
+    # A slice is the offset of a transform that has nothing else.
+    nothing = guide.new_empty((guide.shape[0], 0, *guide.shape[1:]))
+    return _native(grid, guide, nothing, True)
 
 
 def bilateral_slice_apply(
@@ -64,7 +97,6 @@ def bilateral_slice_apply(
         ValueError: shapes, dtypes or devices do not fit, or `out` with gradients.
         CapabilityError: the native backend is asked for and not there.
     """
-    _check_backend(backend)
     _check_grid_and_guide(grid, guide)
     if image.ndim != 4 or (image.shape[0], *image.shape[2:]) != tuple(guide.shape):
         raise ValueError(
@@ -84,25 +116,33 @@ def bilateral_slice_apply(
     wants_gradient = any(t.requires_grad for t in (grid, guide, image))
     if out is not None and torch.is_grad_enabled() and wants_gradient:
         raise ValueError("out= is for inference: use it under torch.no_grad()")
-    coefficients = reference.bilateral_slice(grid, guide)
-    result = reference.apply_coefficients(coefficients, image, bool(has_offset))
-    if out is None:
-        return result
-    if out.shape != result.shape or out.dtype != result.dtype or out.device != result.device:
-        raise ValueError(
-            f"out is {tuple(out.shape)} {out.dtype} on {out.device}, "
-            f"the result {tuple(result.shape)} {result.dtype} on {result.device}"
-        )
-    return out.copy_(result)
+    native = use_native(backend, guide)
+    if out is not None:
+        expected = (image.shape[0], grid.shape[1] // inputs, *image.shape[2:])
+        if (out.shape, out.dtype, out.device) != (expected, image.dtype, image.device):
+            raise ValueError(
+                f"out is {tuple(out.shape)} {out.dtype} on {out.device}, "
+                f"the result {expected} {image.dtype} on {image.device}"
+            )
+        direct = native and out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
+        if direct:
+            grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
+            cpu.forward(grid, guide, image, bool(has_offset), out)
+            return out
+    if native:
+        result = _native(grid, guide, image, bool(has_offset))
+    else:
+        coefficients = reference.bilateral_slice(grid, guide)
+        result = reference.apply_coefficients(coefficients, image, bool(has_offset))
+    return result if out is None else out.copy_(result)
 
 
-def _check_backend(backend: str) -> None:
-    if backend == "native":
-        raise CapabilityError(
-            "native slicing is not part of this version: use backend='reference' or 'auto'"
-        )
-    if backend not in ("auto", "reference"):
-        raise ValueError(f"backend is {backend!r}, not 'auto', 'reference' or 'native'")
+def _native(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
+    """The native operator; half precision is computed in float32 and rounded at the end."""
+    if guide.dtype in (torch.float32, torch.float64):
+        return slice_apply(grid, guide, image, has_offset)
+    wide = slice_apply(grid.float(), guide.float(), image.float(), has_offset)
+    return wide.to(guide.dtype)
 
 
 def _check_grid_and_guide(grid: Tensor, guide: Tensor) -> None:

@@ -30,8 +30,7 @@ def test_is_a_function_of_the_results(results: Path) -> None:
 
 def test_committed_tables_are_those_of_the_committed_results(results: Path) -> None:
     build_report(results)
-    for name in ("README.md",):
-        assert (results / name).read_text() == (ROOT / "results" / name).read_text()
+    assert (results / "README.md").read_text() == (ROOT / "results" / "README.md").read_text()
 
 
 def test_readme_shows_the_committed_table(results: Path, tmp_path: Path) -> None:
@@ -88,7 +87,8 @@ def test_page_holds_everything_and_fetches_nothing(results: Path) -> None:
 def test_names_are_escaped(results: Path) -> None:
     path = next(results.glob("demo-retouch/hdrnet-curves/*/eval-test-full.json"))
     content = read_json(path)
-    content["method"]["name"] = "<script>alert(1)</script>"
+    content["rows"][0]["licence"] = "<script>alert(1)</script>"
+    content["environment"]["cpu"] = "<script>alert(1)</script>"
     path.write_text(json_text(content))
     build_report(results)
     assert "<script>" not in (results / "report.html").read_text()
@@ -122,6 +122,38 @@ def test_without_pictures_it_says_so(results: Path) -> None:
     assert not list((results / "figures").glob("comparison-*"))
     assert "Its pictures are not here" in (results / "README.md").read_text()
     assert "No pictures here" in (results / "report.html").read_text()
+
+
+def test_two_machines_have_two_figures(results: Path) -> None:
+    path = next(results.glob("*/*/*/timing-*.json"))
+    content = read_json(path)
+    content["rows"] = content["rows"][:3]
+    path.with_name("timing-cpu-another.json").write_text(json_text(content))
+    build_report(results)
+    figures = sorted((results / "figures").glob("time-*.svg"))
+    assert len(figures) == 2
+    assert figures[0].read_bytes() != figures[1].read_bytes()
+    text = (results / "README.md").read_text()
+    assert all(text.count(f"figures/{figure.name}") == 1 for figure in figures)
+    path.with_name("timing-cpu-another.json").unlink()
+    build_report(results)
+    assert len(list((results / "figures").glob("time-*.svg"))) == 1
+
+
+def test_time_of_another_model_file_is_marked_stale(results: Path) -> None:
+    path = next(results.glob("*/*/*/timing-*.json"))
+    content = read_json(path)
+    content["method"]["model_sha256"] = "0" * 64
+    path.write_text(json_text(content))
+    build_report(results)
+    assert "stale: the model file is another by now" in (results / "README.md").read_text()
+
+
+def test_a_broken_thumbnail_is_named(results: Path) -> None:
+    path = next(results.glob("demo-retouch/*/*/pictures/*-output.jpg"))
+    path.write_bytes(b"no jpeg")
+    with pytest.raises(DataError, match=path.name):
+        build_report(results)
 
 
 def test_without_timings_it_says_so(results: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hdrnet_bench.errors import CapabilityError
-from hdrnet_bench.slicing import bilateral_slice, bilateral_slice_apply
+from hdrnet_bench.slicing import Backend, bilateral_slice, bilateral_slice_apply, cpu
 from tests.conftest import GOLDEN
 
 
@@ -46,6 +46,10 @@ def make(
     return tuple(torch.tensor(a, dtype=dtype) for a in (grid, guide, image))
 
 
+NEEDS_NATIVE = pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
+BACKENDS = [pytest.param("reference"), pytest.param("native", marks=NEEDS_NATIVE)]
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+
 SHAPES = st.tuples(
     st.integers(1, 2),
     st.integers(1, 4),
@@ -56,20 +60,24 @@ SHAPES = st.tuples(
 )
 
 
+@each_backend
 @settings(max_examples=40, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_slice_is_the_definition(shape: tuple[int, ...], seed: int) -> None:
+@given(shape=SHAPES, seed=st.integers(0, 2**31))
+def test_slice_is_the_definition(backend: Backend, shape: tuple[int, ...], seed: int) -> None:
     grid, guide, _ = make(seed, shape)
-    sliced = bilateral_slice(grid, guide)
+    sliced = bilateral_slice(grid, guide, backend)
     assert np.allclose(sliced.numpy(), literal_slice(grid.numpy(), guide.numpy()), atol=1e-12)
 
 
+@each_backend
 @settings(max_examples=30, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_apply_is_a_matrix_for_every_pixel(shape: tuple[int, ...], seed: int) -> None:
+@given(shape=SHAPES, seed=st.integers(0, 2**31))
+def test_apply_is_a_matrix_for_every_pixel(
+    backend: Backend, shape: tuple[int, ...], seed: int
+) -> None:
     grid, guide, image = make(seed, shape)
     has_offset = bool(shape[3])
-    result = bilateral_slice_apply(grid, guide, image, has_offset)
+    result = bilateral_slice_apply(grid, guide, image, has_offset, backend)
     matrices = literal_slice(grid.numpy(), guide.numpy())
     b, _, h, w = matrices.shape
     matrices = matrices.reshape(b, shape[2], shape[1] + has_offset, h, w)
@@ -79,35 +87,42 @@ def test_apply_is_a_matrix_for_every_pixel(shape: tuple[int, ...], seed: int) ->
     assert np.allclose(result.numpy(), np.einsum("boihw,bihw->bohw", matrices, inputs), atol=1e-11)
 
 
-def test_constant_grid_is_its_constant() -> None:
+@each_backend
+def test_constant_grid_is_its_constant(backend: Backend) -> None:
     grid = torch.full((1, 12, 8, 16, 16), 0.7)
-    assert torch.allclose(bilateral_slice(grid, torch.rand(1, 31, 17)), torch.tensor(0.7))
+    sliced = bilateral_slice(grid, torch.rand(1, 31, 17), backend)
+    assert torch.allclose(sliced, torch.tensor(0.7))
 
 
-def test_gradients_by_finite_differences() -> None:
+@each_backend
+def test_gradients_by_finite_differences(backend: Backend) -> None:
     grid, guide, image = make(5, (1, 2, 2, 1, 3, 2, 4, 5, 7))
     # Away from the kinks at bin centres and the border, where there is no derivative.
     guide = 0.5 / 3 + 0.1 + 0.13 * torch.rand_like(guide)
     arguments = [t.requires_grad_() for t in (grid, guide, image)]
-    assert torch.autograd.gradcheck(bilateral_slice_apply, arguments)
+    assert torch.autograd.gradcheck(
+        lambda *tensors: bilateral_slice_apply(*tensors, backend=backend), arguments
+    )
 
 
-def test_guide_outside_the_bins_reads_the_border_and_has_no_gradient() -> None:
+@each_backend
+def test_guide_outside_the_bins_reads_the_border_and_has_no_gradient(backend: Backend) -> None:
     grid, _, _ = make(1, (1, 1, 1, 0, 4, 3, 3, 6, 6))
     guide = torch.full((1, 6, 6), -3.0, dtype=torch.float64, requires_grad=True)
-    low = bilateral_slice(grid, guide)
-    assert torch.equal(low, bilateral_slice(grid, torch.zeros_like(guide)))
+    low = bilateral_slice(grid, guide, backend)
+    assert torch.equal(low, bilateral_slice(grid, torch.zeros_like(guide), backend))
     low.sum().backward()
     assert guide.grad is not None
     assert (guide.grad == 0).all()
 
 
-def test_golden_numbers_of_the_reference() -> None:
+@each_backend
+def test_golden_numbers_of_the_reference(backend: Backend) -> None:
     """2e-4 relative: the reference smooths the depth's weights (see the docstring)."""
     golden = np.load(GOLDEN / "slice.npz", allow_pickle=False)
     grid = torch.tensor(golden["grid"]).permute(3, 2, 0, 1)[None].requires_grad_()
     guide = torch.tensor(golden["guide"])[None].requires_grad_()
-    sliced = bilateral_slice(grid, guide)
+    sliced = bilateral_slice(grid, guide, backend)
     expected = torch.tensor(golden["sliced"]).permute(2, 0, 1)[None]
     assert (sliced - expected).abs().max() <= 2e-4 * expected.abs().max()
     sliced.backward(torch.tensor(golden["cotangent"]).permute(2, 0, 1)[None])
@@ -161,11 +176,17 @@ def test_what_does_not_fit_is_refused(change, message: str) -> None:
         bilateral_slice_apply(*change(*make(4, (1, 3, 3, 1, 2, 2, 2, 4, 5))))
 
 
-def test_backends() -> None:
-    grid, guide, image = make(4, (1, 3, 3, 1, 2, 2, 2, 4, 5))
-    auto = bilateral_slice_apply(grid, guide, image, backend="auto")
-    assert torch.equal(auto, bilateral_slice_apply(grid, guide, image, backend="reference"))
-    with pytest.raises(CapabilityError, match="not part of this version"):
-        bilateral_slice(grid, guide, backend="native")
+def test_unknown_backend_is_refused() -> None:
+    grid, guide, _ = make(4, (1, 3, 3, 1, 2, 2, 2, 4, 5))
     with pytest.raises(ValueError, match="'fast'"):
         bilateral_slice(grid, guide, backend="fast")  # type: ignore[arg-type]
+
+
+def test_without_the_library_auto_is_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "LIBRARY", None)
+    monkeypatch.setattr(cpu, "REASON", "the reason")
+    grid, guide, image = make(4, (1, 3, 3, 1, 2, 2, 2, 4, 5))
+    auto = bilateral_slice_apply(grid, guide, image)
+    assert torch.equal(auto, bilateral_slice_apply(grid, guide, image, backend="reference"))
+    with pytest.raises(CapabilityError, match="cannot be used: the reason"):
+        bilateral_slice(grid, guide, backend="native")

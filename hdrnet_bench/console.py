@@ -1,0 +1,142 @@
+"""What the command line shows and understands: tables, progress bars, devices, sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .errors import CapabilityError, UsageError
+from .files import json_text
+
+if TYPE_CHECKING:
+    from .results import Evaluation
+
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out = Console(highlight=False, soft_wrap=True, markup=False)
+
+MAX_PIXELS = 500_000_000
+
+
+def print_evaluations(results: list[Evaluation]) -> None:
+    from .metric_specs import METRICS
+    from .report.tables import cell
+
+    names = [name for name in METRICS if any(name in result.metrics for result in results)]
+    rows = []
+    for result in results:
+        cells = [cell(name, result.metrics.get(name)) for name in names]
+        n = str(result.metrics["psnr"].n)
+        rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
+    print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
+    reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
+    for reason in sorted(reasons):
+        out.print(f"  {reason}")
+    baselines = {r.recipe.name: r for r in results if r.method.name == "identity"}
+    for result in results:
+        base = baselines.get(result.recipe.name)
+        if base is None or result is base:
+            continue
+        here, there = result.metrics["psnr"].mean, base.metrics["psnr"].mean
+        if here is not None and there is not None:
+            out.print(
+                f"{result.recipe.name}, {result.method.name} {result.method.run}: "
+                f"PSNR {here:.2f} dB, identity {there:.2f} dB: {here - there:+.2f} dB"
+            )
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Aligned columns, never shortened or wrapped, whatever the terminal's width."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for number, row in enumerate([header, *rows]):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), style="bold" if number == 0 else None)
+
+
+def report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A line for each row: its first values, then, indented, the last one."""
+    if as_json:
+        print(json_text(rows), end="")
+        return
+    for row in rows:
+        *first, last = row.values()
+        out.print("  ".join(str(value) for value in first), style="bold")
+        out.print(f"    {last}")
+
+
+def report_values(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json_text(values), end="")
+        return
+    for key, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if isinstance(value, list):
+            value = ", ".join(map(str, value)) or "nothing"
+        out.print(f"{key}: {value}")
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def training_progress(title: str, steps: int) -> Iterator[Callable[[Any], None]]:
+    """A bar with the loss and PSNR of the last steps, and a line for each validation."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
+    ) as bar:
+        task = bar.add_task(title, total=steps, now="")
+        smooth = 0.0
+
+        def report(progress: Any) -> None:
+            nonlocal smooth
+            smooth = progress.psnr if progress.step == 1 else 0.95 * smooth + 0.05 * progress.psnr
+            bar.update(task, advance=1, now=f"loss {progress.loss:.5f}  PSNR {smooth:.2f} dB")
+            if progress.validation_psnr is not None:
+                err.print(
+                    f"step {progress.step}/{steps}: training PSNR {smooth:.2f} dB, "
+                    f"validation PSNR {progress.validation_psnr:.2f} dB"
+                )
+
+        yield report
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device to use. Raises CapabilityError where CUDA is asked for and not there."""
+    if wanted is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"device {wanted!r}: use cpu, cuda or cuda:N")
+    import torch
+
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if torch.device(wanted).index is not None and torch.device(wanted).index >= count > 0:
+            raise CapabilityError(f"there is no {wanted}: {count} CUDA device(s) are here")
+        if not count:
+            raise CapabilityError(
+                "no CUDA device here (torch.cuda.is_available() is false): use --device cpu"
+            )
+        # Events, names and synchronisation are of the current device.
+        torch.cuda.set_device(wanted if ":" in wanted else 0)
+    return wanted
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(int(match[1]), int(match[2])) < 8:
+        raise UsageError(f"size {text!r}: write WIDTHxHEIGHT in pixels, at least 8x8, as 1920x1080")
+    width, height = int(match[1]), int(match[2])
+    if width * height > MAX_PIXELS:
+        raise UsageError(f"size {text!r} is over {MAX_PIXELS / 1e6:.0f} megapixels")
+    return width, height

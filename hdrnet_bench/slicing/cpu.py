@@ -1,0 +1,170 @@
+"""The native CPU kernels: a C library beside this file, called through ctypes.
+
+It is built when the package is installed (kernels/*.cpp); without a compiler it is not there, and
+slicing is plain torch. Threads follow torch.get_num_threads(), and the results do not depend on
+their number. The library is loaded once, when this module is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_INTERFACE = 2  # of kernels/enhance_cpu.cpp: hdrbench_interface
+CURVES_SUMS = 109  # what hdrbench_curves_backward writes
+
+
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    """The library and "", or None and why it is not there."""
+    found = sorted(Path(__file__).parent.glob("_native*"))
+    if not found:
+        return None, "it was not built: install a C++ compiler (g++ or clang), then install again"
+    reason = ""
+    for path in found:
+        try:
+            library = ctypes.CDLL(str(path))
+            if library.hdrbench_interface() == _INTERFACE:
+                return library, ""
+            reason = "it was built from other sources: install again"
+        except (OSError, AttributeError) as error:
+            reason = f"it cannot be loaded: {error}"
+    return None, reason
+
+
+LIBRARY, REASON = _load()
+
+
+def fast_shape(grid: Tensor, inputs: int, outputs: int) -> bool:
+    """Whether the fused kernels serve this grid: 3 x 4 matrices, at most eight luma bins."""
+    return grid.shape[1] == 12 and inputs == 3 and outputs == 3 and grid.shape[2] <= 8
+
+
+def forward(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor) -> None:
+    """Slice and apply into `out`, all contiguous, float32 or float64; shapes as in __init__.py."""
+    _call(
+        f"hdrbench_forward_{_suffix(grid)}",
+        _shape(grid, image, has_offset),
+        *(_pointer(t) for t in (grid, guide, image, out)),
+    )
+
+
+def backward(
+    grid: Tensor, guide: Tensor, image: Tensor, grad: Tensor, has_offset: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of grid, guide and image, from that of the output; all contiguous."""
+    results = tuple(torch.empty_like(t) for t in (grid, guide, image))
+    _call(
+        f"hdrbench_backward_{_suffix(grid)}",
+        _shape(grid, image, has_offset),
+        *(_pointer(t) for t in (grid, guide, image, grad, *results)),
+    )
+    return results  # type: ignore[return-value]
+
+
+def curves_forward(image: Tensor, packed: Tensor) -> Tensor:
+    """(B, 3, H, W), packed curves (see `pack_curves`) -> (B, H, W); float32, contiguous."""
+    guide = image.new_empty((image.shape[0], *image.shape[2:]))
+    _call(
+        "hdrbench_curves_forward",
+        ctypes.c_int32(image.shape[0]),
+        ctypes.c_int64(image[0, 0].numel()),
+        *(_pointer(t) for t in (packed, image, guide)),
+    )
+    return guide
+
+
+def curves_backward(image: Tensor, packed: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """The image's gradient (B, 3, H, W), and the sums that the parameters' follow from."""
+    grad_image = torch.empty_like(image)
+    sums = torch.empty(CURVES_SUMS, dtype=torch.float64)
+    _call(
+        "hdrbench_curves_backward",
+        ctypes.c_int32(image.shape[0]),
+        ctypes.c_int64(image[0, 0].numel()),
+        *(_pointer(t) for t in (packed, image, grad, grad_image, sums)),
+    )
+    return grad_image, sums
+
+
+def enhance(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor:
+    """Guide, slice and apply in one pass; memory for a few rows beside input and output.
+
+    Args:
+        grid: (B, 12, D, GH, GW) float32, contiguous, D at most 8.
+        image: (B, 3, H, W) float32 or uint8, any strides.
+        parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
+        width: hidden channels of a pointwise guide.
+
+    Returns:
+        As the image; uint8 clamped and rounded.
+    """
+    out = torch.empty_like(image)
+    _call(
+        "hdrbench_enhance",
+        _shape(grid, image, True),
+        _pointer(grid),
+        ctypes.c_int32(width),
+        _pointer(parameters),
+        _pointer(image),
+        _numbers(ctypes.c_int64, image.stride()),
+        _pointer(out),
+        _numbers(ctypes.c_int64, out.stride()),
+        ctypes.c_int32(image.dtype == torch.uint8),
+    )
+    return out
+
+
+def area_lowres(image: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) float32 or uint8, any strides -> (B, 3, size, size) float32, uint8 in [0, 1].
+
+    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
+    """
+    batch, _, height, width = image.shape
+    lowres = torch.empty(batch, 3, size, size)
+    _call(
+        "hdrbench_area_lowres",
+        _numbers(ctypes.c_int32, (batch, height, width, size)),
+        _pointer(image),
+        _numbers(ctypes.c_int64, image.stride()),
+        ctypes.c_int32(image.dtype == torch.uint8),
+        _pointer(lowres),
+    )
+    return lowres
+
+
+def pack_curves(
+    ccm: Tensor, ccm_bias: Tensor, shifts: Tensor, slopes: Tensor, mix: Tensor, mix_bias: Tensor
+) -> Tensor:
+    """The parameters as kernels/curves.h has them: slopes multiplied with the mix."""
+    parts = (ccm, ccm_bias, shifts, slopes * mix[:, None], mix_bias)
+    return torch.cat([part.detach().reshape(-1) for part in parts]).float().contiguous()
+
+
+def _call(name: str, *arguments: object) -> None:
+    if LIBRARY is None:
+        raise RuntimeError(f"the native library is not there: {REASON}")
+    getattr(LIBRARY, name)(*arguments, ctypes.c_int32(torch.get_num_threads()))
+
+
+def _shape(grid: Tensor, image: Tensor, has_offset: bool) -> ctypes.Array:
+    batch, channels, depth, rows, columns = grid.shape
+    inputs, height, width = image.shape[1:]
+    outputs = channels // (inputs + has_offset)
+    values = (batch, inputs, outputs, int(has_offset), depth, rows, columns, height, width)
+    return _numbers(ctypes.c_int32, values)
+
+
+def _numbers(kind: type[ctypes._SimpleCData[int]], values: Sequence[int]) -> ctypes.Array:
+    return (kind * len(values))(*values)
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _suffix(tensor: Tensor) -> str:
+    return {torch.float32: "f32", torch.float64: "f64"}[tensor.dtype]

@@ -1,0 +1,43 @@
+// The curves guide: a colour matrix, a curve of 16 points for each channel, their mix.
+#pragma once
+
+#include "simd.h"
+
+namespace {
+
+constexpr int kPoints = 16;
+
+// The packed parameters, in this order; slopes have the mix multiplied in, which no clipping
+// stands between.
+struct Curves {
+  float ccm[9];  // [input][output]
+  float bias[3];
+  float shifts[3][kPoints];
+  float slopes[3][kPoints];
+  float mix_bias;
+};
+
+INLINE v8 mixed(const Curves& c, int channel, const v8* pixel) {
+  return pixel[0] * c.ccm[channel] + pixel[1] * c.ccm[3 + channel] +
+         (pixel[2] * c.ccm[6 + channel] + c.bias[channel]);
+}
+
+// w * relu(t - s) = w * max(t, s) - w * s: the last term is a constant of the curves.
+INLINE float curve_constant(const Curves& c) {
+  double constant = c.mix_bias;
+  for (int j = 0; j < 3; ++j) {
+    for (int k = 0; k < kPoints; ++k) constant -= double(c.slopes[j][k]) * c.shifts[j][k];
+  }
+  return float(constant);
+}
+
+INLINE v8 curves_guide(const Curves& c, float constant, const v8* pixel) {
+  v8 sum[3] = {splat(constant), {}, {}};
+  for (int j = 0; j < 3; ++j) {
+    const v8 t = mixed(c, j, pixel);
+    for (int k = 0; k < kPoints; ++k) sum[j] += vmax(t, splat(c.shifts[j][k])) * c.slopes[j][k];
+  }
+  return vmin(vmax((sum[0] + sum[1]) + sum[2], v8{}), splat(1));
+}
+
+}  // namespace
