@@ -48,6 +48,9 @@ def write(folder: Path, timings: Sequence[Timed]) -> None:
             axes.set_xticks([m for m, _ in sizes], [f"{m:.2g}\n{name}" for m, name in sizes])
             axes.set_xticks([], minor=True)
             axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_formatter(
+                matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5))
+            )
             axes.grid(True, which="major", alpha=0.3)
             axes.legend(title="median, band p5 to p95", frameon=False)
             axes.set_title(timed.title, fontsize=10)

@@ -32,12 +32,17 @@ INLINE float curve_constant(const Curves& c) {
 }
 
 INLINE v8 curves_guide(const Curves& c, float constant, const v8* pixel) {
-  v8 sum[3] = {splat(constant), {}, {}};
-  for (int j = 0; j < 3; ++j) {
-    const v8 t = mixed(c, j, pixel);
-    for (int k = 0; k < kPoints; ++k) sum[j] += vmax(t, splat(c.shifts[j][k])) * c.slopes[j][k];
+  // Six sums that do not wait for each other.
+  const v8 t[3] = {mixed(c, 0, pixel), mixed(c, 1, pixel), mixed(c, 2, pixel)};
+  v8 even[3] = {splat(constant), {}, {}}, odd[3] = {};
+  for (int k = 0; k < kPoints; k += 2) {
+    for (int j = 0; j < 3; ++j) {
+      even[j] += vmax(t[j], splat(c.shifts[j][k])) * c.slopes[j][k];
+      odd[j] += vmax(t[j], splat(c.shifts[j][k + 1])) * c.slopes[j][k + 1];
+    }
   }
-  return vmin(vmax((sum[0] + sum[1]) + sum[2], v8{}), splat(1));
+  const v8 sum = ((even[0] + odd[0]) + (even[1] + odd[1])) + (even[2] + odd[2]);
+  return vmin(vmax(sum, v8{}), splat(1));
 }
 
 }  // namespace
