@@ -361,7 +361,7 @@ def time_command(
     from .evaluate import method_id, recipe_id
     from .model import HDRNet
     from .model_file import read_model
-    from .results import Environment, Timing, result_folder, write_result
+    from .results import Timing, result_folder, write_result
     from .slicing import backend_name
     from .timing import time_model
 
@@ -377,7 +377,7 @@ def time_command(
         would = {"sizes": [f"{w}x{h}" for w, h in sizes], "would write": path and str(path)}
         report_values(would, as_json)
         return
-    environment = Environment.model_validate(describe())
+    environment = describe()
     with progress("time", len(sizes)) as step:
         rows = time_model(model, sizes, where, budget, step)
     if path:
@@ -492,7 +492,6 @@ def _time_kernels(size: list[str] | None, dry_run: bool, as_json: bool) -> None:
         report_values({"sizes": list(sizes), "would write": "nothing"}, as_json)
         return
     from .environment import describe
-    from .results import Environment
 
     with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
         rows = list(time_kernels(sizes, step))
@@ -517,4 +516,4 @@ def _time_kernels(size: list[str] | None, dry_run: bool, as_json: bool) -> None:
     print_table([*header, "of a copy's time", "max error"], cells)
     for note in sorted({row.note for row in rows if row.note}):
         out.print(f"  {note}")
-    out.print(f"on {Environment.model_validate(describe()).machine()}")
+    out.print(f"on {describe().machine()}")

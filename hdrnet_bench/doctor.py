@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from . import environment
 from .paths import data_dir, results_dir, runs_dir
-from .results import Environment
 
 
 class Finding(NamedTuple):
@@ -25,11 +24,11 @@ def examine() -> list[dict[str, str]]:
 
     machine = environment.describe()
     lpips = check_backbone()
-    gpu = machine["gpu"]
+    gpu = machine.gpu
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     findings = [
-        Finding("package", "yes", f"{machine['package']}, commit {machine['commit'] or 'unknown'}"),
-        Finding("processor", "yes", Environment.model_validate(machine).machine()),
+        Finding("package", "yes", f"{machine.package}, commit {machine.commit or 'unknown'}"),
+        Finding("processor", "yes", machine.machine()),
         Finding(
             "native slicing",
             "yes" if cpu.LIBRARY else "no",

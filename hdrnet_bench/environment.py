@@ -9,28 +9,27 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from .results import Environment
 
 
-def describe() -> dict[str, Any]:
-    """A JSON-ready description of this machine and installation."""
+def describe() -> Environment:
+    """This machine and installation."""
     import torch
 
-    return {
-        "package": package_version(),
-        "commit": commit(),
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "memory_gib": _memory_gib(),
-        "gpu": gpu_name(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-    }
+    return Environment(
+        package=package_version(),
+        commit=commit(),
+        python=sys.version.split()[0],
+        torch=torch.__version__,
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        threads=torch.get_num_threads(),
+        memory_gib=_memory_gib(),
+        gpu=gpu_name(),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
 
 
 def package_version() -> str:

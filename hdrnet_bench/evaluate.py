@@ -30,7 +30,6 @@ from .model_file import read_model
 from .recipe import Recipe
 from .results import (
     DatasetId,
-    Environment,
     Evaluation,
     MethodId,
     MetricSummary,
@@ -245,7 +244,7 @@ def judge(
         size="full",
         metrics=summaries,
         rows=[ResultRow.model_validate(row) for row in finite],
-        environment=Environment.model_validate(describe()),
+        environment=describe(),
     )
     if curve is not None:
         write_text(folder / "train.csv", curve)

@@ -103,7 +103,7 @@ def _train(
         shutil.rmtree(directory)
     directory.mkdir()
     write_text(directory / RECIPE, recipe.yaml())
-    write_text(directory / "environment.json", json_text(describe()))
+    write_text(directory / "environment.json", json_text(describe().model_dump()))
 
     started = time.perf_counter()
     best = last = -math.inf

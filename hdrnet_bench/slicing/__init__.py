@@ -125,7 +125,10 @@ def bilateral_slice_apply(
                 f"the result {expected} {image.dtype} on {image.device}"
             )
         direct = native and out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
-        if direct:
+        # The kernels write while they read: a result over an input goes by way of a fresh tensor.
+        memory = out.untyped_storage().data_ptr()
+        inside = any(t.untyped_storage().data_ptr() == memory for t in (grid, guide, image))
+        if direct and not inside:
             grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
             cpu.forward(grid, guide, image, bool(has_offset), out)
             return out

@@ -38,11 +38,6 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
 LIBRARY, REASON = _load()
 
 
-def fast_shape(grid: Tensor, inputs: int, outputs: int) -> bool:
-    """Whether the fused kernels serve this grid: 3 x 4 matrices, at most eight luma bins."""
-    return grid.shape[1] == 12 and inputs == 3 and outputs == 3 and grid.shape[2] <= 8
-
-
 def forward(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor) -> None:
     """Slice and apply into `out`, all contiguous, float32 or float64; shapes as in __init__.py."""
     _call(

@@ -182,6 +182,14 @@ def test_strided_inputs_and_outputs() -> None:
     assert torch.equal(bilateral_slice_apply(grid, guide, image, out=out), expected)
 
 
+def test_out_may_be_the_image_itself() -> None:
+    for shape in ((1, 3, 3, 1, 8, 4, 4, 9, 17), (1, 2, 2, 1, 9, 4, 4, 9, 17)):
+        grid, guide, image = make(5, shape, torch.float32)
+        expected = slice_apply(grid, guide, image, True)
+        assert bilateral_slice_apply(grid, guide, image, out=image) is image
+        assert torch.equal(image, expected)
+
+
 def model(variant: str, seed: int = 0, **changes: object) -> HDRNet:
     """A network whose every guide parameter differs from where it starts."""
     torch.manual_seed(seed)
