@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .config import HDRNetConfig, LowresResize
 from .slicing import Backend, bilateral_slice_apply, cpu, use_native
+from .slicing.fused import area_lowres, fused
 from .slicing.operators import curves_guide
 
 N_IN = 4
@@ -108,10 +109,11 @@ class HDRNet(nn.Module):
         config = self.config
         if self._fused(batch, backend):
             lowres = _lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
-            grid = self.coefficients(lowres).contiguous()
             guide = self.guides[0]
             assert isinstance(guide, CurvesGuide | PointwiseGuide)
-            return cpu.enhance(grid, batch, *guide.packed()).reshape(image.shape)
+            output = fused(self.coefficients(lowres), batch, *guide.packed())
+            if output is not None:
+                return output.reshape(image.shape)
         weights = next(self.parameters()).dtype
         if image.dtype == torch.uint8:
             fullres = batch.to(weights) / 255
@@ -126,15 +128,16 @@ class HDRNet(nn.Module):
         return output.to(image.dtype).reshape(image.shape)
 
     def _fused(self, batch: Tensor, backend: Backend) -> bool:
-        """Whether the fused kernel serves: on the CPU, one guide, batch norm as at inference."""
+        """Whether the fused kernel serves: one guide, batch norm as at inference."""
         weights = next(self.parameters())
+        served = [torch.float32, torch.uint8, *([torch.float16] if batch.is_cuda else [])]
         return (
             use_native(backend, batch)
-            and weights.device.type == "cpu"
+            and weights.device == batch.device
             and weights.dtype == torch.float32
-            and batch.dtype in (torch.float32, torch.uint8)
+            and batch.dtype in served
             and self.config.variant != "pyramid"
-            and self.config.luma_bins <= 8
+            and (batch.is_cuda or self.config.luma_bins <= 8)
             and not self.training
         )
 
@@ -148,12 +151,12 @@ def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
 
 
 def _lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
-    """make_lowres for the fused kernel: float32 from float32 or uint8 of any strides, without a
+    """make_lowres for the fused kernel: float32 from a picture of any strides, without a
     floating or contiguous copy of the whole picture."""
     if resize == "area":
-        return cpu.area_lowres(image, size)
+        return area_lowres(image, size)
     lowres = make_lowres(image, size, resize)
-    return lowres.float() / 255 if image.dtype == torch.uint8 else lowres
+    return lowres.float() / 255 if image.dtype == torch.uint8 else lowres.float()
 
 
 class CoefficientNetwork(nn.Module):

@@ -1,7 +1,8 @@
 """The two operators of the bilateral grid: slice, and slice and apply.
 
-Backends: "reference" is plain torch, on any device; "native" is the compiled CPU library;
-"auto" takes the native one where it serves, else the reference (`hdrbench doctor` says why).
+Backends: "reference" is plain torch, on any device and dtype; "native" is the compiled CPU library
+or, on CUDA, kernels compiled at first use; "auto" takes the native one where it serves, else the
+reference (`hdrbench doctor` says why).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CapabilityError
-from . import cpu, reference
-from .operators import slice_apply
+from . import cpu, cuda, cuda_launch, reference
+from .operators import slice_apply, slice_apply_into
 
 Backend = Literal["auto", "reference", "native"]
 
@@ -33,12 +34,22 @@ def use_native(backend: Backend, tensor: Tensor) -> bool:
     """
     if backend not in ("auto", "reference", "native"):
         raise ValueError(f"backend is {backend!r}, not 'auto', 'reference' or 'native'")
-    there = cpu.LIBRARY is not None and tensor.device.type == "cpu"
-    if backend == "native" and not there:
-        where = tensor.device.type
-        reason = cpu.REASON if where == "cpu" else f"there is no kernel for {where} in this version"
+    reason = _why_not(tensor)
+    if backend == "native" and reason:
         raise CapabilityError(f"native slicing cannot be used: {reason}; backend='reference' can")
-    return there and backend != "reference"
+    return backend != "reference" and not reason
+
+
+def _why_not(tensor: Tensor) -> str:
+    """Why no native kernel serves a tensor of this device and dtype; "" where one does."""
+    where = tensor.device.type
+    if where == "cpu":
+        return cpu.REASON
+    if where != "cuda":
+        return f"there is no kernel for {where}"
+    if tensor.dtype == torch.float64:
+        return "the CUDA kernels compute in float32, not float64"
+    return cuda_launch.why_not(tensor.device.index)
 
 
 def backend_name(device: str) -> str:
@@ -124,10 +135,14 @@ def bilateral_slice_apply(
                 f"out is {tuple(out.shape)} {out.dtype} on {out.device}, "
                 f"the result {expected} {image.dtype} on {image.device}"
             )
-        direct = native and out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
+        on_cpu = out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
+        direct = native and (out.is_cuda or on_cpu)
         # The kernels write while they read: a result over an input goes by way of a fresh tensor.
         memory = out.untyped_storage().data_ptr()
         inside = any(t.untyped_storage().data_ptr() == memory for t in (grid, guide, image))
+        if direct and not inside and out.is_cuda:
+            slice_apply_into(grid, guide, image, bool(has_offset), out)
+            return out
         if direct and not inside:
             grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
             cpu.forward(grid, guide, image, bool(has_offset), out)
@@ -141,8 +156,9 @@ def bilateral_slice_apply(
 
 
 def _native(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
-    """The native operator; half precision is computed in float32 and rounded at the end."""
-    if guide.dtype in (torch.float32, torch.float64):
+    """The native operator; half precision is computed in float32 and rounded at the end, which the
+    CUDA kernels do themselves."""
+    if guide.dtype in (cuda.SUFFIX if guide.is_cuda else (torch.float32, torch.float64)):
         return slice_apply(grid, guide, image, has_offset)
     wide = slice_apply(grid.float(), guide.float(), image.float(), has_offset)
     return wide.to(guide.dtype)

@@ -1,8 +1,8 @@
 """The native kernels as torch operators: with shapes for tracing, and with gradients.
 
-`torch.ops.hdrbench.slice_apply` and `torch.ops.hdrbench.curves_guide`, on the CPU; torch.compile
-and torch.export see them as single operators. Their gradients have no gradient of their own:
-differentiating twice is an error that names the operator.
+`torch.ops.hdrbench.slice_apply` and `torch.ops.hdrbench.curves_guide`, on the CPU and on CUDA;
+torch.compile and torch.export see them as single operators. Their gradients have no gradient of
+their own: differentiating twice is an error that names the operator.
 """
 
 from __future__ import annotations
@@ -12,16 +12,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import cpu
+from . import cpu, cuda
+from .cuda_launch import on_current_stream
 
 
 @torch.library.custom_op("hdrbench::slice_apply", mutates_args=(), device_types="cpu")
 def slice_apply(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
-    """Slice and apply: shapes as in `bilateral_slice_apply`, float32 or float64."""
+    """Slice and apply: shapes as in `bilateral_slice_apply`; float32, on the CPU float64, on CUDA
+    float16 and bfloat16."""
     outputs = grid.shape[1] // (image.shape[1] + has_offset)
     out = image.new_empty((image.shape[0], outputs, *image.shape[2:]))
     cpu.forward(grid.contiguous(), guide.contiguous(), image.contiguous(), has_offset, out)
     return out
+
+
+@slice_apply.register_kernel("cuda")
+def _(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
+    outputs = grid.shape[1] // (image.shape[1] + has_offset)
+    out = image.new_empty((image.shape[0], outputs, *image.shape[2:]))
+    slice_apply_into(grid, guide, image, has_offset, out)
+    return out
+
+
+def slice_apply_into(
+    grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor
+) -> None:
+    """The CUDA kernel alone: float32, float16 or bfloat16, any strides."""
+    with torch.cuda.device(image.device):
+        launch = on_current_stream(image.device)
+        cuda.slice_apply(launch, grid.float().contiguous(), guide, image, has_offset, out)
 
 
 @slice_apply.register_fake
@@ -37,6 +56,17 @@ def slice_apply_backward(
     """Gradients of grid, guide and image."""
     grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
     return cpu.backward(grid, guide, image, grad.contiguous(), has_offset)
+
+
+@slice_apply_backward.register_kernel("cuda")
+def _(
+    grid: Tensor, guide: Tensor, image: Tensor, grad: Tensor, has_offset: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.cuda.device(image.device):
+        wide = grid.float().contiguous()
+        launch = on_current_stream(image.device)
+        to_grid, *others = cuda.slice_gradient(launch, wide, guide, image, grad, has_offset)
+    return to_grid.to(grid.dtype), *others  # type: ignore[return-value]
 
 
 @slice_apply_backward.register_fake
@@ -74,6 +104,13 @@ def curves_guide(
     return cpu.curves_forward(image.contiguous(), packed)
 
 
+@curves_guide.register_kernel("cuda")
+def _(image: Tensor, *parameters: Tensor) -> Tensor:
+    with torch.cuda.device(image.device):
+        packed = cuda.with_constant(cpu.pack_curves(*parameters))
+        return cuda.curves_forward(on_current_stream(image.device), image.contiguous(), packed)
+
+
 @curves_guide.register_fake
 def _(image: Tensor, *parameters: Tensor) -> Tensor:
     return image.new_empty((image.shape[0], *image.shape[2:]))
@@ -93,10 +130,38 @@ def curves_guide_backward(
     """Gradients of the image and of each parameter."""
     packed = cpu.pack_curves(ccm, ccm_bias, shifts, slopes, mix, mix_bias)
     grad_image, sums = cpu.curves_backward(image.contiguous(), packed, grad.contiguous())
-    guide, excess, above, to_ccm, to_bias = sums.to(image.dtype).split([1, 48, 48, 9, 3])
+    return grad_image, *_parameter_gradients(sums.to(image.dtype), slopes, mix)
+
+
+@curves_guide_backward.register_kernel("cuda")
+def _(
+    image: Tensor,
+    ccm: Tensor,
+    ccm_bias: Tensor,
+    shifts: Tensor,
+    slopes: Tensor,
+    mix: Tensor,
+    mix_bias: Tensor,
+    grad: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    with torch.cuda.device(image.device):
+        packed = cuda.with_constant(cpu.pack_curves(ccm, ccm_bias, shifts, slopes, mix, mix_bias))
+        launch = on_current_stream(image.device)
+        grad_image, sums = cuda.curves_backward(
+            launch, image.contiguous(), packed, grad.contiguous()
+        )
+        return grad_image, *_parameter_gradients(sums, slopes, mix)
+
+
+def _parameter_gradients(
+    sums: Tensor, slopes: Tensor, mix: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Of ccm, ccm_bias, shifts, slopes, mix and mix_bias, from a kernel's 109 sums over pixels:
+    of the guide's gradient; of it times relu(t - shift), and where t is above the shift, for each
+    control point; and of the curves' slopes times it, with and without the colour."""
+    guide, excess, above, to_ccm, to_bias = sums.split([1, 48, 48, 9, 3])
     excess, above = excess.reshape(slopes.shape), above.reshape(slopes.shape)
     return (
-        grad_image,
         to_ccm.reshape(3, 3).clone(),
         to_bias.clone(),
         -mix[:, None] * slopes * above,

@@ -13,6 +13,7 @@
 namespace {
 
 using hdrbench::depth_position;
+using hdrbench::first_pixel;
 using hdrbench::spatial_position;
 using hdrbench::tap_at;
 
@@ -69,19 +70,6 @@ INLINE v8 fast_depth(v8 guide, const Shape& s) {
   return vmin(vmax(z, splat(0)), splat(float(s.depth - 1)));
 }
 
-// First pixel whose lower cell is at least `cell`; pixels are in order of their cells.
-INLINE int first_pixel(const Shape& s, int cell) {
-  if (cell <= 0) return 0;
-  if (cell >= s.columns) return s.width;
-  int x = int((float(cell) + 0.5f) * float(s.width) / float(s.columns) - 0.5f) - 2;
-  x = std::max(0, std::min(x, s.width));
-  while (x < s.width &&
-         tap_at(spatial_position<float>(x, s.width, s.columns), s.columns).low < cell) {
-    ++x;
-  }
-  return x;
-}
-
 INLINE void forward_8(const Tables& t, const Shape& s, v8 guide, v8 fx, const v8* in, v8* out) {
   const v8 z = fast_depth(guide, s);
   const i8 cell = __builtin_convertvector(z, i8);
@@ -101,7 +89,8 @@ INLINE void fast_forward_row(const Shape& s, const float* slab, const float* fra
                              const float* guide, const float* const* in, float* const* out) {
   Tables t;
   for (int cell = 0; cell < s.columns; ++cell) {
-    const int begin = first_pixel(s, cell), end = first_pixel(s, cell + 1);
+    const int begin = first_pixel(cell, s.width, s.columns);
+    const int end = first_pixel(cell + 1, s.width, s.columns);
     if (begin >= end) continue;
     make_tables(slab, cell, std::min(cell + 1, s.columns - 1), t);
     for (int x = begin; x < end; x += kLanes) {

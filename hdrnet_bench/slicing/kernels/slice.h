@@ -36,6 +36,18 @@ inline T spatial_position(int index, int size, int cells) {
   return (T(index) + T(0.5)) * T(cells) / T(size) - T(0.5);
 }
 
+// First pixel whose lower cell is at least `cell`: pixels stand in the order of their cells.
+inline int first_pixel(int cell, int size, int cells) {
+  if (cell <= 0) return 0;
+  if (cell >= cells) return size;
+  int index = int((float(cell) + 0.5f) * float(size) / float(cells) - 0.5f) - 2;
+  index = index < 0 ? 0 : (index > size ? size : index);
+  while (index < size && tap_at(spatial_position<float>(index, size, cells), cells).low < cell) {
+    ++index;
+  }
+  return index;
+}
+
 // Along the depth.
 template <typename T>
 inline T depth_position(T guide, int depth) {

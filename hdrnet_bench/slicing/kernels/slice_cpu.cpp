@@ -119,7 +119,8 @@ INLINE void fast_backward_row(const Shape& s, const float* slab, const float* fr
   const v8 zero = {}, one = splat(1), last = splat(float(s.depth - 1));
   Tables t;
   for (int cell = 0; cell < s.columns; ++cell) {
-    const int begin = first_pixel(s, cell), end = first_pixel(s, cell + 1);
+    const int begin = first_pixel(cell, s.width, s.columns);
+    const int end = first_pixel(cell + 1, s.width, s.columns);
     if (begin >= end) continue;
     const int high = std::min(cell + 1, s.columns - 1);
     make_tables(slab, cell, high, t);

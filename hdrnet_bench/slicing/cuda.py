@@ -1,0 +1,300 @@
+"""The CUDA kernels (kernels/*.cu): which one serves a call, with which blocks and arguments.
+
+Every function takes `launch`, which runs a kernel by name on a device and stream (cuda_launch.py);
+nothing here calls the driver. Grids are contiguous float32, pictures and guides float32, float16 or
+bfloat16 of any strides (uint8 too for inference), computed in float32.
+
+Results have the same bits in every run: sums over pixels are taken by fixed threads in a fixed
+order, and the split into blocks follows from the shapes alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+THREADS = 128  # of every block; the constants are those of kernels/slice_cuda.cu
+SEGMENT = 4 * THREADS  # pixels of a row that a block takes
+ROWS = 4
+MATRIX = 12
+TILE_ROWS = 8  # of kernels/slice_gradient_cuda.cu
+PART = 256  # most pixels of a row in one block's sums
+PLANES = 8
+CURVES_SUMS = 109  # of kernels/guide_cuda.cu
+CURVES_WORDS = 112
+CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)
+CURVES_BLOCKS = 512  # most blocks of a picture in the curves' sums
+MAX_SHARED = 48 * 1024  # bytes a block may have on every device without asking
+MAX_BLOCKS = 65535  # along y and z
+
+Number = ctypes.c_int32 | ctypes.c_int64 | ctypes.c_void_p
+SUFFIX = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8"}
+ANY_LAYOUT, PLANAR, INTERLEAVED = 0, 1, 2
+
+
+class Launch(Protocol):
+    """Runs a kernel with blocks of THREADS, so many bytes of shared memory, and these arguments."""
+
+    def __call__(
+        self, kernel: str, blocks: tuple[int, int, int], shared_bytes: int, arguments: list[Number]
+    ) -> None: ...
+
+
+def slice_apply(
+    launch: Launch, grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor
+) -> None:
+    """Slice and apply into `out`; shapes as in `bilateral_slice_apply`, any strides but the
+    grid's."""
+    batch, inputs, height, width = image.shape
+    outputs = out.shape[1]
+    suffix = SUFFIX[image.dtype]
+    sizes = _sizes(grid, height, width)
+    pictures = [_pointer(grid), *(_pointer(t) for t in (guide, image, out))]
+    strides = [*_strides(guide), *_strides(image), *_strides(out)]
+    rows = _block_rows(grid, width, 0)
+    blocks = (math.ceil(width / SEGMENT), math.ceil(height / max(rows, 1)), batch)
+    if (inputs, outputs, has_offset) == (3, 3, True) and rows and max(blocks[1:]) <= MAX_BLOCKS:
+        layout = PLANAR if all(_planar(t) for t in (guide, image, out)) else ANY_LAYOUT
+        shared = 4 * _slab_words(grid, width, rows)
+        arguments = [*pictures, *sizes, *strides, *_ints(rows, layout)]
+        launch(f"slice_apply_{suffix}", blocks, shared, arguments)
+        return
+    matrix = _ints(batch, inputs, outputs, int(has_offset))
+    pixels = math.ceil(guide.numel() / THREADS)
+    launch(f"slice_apply_any_{suffix}", (pixels, 1, 1), 0, [*pictures, *matrix, *sizes, *strides])
+
+
+def slice_gradient(
+    launch: Launch, grid: Tensor, guide: Tensor, image: Tensor, grad: Tensor, has_offset: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of grid (float32), guide and image, from that of the output; all contiguous."""
+    batch, inputs, height, width = image.shape
+    outputs = grad.shape[1]
+    depth, rows, columns = grid.shape[2:]
+    suffix = SUFFIX[image.dtype]
+    grad_grid = torch.empty_like(grid)
+    grad_guide, grad_image = guide.new_empty(guide.shape), image.new_empty(image.shape)
+    sizes = _sizes(grid, height, width)
+    strides = [*_strides(guide), *_strides(image), *_strides(grad)]
+    pictures = [_pointer(t) for t in (guide, image, grad)]
+    results = [_pointer(t) for t in (grad_guide, grad_image)]
+    # Between two cells' centres lie at most one and a half cells, at the border.
+    x_parts = math.ceil((1.5 * width / columns + 1) / PART)
+    y_parts = math.ceil((1.5 * height / rows + 1) / TILE_ROWS)
+    depth_parts = math.ceil(depth / PLANES)
+    blocks = (columns * x_parts, rows * y_parts, batch * depth_parts)
+    shared = 4 * (4 * depth * MATRIX + 32 * 33 * 4 + TILE_ROWS)
+    fast = (inputs, outputs, has_offset) == (3, 3, True)
+    if fast and shared <= MAX_SHARED and max(blocks[1:]) <= MAX_BLOCKS:
+        workspace = grid.new_empty(math.prod(blocks) * 4 * MATRIX * PLANES)
+        parts = _ints(x_parts, PART, y_parts, depth_parts)
+        arguments = [_pointer(grid), *pictures, *results, _pointer(workspace)]
+        launch(f"slice_gradient_{suffix}", blocks, shared, [*arguments, *sizes, *parts, *strides])
+        launch(
+            "slice_grid_sum",
+            (math.ceil(grid.numel() / THREADS), 1, 1),
+            0,
+            [
+                *(_pointer(t) for t in (workspace, grad_grid)),
+                *_ints(batch),
+                *sizes,
+                *_ints(x_parts, y_parts, depth_parts),
+            ],
+        )
+        return grad_grid, grad_guide, grad_image
+    matrix = _ints(inputs, outputs, int(has_offset))
+    launch(
+        f"slice_gradient_any_{suffix}",
+        (math.ceil(guide.numel() / THREADS), 1, 1),
+        0,
+        [_pointer(grid), *pictures, *results, *_ints(batch), *matrix, *sizes, *strides],
+    )
+    launch(
+        f"slice_grid_gradient_any_{suffix}",
+        (grid.numel(), 1, 1),
+        4 * THREADS,
+        [*pictures, _pointer(grad_grid), *matrix, *sizes, *strides],
+    )
+    return grad_grid, grad_guide, grad_image
+
+
+def curves_forward(launch: Launch, image: Tensor, packed: Tensor) -> Tensor:
+    """(B, 3, H, W) contiguous float32, `with_constant` curves -> (B, H, W)."""
+    batch, _, height, width = image.shape
+    guide = image.new_empty((batch, height, width))
+    pixels = height * width
+    launch(
+        "curves_forward",
+        (math.ceil(pixels / SEGMENT), batch, 1),
+        4 * CURVES_WORDS,
+        [
+            *(_pointer(t) for t in (image, packed, guide)),
+            ctypes.c_int64(pixels),
+            *_ints(_flat_layout(pixels, image, guide)),
+        ],
+    )
+    return guide
+
+
+def curves_backward(
+    launch: Launch, image: Tensor, packed: Tensor, grad: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The image's gradient, and the CURVES_SUMS sums that the parameters' follow from (float32)."""
+    batch, _, height, width = image.shape
+    pixels = height * width
+    blocks = min(math.ceil(pixels / SEGMENT), CURVES_BLOCKS)
+    grad_image = torch.empty_like(image)
+    workspace = image.new_empty(batch * blocks * CURVES_SUMS)
+    sums = image.new_empty(CURVES_SUMS)
+    launch(
+        "curves_backward",
+        (blocks, batch, 1),
+        CURVES_BACKWARD_BYTES,
+        [
+            *(_pointer(t) for t in (image, packed, grad, grad_image, workspace)),
+            ctypes.c_int64(pixels),
+            *_ints(_flat_layout(pixels, image, grad, grad_image)),
+        ],
+    )
+    arguments = [_pointer(workspace), _pointer(sums), *_ints(batch * blocks)]
+    launch("curves_sums", (CURVES_SUMS, 1, 1), 4 * THREADS, arguments)
+    return grad_image, sums
+
+
+def enhance(
+    launch: Launch, grid: Tensor, image: Tensor, parameters: Tensor, width: int
+) -> Tensor | None:
+    """Guide, slice and apply in one pass, without memory beside input and output.
+
+    Args:
+        grid: (B, 12, D, GH, GW) contiguous float32.
+        image: (B, 3, H, W) float32, float16 or uint8, any strides.
+        parameters: curves `with_constant` (width 0), or a pointwise guide `by_channel`.
+        width: hidden channels of a pointwise guide.
+
+    Returns:
+        As the image, uint8 clamped and rounded; None where a row's slab exceeds shared memory.
+    """
+    batch, _, height, columns = image.shape
+    guide_words = CURVES_WORDS if width == 0 else (5 * width + 4) // 4 * 4
+    rows = _block_rows(grid, columns, guide_words)
+    blocks = (math.ceil(columns / SEGMENT), math.ceil(height / max(rows, 1)), batch)
+    if not rows or max(blocks[1:]) > MAX_BLOCKS:
+        return None
+    out = torch.empty_like(image)
+    layout = next(
+        (n for n, fits in _LAYOUTS if fits(image) and fits(out)),
+        ANY_LAYOUT,
+    )
+    launch(
+        f"enhance_{'pointwise' if width else 'curves'}_{SUFFIX[image.dtype]}",
+        blocks,
+        4 * (guide_words + _slab_words(grid, columns, rows)),
+        [
+            *(_pointer(t) for t in (grid, parameters)),
+            *_ints(width),
+            *(_pointer(t) for t in (image, out)),
+            *_sizes(grid, height, columns),
+            *_strides(image),
+            *_strides(out),
+            *_ints(rows, layout),
+        ],
+    )
+    return out
+
+
+def area_lowres(launch: Launch, image: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) float32, float16 or uint8, any strides -> (B, 3, size, size) float32."""
+    batch, _, height, width = image.shape
+    lowres = torch.empty((batch, 3, size, size), device=image.device)
+    launch(
+        f"area_lowres_{SUFFIX[image.dtype]}",
+        (math.ceil(lowres.numel() / THREADS), 1, 1),
+        0,
+        [
+            *(_pointer(t) for t in (image, lowres)),
+            *_ints(batch, height, width, size),
+            *_strides(image),
+        ],
+    )
+    return lowres
+
+
+def with_constant(packed: Tensor) -> Tensor:
+    """Packed curves (cpu.pack_curves) and, last, mix_bias - sum(slope * shift)."""
+    wide = packed.double()
+    constant = wide[108] - (wide[12:60] * wide[60:108]).sum()
+    return torch.cat([packed, constant[None].float()])
+
+
+def by_channel(parameters: Tensor, width: int) -> Tensor:
+    """A pointwise guide's w1 (width, 3), b1, w2, b2 with w1 and b1 side by side."""
+    weights, bias, rest = parameters.split([3 * width, width, width + 1])
+    return torch.cat([torch.cat([weights.reshape(width, 3), bias[:, None]], 1).flatten(), rest])
+
+
+def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
+    """Rows of a block whose slabs fit in shared memory beside other words: at most ROWS, or 0."""
+    for rows in (ROWS, 2, 1):
+        if 4 * (other_words + _slab_words(grid, width, rows)) <= MAX_SHARED:
+            return rows
+    return 0
+
+
+def _slab_words(grid: Tensor, width: int, rows: int) -> int:
+    depth, _, columns = grid.shape[2:]
+    met = math.ceil((min(SEGMENT, width) - 1) * columns / width) + 2
+    return rows * min(met, columns) * depth * MATRIX
+
+
+def _planar(tensor: Tensor) -> bool:
+    """Whether rows lie in memory as words of four elements."""
+    *_, x = tensor.stride()
+    return x == 1 and tensor.shape[-1] % 4 == 0 and _in_fours(tensor, tensor.ndim - 1)
+
+
+def _interleaved(tensor: Tensor) -> bool:
+    """(B, 3, H, W) as rows of RGB pixels, in words of four elements."""
+    _, c, _, x = tensor.stride()
+    if (c, x) != (1, 3) or tensor.shape[-1] % 4:
+        return False
+    return _in_fours(tensor.select(1, 0), tensor.ndim - 2)
+
+
+def _in_fours(tensor: Tensor, dimensions: int) -> bool:
+    """Whether the memory and the steps of the first dimensions are multiples of four elements."""
+    steps = zip(tensor.stride()[:dimensions], tensor.shape[:dimensions], strict=True)
+    whole = all(stride % 4 == 0 for stride, size in steps if size > 1)
+    return whole and tensor.data_ptr() % (4 * tensor.element_size()) == 0
+
+
+_LAYOUTS = ((PLANAR, _planar), (INTERLEAVED, _interleaved))
+
+
+def _flat_layout(pixels: int, *tensors: Tensor) -> int:
+    """For contiguous planes taken as one row each."""
+    aligned = all(t.data_ptr() % (4 * t.element_size()) == 0 for t in tensors)
+    return PLANAR if aligned and pixels % 4 == 0 else ANY_LAYOUT
+
+
+def _sizes(grid: Tensor, height: int, width: int) -> list[Number]:
+    return _ints(*grid.shape[2:], height, width)
+
+
+def _strides(tensor: Tensor) -> list[Number]:
+    """Steps along batch, channel, row and column; a guide has no channels."""
+    steps = tensor.stride()
+    b, c, y, x = steps if len(steps) == 4 else (steps[0], 0, *steps[1:])
+    return [ctypes.c_int64(step) for step in (b, c, y, x)]
+
+
+def _ints(*values: int) -> list[Number]:
+    return [ctypes.c_int32(value) for value in values]
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())

@@ -1,0 +1,40 @@
+"""Inference in one pass over a picture, on the CPU or CUDA: guide, slice, apply."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import cpu, cuda
+from .cuda_launch import on_current_stream
+
+
+def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor | None:
+    """Guide, slice and apply without memory for the picture beside input and output.
+
+    Args:
+        grid: (B, 12, D, GH, GW) float32; on the CPU D is at most 8.
+        image: (B, 3, H, W), any strides: float32 or uint8, on CUDA float16 too.
+        parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
+        width: hidden channels of a pointwise guide.
+
+    Returns:
+        As the image, uint8 clamped and rounded; None where a grid is too large for the kernel.
+    """
+    grid = grid.contiguous()
+    if not image.is_cuda:
+        return cpu.enhance(grid, image, parameters, width)
+    with torch.cuda.device(image.device):
+        ready = cuda.by_channel(parameters, width) if width else cuda.with_constant(parameters)
+        return cuda.enhance(on_current_stream(image.device), grid, image, ready, width)
+
+
+def area_lowres(image: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) of any strides -> (B, 3, size, size) float32, uint8 in [0, 1].
+
+    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
+    """
+    if not image.is_cuda:
+        return cpu.area_lowres(image, size)
+    with torch.cuda.device(image.device):
+        return cuda.area_lowres(on_current_stream(image.device), image, size)

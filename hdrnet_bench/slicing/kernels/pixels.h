@@ -1,0 +1,140 @@
+// Four neighbouring pixels at a time, of any element type and strides: what a thread reads and
+// writes.
+#pragma once
+
+#include "device.h"
+
+namespace hdrbench {
+
+struct Half { unsigned short bits; };
+struct Bfloat { unsigned short bits; };
+typedef unsigned char Byte;
+typedef float Float;
+
+inline float to_float(float value) { return value; }
+inline float to_float(Half value) { return half_to_float(value.bits); }
+inline float to_float(Bfloat value) { return bits_to_float(unsigned(value.bits) << 16); }
+inline float to_float(Byte value) { return float(value) * (1.0f / 255.0f); }
+
+inline void from_float(float value, float& to) { to = value; }
+inline void from_float(float value, Half& to) { to.bits = float_to_half(value); }
+inline void from_float(float value, Bfloat& to) {
+  const unsigned bits = float_to_bits(value);
+  // To nearest, ties to even; a NaN stays one.
+  const unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  to.bits = (unsigned short)(value == value ? rounded : 0x7fffu);
+}
+inline void from_float(float value, Byte& to) {
+  to = Byte(round_to_int(fminf(fmaxf(value, 0.0f), 1.0f) * 255.0f));
+}
+
+// Four elements as the one word that is read or written.
+template <typename T> struct Word;
+template <> struct Word<float> { typedef float4 type; };
+template <> struct Word<Half> { typedef uint2 type; };
+template <> struct Word<Bfloat> { typedef uint2 type; };
+template <> struct Word<Byte> { typedef unsigned type; };
+
+template <typename T>
+inline void unpack(typename Word<T>::type word, float* values) {
+  T elements[4];
+  static_assert(sizeof(elements) == sizeof(word), "a word is four elements");
+  memcpy(elements, &word, sizeof(word));
+  UNROLL for (int k = 0; k < 4; ++k) values[k] = to_float(elements[k]);
+}
+
+template <typename T>
+inline typename Word<T>::type pack(const float* values) {
+  T elements[4];
+  UNROLL for (int k = 0; k < 4; ++k) from_float(values[k], elements[k]);
+  typename Word<T>::type word;
+  memcpy(&word, elements, sizeof(word));
+  return word;
+}
+
+// The compiler does not always see that a float's memory is its value.
+template <>
+inline void unpack<float>(float4 word, float* values) {
+  values[0] = word.x, values[1] = word.y, values[2] = word.z, values[3] = word.w;
+}
+template <>
+inline float4 pack<float>(const float* values) {
+  return make_float4(values[0], values[1], values[2], values[3]);
+}
+
+template <typename T>
+inline void load4(const T* from, float* values) {
+  unpack<T>(global_load(reinterpret_cast<const typename Word<T>::type*>(from)), values);
+}
+
+template <typename T>
+inline void store4(T* to, const float* values) {
+  global_store(reinterpret_cast<typename Word<T>::type*>(to), pack<T>(values));
+}
+
+template <typename T>
+inline float load1(const T* from) { return to_float(global_load(from)); }
+
+template <typename T>
+inline void store1(T* to, float value) {
+  T element;
+  from_float(value, element);
+  global_store(to, element);
+}
+
+// How pixels lie in memory. Planar and interleaved ones are read four at a time, and their rows,
+// planes and pictures begin at multiples of four elements (../cuda.py sees to it).
+enum Layout { kAnyLayout = 0, kPlanar = 1, kInterleaved = 2 };
+
+struct Strides { long long b, c, y, x; };  // in elements
+
+// `count` pixels of a row from x on, one channel of them or three; what is beyond is 0.
+template <typename T>
+inline void read_row4(const T* row, long long stride, int layout, int x, int count, float* to) {
+  if (layout == kPlanar) {
+    load4(row + x, to);
+  } else {
+    UNROLL for (int k = 0; k < 4; ++k) to[k] = k < count ? load1(row + (x + k) * stride) : 0.0f;
+  }
+}
+
+template <typename T>
+inline void read_pixels(const T* row, const Strides& s, int layout, int x, int count,
+                        float (*to)[4]) {
+  if (layout == kInterleaved) {
+    float values[12];
+    UNROLL for (int i = 0; i < 3; ++i) load4(row + 3 * x + 4 * i, values + 4 * i);
+    UNROLL for (int c = 0; c < 3; ++c) {
+      UNROLL for (int k = 0; k < 4; ++k) to[c][k] = values[3 * k + c];
+    }
+    return;
+  }
+  UNROLL for (int c = 0; c < 3; ++c) read_row4(row + c * s.c, s.x, layout, x, count, to[c]);
+}
+
+template <typename T>
+inline void write_row4(T* row, long long stride, int layout, int x, int count, const float* from) {
+  if (layout == kPlanar) {
+    store4(row + x, from);
+  } else {
+    UNROLL for (int k = 0; k < 4; ++k) {
+      if (k < count) store1(row + (x + k) * stride, from[k]);
+    }
+  }
+}
+
+template <typename T>
+inline void write_pixels(T* row, const Strides& s, int layout, int x, int count,
+                         const float (*from)[4]) {
+  if (layout == kInterleaved) {
+    float values[12];
+    UNROLL for (int c = 0; c < 3; ++c) {
+      UNROLL for (int k = 0; k < 4; ++k) values[3 * k + c] = from[c][k];
+    }
+    UNROLL for (int i = 0; i < 3; ++i) store4(row + 3 * x + 4 * i, values + 4 * i);
+    return;
+  }
+  UNROLL for (int c = 0; c < 3; ++c) write_row4(row + c * s.c, s.x, layout, x, count, from[c]);
+}
+
+}  // namespace hdrbench

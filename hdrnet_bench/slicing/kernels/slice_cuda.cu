@@ -1,0 +1,257 @@
+// Slice and apply, forward: 3 x 4 matrices from a slab in shared memory, and any other shape.
+//
+// A block takes up to kRows rows of kSegment pixels. For each row it interpolates the columns of the grid
+// that the segment meets along y into a slab [x][z][12]: four corners are left for a pixel instead
+// of eight. Twelve words between depth planes put the planes of eight luma bins on different banks
+// for 128-bit reads, so neighbouring pixels of any guides do not wait for each other.
+#include "pixels.h"
+#include "slice.h"
+
+namespace hdrbench {
+
+const int kThreads = 128;
+const int kPixels = 4;  // of a thread, side by side
+const int kRows = 4;
+const int kSegment = kThreads * kPixels;
+const int kMatrix = 12;
+const int kFours = kMatrix / 4;  // 128-bit words of a cell
+
+struct Sizes { int depth, rows, columns, height, width; };
+
+struct Slab {
+  int base;     // where it begins in shared memory, in fours of words
+  int first;    // column of the grid that stands first
+  int columns;  // how many
+  int row;      // fours between two rows' slabs
+};
+
+// The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture.
+inline Slab make_slab(int base, const float* grid, const Sizes& s, int x_begin, int x_end,
+                      int y_begin, int rows) {
+  Slab slab;
+  slab.base = base;
+  slab.first = tap_at(spatial_position<float>(x_begin, s.width, s.columns), s.columns).low;
+  slab.columns =
+      tap_at(spatial_position<float>(x_end - 1, s.width, s.columns), s.columns).high + 1 -
+      slab.first;
+  slab.row = slab.columns * s.depth * kFours;
+  Tap<float> down[kRows];  // beyond the picture the last row again
+  UNROLL for (int r = 0; r < kRows; ++r) {
+    const int y = y_begin + r < s.height ? y_begin + r : s.height - 1;
+    down[r] = tap_at(spatial_position<float>(y, s.height, s.rows), s.rows);
+    down[r].low *= s.columns;
+    down[r].high *= s.columns;
+  }
+  // Eight neighbouring threads take eight columns of a plane, which lie side by side.
+  const int plane_size = s.rows * s.columns;
+  const float over_depth = 1.0f / float(s.depth);
+  NO_UNROLL for (int plane = thread() >> 3; plane < kMatrix * s.depth; plane += kThreads / 8) {
+    const int c = int((float(plane) + 0.5f) * over_depth), z = plane - c * s.depth;
+    const float* from = grid + (long long)plane * plane_size + slab.first;
+    NO_UNROLL for (int x = thread() & 7; x < slab.columns; x += 8) {
+      const int to = 4 * base + (x * s.depth + z) * kMatrix + c;
+      UNROLL for (int r = 0; r < kRows; ++r) {
+        if (r >= rows) break;
+        const float low = global_load(from + down[r].low + x);
+        const float high = global_load(from + down[r].high + x);
+        shared_store(to + 4 * r * slab.row, low + down[r].fraction * (high - low));
+      }
+    }
+  }
+  return slab;
+}
+
+// Where a pixel reads the slab's columns.
+struct Column {
+  int low, step;  // fours: the lower column, from it to the upper one
+  float fraction;
+};
+
+inline Column column_at(const Slab& slab, const Sizes& s, int x) {
+  const Tap<float> tap = tap_at(spatial_position<float>(x, s.width, s.columns), s.columns);
+  return {slab.base + (tap.low - slab.first) * s.depth * kFours,
+          (tap.high - tap.low) * s.depth * kFours, tap.fraction};
+}
+
+// Pixel k of N side by side: the four corners around it, and the matrix on its colour.
+template <int N>
+inline void transform(const Column& at, int depth, float guide, const float (*in)[N], int k,
+                      float (*out)[N]) {
+  const Tap<float> tz = tap_at(depth_position(guide, depth), depth);
+  const int corner = at.low + tz.low * kFours, up = (tz.high - tz.low) * kFours;
+  const float fx = at.fraction;
+  const float w01 = (1.0f - fx) * tz.fraction, w00 = (1.0f - fx) - w01;
+  const float w11 = fx * tz.fraction, w10 = fx - w11;
+  UNROLL for (int o = 0; o < 3; ++o) {
+    const float4 a = shared_load4(corner + o), b = shared_load4(corner + up + o);
+    const float4 c = shared_load4(corner + at.step + o);
+    const float4 d = shared_load4(corner + at.step + up + o);
+    const float r0 = w00 * a.x + w01 * b.x + w10 * c.x + w11 * d.x;
+    const float r1 = w00 * a.y + w01 * b.y + w10 * c.y + w11 * d.y;
+    const float r2 = w00 * a.z + w01 * b.z + w10 * c.z + w11 * d.z;
+    const float r3 = w00 * a.w + w01 * b.w + w10 * c.w + w11 * d.w;
+    out[o][k] = r0 * in[0][k] + r1 * in[1][k] + (r2 * in[2][k] + r3);
+  }
+}
+
+// A guide that is there: N values of a picture's row.
+template <typename T>
+struct GivenGuide {
+  const T* data;  // of this picture
+  Strides s;
+  template <int N>
+  inline void operator()(const float (*)[N], int y, int x, float* to) const {
+    const T* row = data + y * s.y;
+    if constexpr (N == 4) {
+      load4(row + x, to);
+    } else {
+      to[0] = load1(row + x * s.x);
+    }
+  }
+};
+
+// A block's pixels, once the slab is there. Planar and interleaved pictures by four pixels side by
+// side; others pixel by pixel, neighbouring threads on neighbouring pixels.
+template <typename T, int kLayout, typename Guide>
+inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, const T* image,
+                       T* out, const Strides& image_s, const Strides& out_s, int x_begin,
+                       int x_end, int y_begin, int y_end) {
+  if constexpr (kLayout != kAnyLayout) {
+    const int x = x_begin + thread() * kPixels;
+    if (x >= x_end) return;
+    Column at[kPixels];
+    UNROLL for (int k = 0; k < kPixels; ++k) at[k] = column_at(slab, s, x + k);
+    NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
+      float in[3][kPixels], result[3][kPixels], g[kPixels];
+      read_pixels(image + y * image_s.y, image_s, kLayout, x, kPixels, in);
+      guide.template operator()<kPixels>(in, y, x, g);
+      UNROLL for (int k = 0; k < kPixels; ++k) {
+        transform(at[k], s.depth, g[k], in, k, result);
+        at[k].low += slab.row;
+      }
+      write_pixels(out + y * out_s.y, out_s, kLayout, x, kPixels, result);
+    }
+  } else {
+    NO_UNROLL for (int x = x_begin + thread(); x < x_end; x += kThreads) {
+      Column at = column_at(slab, s, x);
+      NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
+        float in[3][1], result[3][1], g[1];
+        const T* from = image + y * image_s.y + x * image_s.x;
+        T* to = out + y * out_s.y + x * out_s.x;
+        UNROLL for (int c = 0; c < 3; ++c) in[c][0] = load1(from + c * image_s.c);
+        guide.template operator()<1>(in, y, x, g);
+        transform(at, s.depth, g[0], in, 0, result);
+        at.low += slab.row;
+        UNROLL for (int c = 0; c < 3; ++c) store1(to + c * out_s.c, result[c][0]);
+      }
+    }
+  }
+}
+
+template <typename T, int kLayout>
+inline void slice_apply(const float* grid, const T* guide, const T* image, T* out,
+                        const Sizes& s, const Strides& guide_s, const Strides& image_s,
+                        const Strides& out_s, int block_rows) {
+  const int x_begin = block_x() * kSegment, y_begin = block_y() * block_rows;
+  const int x_end = x_begin + kSegment < s.width ? x_begin + kSegment : s.width;
+  const int y_end = y_begin + block_rows < s.height ? y_begin + block_rows : s.height;
+  const long long b = block_z();
+  const Slab slab = make_slab(0, grid + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
+                              x_end, y_begin, block_rows);
+  barrier();
+  apply_rows<T, kLayout>(slab, s, GivenGuide<T>{guide + b * guide_s.b, guide_s},
+                         image + b * image_s.b, out + b * out_s.b, image_s, out_s, x_begin, x_end,
+                         y_begin, y_end);
+}
+
+// ---- any number of inputs and outputs, with or without an offset ------------------------------
+
+struct Matrix { int inputs, outputs, offset; };
+
+// A coefficient at a pixel: its eight cells in `grid`, which is that coefficient's [z][y][x].
+struct Cells {
+  Tap<float> x, y, z;
+  int columns, plane;
+  inline float at_depth(const float* grid, int depth) const {
+    const float* low = grid + (long long)depth * plane + y.low * columns;
+    const float* high = grid + (long long)depth * plane + y.high * columns;
+    const float a = global_load(low + x.low), b = global_load(low + x.high);
+    const float c = global_load(high + x.low), d = global_load(high + x.high);
+    const float top = a + x.fraction * (b - a), bottom = c + x.fraction * (d - c);
+    return top + y.fraction * (bottom - top);
+  }
+};
+
+inline Cells cells_at(const Sizes& s, int x, int y, float guide) {
+  return {tap_at(spatial_position<float>(x, s.width, s.columns), s.columns),
+          tap_at(spatial_position<float>(y, s.height, s.rows), s.rows),
+          tap_at(depth_position(guide, s.depth), s.depth), s.columns, s.rows * s.columns};
+}
+
+// Which pixel of which picture a thread has; false beyond the last one.
+inline bool own_pixel(const Sizes& s, int batch, int& b, int& y, int& x) {
+  long long at = (long long)block_x() * kThreads + thread();
+  x = int(at % s.width);
+  at /= s.width;
+  y = int(at % s.height);
+  b = int(at / s.height);
+  return b < batch;
+}
+
+template <typename T>
+inline void slice_apply_any(const float* grid, const T* guide, const T* image, T* out, int batch,
+                            const Matrix& m, const Sizes& s, const Strides& guide_s,
+                            const Strides& image_s, const Strides& out_s) {
+  int b, y, x;
+  if (!own_pixel(s, batch, b, y, x)) return;
+  const Cells cells = cells_at(s, x, y, load1(guide + b * guide_s.b + y * guide_s.y + x * guide_s.x));
+  const int length = m.inputs + m.offset;
+  const long long volume = (long long)s.depth * cells.plane;
+  const float* coefficient = grid + (long long)b * m.outputs * length * volume;
+  const T* pixel = image + b * image_s.b + y * image_s.y + x * image_s.x;
+  NO_UNROLL for (int o = 0; o < m.outputs; ++o) {
+    float sum = 0.0f;
+    NO_UNROLL for (int i = 0; i < length; ++i, coefficient += volume) {
+      const float low = cells.at_depth(coefficient, cells.z.low);
+      const float high = cells.at_depth(coefficient, cells.z.high);
+      const float value = low + cells.z.fraction * (high - low);
+      sum += i < m.inputs ? value * load1(pixel + i * image_s.c) : value;
+    }
+    store1(out + b * out_s.b + o * out_s.c + y * out_s.y + x * out_s.x, sum);
+  }
+}
+
+}  // namespace hdrbench
+
+// Sizes and strides come one by one: what launches a kernel passes numbers and pointers.
+#define SIZES int depth, int rows, int columns, int height, int width
+#define STRIDES(name) \
+  long long name##_b, long long name##_c, long long name##_y, long long name##_x
+#define OF(name) hdrbench::Strides{name##_b, name##_c, name##_y, name##_x}
+
+#define SLICE_APPLY(name, T)                                                                     \
+  KERNEL(128, 5) slice_apply_##name(                                                             \
+      const float* grid, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,   \
+      SIZES, STRIDES(guide), STRIDES(image), STRIDES(out), int block_rows, int layout) {         \
+    /* A loop for each layout: no thread asks again for each row. */                             \
+    const hdrbench::Sizes sizes = {depth, rows, columns, height, width};                         \
+    if (layout == hdrbench::kPlanar) {                                                           \
+      hdrbench::slice_apply<hdrbench::T, hdrbench::kPlanar>(                                     \
+          grid, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);            \
+    } else {                                                                                     \
+      hdrbench::slice_apply<hdrbench::T, hdrbench::kAnyLayout>(                                  \
+          grid, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);            \
+    }                                                                                            \
+  }                                                                                              \
+  KERNEL(128, 4) slice_apply_any_##name(                                                         \
+      const float* grid, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,   \
+      int batch, int inputs, int outputs, int offset, SIZES, STRIDES(guide), STRIDES(image),     \
+      STRIDES(out)) {                                                                            \
+    hdrbench::slice_apply_any(grid, guide, image, out, batch, {inputs, outputs, offset},         \
+                              {depth, rows, columns, height, width}, OF(guide), OF(image),       \
+                              OF(out));                                                          \
+  }
+
+SLICE_APPLY(f32, Float)
+SLICE_APPLY(f16, Half)
+SLICE_APPLY(bf16, Bfloat)

@@ -1,0 +1,179 @@
+"""From torch tensors to a launch, through cuda-core and a stand-in for the driver's library
+(cuda_driver.cpp): arguments, sizes, strides, blocks, stream, and the machine code on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hdrnet_bench.slicing import cuda_launch
+from tests.conftest import ROOT
+from tests.slicing.host import HERE, HostKernels, build
+
+pytest.importorskip("cuda.core", reason="cuda-core is not installed (the extra cuda)")
+
+ARCHITECTURE = "sm_90"  # what the stand-in says it is
+STREAM = 0x1234
+
+# Runs in a process of its own, whose libcuda.so.1 is the stand-in.
+SCRIPT = f"""
+import json, sys
+import torch
+from hdrnet_bench.slicing import cpu, cuda, cuda_launch, reference
+
+class Stream:
+    def __cuda_stream__(self):
+        return (0, {STREAM})
+
+from pathlib import Path
+launch = cuda_launch.Kernels("{ARCHITECTURE}", Path(sys.argv[1])).on(Stream())
+torch.manual_seed(0)
+errors = {{}}
+def note(name, ours, expected):
+    errors[name] = float((ours.double() - expected.double()).abs().max())
+
+batch, height, width = 2, 21, 36
+grid = torch.randn(batch, 12, 8, 5, 6)
+memory = torch.rand(batch, height, width, 3)
+image = memory.permute(0, 3, 1, 2)  # interleaved
+guide = torch.rand(batch, height, width + 1)[..., 1:]
+grad = torch.randn(batch, 3, height, width)
+leaves = [t.detach().clone().double().requires_grad_() for t in (grid, guide, image)]
+expected = reference.apply_coefficients(
+    reference.bilateral_slice(leaves[0], leaves[1]), leaves[2], True
+)
+expected.backward(grad.double())
+out = torch.empty(batch, 3, height, width)
+cuda.slice_apply(launch, grid, guide, image, True, out)
+note("forward", out, expected.detach())
+for name, ours, leaf in zip(
+    ("grid", "guide", "image"),
+    cuda.slice_gradient(launch, grid, guide, image, grad, True),
+    leaves,
+):
+    note(name, ours, leaf.grad)
+packed = cpu.pack_curves(
+    torch.eye(3), torch.zeros(3), torch.rand(3, 16), torch.rand(3, 16) / 8, torch.ones(3) / 3,
+    torch.zeros(()),
+)
+ready = cuda.with_constant(packed)
+planar = image.contiguous()
+note("curves", cuda.curves_forward(launch, planar, ready), cpu.curves_forward(planar, packed))
+ours = cuda.curves_backward(launch, planar, ready, grad[:, 0].contiguous())
+theirs = cpu.curves_backward(planar, packed, grad[:, 0].contiguous())
+note("curves, image", ours[0], theirs[0])
+note("curves, sums", ours[1], theirs[1])
+levels = (memory * 255).to(torch.uint8).permute(0, 3, 1, 2)
+out = cuda.enhance(launch, grid, levels, ready, 0)
+note("bytes", out, cpu.enhance(grid, levels, packed, 0))
+note("low-res", cuda.area_lowres(launch, levels, 8), cpu.area_lowres(levels, 8))
+hidden = torch.rand(5 * 16 + 1)
+note("pointwise", cuda.enhance(launch, grid, image, cuda.by_channel(hidden, 16), 16),
+     cpu.enhance(grid, image, hidden, 16))
+json.dump(errors, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def machine_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the compiled kernels. In a process without the stand-in: NVRTC calls into
+    whatever driver it finds."""
+    cache = tmp_path_factory.mktemp("cache")
+    code = cuda_launch.compile_kernels(ARCHITECTURE, cache)
+    assert bytes(code.code).startswith(b"\x7fELF")
+    return cache
+
+
+def files(folder: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_from_tensors_to_the_driver(
+    host_library: Path, machine_code: Path, tmp_path: Path
+) -> None:
+    build(HERE / "cuda_driver.cpp", tmp_path / "libcuda.so.1", HERE, "-Wl,-soname,libcuda.so.1")
+    before = files(machine_code)
+    assert len(before) == 1
+    log = tmp_path / "launches"
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "HDRBENCH_HOST_KERNELS": str(host_library),
+        "HDRBENCH_LAUNCHES": str(log),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(machine_code)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    errors = json.loads(done.stdout)
+    bounds = {"grid": 1e-3, "curves, sums": 1e-2, "bytes": 0.0, "guide": 1e-3}
+    assert len(errors) == 10
+    assert {name: e for name, e in errors.items() if not e <= bounds.get(name, 2e-5)} == {}
+    assert files(machine_code) == before  # found on disk, not compiled again
+
+    launches = [line.split() for line in log.read_text().splitlines()]
+    assert [name for name, *_ in launches] == [
+        "slice_apply_f32",
+        "slice_gradient_f32",
+        "slice_grid_sum",
+        "curves_forward",
+        "curves_backward",
+        "curves_sums",
+        "enhance_curves_u8",
+        "area_lowres_u8",
+        "enhance_pointwise_f32",
+    ]
+    for _, *numbers in launches:
+        *blocks, threads_x, threads_y, threads_z, shared, stream = map(int, numbers)
+        assert min(blocks) >= 1
+        assert (threads_x, threads_y, threads_z) == (128, 1, 1)
+        assert stream == STREAM
+        assert 0 <= shared <= 48 * 1024
+    # 36 pixels are one segment; 21 rows six blocks of four; two pictures. Six columns are met.
+    assert launches[0][1:4] == ["1", "6", "2"]
+    assert launches[0][7] == str(4 * 4 * 6 * 8 * 12)
+
+
+def test_other_sources_and_architectures_are_other_files(
+    machine_code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(machine_code)
+    assert cuda_launch.compile_kernels(ARCHITECTURE, machine_code).code
+    assert files(machine_code) == before
+    small = 'extern "C" __global__ void nothing() {}'
+    monkeypatch.setattr(cuda_launch, "source", lambda: small)
+    cuda_launch.compile_kernels(ARCHITECTURE, machine_code)
+    cuda_launch.compile_kernels("sm_80", machine_code)
+    assert len(files(machine_code)) == len(before) + 2
+
+
+def test_a_cache_that_cannot_be_written_compiles_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    small = 'extern "C" __global__ void nothing() {}'
+    monkeypatch.setattr(cuda_launch, "source", lambda: small)
+    assert cuda_launch.compile_kernels(ARCHITECTURE, tmp_path / "file" / "cache").code
+
+
+def test_the_program_is_all_kernels_once(host_library: Path) -> None:
+    text = cuda_launch.source()
+    for path in [*cuda_launch.KERNELS.glob("*.cu"), cuda_launch.KERNELS / "slice.h"]:
+        assert text.count(f'#line 1 "{path.name}"') == 1
+    assert '#include "' not in text.replace("#include HDRBENCH_HOST", "")
+    assert len(HostKernels(host_library).argument_bytes()) == 28
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_device_the_reason_is_said_and_no_driver_is_asked() -> None:
+    assert cuda_launch.why_not(None) == "torch sees no CUDA device"
