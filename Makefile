@@ -8,10 +8,10 @@ RECIPES := demo-retouch demo-local-laplacian
 DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint report results clean
+.PHONY: help setup demo test lint report results gpu-check clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(STAMP)  ## make .venv and install the package with everything it needs
 
@@ -52,7 +52,20 @@ results: setup  ## measure again what is committed: both demo recipes, trained, 
 	  $(HDRBENCH) eval $$recipe --overwrite || exit; \
 	done
 	$(HDRBENCH) time demo-retouch
+	$(HDRBENCH) time --kernels --save
 	$(HDRBENCH) recipes --markdown > recipes/README.md
+	$(HDRBENCH) report --insert README.md
+
+SANITIZER ?= compute-sanitizer
+gpu-check: setup  ## on a machine with a GPU: agreement, determinism, graphs, memory errors, timing
+	$(BIN)/python -m pip install --quiet --editable '.[dev,cuda]'
+	$(BIN)/python -c "import torch; raise SystemExit(None if torch.cuda.is_available() else 'make gpu-check: torch sees no CUDA device')"
+	$(BIN)/python -m pytest -m gpu
+	for tool in memcheck racecheck initcheck synccheck; do \
+	  $(SANITIZER) --tool $$tool --error-exitcode 1 \
+	    $(BIN)/python -m pytest -m gpu -k "agrees or curves_guide or enhance" || exit; \
+	done
+	$(HDRBENCH) time --kernels --device cuda --compile --save
 	$(HDRBENCH) report --insert README.md
 
 clean:  ## remove what make demo wrote (not data/, runs/ or .venv)

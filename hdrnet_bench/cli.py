@@ -335,7 +335,13 @@ def time_command(
     ] = 10.0,
     kernels: Annotated[
         bool,
-        typer.Option("--kernels", help="Time the CPU kernels against plain torch and a copy."),
+        typer.Option("--kernels", help="Time the slicing kernels against plain torch and a copy."),
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="With --kernels: plain torch under torch.compile too.")
+    ] = False,
+    save: Annotated[
+        bool, typer.Option("--save", help="With --kernels: write results/kernels-<device>.json.")
     ] = False,
     device: Device = None,
     dry_run: DryRun = False,
@@ -343,10 +349,12 @@ def time_command(
 ) -> None:
     """Time the forward pass per resolution: median, 5th and 95th percentile."""
     if kernels:
-        if target or device:
-            raise UsageError("--kernels times the CPU kernels alone: no run, no --device with it")
-        _time_kernels(size, dry_run, as_json)
+        if target:
+            raise UsageError("--kernels times the slicing kernels alone: no run with it")
+        _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
         return
+    if compiled or save:
+        raise UsageError("--compile and --save go with --kernels")
     from .recipe import EvaluationSpec
 
     runs = _finished_runs(target) if target is not None else []
@@ -483,37 +491,31 @@ def doctor(as_json: Json = False) -> None:
     report_rows(examine(), as_json)
 
 
-def _time_kernels(size: list[str] | None, dry_run: bool, as_json: bool) -> None:
+def _time_kernels(
+    size: list[str] | None, device: str, compiled: bool, save: bool, dry_run: bool, as_json: bool
+) -> None:
     """`hdrbench time --kernels`."""
+    from .environment import describe, device_slug
     from .kernel_timing import GUIDES, SIZES, time_kernels
+    from .paths import results_dir
+    from .report.tables import KERNELS_NOTE, kernel_notes, kernel_rows
+    from .results import KernelTiming, write_result
 
     sizes = {text: parse_size(text) for text in size} if size else SIZES
+    path = results_dir() / f"kernels-{device_slug(device)}.json" if save else None
     if dry_run:
-        report_values({"sizes": list(sizes), "would write": "nothing"}, as_json)
+        report_values({"sizes": list(sizes), "would write": path and str(path)}, as_json)
         return
-    from .environment import describe
-
+    environment = describe()
     with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
-        rows = list(time_kernels(sizes, step))
+        rows = list(time_kernels(sizes, device, compiled, step))
+    timing = KernelTiming(device=device, rows=rows, environment=environment)
+    if path:
+        write_result(path, timing)
     if as_json:
-        print(json_text([row._asdict() for row in rows]), end="")
+        print(json_text([row.model_dump() for row in rows]), end="")
         return
-    cells = []
-    for row in rows:
-        reference = "–" if row.times_reference is None else f"{row.times_reference:.0f}x"
-        cells.append(
-            [
-                f"{row.size}, {row.guide}",
-                row.kernel,
-                f"{row.median_ms:.1f} [{row.p5_ms:.1f}, {row.p95_ms:.1f}]",
-                f"{row.ns_per_pixel:.2f}",
-                reference,
-                f"{row.times_copy:.2f}",
-                f"{row.max_error:.1e}",
-            ]
-        )
-    header = ["size, guide", "kernel", "ms [p5, p95]", "ns/pixel", "faster than torch"]
-    print_table([*header, "of a copy's time", "max error"], cells)
-    for note in sorted({row.note for row in rows if row.note}):
+    print_table(*kernel_rows(timing))
+    for note in [KERNELS_NOTE, *kernel_notes(timing)]:
         out.print(f"  {note}")
-    out.print(f"on {describe().machine()}")
+    out.print(f"on {environment.machine()}")

@@ -20,11 +20,12 @@ def examine() -> list[dict[str, str]]:
     import torch
 
     from .metrics.lpips import BACKBONE_URL, backbone_path, check_backbone
-    from .slicing import cpu
+    from .slicing import cpu, cuda_launch
 
     machine = environment.describe()
     lpips = check_backbone()
     gpu = machine.gpu
+    kernels = cuda_launch.why_not(None)
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     findings = [
         Finding("package", "yes", f"{machine.package}, commit {machine.commit or 'unknown'}"),
@@ -32,7 +33,7 @@ def examine() -> list[dict[str, str]]:
         Finding(
             "native slicing",
             "yes" if cpu.LIBRARY else "no",
-            "CPU library in use; on CUDA, slicing is plain torch in this version"
+            "CPU library in use"
             if cpu.LIBRARY
             else f"{cpu.REASON}; until then slicing is plain torch, and slow",
         ),
@@ -45,6 +46,11 @@ def examine() -> list[dict[str, str]]:
                 f"{torch.version.cuda or '(no: install a CUDA build)'}, but sees no device: "
                 "everything runs on the CPU"
             ),
+        ),
+        Finding(
+            "CUDA slicing",
+            "no" if kernels else "yes",
+            f"{kernels}; slicing on CUDA would be plain torch" if kernels else "kernels in use",
         ),
         Finding(
             "LPIPS weights",

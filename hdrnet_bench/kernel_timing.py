@@ -1,7 +1,9 @@
 """The slicing kernels against plain torch and against a copy of the same bytes, in one run.
 
 Every figure of a table row is taken in turns with the copy it is compared with, so that ratios hold
-although the machine's speed does not. Plain torch, which takes seconds, is repeated less often.
+although the machine's speed does not. Plain torch, which takes seconds on a CPU, is repeated less
+often. On CUDA times are between events, and a buffer larger than the L2 cache is written before
+each repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from torch import Tensor
 
 from .errors import CapabilityError
 from .model import HDRNet
-from .slicing import bilateral_slice_apply, cpu
+from .results import KernelRow
+from .slicing import bilateral_slice_apply, cpu, cuda_launch, reference
+from .slicing.fused import fused
 from .timing import natural_picture
 
 SIZES = {
@@ -26,183 +30,241 @@ SIZES = {
     "12 MP": (4000, 3000),
     "24 MP": (6000, 4000),
 }
-GUIDES: tuple[Literal["natural", "noise"], ...] = ("natural", "noise")
+Guide = Literal["natural", "noise"]
+GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
 WARM_UPS, REPEATS, REFERENCE_REPEATS = 2, 15, 3
-
-
-class KernelRow(NamedTuple):
-    """One kernel at one size. Times in ms; null where nothing was measured, with `note` why."""
-
-    size: str
-    megapixels: float
-    guide: str
-    kernel: str
-    median_ms: float
-    p5_ms: float
-    p95_ms: float
-    ns_per_pixel: float
-    reference_ms: float | None
-    times_reference: float | None
-    copy_ms: float
-    times_copy: float
-    max_error: float
-    note: str | None
+FLUSH_BYTES = 256 << 20
 
 
 def time_kernels(
     sizes: dict[str, tuple[int, int]] | None = None,
+    device: str = "cpu",
+    compiled: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> Iterator[KernelRow]:
-    """Time the CPU kernels: forward into `out`, into a fresh tensor, forward and backward, fused.
+    """Time the kernels: forward into `out`, into a fresh tensor, forward and backward, fused.
 
     The grid is 16 x 16 x 8 cells of 3 x 4; the natural guide is an untrained curves guide of a
     photograph. `max_error` is against float64: of the output, for the backward of the gradients,
     relative to the largest; for bytes, in levels. The copy moves as many bytes as the kernel must.
 
-    Raises CapabilityError without the native library.
+    Args:
+        sizes: (width, height) by name.
+        device: "cpu" or a CUDA device.
+        compiled: also time the plain-torch slicing under torch.compile (inductor).
+        step: called after each size and guide.
+
+    Raises CapabilityError where there are no native kernels for the device.
     """
-    if cpu.LIBRARY is None:
-        raise CapabilityError(f"there is no native library to time: {cpu.REASON}")
+    where = torch.device(device)
+    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
+    if reason:
+        raise CapabilityError(f"there are no native kernels to time: {reason}")
     for name, (width, height) in (sizes or SIZES).items():
         for guide in GUIDES:
-            yield from _one(name, width, height, guide)
+            yield from _one(name, width, height, guide, where, compiled)
             gc.collect()
             step()
 
 
-def _one(name: str, width: int, height: int, kind: str) -> Iterator[KernelRow]:
+def _plain(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+    return reference.apply_coefficients(reference.bilateral_slice(grid, guide), image, True)
+
+
+def _one(
+    name: str, width: int, height: int, kind: Guide, device: torch.device, compiled: bool
+) -> Iterator[KernelRow]:
     torch.manual_seed(0)
-    model = HDRNet().eval()
-    image = natural_picture(width, height)[None]
-    grid = torch.randn(1, 12, 8, 16, 16)
+    model = HDRNet().eval().to(device)
+    image = natural_picture(width, height)[None].to(device)
+    grid = torch.randn(1, 12, 8, 16, 16, device=device)
     with torch.no_grad():
         natural = model.guides[0](image)
-    guide = natural if kind == "natural" else torch.rand(1, height, width)
+    guide = natural if kind == "natural" else torch.rand(1, height, width, device=device)
     out = torch.empty_like(image)
-    pixels = width * height
-    row = _Rower(name, pixels, kind)
+    row = _Rower(name, width * height, kind)
+    clock = _Clock(device)
+    other = torch.compile(_plain) if compiled else None
 
-    def forward(backend: Any, into: Tensor | None = None) -> Tensor:
-        return bilateral_slice_apply(grid, guide, image, backend=backend, out=into)
+    def forward(into: Tensor | None = None) -> Tensor:
+        return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
 
-    exact = torch.empty(1, 3, height, width, dtype=torch.float64)
-    cpu.forward(grid.double(), guide.double(), image.double(), True, exact)
-    error = float((forward("native") - exact).abs().max())
-    del exact
-    plain = _times([lambda: forward("reference")], REFERENCE_REPEATS, 1)[0]
-    copy = _copy(28 * pixels)  # guide and picture read, result written
-    ours, fresh, copies = _times(
-        [lambda: forward("native", out), lambda: forward("native"), copy], REPEATS, WARM_UPS
+    error = float((forward() - _exact(grid, guide, image)).abs().max())
+    plain = clock.times([lambda: _plain(grid, guide, image)], REFERENCE_REPEATS, 1)[0]
+    theirs = (
+        clock.times([lambda: other(grid, guide, image)], REFERENCE_REPEATS, 1)[0] if other else None
     )
-    yield row("forward, out given", ours, plain, copies, error)
-    yield row("forward, fresh output", fresh, plain, copies, error)
-    yield _backward(row, grid, guide, image)
+    copy = _copy(28 * row.pixels, device)  # guide and picture read, result written
+    ours, fresh, copies = clock.times([lambda: forward(out), forward, copy], REPEATS, WARM_UPS)
+    yield row("forward, out given", ours, plain, theirs, copies, error)
+    yield row("forward, fresh output", fresh, plain, theirs, copies, error)
+    yield _backward(row, clock, grid, guide, image, other)
     if kind == "natural":
-        yield _fused(row, model, image)
+        for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
+            yield _fused(row, clock, model, image, dtype)
 
 
-def _backward(row: _Rower, grid: Tensor, guide: Tensor, image: Tensor) -> KernelRow:
+def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+    """In float64."""
+    if image.is_cuda:
+        return _plain(grid.double(), guide.double(), image.double())
+    exact = torch.empty(image.shape, dtype=torch.float64)
+    cpu.forward(grid.double(), guide.double(), image.double(), True, exact)
+    return exact
+
+
+def _backward(
+    row: _Rower, clock: _Clock, grid: Tensor, guide: Tensor, image: Tensor, other: Any
+) -> KernelRow:
     """Forward and backward with all three gradients."""
     cotangent = torch.randn_like(image)
 
-    def both(backend: Any, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    def both(apply: Any, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         leaves = [t.to(dtype).detach().requires_grad_() for t in (grid, guide, image)]
-        output = bilateral_slice_apply(leaves[0], leaves[1], leaves[2], backend=backend)
+        output = apply(*leaves)
         output.backward(cotangent.to(dtype))
         return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    def native(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+        return bilateral_slice_apply(grid, guide, image, backend="native")
 
     # The guide's gradient jumps where a guide meets a bin's centre, and float32 may see it from
     # the other side: those pixels are left out of the error.
     position = guide.double() * grid.shape[2] - 0.5
     kink = (position - position.round()).abs() < 1e-5
     error = 0.0
-    for index, (a, b) in enumerate(zip(both("native"), both("native", torch.float64), strict=True)):
+    exact = both(_plain if image.is_cuda else native, torch.float64)
+    for index, (a, b) in enumerate(zip(both(native), exact, strict=True)):
         difference = (a - b).abs()
         if index == 1:
             difference[kink] = 0
         error = max(error, float(difference.max() / b.abs().max()))
-    copy = _copy(72 * guide.numel())  # 28 forward, 44 backward
-    ours, copies = _times([lambda: both("native"), copy], REPEATS, WARM_UPS)
-    plain, note = None, None
-    if guide.numel() / 1e6 <= MAX_BACKWARD_MP:
-        plain = _times([lambda: both("reference")], REFERENCE_REPEATS, 1)[0]
+    del exact
+    copy = _copy(72 * guide.numel(), image.device)  # 28 forward, 44 backward
+    ours, copies = clock.times([lambda: both(native), copy], REPEATS, WARM_UPS)
+    plain, theirs, note = None, None, None
+    if image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP:
+        plain = clock.times([lambda: both(_plain)], REFERENCE_REPEATS, 1)[0]
+        theirs = clock.times([lambda: both(other)], REFERENCE_REPEATS, 1)[0] if other else None
     else:
         note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
-    return row("forward + backward", ours, plain, copies, error, note)
+    return row("forward + backward", ours, plain, theirs, copies, error, note)
 
 
-def _fused(row: _Rower, model: HDRNet, image: Tensor) -> KernelRow:
-    """Guide, slice and apply of bytes to bytes, after the coefficients."""
-    levels = (image * 255).round().to(torch.uint8)
+def _fused(
+    row: _Rower, clock: _Clock, model: HDRNet, image: Tensor, dtype: torch.dtype
+) -> KernelRow:
+    """Guide, slice and apply in the picture's own type, after the coefficients."""
+    levels = (image * 255).round().to(dtype) if dtype == torch.uint8 else image.to(dtype)
     with torch.no_grad():
-        grid = model.coefficients(torch.rand(1, 3, 256, 256)).contiguous()
+        lowres = torch.rand(1, 3, 256, 256, device=image.device)
+        grid = model.coefficients(lowres).contiguous()
     packed = model.guides[0].packed()  # type: ignore[operator]
 
     def plain() -> Tensor:
         with torch.no_grad():
-            output = model.render(grid, levels.float() / 255, "reference")
-            return output.clamp(0, 1).mul(255).round().to(torch.uint8)
+            fullres = levels.float() / (255 if dtype == torch.uint8 else 1)
+            output = model.render(grid, fullres, "reference")
+            if dtype == torch.uint8:
+                output = output.clamp(0, 1).mul(255).round()
+            return output.to(dtype)
 
-    ours = cpu.enhance(grid, levels, *packed)
-    error = float((ours.int() - plain().int()).abs().max())
-    plain_times = _times([plain], REFERENCE_REPEATS, 0)[0]
-    copy = _copy(6 * image[0, 0].numel())
-    times, copies = _times([lambda: cpu.enhance(grid, levels, *packed), copy], REPEATS, WARM_UPS)
-    return row("fused, bytes to bytes", times, plain_times, copies, error, "error in levels of 255")
+    def ours() -> Tensor | None:
+        return fused(grid, levels, *packed)
+
+    result = ours()
+    assert result is not None
+    error = float((result.float() - plain().float()).abs().max())
+    plain_times = clock.times([plain], REFERENCE_REPEATS, 0)[0]
+    copy = _copy(6 * levels.element_size() * row.pixels, image.device)
+    times, copies = clock.times([ours, copy], REPEATS, WARM_UPS)
+    name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
+    kernel = f"fused, {name} to {name}"
+    note = "fused: the error is against plain torch in float32, for bytes in levels of 255"
+    return row(kernel, times, plain_times, None, copies, error, note)
 
 
 class _Rower(NamedTuple):
     size: str
     pixels: int
-    guide: str
+    guide: Guide
 
     def __call__(
         self,
         kernel: str,
         times: list[float],
         reference: list[float] | None,
+        compiled: list[float] | None,
         copies: list[float],
         error: float,
         note: str | None = None,
     ) -> KernelRow:
-        p5, median, p95 = (round(float(v), 3) for v in np.percentile(times, (5, 50, 95)))
-        plain = None if reference is None else round(float(np.median(reference)), 3)
-        copy = round(float(np.median(copies)), 3)
+        p5, median, p95 = (round(float(v), 4) for v in np.percentile(times, (5, 50, 95)))
+        plain, theirs = (
+            None if t is None else round(float(np.median(t)), 4) for t in (reference, compiled)
+        )
+        copy = round(float(np.median(copies)), 4)
         return KernelRow(
-            self.size,
-            self.pixels / 1e6,
-            self.guide,
-            kernel,
-            median,
-            p5,
-            p95,
-            round(median * 1e6 / self.pixels, 3),
-            plain,
-            None if plain is None else round(plain / median, 1),
-            copy,
-            round(median / copy, 2),
-            error,
-            note,
+            size=self.size,
+            megapixels=self.pixels / 1e6,
+            guide=self.guide,
+            kernel=kernel,
+            median_ms=median,
+            p5_ms=p5,
+            p95_ms=p95,
+            ns_per_pixel=round(median * 1e6 / self.pixels, 4),
+            reference_ms=plain,
+            times_reference=None if plain is None else round(plain / median, 1),
+            compiled_ms=theirs,
+            copy_ms=copy,
+            times_copy=round(median / copy, 2),
+            max_error=error,
+            note=note,
         )
 
 
-def _copy(moved: int) -> Callable[[], Tensor]:
+def _copy(moved: int, device: torch.device) -> Callable[[], Tensor]:
     """A preallocated copy that reads and writes so many bytes in all."""
-    source = torch.ones(moved // 2, dtype=torch.uint8)
+    source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source)
 
 
-def _times(runs: list[Callable[[], object]], repeats: int, warm_ups: int) -> list[list[float]]:
-    """Milliseconds of each repeat of each run, taken in turns."""
-    for _ in range(warm_ups):
-        for run in runs:
-            run()
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(repeats):
-        for run, mine in zip(runs, times, strict=True):
-            start = time.perf_counter()
-            run()
-            mine.append((time.perf_counter() - start) * 1e3)
-    return times
+class _Clock:
+    """Times runs on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._device = device
+        self._flush = torch.empty(
+            FLUSH_BYTES if self._cuda else 0, dtype=torch.uint8, device=device
+        )
+
+    def times(
+        self, runs: list[Callable[[], object]], repeats: int, warm_ups: int
+    ) -> list[list[float]]:
+        """Milliseconds of each repeat of each run, taken in turns."""
+        for _ in range(warm_ups):
+            for run in runs:
+                run()
+        times: list[list[float]] = [[] for _ in runs]
+        for _ in range(repeats):
+            for run, mine in zip(runs, times, strict=True):
+                mine.append(self._one_cuda(run) if self._cuda else _one_cpu(run))
+        return times
+
+    def _one_cuda(self, run: Callable[[], object]) -> float:
+        self._flush.zero_()
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        torch.cuda.synchronize(self._device)
+        return float(begin.elapsed_time(end))
+
+
+def _one_cpu(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3

@@ -160,6 +160,38 @@ class Timing(_Record):
     environment: Environment
 
 
+class KernelRow(_Record):
+    """One slicing kernel at one size. Times in milliseconds; null where nothing was measured, with
+    `note` why. `max_error` is against float64."""
+
+    size: str
+    megapixels: float
+    guide: Literal["natural", "noise"]
+    kernel: str
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    ns_per_pixel: float
+    reference_ms: float | None
+    times_reference: float | None
+    compiled_ms: float | None
+    copy_ms: float
+    times_copy: float
+    max_error: float
+    note: str | None
+
+
+class KernelTiming(_Record):
+    schema_version: Literal[1] = 1
+    kind: Literal["kernels"] = "kernels"
+    device: str
+    rows: list[KernelRow] = Field(min_length=1)
+    environment: Environment
+
+
+Result = Evaluation | Timing | KernelTiming
+
+
 def result_folder(recipe: str, method: str, run: str) -> Path:
     return results_dir() / recipe / method / run
 
@@ -168,17 +200,21 @@ def evaluation_path(folder: Path, split: str, size: str) -> Path:
     return folder / f"eval-{split}-{size}.json"
 
 
-def write_result(path: Path, result: Evaluation | Timing) -> None:
+def write_result(path: Path, result: Result) -> None:
     write_text(path, json_text(result.model_dump(mode="json")))
 
 
-def read_result(path: Path) -> Evaluation | Timing:
+def read_result(path: Path) -> Result:
     """Read and validate a result file. Raises DataError that names it and the faulty key."""
     content = read_json(path)
-    kinds: dict[Any, type[Evaluation | Timing]] = {"evaluation": Evaluation, "timing": Timing}
+    kinds: dict[Any, type[Result]] = {
+        "evaluation": Evaluation,
+        "timing": Timing,
+        "kernels": KernelTiming,
+    }
     kind = content.get("kind") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
-        raise DataError(f"{path} is neither an evaluation nor a timing")
+        raise DataError(f"{path} is no evaluation and no timing")
     try:
         return kinds[kind].model_validate(content)
     except ValidationError as error:
@@ -187,7 +223,8 @@ def read_result(path: Path) -> Evaluation | Timing:
         raise DataError(f"{path}: {where}: {fault['msg']}") from None
 
 
-def read_all(root: Path) -> list[tuple[Path, Evaluation | Timing]]:
+def read_all(root: Path) -> list[tuple[Path, Result]]:
     """Every result below a results directory, in the order of their paths."""
-    paths = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
+    runs = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
+    paths = [*runs, *root.glob("kernels-*.json")]
     return [(path, read_result(path)) for path in sorted(paths)]

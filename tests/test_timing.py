@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.results import KernelTiming, read_result
 from hdrnet_bench.slicing import backend_name, cpu
 from hdrnet_bench.timing import MIN_REPEATS, natural_picture, time_model
 from tests.conftest import Workspace
@@ -72,5 +73,27 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
         assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]
         assert row["ns_per_pixel"] == pytest.approx(row["median_ms"] * 1e6 / 19200, rel=1e-2)
         assert row["max_error"] <= (1 if row["kernel"].startswith("fused") else 1e-4)
+        assert row["compiled_ms"] is None
     assert list(workspace.path.iterdir()) == []
     assert "no run" in workspace.fails(2, "time", "tiny", "--kernels")
+    assert "--kernels" in workspace.fails(2, "time", "--save")
+    if not torch.cuda.is_available():
+        assert "no CUDA" in workspace.fails(4, "time", "--kernels", "--device", "cuda")
+
+
+@pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
+def test_kernel_times_are_saved_and_reported(workspace: Workspace) -> None:
+    would = workspace.json("time", "--kernels", "--size=64x48", "--save", "--dry-run")
+    rows = workspace.json("time", "--kernels", "--size=64x48", "--save")
+    (path,) = workspace.path.glob("results/kernels-cpu-*.json")
+    assert would["would write"].endswith(path.name)
+    result = read_result(path)
+    assert isinstance(result, KernelTiming)
+    assert [row.model_dump() for row in result.rows] == rows
+    workspace.json("report")
+    page = (workspace.path / "results" / "report.html").read_text()
+    text = (workspace.path / "results" / "README.md").read_text()
+    for row in rows:
+        assert row["kernel"] in page
+        assert f"{row['median_ms']:.2f} [" in text
+    assert result.environment.machine() in text

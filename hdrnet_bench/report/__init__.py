@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..files import write_text
-from ..results import Evaluation, Timing, read_all
+from ..results import Evaluation, KernelTiming, Timing, read_all
 from . import page, pictures, plots, tables
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -28,6 +28,7 @@ def build_report(root: Path, insert: Path | None = None, *, dry_run: bool = Fals
         raise DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
     evaluations = [(path, r) for path, r in found if isinstance(r, Evaluation)]
     timings = tables.timed([(p, r) for p, r in found if isinstance(r, Timing)], evaluations)
+    kernels = [r for _, r in found if isinstance(r, KernelTiming)]
     groups = tables.group(evaluations)
     figures = root / "figures"
 
@@ -50,8 +51,8 @@ def build_report(root: Path, insert: Path | None = None, *, dry_run: bool = Fals
     for old in figures.glob("*"):
         if old.name.startswith(("comparison-", "time-")) and old not in written:
             old.unlink()  # of a result that is gone
-    write_text(root / "README.md", tables.markdown(groups, timings, shown))
-    write_text(root / "report.html", page.render(groups, timings, figures))
+    write_text(root / "README.md", tables.markdown(groups, timings, kernels, shown))
+    write_text(root / "report.html", page.render(groups, timings, kernels, figures))
     return [path for path in written if path.exists()]
 
 

@@ -9,10 +9,16 @@ from typing import Any
 
 import jinja2
 
+from ..results import KernelTiming
 from . import pictures, plots, tables
 
 
-def render(groups: Sequence[tables.Group], timings: Sequence[tables.Timed], figures: Path) -> str:
+def render(
+    groups: Sequence[tables.Group],
+    timings: Sequence[tables.Timed],
+    kernels: Sequence[KernelTiming],
+    figures: Path,
+) -> str:
     """The page; pictures and figures are inlined, so nothing is fetched."""
     loader = jinja2.PackageLoader("hdrnet_bench.report")
     environment = jinja2.Environment(
@@ -21,6 +27,8 @@ def render(groups: Sequence[tables.Group], timings: Sequence[tables.Timed], figu
     return environment.get_template("report.html.j2").render(
         groups=[_group(of) for of in groups],
         timings=[_timing(timing, figures) for timing in timings],
+        kernels=[_kernels(timing) for timing in kernels],
+        kernels_note=tables.KERNELS_NOTE,
     )
 
 
@@ -59,6 +67,18 @@ def _timing(timed: tables.Timed, figures: Path) -> dict[str, Any]:
         "machine": tables.measured_on(timing.environment),
         "load": timing.environment.load,
         "figure": _data_uri(svg, "image/svg+xml"),
+    }
+
+
+def _kernels(timing: KernelTiming) -> dict[str, Any]:
+    header, rows = tables.kernel_rows(timing)
+    return {
+        "title": timing.device,
+        "header": header,
+        "rows": rows,
+        "notes": tables.kernel_notes(timing),
+        "machine": tables.measured_on(timing.environment),
+        "load": timing.environment.load,
     }
 
 

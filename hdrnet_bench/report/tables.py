@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metric_specs import METRICS
-from ..results import Environment, Evaluation, MetricSummary, Timing
+from ..results import Environment, Evaluation, KernelTiming, MetricSummary, Timing
 
 NONE = "–"
 
@@ -119,6 +119,34 @@ def timing_rows(timing: Timing) -> tuple[list[str], list[list[str]]]:
     ]
 
 
+def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
+    header = ["size, guide", "kernel", "ms [p5, p95]", "ns/pixel", "plain torch ms"]
+    header += ["compiled torch ms", "faster than plain", "of a copy's time", "max error"]
+    return header, [
+        [
+            f"{row.size}, {row.guide}",
+            row.kernel,
+            f"{row.median_ms:.2f} [{row.p5_ms:.2f}, {row.p95_ms:.2f}]",
+            f"{row.ns_per_pixel:.2f}",
+            *(
+                NONE if value is None else f"{value:.1f}"
+                for value in (row.reference_ms, row.compiled_ms)
+            ),
+            NONE if row.times_reference is None else f"{row.times_reference:.0f}x",
+            f"{row.times_copy:.2f}",
+            f"{row.max_error:.1e}",
+        ]
+        for row in timing.rows
+    ]
+
+
+KERNELS_NOTE = (
+    "A row's figures are medians of one run, taken in turns with a copy that moves as many bytes "
+    "as the kernel must; plain torch is the reference backend. The error is against float64: of "
+    "the output; for the backward of the gradients, relative to the largest; for bytes in levels."
+)
+
+
 def measured_on(environment: Environment) -> str:
     return f"{environment.machine()}; commit {environment.commit or 'unknown'}"
 
@@ -159,6 +187,7 @@ def timed(
 def markdown(
     groups: Sequence[Group],
     timings: Sequence[Timed],
+    kernels: Sequence[KernelTiming],
     comparisons: dict[str, Path],
 ) -> str:
     """The whole results/README.md."""
@@ -192,4 +221,15 @@ def markdown(
             "compare rows."
         )
         parts.append(f"![Time against resolution](figures/{one.stem}.svg)")
+    if kernels:
+        parts += ["## Slicing kernels", KERNELS_NOTE + " `hdrbench time --kernels --save`."]
+    for timed_kernels in kernels:
+        parts.append(markdown_table(*kernel_rows(timed_kernels)))
+        parts += [f"- {note}" for note in kernel_notes(timed_kernels)]
+        on = timed_kernels.environment
+        parts.append(f"Measured on {timed_kernels.device}: {measured_on(on)}; load {on.load}.")
     return "\n\n".join(parts) + "\n"
+
+
+def kernel_notes(timing: KernelTiming) -> list[str]:
+    return sorted({row.note for row in timing.rows if row.note})

@@ -92,9 +92,13 @@ def _kernels(index: int) -> Kernels:
 
 
 @torch.compiler.assume_constant_result
-@functools.cache
 def why_not(index: int | None) -> str:
     """Why there are no kernels for a CUDA device, or "": compiles and loads them the first time."""
+    return _why_not(index)
+
+
+@functools.cache  # by itself it would be looked through in tracing
+def _why_not(index: int | None) -> str:
     # Asked first: without a driver, cuda-core fails in ways that cannot be caught.
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"

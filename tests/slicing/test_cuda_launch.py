@@ -94,9 +94,7 @@ def files(folder: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
 
-def test_from_tensors_to_the_driver(
-    host_library: Path, machine_code: Path, tmp_path: Path
-) -> None:
+def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_path: Path) -> None:
     build(HERE / "cuda_driver.cpp", tmp_path / "libcuda.so.1", HERE, "-Wl,-soname,libcuda.so.1")
     before = files(machine_code)
     assert len(before) == 1
@@ -177,3 +175,12 @@ def test_the_program_is_all_kernels_once(host_library: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_the_reason_is_said_and_no_driver_is_asked() -> None:
     assert cuda_launch.why_not(None) == "torch sees no CUDA device"
+
+
+def test_asking_for_the_kernels_does_not_break_a_graph() -> None:
+    def choose(x: torch.Tensor) -> torch.Tensor:
+        return x + 1 if cuda_launch.why_not(None) else x + 2
+
+    x = torch.zeros(3)
+    whole = torch.compile(choose, fullgraph=True, backend="eager")
+    assert torch.equal(whole(x), choose(x))

@@ -61,12 +61,12 @@ def compiled(architecture: str, program: Path, output: Path) -> dict[str, Kernel
     usage = _say(tool("cuobjdump"), "--dump-resource-usage", str(output))
     counts = {
         name: (int(registers), int(stack))
-        for name, registers, stack in re.findall(
-            r"Function (\w+):\s+REG:(\d+) STACK:(\d+)", usage
-        )
+        for name, registers, stack in re.findall(r"Function (\w+):\s+REG:(\d+) STACK:(\d+)", usage)
     }
     kernels = {}
-    for section in re.split(r"\n\s*\.section\s+\.text\.", _say(tool("nvdisasm"), "-c", str(output)))[1:]:
+    for section in re.split(
+        r"\n\s*\.section\s+\.text\.", _say(tool("nvdisasm"), "-c", str(output))
+    )[1:]:
         instructions: list[str] = []
         labels: dict[str, int] = {}
         for line in section.splitlines():
@@ -134,7 +134,7 @@ def test_shared_memory_is_read_in_128_bit_words(
 
 
 def row_loop(kernel: Kernel) -> list[str]:
-    """The planar loop over a block's rows, four pixels a turn: the shortest with 48 shared reads."""
+    """The planar loop over rows, four pixels a turn: the shortest with 48 shared reads."""
     with_slab = [
         loop
         for loop in kernel.loops()
