@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy as copy_module
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
 WARM_UPS, REPEATS, REFERENCE_REPEATS = 2, 15, 3
 FLUSH_BYTES = 256 << 20
+WARM_UP_S = 0.15
+SLEEP_CYCLES = 4_000_000  # a few milliseconds
 
 
 def time_kernels(
@@ -46,8 +49,9 @@ def time_kernels(
     """Time the kernels: forward into `out`, into a fresh tensor, forward and backward, fused.
 
     The grid is 16 x 16 x 8 cells of 3 x 4; the natural guide is an untrained curves guide of a
-    photograph. `max_error` is against float64: of the output, for the backward of the gradients,
-    relative to the largest; for bytes, in levels. The copy moves as many bytes as the kernel must.
+    photograph, and so is fused inference's; its noise is a picture of noise. `max_error` is against
+    float64: of the output, for the backward of the gradients, relative to the largest; for bytes,
+    in levels. The copy moves as many bytes as the kernel must.
 
     Args:
         sizes: (width, height) by name.
@@ -85,24 +89,32 @@ def _one(
     out = torch.empty_like(image)
     row = _Rower(name, width * height, kind)
     clock = _Clock(device)
-    other = torch.compile(_plain) if compiled else None
+    torch._dynamo.reset()  # else a second size is compiled for all sizes
+    other = torch.compile(_plain, dynamic=False) if compiled else None
 
     def forward(into: Tensor | None = None) -> Tensor:
         return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
 
-    error = float((forward() - _exact(grid, guide, image)).abs().max())
-    plain = clock.times([lambda: _plain(grid, guide, image)], REFERENCE_REPEATS, 1)[0]
-    theirs = (
-        clock.times([lambda: other(grid, guide, image)], REFERENCE_REPEATS, 1)[0] if other else None
-    )
+    error = _error(lambda: forward() - _exact(grid, guide, image))
+    plain, lack = clock.alone(lambda: _plain(grid, guide, image))
+    theirs = clock.alone(lambda: other(grid, guide, image))[0] if other else None
     copy = _copy(28 * row.pixels, device)  # guide and picture read, result written
-    ours, fresh, copies = clock.times([lambda: forward(out), forward, copy], REPEATS, WARM_UPS)
-    yield row("forward, out given", ours, plain, theirs, copies, error)
-    yield row("forward, fresh output", fresh, plain, theirs, copies, error)
+    ours, fresh, copies = clock.in_turns([lambda: forward(out), forward, copy])
+    yield row("forward, out given", ours, plain, theirs, copies, error, lack)
+    yield row("forward, fresh output", fresh, plain, theirs, copies, error, lack)
     yield _backward(row, clock, grid, guide, image, other)
-    if kind == "natural":
-        for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
-            yield _fused(row, clock, model, image, dtype)
+    if kind == "noise":  # whose guide is noise as well
+        image = torch.rand_like(image)
+    for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
+        yield _fused(row, clock, model, image, dtype)
+
+
+def _error(difference: Callable[[], Tensor]) -> float | None:
+    """The largest, or None where there is not the memory to compute it."""
+    try:
+        return float(difference().abs().max())
+    except torch.OutOfMemoryError:
+        return None
 
 
 def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
@@ -129,26 +141,28 @@ def _backward(
     def native(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
         return bilateral_slice_apply(grid, guide, image, backend="native")
 
-    # The guide's gradient jumps where a guide meets a bin's centre, and float32 may see it from
-    # the other side: those pixels are left out of the error.
-    position = guide.double() * grid.shape[2] - 0.5
-    kink = (position - position.round()).abs() < 1e-5
-    error = 0.0
-    exact = both(_plain if image.is_cuda else native, torch.float64)
-    for index, (a, b) in enumerate(zip(both(native), exact, strict=True)):
-        difference = (a - b).abs()
-        if index == 1:
-            difference[kink] = 0
-        error = max(error, float(difference.max() / b.abs().max()))
-    del exact
+    def difference() -> Tensor:
+        # The guide's gradient jumps where a guide meets a bin's centre, and float32 may see it
+        # from the other side: those pixels are left out.
+        position = guide.double() * grid.shape[2] - 0.5
+        kink = (position - position.round()).abs() < 1e-5
+        exact = both(_plain if image.is_cuda else native, torch.float64)
+        largest = []
+        for index, (a, b) in enumerate(zip(both(native), exact, strict=True)):
+            off = (a - b).abs()
+            if index == 1:
+                off[kink] = 0
+            largest.append(off.max() / b.abs().max())
+        return torch.stack(largest)
+
+    error = _error(difference)
     copy = _copy(72 * guide.numel(), image.device)  # 28 forward, 44 backward
-    ours, copies = clock.times([lambda: both(native), copy], REPEATS, WARM_UPS)
-    plain, theirs, note = None, None, None
+    ours, copies = clock.in_turns([lambda: both(native), copy])
+    plain, theirs = None, None
+    note: str | None = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
     if image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP:
-        plain = clock.times([lambda: both(_plain)], REFERENCE_REPEATS, 1)[0]
-        theirs = clock.times([lambda: both(other)], REFERENCE_REPEATS, 1)[0] if other else None
-    else:
-        note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
+        plain, note = clock.alone(lambda: both(_plain))
+        theirs = clock.alone(lambda: both(other))[0] if other else None
     return row("forward + backward", ours, plain, theirs, copies, error, note)
 
 
@@ -162,27 +176,32 @@ def _fused(
         grid = model.coefficients(lowres).contiguous()
     packed = model.guides[0].packed()  # type: ignore[operator]
 
+    white = 255 if dtype == torch.uint8 else 1
+
     def plain() -> Tensor:
         with torch.no_grad():
-            fullres = levels.float() / (255 if dtype == torch.uint8 else 1)
-            output = model.render(grid, fullres, "reference")
+            output = model.render(grid, levels.float() / white, "reference")
             if dtype == torch.uint8:
                 output = output.clamp(0, 1).mul(255).round()
             return output.to(dtype)
 
-    def ours() -> Tensor | None:
-        return fused(grid, levels, *packed)
+    def ours() -> Tensor:
+        result = fused(grid, levels, *packed)
+        assert result is not None
+        return result
 
-    result = ours()
-    assert result is not None
-    error = float((result.float() - plain().float()).abs().max())
-    plain_times = clock.times([plain], REFERENCE_REPEATS, 0)[0]
+    def difference() -> Tensor:
+        exact = copy_module(model).double()
+        with torch.no_grad():
+            output = exact.render(grid.double(), levels.double() / white, "reference")
+        return ours() - (output.clamp(0, 1) * 255 if dtype == torch.uint8 else output)
+
+    error = _error(difference)
+    theirs, lack = clock.alone(plain)
     copy = _copy(6 * levels.element_size() * row.pixels, image.device)
-    times, copies = clock.times([ours, copy], REPEATS, WARM_UPS)
+    times, copies = clock.in_turns([ours, copy])
     name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
-    kernel = f"fused, {name} to {name}"
-    note = "fused: the error is against plain torch in float32, for bytes in levels of 255"
-    return row(kernel, times, plain_times, None, copies, error, note)
+    return row(f"fused, {name} to {name}", times, theirs, None, copies, error, lack)
 
 
 class _Rower(NamedTuple):
@@ -197,7 +216,7 @@ class _Rower(NamedTuple):
         reference: list[float] | None,
         compiled: list[float] | None,
         copies: list[float],
-        error: float,
+        error: float | None,
         note: str | None = None,
     ) -> KernelRow:
         p5, median, p95 = (round(float(v), 4) for v in np.percentile(times, (5, 50, 95)))
@@ -241,21 +260,31 @@ class _Clock:
             FLUSH_BYTES if self._cuda else 0, dtype=torch.uint8, device=device
         )
 
-    def times(
-        self, runs: list[Callable[[], object]], repeats: int, warm_ups: int
-    ) -> list[list[float]]:
-        """Milliseconds of each repeat of each run, taken in turns."""
-        for _ in range(warm_ups):
+    def in_turns(self, runs: list[Callable[[], object]]) -> list[list[float]]:
+        """Milliseconds of each repeat of each run, one after the other."""
+        warm, count = time.perf_counter() + WARM_UP_S, 0
+        while count < WARM_UPS or (self._cuda and time.perf_counter() < warm):
             for run in runs:
                 run()
+            count += 1
         times: list[list[float]] = [[] for _ in runs]
-        for _ in range(repeats):
+        for _ in range(REPEATS):
             for run, mine in zip(runs, times, strict=True):
                 mine.append(self._one_cuda(run) if self._cuda else _one_cpu(run))
         return times
 
+    def alone(self, run: Callable[[], object]) -> tuple[list[float] | None, str | None]:
+        """Milliseconds of each repeat; None, and why, where it runs out of memory."""
+        try:
+            run()
+            times = range(REFERENCE_REPEATS)
+            return [self._one_cuda(run) if self._cuda else _one_cpu(run) for _ in times], None
+        except torch.OutOfMemoryError:
+            return None, "plain torch ran out of memory"
+
     def _one_cuda(self, run: Callable[[], object]) -> float:
         self._flush.zero_()
+        torch.cuda._sleep(SLEEP_CYCLES)  # until the launches below are in the queue
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         run()

@@ -105,6 +105,8 @@ class HDRNet(nn.Module):
         """
         if image.ndim not in (3, 4) or image.shape[-3] != 3:
             raise ValueError(f"image is {tuple(image.shape)}, not (3, H, W) or (B, 3, H, W)")
+        if image.numel() == 0:
+            raise ValueError(f"image is empty: {tuple(image.shape)}")
         batch = image if image.ndim == 4 else image[None]
         config = self.config
         if self._fused(batch, backend):

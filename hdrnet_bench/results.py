@@ -162,7 +162,7 @@ class Timing(_Record):
 
 class KernelRow(_Record):
     """One slicing kernel at one size. Times in milliseconds; null where nothing was measured, with
-    `note` why. `max_error` is against float64."""
+    `note` why. `max_error` is against float64, null where that ran out of memory."""
 
     size: str
     megapixels: float
@@ -177,7 +177,7 @@ class KernelRow(_Record):
     compiled_ms: float | None
     copy_ms: float
     times_copy: float
-    max_error: float
+    max_error: float | None
     note: str | None
 
 

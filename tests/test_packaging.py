@@ -48,6 +48,8 @@ def test_wheel_holds_recipes_locks_and_templates(wheel: Path) -> None:
     for path in (ROOT / "manifests").glob("*.json*"):
         assert f"hdrnet_bench/shipped/manifests/{path.name}" in names
     assert "hdrnet_bench/report/templates/report.html.j2" in names
+    for path in (ROOT / "hdrnet_bench" / "slicing" / "kernels").glob("*.cu"):
+        assert f"hdrnet_bench/slicing/kernels/{path.name}" in names
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "hdrnet_bench").rglob("*.py")}
     assert modules <= names
     if shutil.which("g++") or shutil.which("clang++"):

@@ -68,11 +68,12 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
         ("natural", "forward + backward"),
         ("noise", "forward + backward"),
         ("natural", "fused, bytes to bytes"),
+        ("noise", "fused, bytes to bytes"),
     }
     for row in rows:
         assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]
         assert row["ns_per_pixel"] == pytest.approx(row["median_ms"] * 1e6 / 19200, rel=1e-2)
-        assert row["max_error"] <= (1 if row["kernel"].startswith("fused") else 1e-4)
+        assert row["max_error"] <= (0.501 if row["kernel"].startswith("fused") else 1e-4)
         assert row["compiled_ms"] is None
     assert list(workspace.path.iterdir()) == []
     assert "no run" in workspace.fails(2, "time", "tiny", "--kernels")

@@ -134,7 +134,7 @@ def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
             ),
             NONE if row.times_reference is None else f"{row.times_reference:.0f}x",
             f"{row.times_copy:.2f}",
-            f"{row.max_error:.1e}",
+            NONE if row.max_error is None else f"{row.max_error:.1e}",
         ]
         for row in timing.rows
     ]

@@ -7,6 +7,7 @@ reference (`hdrbench doctor` says why).
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Literal
 
@@ -37,7 +38,19 @@ def use_native(backend: Backend, tensor: Tensor) -> bool:
     reason = _why_not(tensor)
     if backend == "native" and reason:
         raise CapabilityError(f"native slicing cannot be used: {reason}; backend='reference' can")
+    if backend == "auto" and reason and tensor.device.type not in ("cpu", "meta"):
+        _notice(f"slicing is plain torch here: {reason}")
     return backend != "reference" and not reason
+
+
+@torch.compiler.assume_constant_result
+def _notice(text: str) -> None:
+    _warn_once(text)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=5)
 
 
 def _why_not(tensor: Tensor) -> str:
@@ -136,7 +149,9 @@ def bilateral_slice_apply(
                 f"the result {expected} {image.dtype} on {image.device}"
             )
         on_cpu = out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
-        direct = native and (out.is_cuda or on_cpu)
+        pairs = zip(out.stride(), out.shape, strict=True)
+        expanded = any(step == 0 and size > 1 for step, size in pairs)
+        direct = native and (out.is_cuda or on_cpu) and not expanded
         # The kernels write while they read: a result over an input goes by way of a fresh tensor.
         memory = out.untyped_storage().data_ptr()
         inside = any(t.untyped_storage().data_ptr() == memory for t in (grid, guide, image))
@@ -158,7 +173,7 @@ def bilateral_slice_apply(
 def _native(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
     """The native operator; half precision is computed in float32 and rounded at the end, which the
     CUDA kernels do themselves."""
-    if guide.dtype in (cuda.SUFFIX if guide.is_cuda else (torch.float32, torch.float64)):
+    if guide.dtype in (cuda.PICTURES if guide.is_cuda else (torch.float32, torch.float64)):
         return slice_apply(grid, guide, image, has_offset)
     wide = slice_apply(grid.float(), guide.float(), image.float(), has_offset)
     return wide.to(guide.dtype)

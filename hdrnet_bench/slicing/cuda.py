@@ -27,12 +27,13 @@ PLANES = 8
 CURVES_SUMS = 109  # of kernels/guide_cuda.cu
 CURVES_WORDS = 112
 CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)
-CURVES_BLOCKS = 512  # most blocks of a picture in the curves' sums
+CURVES_BLOCKS = 8192  # most blocks of a picture: so few of its pixels are in one float's sum
 MAX_SHARED = 48 * 1024  # bytes a block may have on every device without asking
 MAX_BLOCKS = 65535  # along y and z
 
 Number = ctypes.c_int32 | ctypes.c_int64 | ctypes.c_void_p
 SUFFIX = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8"}
+PICTURES = (torch.float32, torch.float16, torch.bfloat16)  # that are sliced
 ANY_LAYOUT, PLANAR, INTERLEAVED = 0, 1, 2
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from .cuda import THREADS, Launch, Number
+from .cuda import THREADS, Launch, Number, slice_apply
 
 if TYPE_CHECKING:
     from cuda.core import ObjectCode
@@ -34,12 +33,13 @@ def source() -> str:
 def _with_includes(name: str, seen: set[str]) -> str:
     seen.add(name)
     lines = []
-    for line in (KERNELS / name).read_text(encoding="utf-8").splitlines():
+    text = (KERNELS / name).read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
         include = re.fullmatch(r'#include "([\w.]+)"', line)
         if include is None:
             lines.append("" if line == "#pragma once" else line)
         elif include[1] not in seen:
-            lines.append(_with_includes(include[1], seen))
+            lines += [_with_includes(include[1], seen), f'#line {number + 1} "{name}"']
     return "\n".join([f'#line 1 "{name}"', *lines])
 
 
@@ -54,33 +54,43 @@ def compile_kernels(architecture: str, cache: Path | None = None) -> ObjectCode:
     options = ProgramOptions(arch=architecture, std="c++17", device_as_default_execution_space=True)
     program = Program(source(), "c++", options)
     try:
-        kept = FileStreamProgramCache(cache)
-    except OSError:  # a home that cannot be written: compile each time
+        return program.compile("cubin", cache=FileStreamProgramCache(cache))
+    except OSError:  # a folder that cannot be written, a full disk: compile each time
         return program.compile("cubin")
-    return program.compile("cubin", cache=kept)
+
+
+class _Stream(NamedTuple):
+    """A CUDA stream by its handle, as cuda-core asks for it."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return (0, self.handle)
 
 
 class Kernels:
-    """The compiled kernels, loaded for one device."""
+    """The compiled kernels, for one device."""
 
-    def __init__(self, architecture: str, cache: Path | None = None) -> None:
+    def __init__(self, device: int, architecture: str, cache: Path | None = None) -> None:
+        self._device = device
         self._code = compile_kernels(architecture, cache)
         self._found: dict[str, Any] = {}
 
-    def on(self, stream: Any) -> Launch:
-        """What runs kernels on a stream (any object with __cuda_stream__), whose device is
-        current."""
-        from cuda.core import LaunchConfig, launch
+    def on(self, stream: int) -> Launch:
+        """What runs kernels on a stream of the device, by its handle."""
+        from cuda.core import Device, LaunchConfig, launch
 
         def run(
             kernel: str, blocks: tuple[int, int, int], shared_bytes: int, arguments: list[Number]
         ) -> None:
+            # torch's threads (autograd's among them) need not have the device's context yet.
+            Device(self._device).set_current()
             if kernel not in self._found:
                 self._found[kernel] = self._code.get_kernel(kernel)
             config = LaunchConfig(grid=blocks, block=THREADS, shmem_size=shared_bytes)
             # cuda-core takes an address as a plain integer.
             values = [a.value or 0 if isinstance(a, ctypes.c_void_p) else a for a in arguments]
-            launch(stream, config, self._found[kernel], *values)
+            launch(_Stream(stream), config, self._found[kernel], *values)
 
         return run
 
@@ -88,12 +98,12 @@ class Kernels:
 @functools.cache
 def _kernels(index: int) -> Kernels:
     major, minor = torch.cuda.get_device_capability(index)
-    return Kernels(f"sm_{major}{minor}")
+    return Kernels(index, f"sm_{major}{minor}")
 
 
 @torch.compiler.assume_constant_result
 def why_not(index: int | None) -> str:
-    """Why there are no kernels for a CUDA device, or "": compiles and loads them the first time."""
+    """Why there are no kernels for a CUDA device, or "": compiles and tries them the first time."""
     return _why_not(index)
 
 
@@ -108,20 +118,27 @@ def _why_not(index: int | None) -> str:
         return f"its compute capability {capability[0]}.{capability[1]} is under 7.5"
     reason = ""
     try:
-        with torch.cuda.device(index):
-            _kernels(index)
-    except ImportError:
-        reason = "cuda-core is not installed: pip install 'hdrnet-bench[cuda]'"
+        _try(torch.device("cuda", index))
+    except ImportError as error:
+        cuda = (torch.version.cuda or "").split(".")[0]
+        reason = f"{error}: pip install 'hdrnet-bench[cuda]' 'cuda-core[cu{cuda}]'"
     except Exception as error:  # cuda-core's and the driver's, of many kinds
-        reason = f"its kernels cannot be compiled: {type(error).__name__}: {error}"
-    if reason:
-        warnings.warn(
-            f"slicing on CUDA is slow here, in plain torch: {reason}", RuntimeWarning, stacklevel=2
-        )
+        reason = f"its kernels do not run: {type(error).__name__}: {error}"
     return reason
+
+
+def _try(device: torch.device) -> None:
+    """Compile, load and run a kernel, on a picture of one pixel."""
+    grid = torch.ones((1, 12, 1, 1, 1), device=device)
+    picture = torch.ones((1, 3, 1, 1), device=device)
+    out = torch.empty_like(picture)
+    with torch.cuda.device(device):
+        slice_apply(on_current_stream(device), grid, picture[:, 0], picture, True, out)
+    if out.tolist() != [[[[4.0]]] * 3]:
+        raise RuntimeError(f"a picture of ones came out as {out.flatten().tolist()}")
 
 
 def on_current_stream(device: torch.device) -> Launch:
     """Runs kernels on torch's current stream of a device, inside `torch.cuda.device(device)`."""
     index = torch.cuda.current_device() if device.index is None else device.index
-    return _kernels(index).on(torch.cuda.current_stream(index))
+    return _kernels(index).on(torch.cuda.current_stream(index).cuda_stream)

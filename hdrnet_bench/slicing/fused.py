@@ -13,7 +13,7 @@ def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor
     """Guide, slice and apply without memory for the picture beside input and output.
 
     Args:
-        grid: (B, 12, D, GH, GW) float32; on the CPU D is at most 8.
+        grid: (B, 12, D, GH, GW); on the CPU D is at most 8.
         image: (B, 3, H, W), any strides: float32 or uint8, on CUDA float16 too.
         parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
         width: hidden channels of a pointwise guide.
@@ -21,7 +21,7 @@ def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor
     Returns:
         As the image, uint8 clamped and rounded; None where a grid is too large for the kernel.
     """
-    grid = grid.contiguous()
+    grid = grid.float().contiguous()  # under autocast it comes in half precision
     if not image.is_cuda:
         return cpu.enhance(grid, image, parameters, width)
     with torch.cuda.device(image.device):

@@ -7,6 +7,7 @@ their own: differentiating twice is an error that names the operator.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -19,15 +20,42 @@ from .cuda_launch import on_current_stream
 @torch.library.custom_op("hdrbench::slice_apply", mutates_args=(), device_types="cpu")
 def slice_apply(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
     """Slice and apply: shapes as in `bilateral_slice_apply`; float32, on the CPU float64, on CUDA
-    float16 and bfloat16."""
+    float16 and bfloat16. Raises ValueError for others, and for tensors that do not fit."""
+    _check_slice(grid, guide, image, has_offset)
     outputs = grid.shape[1] // (image.shape[1] + has_offset)
     out = image.new_empty((image.shape[0], outputs, *image.shape[2:]))
     cpu.forward(grid.contiguous(), guide.contiguous(), image.contiguous(), has_offset, out)
     return out
 
 
+def _check_slice(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> None:
+    row = image.shape[1] + has_offset
+    fits = (
+        (grid.ndim, guide.ndim, image.ndim) == (5, 3, 4)
+        and grid.shape[0] == guide.shape[0] == image.shape[0]
+        and guide.shape[1:] == image.shape[2:]
+        and row > 0
+        and grid.shape[1] % row == 0
+        and 0 not in grid.shape
+        and 0 not in guide.shape
+    )
+    if not fits:
+        shapes = ", ".join(str(tuple(t.shape)) for t in (grid, guide, image))
+        raise ValueError(f"grid, guide and image of shapes {shapes} do not fit")
+    served = cuda.PICTURES if image.is_cuda else (torch.float32, torch.float64)
+    _check_together(served, grid, guide, image)
+
+
+def _check_together(served: Collection[torch.dtype], *tensors: Tensor) -> None:
+    kinds = {(t.dtype, t.device) for t in tensors}
+    if len(kinds) > 1 or tensors[0].dtype not in served:
+        found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ValueError(f"the native operator takes tensors of one device and dtype, not {found}")
+
+
 @slice_apply.register_kernel("cuda")
 def _(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
+    _check_slice(grid, guide, image, has_offset)
     outputs = grid.shape[1] // (image.shape[1] + has_offset)
     out = image.new_empty((image.shape[0], outputs, *image.shape[2:]))
     slice_apply_into(grid, guide, image, has_offset, out)
@@ -99,13 +127,23 @@ def curves_guide(
     mix: Tensor,
     mix_bias: Tensor,
 ) -> Tensor:
-    """The curves guide: (B, 3, H, W) float32 -> (B, H, W) in [0, 1]; parameters as in model.py."""
+    """The curves guide: (B, 3, H, W) float32 -> (B, H, W) in [0, 1]; parameters as in model.py.
+
+    Raises ValueError for tensors that do not fit."""
+    _check_curves(image, ccm, ccm_bias, shifts, slopes, mix, mix_bias)
     packed = cpu.pack_curves(ccm, ccm_bias, shifts, slopes, mix, mix_bias)
     return cpu.curves_forward(image.contiguous(), packed)
 
 
+def _check_curves(image: Tensor, *parameters: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+        raise ValueError(f"the guide's picture is {tuple(image.shape)}, not (B, 3, H, W)")
+    _check_together((torch.float32,), image, *parameters)
+
+
 @curves_guide.register_kernel("cuda")
 def _(image: Tensor, *parameters: Tensor) -> Tensor:
+    _check_curves(image, *parameters)
     with torch.cuda.device(image.device):
         packed = cuda.with_constant(cpu.pack_curves(*parameters))
         return cuda.curves_forward(on_current_stream(image.device), image.contiguous(), packed)

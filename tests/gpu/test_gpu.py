@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -18,6 +21,18 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _full_float32() -> Iterator[None]:
+    """cuDNN and cuBLAS would compute convolutions with 10 bits of mantissa."""
+    with (
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+        yield
+
 
 SHAPES = [  # B, Cin, Cout, offset, D, GH, GW, H, W
     (2, 3, 3, 1, 8, 16, 16, 270, 480),
@@ -132,10 +147,13 @@ def test_curves_guide_and_its_gradients() -> None:
 
 @pytest.mark.parametrize("variant", ["curves", "pointwise", "pyramid"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.uint8])
-def test_enhance(variant: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("width", "interleaved"), [(512, False), (512, True), (509, False)])
+def test_enhance(variant: str, dtype: torch.dtype, width: int, interleaved: bool) -> None:
     torch.manual_seed(0)
     model = HDRNet(HDRNetConfig(variant=variant)).eval()  # type: ignore[arg-type]
-    image = torch.rand(3, 333, 512)
+    image = torch.rand(3, 333, width)
+    if interleaved:
+        image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     levels = (image * 255).round().to(dtype) if dtype == torch.uint8 else image.to(dtype)
     expected = model.enhance(levels.float() if dtype == torch.float16 else levels, "reference")
     ours = model.cuda().enhance(levels.cuda())
@@ -160,6 +178,44 @@ def test_captured_in_a_graph_and_on_another_stream() -> None:
     graph.replay()
     torch.cuda.synchronize()
     assert torch.equal(out, bilateral_slice_apply(grid, guide, image, backend="native"))
+
+
+def test_gradients_and_inference_captured_in_graphs() -> None:
+    tensors, grad = on_device(SHAPES[0])
+    model = HDRNet().eval().cuda()
+    image = tensors[2]
+
+    def work() -> list[Tensor]:
+        return [
+            *gradients(tensors, grad, True, "native"),
+            curves_guide(image, *(p.detach() for p in model.guides[0].parameters())),
+            model.enhance(image),
+        ]
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            expected = work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = work()
+    for _ in range(2):
+        graph.replay()
+    torch.cuda.synchronize()
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(captured, expected, strict=True))
+
+
+def test_threads_without_a_context_of_their_own() -> None:
+    tensors, grad = on_device(SHAPES[0])
+    torch.cuda.synchronize()
+    results: list[Tensor] = []
+    work = threading.Thread(target=lambda: results.extend(gradients(tensors, grad, True, "native")))
+    work.start()
+    work.join()
+    expected = gradients(tensors, grad, True, "native")
+    assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")

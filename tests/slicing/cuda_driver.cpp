@@ -14,7 +14,7 @@
 namespace {
 
 using Result = int;
-const Result kOk = 0, kNotFound = 500, kInvalid = 1, kFailed = 719;
+const Result kOk = 0, kNotFound = 500, kInvalid = 1, kNoContext = 201, kFailed = 719;
 
 struct Config {  // CUlaunchConfig
   unsigned grid[3], block[3], shared_bytes;
@@ -24,6 +24,7 @@ struct Config {  // CUlaunchConfig
 };
 
 int dummy_context, dummy_library;
+thread_local void* current = nullptr;  // each thread has its own context, none at first
 std::map<std::string, int> kernels;  // a kernel's handle is its entry's address
 
 Result initialise(unsigned) { return kOk; }
@@ -35,11 +36,13 @@ Result device_attribute(int* value, int attribute, int) {
   return *value = attribute == 75 ? 9 : 0, kOk;
 }
 Result context_of_device(void** context, int) { return *context = &dummy_context, kOk; }
-Result context_current(void** context) { return *context = &dummy_context, kOk; }
-Result context_set(void*) { return kOk; }
+Result context_current(void** context) { return *context = current, kOk; }
+Result context_set(void* context) { return current = context, kOk; }
+Result context_release(int) { return kOk; }
 Result context_device(int* device) { return *device = 0, kOk; }
 Result library_load(void** library, const void* code, void*, void*, unsigned, void*, void*,
                     unsigned) {
+  if (!current) return kNoContext;
   // Machine code is an ELF file.
   if (std::memcmp(code, "\177ELF", 4) != 0) return kInvalid;
   return *library = &dummy_library, kOk;
@@ -53,6 +56,7 @@ Result stream_context(void*, void** context) { return *context = &dummy_context,
 Result error_text(int, const char** text) { return *text = "stand-in driver", kOk; }
 
 Result launch(const Config* config, void* kernel, void** arguments, void**) {
+  if (!current) return kNoContext;
   const char* name = static_cast<const char*>(kernel);
   if (FILE* log = std::fopen(std::getenv("HDRBENCH_LAUNCHES"), "a")) {
     std::fprintf(log, "%s %u %u %u %u %u %u %u %ld\n", name, config->grid[0], config->grid[1],
@@ -83,6 +87,7 @@ const std::map<std::string, void*> entries = {
     {"cuDeviceGet", address(device_get)},
     {"cuDeviceGetAttribute", address(device_attribute)},
     {"cuDevicePrimaryCtxRetain", address(context_of_device)},
+    {"cuDevicePrimaryCtxRelease", address(context_release)},
     {"cuCtxGetCurrent", address(context_current)},
     {"cuCtxSetCurrent", address(context_set)},
     {"cuCtxGetDevice", address(context_device)},

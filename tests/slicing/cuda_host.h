@@ -206,9 +206,10 @@ inline unsigned short float_to_half(float value) {
   const float size = std::fabs(value);
   if (size != size) return 0x7fff;
   if (size >= 65520.0f) return (unsigned short)(sign | 0x7c00);
+  const unsigned small = unsigned(std::nearbyint(std::ldexp(size, 24)));
+  if (size < 0x1p-14f) return (unsigned short)(sign | small);
   int exponent;
   std::frexp(size, &exponent);  // size = m 2^exponent, m in [0.5, 1)
-  if (exponent < -13) return (unsigned short)(sign | unsigned(std::nearbyint(std::ldexp(size, 24))));
   const unsigned mantissa = unsigned(std::nearbyint(std::ldexp(size, 11 - exponent)));
   return (unsigned short)(sign | ((unsigned(exponent + 13) << 10) + mantissa));
 }

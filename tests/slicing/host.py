@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -57,7 +58,11 @@ class HostKernels(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         result = function(*args, **(kwargs or {}))
-        self.watched += [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        tensors = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        if "empty" in function.__name__:
+            for tensor in tensors:  # what is read before it is written shows
+                tensor.fill_(torch.nan if tensor.is_floating_point() else 77)
+        self.watched += tensors
         return result
 
     def argument_bytes(self) -> dict[str, list[int]]:

@@ -27,22 +27,21 @@ import json, sys
 import torch
 from hdrnet_bench.slicing import cpu, cuda, cuda_launch, reference
 
-class Stream:
-    def __cuda_stream__(self):
-        return (0, {STREAM})
-
+import threading
 from pathlib import Path
-launch = cuda_launch.Kernels("{ARCHITECTURE}", Path(sys.argv[1])).on(Stream())
+launch = cuda_launch.Kernels(0, "{ARCHITECTURE}", Path(sys.argv[1])).on({STREAM})
 torch.manual_seed(0)
 errors = {{}}
 def note(name, ours, expected):
-    errors[name] = float((ours.double() - expected.double()).abs().max())
+    scale = float(expected.double().abs().max()) if name != "bytes" else 1
+    errors[name] = float((ours.double() - expected.double()).abs().max()) / scale
 
 batch, height, width = 2, 21, 36
 grid = torch.randn(batch, 12, 8, 5, 6)
 memory = torch.rand(batch, height, width, 3)
 image = memory.permute(0, 3, 1, 2)  # interleaved
 guide = torch.rand(batch, height, width + 1)[..., 1:]
+guide += ((guide * 8 - 0.5).frac().abs() < 1e-3) * 1e-3  # off the bins' centres
 grad = torch.randn(batch, 3, height, width)
 leaves = [t.detach().clone().double().requires_grad_() for t in (grid, guide, image)]
 expected = reference.apply_coefficients(
@@ -52,11 +51,13 @@ expected.backward(grad.double())
 out = torch.empty(batch, 3, height, width)
 cuda.slice_apply(launch, grid, guide, image, True, out)
 note("forward", out, expected.detach())
-for name, ours, leaf in zip(
-    ("grid", "guide", "image"),
-    cuda.slice_gradient(launch, grid, guide, image, grad, True),
-    leaves,
-):
+gradients = []
+backward = threading.Thread(  # as autograd does, in a thread that has no context of its own
+    target=lambda: gradients.extend(cuda.slice_gradient(launch, grid, guide, image, grad, True))
+)
+backward.start()
+backward.join()
+for name, ours, leaf in zip(("grid", "guide", "image"), gradients, leaves):
     note(name, ours, leaf.grad)
 packed = cpu.pack_curves(
     torch.eye(3), torch.zeros(3), torch.rand(3, 16), torch.rand(3, 16) / 8, torch.ones(3) / 3,
@@ -114,9 +115,9 @@ def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_
     )
     assert done.returncode == 0, done.stderr[-3000:]
     errors = json.loads(done.stdout)
-    bounds = {"grid": 1e-3, "curves, sums": 1e-2, "bytes": 0.0, "guide": 1e-3}
+    bounds = {"forward": 1e-5, "bytes": 0.0, "curves": 1e-5, "low-res": 1e-6, "pointwise": 1e-5}
     assert len(errors) == 10
-    assert {name: e for name, e in errors.items() if not e <= bounds.get(name, 2e-5)} == {}
+    assert {name: e for name, e in errors.items() if not e <= bounds.get(name, 1e-4)} == {}
     assert files(machine_code) == before  # found on disk, not compiled again
 
     launches = [line.split() for line in log.read_text().splitlines()]

@@ -236,6 +236,37 @@ def test_fused_inference_takes_pictures_as_they_lie_in_memory() -> None:
     assert torch.equal(network.enhance(batch), network.enhance(batch.contiguous()))
 
 
+def test_enhance_under_autocast() -> None:
+    network, picture = model("curves"), torch.rand(3, 40, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = network.enhance(picture)
+    assert float((narrow - network.enhance(picture)).abs().max()) < 0.2
+
+
+def test_operators_refuse_what_does_not_fit() -> None:
+    grid, guide, image = make(0, (1, 3, 3, 1, 4, 3, 3, 5, 7), torch.float32)
+    apply = torch.ops.hdrbench.slice_apply
+    for bad in (
+        (grid.double(), guide, image),
+        (grid, guide[:, :4], image),
+        (grid[:, :11], guide, image),
+        (grid, guide.half(), image.half()),
+        (grid[0], guide, image),
+        (grid[:0], guide[:0], image[:0]),
+    ):
+        with pytest.raises(ValueError, match=r"do not fit|one device and dtype"):
+            apply(*bad, True)
+    parameters = [p.detach() for p in curves(0).parameters()]
+    guide_of = torch.ops.hdrbench.curves_guide
+    for picture in (image[:, :1], image.double(), image[0], image[:0], image[..., :0]):
+        with pytest.raises(ValueError, match=r"picture|one device and dtype"):
+            guide_of(picture, *parameters)
+    with pytest.raises(ValueError, match="one device and dtype"):
+        guide_of(image, *(p.double() for p in parameters))
+    with pytest.raises(ValueError, match="empty"):
+        model("curves").enhance(image[:, :, :0])
+
+
 def test_what_the_fused_kernel_does_not_serve_is_computed_all_the_same() -> None:
     picture = torch.rand(3, 40, 50)
     for network in (model("pyramid"), model("curves", luma_bins=9), model("curves").double()):

@@ -5,7 +5,7 @@
 // guide and picture, and leave in shared memory what the grid's gradient needs. Then a thread owns two
 // depth planes of the twelve coefficients and sweeps the pixels of its part of a row; a pixel
 // outside its planes counts with weight 0. The block's sums at the four columns go to a workspace,
-// and slice_grid_sum adds them in a fixed order: the same bits in every run, on every device.
+// and slice_grid_sum adds them in a fixed order: the same bits in every run.
 #include "slice_cuda.cu"
 
 namespace hdrbench {
@@ -216,12 +216,14 @@ inline void slice_grid_sum(const float* workspace, float* grad_grid, int batch, 
       const int x_cell = x - half_x;
       if (x_cell < 0) continue;
       for (int j = 0; j < y_parts; ++j) {
+        float row = 0.0f;  // a sum of its own, so that few are added to a large one
         for (int i = 0; i < x_parts; ++i) {
           const long long block =
               (block_z * down + y_cell * y_parts + j) * across + x_cell * x_parts + i;
-          sum += global_load(workspace + (block * 4 + 2 * half_y + half_x) * kSums + c * kPlanes +
+          row += global_load(workspace + (block * 4 + 2 * half_y + half_x) * kSums + c * kPlanes +
                              z % kPlanes);
         }
+        sum += row;
       }
     }
   }
@@ -309,7 +311,8 @@ inline void slice_grid_gradient_any(const T* guide, const T* image, const T* gra
   const int top = first_pixel(y_cell - 1, s.height, s.rows);
   const int bottom = first_pixel(y_cell + 1, s.height, s.rows);
   const long long across = right - left, pixels = across * (bottom - top);
-  float sum = 0.0f;
+  float sum = 0.0f, part = 0.0f;  // of up to 256 pixels, so that few are added to a large sum
+  int count = 0;
   NO_UNROLL for (long long p = thread(); p < pixels; p += kThreads) {
     const int y = top + int(p / across), x = left + int(p % across);
     const float value = load1(guide + b * guide_s.b + y * guide_s.y + x * guide_s.x);
@@ -319,9 +322,13 @@ inline void slice_grid_gradient_any(const T* guide, const T* image, const T* gra
     const float in =
         i < m.inputs ? load1(image + b * image_s.b + i * image_s.c + y * image_s.y + x * image_s.x)
                      : 1.0f;
-    sum += weight * in * load1(grad + b * grad_s.b + o * grad_s.c + y * grad_s.y + x * grad_s.x);
+    part += weight * in * load1(grad + b * grad_s.b + o * grad_s.c + y * grad_s.y + x * grad_s.x);
+    if (++count % 256 == 0) {
+      sum += part;
+      part = 0.0f;
+    }
   }
-  sum = add_threads(sum);
+  sum = add_threads(sum + part);
   if (thread() == 0) global_store(grad_grid + block_x(), sum);
 }
 
