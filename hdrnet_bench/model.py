@@ -25,6 +25,7 @@ from .slicing.operators import curves_guide
 N_IN = 4
 LEVELS = 3
 CURVE_POINTS = 16
+_WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
 class HDRNet(nn.Module):
@@ -97,42 +98,62 @@ class HDRNet(nn.Module):
         """Enhance whole pictures, making the low-res input here.
 
         Args:
-            image: (3, H, W) or (B, 3, H, W); uint8, or floating in about [0, 1].
+            image: (3, H, W) or (B, 3, H, W); uint8 or uint16, or floating in about [0, 1].
 
         Returns:
-            The same shape and dtype; uint8 is clamped and rounded to nearest, floating is neither.
+            The same shape and dtype; integers are clamped and rounded to nearest, floating is
+            neither.
         """
         if image.ndim not in (3, 4) or image.shape[-3] != 3:
             raise ValueError(f"image is {tuple(image.shape)}, not (3, H, W) or (B, 3, H, W)")
         batch = image if image.ndim == 4 else image[None]
         config = self.config
-        if self._fused(batch, backend):
-            lowres = _lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
-            grid = self.coefficients(lowres).contiguous()
-            guide = self.guides[0]
-            assert isinstance(guide, CurvesGuide | PointwiseGuide)
-            return cpu.enhance(grid, batch, *guide.packed()).reshape(image.shape)
+        if self.serves_fused(batch, backend):
+            lowres = lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
+            grid = self.coefficients(lowres)
+            return self.enhance_rows(grid, batch, 0, batch.shape[2]).reshape(image.shape)
         weights = next(self.parameters()).dtype
-        if image.dtype == torch.uint8:
-            fullres = batch.to(weights) / 255
-        elif image.is_floating_point():
-            fullres = batch.to(weights)
-        else:
-            raise ValueError(f"image is {image.dtype}, not uint8 or floating")
+        white = _WHITE.get(image.dtype, 1)
+        if white == 1 and not image.is_floating_point():
+            raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
+        fullres = batch.to(weights)
+        if white > 1:
+            fullres = fullres / white
         lowres = make_lowres(fullres, config.net_input_size, config.lowres_resize)
         output = self(lowres, fullres, backend=backend)
-        if image.dtype == torch.uint8:
-            output = output.clamp(0, 1).mul(255).round()
+        if white > 1:
+            output = output.clamp(0, 1).mul(white).round()
         return output.to(image.dtype).reshape(image.shape)
 
-    def _fused(self, batch: Tensor, backend: Backend) -> bool:
+    @torch.no_grad()
+    def enhance_rows(
+        self, grid: Tensor, image: Tensor, first: int, height: int, out: Tensor | None = None
+    ) -> Tensor:
+        """Guide, slice and apply a strip of a picture in one pass, where `serves_fused` says so.
+
+        Args:
+            grid: (B, 12, D, GH, GW), as `coefficients` returns it for the whole picture.
+            image: (B, 3, rows, W), any strides: rows [first, first + rows) of the picture.
+            first: where the strip begins.
+            height: rows of the whole picture.
+            out: where to put the result; it may be `image`.
+
+        Returns:
+            As the image; integers are clamped and rounded to nearest, floating is neither.
+        """
+        guide = self.guides[0]
+        assert isinstance(guide, CurvesGuide | PointwiseGuide)
+        rows = (first, height)
+        return cpu.enhance(grid.contiguous(), image, *guide.packed(), rows=rows, out=out)
+
+    def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:
         """Whether the fused kernel serves: on the CPU, one guide, batch norm as at inference."""
         weights = next(self.parameters())
         return (
             use_native(backend, batch)
             and weights.device.type == "cpu"
             and weights.dtype == torch.float32
-            and batch.dtype in (torch.float32, torch.uint8)
+            and batch.dtype in cpu.PICTURE_KINDS
             and self.config.variant != "pyramid"
             and self.config.luma_bins <= 8
             and not self.training
@@ -147,13 +168,20 @@ def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
     return F.interpolate(fullres, size=(size, size), mode=resize)
 
 
-def _lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
-    """make_lowres for the fused kernel: float32 from float32 or uint8 of any strides, without a
-    floating or contiguous copy of the whole picture."""
+def lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
+    """make_lowres for the fused kernel: float32 in about [0, 1] from float32 or integers of any
+    strides, without a floating or contiguous copy of the whole picture."""
     if resize == "area":
         return cpu.area_lowres(image, size)
-    lowres = make_lowres(image, size, resize)
-    return lowres.float() / 255 if image.dtype == torch.uint8 else lowres
+    rows, columns = (nearest_places(length, size) for length in image.shape[-2:])
+    picked = image[:, :, rows[:, None], columns].float()
+    return picked / _WHITE.get(image.dtype, 1)
+
+
+def nearest_places(length: int, size: int) -> Tensor:
+    """Which of `length` rows (or columns) torch's "nearest" takes for each of `size`."""
+    places = torch.arange(length, dtype=torch.float64)[None, None]
+    return F.interpolate(places, size=size, mode="nearest")[0, 0].long()
 
 
 class CoefficientNetwork(nn.Module):
