@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hdrnet_bench import HDRNet, HDRNetConfig, enhance, icc
 from hdrnet_bench.color import srgb_to_linear
@@ -391,10 +391,10 @@ def test_the_old_thumbnail_does_not_survive(workspace: Workspace, model: HDRNet)
     encoded = imagecodecs.jpeg8_encode(EIGHT)
     Path("a.jpg").write_bytes(pictures.with_thumbnail(encoded))
     with Image.open("a.jpg") as image:
-        assert image.getexif().get_ifd(1)  # the fixture is one
+        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)  # the fixture is one
     workspace.json("enhance", "model.safetensors", "a.jpg", "out.jpg")
     with Image.open("out.jpg") as image:
-        assert not image.getexif().get_ifd(1)
+        assert not image.getexif().get_ifd(ExifTags.IFD.IFD1)
         assert image.getexif()[0x010F] == "Maker"
 
 
