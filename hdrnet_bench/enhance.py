@@ -277,7 +277,8 @@ def _one(
         report |= {"width": width, "height": height, "bits": bits}
         report["seconds"] = {"decode": seconds, **parts}
         return encoders.submit(_write, job, photo, settings, report)
-    except (DataError, MemoryError, RuntimeError) as error:  # torch's want of memory, too
+    except (DataError, MemoryError, RuntimeError, ValueError) as error:
+        # Want of memory on a device, a picture too small for a pyramid.
         failed: Future[dict[str, Any]] = Future()
         failed.set_result(report | {"error": str(error) or "not enough memory"})
         return failed

@@ -12,24 +12,36 @@ prediction's channel order, initialisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import HDRNetConfig, LowresResize
+from .hub import HubMixin
 from .slicing import Backend, bilateral_slice_apply, cpu, use_native
 from .slicing.operators import curves_guide
 
+if TYPE_CHECKING:
+    from .model_file import ModelHeader
+
+Resize = Callable[[Tensor, Sequence[int]], Tensor]
 N_IN = 4
 LEVELS = 3
 CURVE_POINTS = 16
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
-class HDRNet(nn.Module):
-    """The network of the paper. See `HDRNetConfig` for its variants."""
+class HDRNet(nn.Module, HubMixin):
+    """The network of the paper. See `HDRNetConfig` for its variants.
+
+    `header` is what the file it was read from says of it, None where it was made here.
+    `from_pretrained`, `save_pretrained` and `push_to_hub`: see hub.py.
+    """
+
+    header: ModelHeader | None = None
 
     def __init__(self, config: HDRNetConfig | None = None) -> None:
         super().__init__()
@@ -50,21 +62,26 @@ class HDRNet(nn.Module):
         """
         return self.render(self.coefficients(lowres), fullres, backend)
 
-    def render(self, grid: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+    def render(
+        self, grid: Tensor, fullres: Tensor, backend: Backend = "auto", resize: Resize | None = None
+    ) -> Tensor:
         """The full-resolution half: guide, slice and apply.
 
         Args:
             grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it.
             fullres: (B, 3, H, W), about [0, 1].
+            backend: of the slicing.
+            resize: between a pyramid's levels, where not torch's own: (image, size) -> image.
 
         Returns:
             (B, 3, H, W), not clamped.
         """
+        resize = resize or _resize
         if self.config.variant != "pyramid":
             guide = self.guides[0](fullres, backend)
             return bilateral_slice_apply(grid, guide, fullres, backend=backend)
         rows = grid.unflatten(1, (LEVELS, 3 * N_IN)).unbind(1)  # the coarsest level stands first
-        pictures = _pyramid(fullres)
+        pictures = _pyramid(fullres, resize)
         output = torch.zeros((), device=fullres.device, dtype=fullres.dtype)
         for level in reversed(range(LEVELS)):
             picture = pictures[level]
@@ -74,7 +91,7 @@ class HDRNet(nn.Module):
                 picture,
                 backend=backend,
             )
-            coarser = output if output.ndim == 0 else _resize(output, picture.shape[-2:])
+            coarser = output if output.ndim == 0 else resize(output, picture.shape[-2:])
             output = coarser + here
         return output
 
@@ -91,7 +108,7 @@ class HDRNet(nn.Module):
         """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse."""
         if self.config.variant != "pyramid":
             return self.guides[0](fullres)
-        return [guide(p) for guide, p in zip(self.guides, _pyramid(fullres), strict=True)]
+        return [guide(p) for guide, p in zip(self.guides, _pyramid(fullres, _resize), strict=True)]
 
     @torch.no_grad()
     def enhance(self, image: Tensor, backend: Backend = "auto") -> Tensor:
@@ -297,16 +314,16 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
             yield PointwiseGuide(config.guide_complexity)
 
 
-def _pyramid(fullres: Tensor) -> list[Tensor]:
+def _pyramid(fullres: Tensor, resize: Resize) -> list[Tensor]:
     """The picture, a half and a quarter of it (sizes rounded down), without antialiasing."""
     height, width = fullres.shape[-2:]
     if min(height, width) < 4:
         raise ValueError(f"a pyramid of three levels needs 4 x 4 pixels, not {width} x {height}")
-    half = _resize(fullres, (height // 2, width // 2))
-    return [fullres, half, _resize(half, (height // 4, width // 4))]
+    half = resize(fullres, (height // 2, width // 2))
+    return [fullres, half, resize(half, (height // 4, width // 4))]
 
 
-def _resize(image: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(image, size=tuple(size), mode="bilinear", align_corners=True)
 
 
