@@ -160,12 +160,13 @@ def _card(
     steps = "not stated" if header.step is None else f"{header.step:,}"
     if header.steps is not None:
         steps += f" of {header.steps:,}"
+    source = "trained with hdrnet-bench" if header.recipe else "not stated"
     rows = [
         ("recipe", named(header.recipe, header.recipe_digest)),
         ("data", named(header.dataset, header.dataset_digest)),
         ("seed", "not stated" if header.seed is None else str(header.seed)),
         ("steps", steps),
-        ("source", header.source or "trained with hdrnet-bench" if header.recipe else "not stated"),
+        ("source", header.source or source),
         ("network", f"{config.variant}, {parameters:,} parameters"),
         ("input", f"{config.input_encoding}, low-res copy by {config.lowres_resize}"),
     ]
