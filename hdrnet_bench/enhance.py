@@ -93,16 +93,14 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     start = time.perf_counter()
     fused = model.serves_fused(whole)
     if fused and colours == (None, None) and pixels.dtype == out_type:
-        grid = model.coefficients(
-            lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize)
-        )
+        grid = _grid(model, lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize))
         made = time.perf_counter()
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
         return _split(start, made)
     output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     height, width = pixels.shape[:2]
     if fused:
-        grid = model.coefficients(_lowres(model, pixels, colours.to_model))
+        grid = _grid(model, _lowres(model, pixels, colours.to_model))
         made = time.perf_counter()
 
         def strip(first: int, last: int) -> None:
@@ -126,12 +124,23 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
 
     _in_strips(load, height, width)
     fullres = fullres.to(device)
-    grid = model.coefficients(make_lowres(fullres, config.net_input_size, config.lowres_resize))
+    grid = _grid(model, make_lowres(fullres, config.net_input_size, config.lowres_resize))
     made = time.perf_counter()
     result = model.render(grid, fullres).cpu()
     _in_strips(store, height, width)
     photo.pixels = output
     return _split(start, made)
+
+
+def _grid(model: HDRNet, lowres: Tensor) -> Tensor:
+    """The coefficients, on one thread: the network is small, and threads that wait for each other
+    at every layer, while decoders and encoders have the cores, cost ten times what they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return model.coefficients(lowres)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _split(start: float, made: float) -> dict[str, float]:
