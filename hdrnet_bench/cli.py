@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from . import cli_models
+from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
     err,
@@ -41,12 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-Json = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-Device = Annotated[
-    str | None, typer.Option(help="Torch device; by default CUDA where it is there, else CPU.")
-]
+cli_models.register(app)
 
 
 def main() -> None:

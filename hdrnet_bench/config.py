@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 LowresResize = Literal["area", "nearest"]
+Encoding = Literal["srgb", "linear"]
+# Came later than the first recipes: said only where it differs, so that their digests still hold.
+_UNSAID = {"input_encoding": "srgb"}
 
 
 class HDRNetConfig(BaseModel):
@@ -32,6 +42,14 @@ class HDRNetConfig(BaseModel):
     lowres_resize: LowresResize = Field(
         "area", description="how the low-res input is made; nearest is what was published"
     )
+    input_encoding: Encoding = Field(
+        "srgb", description="what the input's numbers are: sRGB, or linear light; output is sRGB"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = handler(self)
+        return {k: v for k, v in said.items() if k not in _UNSAID or v != _UNSAID[k]}
 
     @model_validator(mode="after")
     def _splat_layers_halve(self) -> HDRNetConfig:

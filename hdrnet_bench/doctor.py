@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from . import environment
@@ -58,6 +59,20 @@ def examine() -> list[dict[str, str]]:
             f"put {BACKBONE_URL} at {backbone_path()}; until then LPIPS is null"
             if lpips
             else "AlexNet, checked",
+        ),
+        *(
+            Finding(
+                capability,
+                "no" if missing else "yes",
+                f"{', '.join(missing)} not installed: pip install 'hdrnet-bench[{extra}]'"
+                if missing
+                else "installed",
+            )
+            for capability, extra, packages in (
+                ("export to ONNX", "onnx", ("onnx", "onnxscript")),
+                ("import-tf1", "tf1", ("tensorflow",)),
+            )
+            for missing in [[name for name in packages if find_spec(name) is None]]
         ),
         Finding(
             "browser",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import imagecodecs
 import numpy as np
@@ -79,7 +79,7 @@ def _decode(content: bytes, image: Image.Image) -> Picture:
         notes.append("grey repeated into three channels")
     profile = image.info.get("icc_profile")
     if profile:
-        notes.append(f"embedded profile not applied: {_profile_name(profile)}")
+        notes.append(f"embedded profile not applied: {profile_name(profile)}")
     return Picture(np.ascontiguousarray(pixels), tuple(notes))
 
 
@@ -100,22 +100,36 @@ def _decode_png_16(content: bytes) -> NDArray[np.uint16]:
 
 
 def _decode_tiff_16(content: bytes) -> NDArray[np.uint16]:
-    """(H, W, channels) of a TIFF with one page of 16-bit grey or RGB."""
-    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
-        if len(tiff.pages) != 1:
-            raise ValueError(f"{len(tiff.pages)} pages are not supported")
+    pixels = decode_tiff(io.BytesIO(content))
+    if pixels.dtype != np.uint16:
+        raise ValueError(f"{pixels.dtype} samples are not supported")
+    return cast(NDArray[np.uint16], pixels)
+
+
+def decode_tiff(source: Path | BinaryIO) -> Pixels:
+    """(H, W, channels) of a TIFF with one page of 8 or 16-bit grey or RGB; smaller copies of the
+    picture beside it are left out.
+
+    Raises ValueError for what has no certain meaning.
+    """
+    with tifffile.TiffFile(source) as tiff:
+        whole = [page for page in tiff.pages if not getattr(page, "subfiletype", 0) & 1]
         page = tiff.pages.first
+        if len(whole) != 1 or whole[0] is not page:
+            raise ValueError(f"{len(tiff.pages)} pages are not supported")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
             raise ValueError(f"photometric {page.photometric} is not supported")
-        pixels = page.asarray()
-        if pixels.dtype != np.uint16:
-            raise ValueError(f"{pixels.dtype} samples are not supported")
+        if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
+            raise ValueError("colours multiplied by alpha are not supported")
+        if page.dtype not in (np.uint8, np.uint16) or page.bitspersample not in (8, 16):
+            raise ValueError(f"{page.bitspersample}-bit {page.dtype} samples are not supported")
+        pixels: Pixels = page.asarray()
         if pixels.ndim == 2:
             return pixels[:, :, None]
         return pixels.transpose(1, 2, 0) if page.axes.startswith("S") else pixels
 
 
-def _profile_name(profile: bytes) -> str:
+def profile_name(profile: bytes) -> str:
     try:
         return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
     except (ImageCms.PyCMSError, OSError):

@@ -12,24 +12,37 @@ prediction's channel order, initialisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import HDRNetConfig, LowresResize
-from .slicing import Backend, bilateral_slice_apply, cpu, use_native
+from .hub import HubMixin
+from .slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from .slicing.fused import area_lowres, fused
 from .slicing.operators import curves_guide
 
+if TYPE_CHECKING:
+    from .model_file import ModelHeader
+
+Resize = Callable[[Tensor, Sequence[int]], Tensor]
 N_IN = 4
 LEVELS = 3
 CURVE_POINTS = 16
+_WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
-class HDRNet(nn.Module):
-    """The network of the paper. See `HDRNetConfig` for its variants."""
+class HDRNet(nn.Module, HubMixin):
+    """The network of the paper. See `HDRNetConfig` for its variants.
+
+    `header` is what the file it was read from says of it, None where it was made here.
+    `from_pretrained`, `save_pretrained` and `push_to_hub`: see hub.py.
+    """
+
+    header: ModelHeader | None = None
 
     def __init__(self, config: HDRNetConfig | None = None) -> None:
         super().__init__()
@@ -50,21 +63,26 @@ class HDRNet(nn.Module):
         """
         return self.render(self.coefficients(lowres), fullres, backend)
 
-    def render(self, grid: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+    def render(
+        self, grid: Tensor, fullres: Tensor, backend: Backend = "auto", resize: Resize | None = None
+    ) -> Tensor:
         """The full-resolution half: guide, slice and apply.
 
         Args:
             grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it.
             fullres: (B, 3, H, W), about [0, 1].
+            backend: of the slicing.
+            resize: between a pyramid's levels, where not torch's own: (image, size) -> image.
 
         Returns:
             (B, 3, H, W), not clamped.
         """
+        resize = resize or _resize
         if self.config.variant != "pyramid":
             guide = self.guides[0](fullres, backend)
             return bilateral_slice_apply(grid, guide, fullres, backend=backend)
         rows = grid.unflatten(1, (LEVELS, 3 * N_IN)).unbind(1)  # the coarsest level stands first
-        pictures = _pyramid(fullres)
+        pictures = _pyramid(fullres, resize)
         output = torch.zeros((), device=fullres.device, dtype=fullres.dtype)
         for level in reversed(range(LEVELS)):
             picture = pictures[level]
@@ -74,7 +92,7 @@ class HDRNet(nn.Module):
                 picture,
                 backend=backend,
             )
-            coarser = output if output.ndim == 0 else _resize(output, picture.shape[-2:])
+            coarser = output if output.ndim == 0 else resize(output, picture.shape[-2:])
             output = coarser + here
         return output
 
@@ -91,17 +109,18 @@ class HDRNet(nn.Module):
         """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse."""
         if self.config.variant != "pyramid":
             return self.guides[0](fullres)
-        return [guide(p) for guide, p in zip(self.guides, _pyramid(fullres), strict=True)]
+        return [guide(p) for guide, p in zip(self.guides, _pyramid(fullres, _resize), strict=True)]
 
     @torch.no_grad()
     def enhance(self, image: Tensor, backend: Backend = "auto") -> Tensor:
         """Enhance whole pictures, making the low-res input here.
 
         Args:
-            image: (3, H, W) or (B, 3, H, W); uint8, or floating in about [0, 1].
+            image: (3, H, W) or (B, 3, H, W); uint8 or uint16, or floating in about [0, 1].
 
         Returns:
-            The same shape and dtype; uint8 is clamped and rounded to nearest, floating is neither.
+            The same shape and dtype; integers are clamped and rounded to nearest, floating is
+            neither.
         """
         if image.ndim not in (3, 4) or image.shape[-3] != 3:
             raise ValueError(f"image is {tuple(image.shape)}, not (3, H, W) or (B, 3, H, W)")
@@ -109,35 +128,57 @@ class HDRNet(nn.Module):
             raise ValueError(f"image is empty: {tuple(image.shape)}")
         batch = image if image.ndim == 4 else image[None]
         config = self.config
-        if self._fused(batch, backend):
-            lowres = _lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
+        if self.serves_fused(batch, backend):
+            lowres = lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
             guide = self.guides[0]
             assert isinstance(guide, CurvesGuide | PointwiseGuide)
             output = fused(self.coefficients(lowres), batch, *guide.packed())
             if output is not None:
                 return output.reshape(image.shape)
         weights = next(self.parameters()).dtype
-        if image.dtype == torch.uint8:
-            fullres = batch.to(weights) / 255
-        elif image.is_floating_point():
-            fullres = batch.to(weights)
-        else:
-            raise ValueError(f"image is {image.dtype}, not uint8 or floating")
+        white = _WHITE.get(image.dtype, 1)
+        if white == 1 and not image.is_floating_point():
+            raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
+        fullres = batch.to(weights)
+        if white > 1:
+            fullres = fullres / white
         lowres = make_lowres(fullres, config.net_input_size, config.lowres_resize)
         output = self(lowres, fullres, backend=backend)
-        if image.dtype == torch.uint8:
-            output = output.clamp(0, 1).mul(255).round()
+        if white > 1:
+            output = output.clamp(0, 1).mul(white).round()
         return output.to(image.dtype).reshape(image.shape)
 
-    def _fused(self, batch: Tensor, backend: Backend) -> bool:
+    @torch.no_grad()
+    def enhance_rows(
+        self, grid: Tensor, image: Tensor, first: int, height: int, out: Tensor | None = None
+    ) -> Tensor:
+        """Guide, slice and apply a strip of a picture in one pass: on the CPU alone, where
+        `serves_fused` says so.
+
+        Args:
+            grid: (B, 12, D, GH, GW), as `coefficients` returns it for the whole picture.
+            image: (B, 3, rows, W), any strides: rows [first, first + rows) of the picture.
+            first: where the strip begins.
+            height: rows of the whole picture.
+            out: where to put the result; it may be `image`.
+
+        Returns:
+            As the image; integers are clamped and rounded to nearest, floating is neither.
+        """
+        guide = self.guides[0]
+        assert isinstance(guide, CurvesGuide | PointwiseGuide)
+        rows = (first, height)
+        whole = grid.float().contiguous()
+        return cpu.enhance(whole, image, *guide.packed(), rows=rows, out=out)
+
+    def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:
         """Whether the fused kernel serves: one guide, batch norm as at inference."""
         weights = next(self.parameters())
-        served = [torch.float32, torch.uint8, *([torch.float16] if batch.is_cuda else [])]
         return (
             use_native(backend, batch)
             and weights.device == batch.device
             and weights.dtype == torch.float32
-            and batch.dtype in served
+            and batch.dtype in (cuda.FUSED if batch.is_cuda else cpu.PICTURE_KINDS)
             and self.config.variant != "pyramid"
             and (batch.is_cuda or self.config.luma_bins <= 8)
             and not self.training
@@ -152,13 +193,20 @@ def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
     return F.interpolate(fullres, size=(size, size), mode=resize)
 
 
-def _lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
-    """make_lowres for the fused kernel: float32 from a picture of any strides, without a
-    floating or contiguous copy of the whole picture."""
+def lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
+    """make_lowres for the fused kernel: float32 in about [0, 1] from float32 or integers of any
+    strides, without a floating or contiguous copy of the whole picture."""
     if resize == "area":
         return area_lowres(image, size)
-    lowres = make_lowres(image, size, resize)
-    return lowres.float() / 255 if image.dtype == torch.uint8 else lowres.float()
+    rows, columns = (nearest_places(length, size) for length in image.shape[-2:])
+    picked = image[:, :, rows[:, None], columns].float()
+    return picked / _WHITE.get(image.dtype, 1)
+
+
+def nearest_places(length: int, size: int) -> Tensor:
+    """Which of `length` rows (or columns) torch's "nearest" takes for each of `size`."""
+    places = torch.arange(length, dtype=torch.float64)[None, None]
+    return F.interpolate(places, size=size, mode="nearest")[0, 0].long()
 
 
 class CoefficientNetwork(nn.Module):
@@ -274,16 +322,16 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
             yield PointwiseGuide(config.guide_complexity)
 
 
-def _pyramid(fullres: Tensor) -> list[Tensor]:
+def _pyramid(fullres: Tensor, resize: Resize) -> list[Tensor]:
     """The picture, a half and a quarter of it (sizes rounded down), without antialiasing."""
     height, width = fullres.shape[-2:]
     if min(height, width) < 4:
         raise ValueError(f"a pyramid of three levels needs 4 x 4 pixels, not {width} x {height}")
-    half = _resize(fullres, (height // 2, width // 2))
-    return [fullres, half, _resize(half, (height // 4, width // 4))]
+    half = resize(fullres, (height // 2, width // 2))
+    return [fullres, half, resize(half, (height // 4, width // 4))]
 
 
-def _resize(image: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(image, size=tuple(size), mode="bilinear", align_corners=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ class ModelHeader(BaseModel):
     seed: int | None = None
     step: int | None = None
     steps: int | None = None
+    source: str | None = None  # where the weights come from, if not from training here
 
 
 def save_model(path: Path, model: HDRNet, header: ModelHeader) -> None:
     """Write a model file: whole, or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {_KEY: json_line(header.model_dump(mode="json"))}
+    unsaid = {"source"} if header.source is None else None  # older files are without it
+    metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=unsaid))}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
 
@@ -68,13 +71,35 @@ def read_model(path: Path, device: str | torch.device = "cpu") -> tuple[HDRNet, 
         tensors: dict[str, Any] = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"{path} is not a whole safetensors file: {error}") from None
+    _check_weights(path, tensors, header.config)
     model = HDRNet(header.config)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: the weights do not fit the configuration: {problem}") from None
+    model.load_state_dict(tensors)
+    model.header = header
     return model.to(device).eval(), header
+
+
+def _check_weights(path: Path, tensors: Mapping[str, torch.Tensor], config: HDRNetConfig) -> None:
+    """Before memory is taken for what a header claims: names, shapes, types, finite values."""
+    with torch.device("meta"):
+        expected = HDRNet(config).state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is not of this network" for name in tensors if name not in expected]
+    for name, tensor in tensors.items():
+        wanted = expected.get(name)
+        if wanted is None:
+            continue
+        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+            problems.append(
+                f"{name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"not {wanted.dtype} {tuple(wanted.shape)}"
+            )
+        elif not torch.isfinite(tensor).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise DataError(
+            f"{path}: the weights do not fit the configuration: {', '.join(problems[:3])}{more}"
+        )
 
 
 def read_model_header(path: Path) -> ModelHeader:
@@ -99,5 +124,5 @@ def read_model_header(path: Path) -> ModelHeader:
         raise DataError(
             f"{path}: its configuration is not known: {where}: {fault['msg']}"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its header is not JSON: {error}") from None

@@ -170,17 +170,14 @@ def test_recipes_by_path_find_their_runs(trained: Workspace) -> None:
         assert [r["method"]["run"] for r in results] == ["baseline", "seed-0"]
 
 
-def test_a_model_of_no_numbers_is_refused(trained: Workspace) -> None:
-    import safetensors.torch
-
+def test_a_model_that_yields_no_numbers_is_refused(trained: Workspace) -> None:
     from hdrnet_bench.model_file import read_model, save_model
 
     path = trained.path / "runs/tiny/seed-0/last.safetensors"
     model, header = read_model(path)
     with torch.no_grad():
-        next(model.parameters()).fill_(torch.nan)
+        next(model.parameters()).fill_(1e38)
     save_model(path, model, header)
-    assert safetensors.torch.load_file(path)
     assert "output for d is not finite" in trained.fails(3, "eval", "tiny/seed-0")
 
 

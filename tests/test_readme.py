@@ -21,8 +21,8 @@ def test_python_example_runs(trained: Workspace) -> None:
 
 
 def test_every_command_has_its_section(workspace: Workspace) -> None:
-    listed = set(re.findall(r"\*\*`hdrbench (\w+)", TEXT))
-    helped = set(re.findall(r"^│ (\w+) ", workspace.process("--help").stdout, re.MULTILINE))
+    listed = set(re.findall(r"\*\*`hdrbench ([\w-]+)", TEXT))
+    helped = set(re.findall(r"^│ (\w[\w-]*) ", workspace.process("--help").stdout, re.MULTILINE))
     assert listed == helped
 
 

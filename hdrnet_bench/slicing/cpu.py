@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_INTERFACE = 2  # of kernels/enhance_cpu.cpp: hdrbench_interface
+_INTERFACE = 3  # of kernels/enhance_cpu.cpp: hdrbench_interface
 CURVES_SUMS = 109  # what hdrbench_curves_backward writes
+PICTURE_KINDS = {torch.float32: 0, torch.uint8: 1, torch.uint16: 2}  # what `enhance` takes
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
@@ -85,22 +86,37 @@ def curves_backward(image: Tensor, packed: Tensor, grad: Tensor) -> tuple[Tensor
     return grad_image, sums
 
 
-def enhance(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor:
+def enhance(
+    grid: Tensor,
+    image: Tensor,
+    parameters: Tensor,
+    width: int,
+    *,
+    rows: tuple[int, int] | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Guide, slice and apply in one pass; memory for a few rows beside input and output.
 
     Args:
         grid: (B, 12, D, GH, GW) float32, contiguous, D at most 8.
-        image: (B, 3, H, W) float32 or uint8, any strides.
+        image: (B, 3, H, W) float32, uint8 or uint16, any strides.
         parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
         width: hidden channels of a pointwise guide.
+        rows: (first, height) where the image is a strip: it begins at row `first` of a picture of
+            `height` rows.
+        out: where to put the result, any strides; it may be `image`.
 
     Returns:
-        As the image; uint8 clamped and rounded.
+        As the image; integers clamped and rounded.
     """
-    out = torch.empty_like(image)
+    if out is None:
+        out = torch.empty_like(image)
+    first, height = rows or (0, image.shape[2])
+    shape = _shape(grid, image, True)
+    shape[7] = height
     _call(
         "hdrbench_enhance",
-        _shape(grid, image, True),
+        shape,
         _pointer(grid),
         ctypes.c_int32(width),
         _pointer(parameters),
@@ -108,13 +124,15 @@ def enhance(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tens
         _numbers(ctypes.c_int64, image.stride()),
         _pointer(out),
         _numbers(ctypes.c_int64, out.stride()),
-        ctypes.c_int32(image.dtype == torch.uint8),
+        ctypes.c_int32(PICTURE_KINDS[image.dtype]),
+        ctypes.c_int32(first),
+        ctypes.c_int32(image.shape[2]),
     )
     return out
 
 
 def area_lowres(image: Tensor, size: int) -> Tensor:
-    """(B, 3, H, W) float32 or uint8, any strides -> (B, 3, size, size) float32, uint8 in [0, 1].
+    """(B, 3, H, W) float32 or integers, any strides -> (B, 3, size, size) float32, about [0, 1].
 
     The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
     """
@@ -125,7 +143,7 @@ def area_lowres(image: Tensor, size: int) -> Tensor:
         _numbers(ctypes.c_int32, (batch, height, width, size)),
         _pointer(image),
         _numbers(ctypes.c_int64, image.stride()),
-        ctypes.c_int32(image.dtype == torch.uint8),
+        ctypes.c_int32(PICTURE_KINDS[image.dtype]),
         _pointer(lowres),
     )
     return lowres

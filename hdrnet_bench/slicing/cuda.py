@@ -34,6 +34,7 @@ MAX_BLOCKS = 65535  # along y and z
 Number = ctypes.c_int32 | ctypes.c_int64 | ctypes.c_void_p
 SUFFIX = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8"}
 PICTURES = (torch.float32, torch.float16, torch.bfloat16)  # that are sliced
+FUSED = (torch.float32, torch.float16, torch.uint8)  # that go through fused inference
 ANY_LAYOUT, PLANAR, INTERLEAVED = 0, 1, 2
 
 

@@ -14,12 +14,12 @@ def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor
 
     Args:
         grid: (B, 12, D, GH, GW); on the CPU D is at most 8.
-        image: (B, 3, H, W), any strides: float32 or uint8, on CUDA float16 too.
+        image: (B, 3, H, W), any strides: float32 or uint8; on the CPU uint16, on CUDA float16.
         parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
         width: hidden channels of a pointwise guide.
 
     Returns:
-        As the image, uint8 clamped and rounded; None where a grid is too large for the kernel.
+        As the image, integers clamped and rounded; None where a grid is too large for the kernel.
     """
     grid = grid.float().contiguous()  # under autocast it comes in half precision
     if not image.is_cuda:
@@ -30,7 +30,7 @@ def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor
 
 
 def area_lowres(image: Tensor, size: int) -> Tensor:
-    """(B, 3, H, W) of any strides -> (B, 3, size, size) float32, uint8 in [0, 1].
+    """(B, 3, H, W) of any strides -> (B, 3, size, size) float32, about [0, 1].
 
     The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
     """

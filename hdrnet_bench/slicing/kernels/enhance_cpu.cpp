@@ -43,21 +43,30 @@ INLINE v8 pointwise_guide(const Pointwise& g, const v8* pixel) {
   return 1.0f / (1.0f + vexp(-sum));
 }
 
+enum Kind : int32_t { kFloat, kUint8, kUint16 };
+
 struct Picture {
   void* data;
   int64_t stride_b, stride_c, stride_y, stride_x;  // in elements
-  bool bytes;                                      // uint8, else float
+  Kind kind;
 };
+
+template <typename T>
+INLINE void read_integers(const T* from, int64_t stride, int width, float scale, float* row) {
+  if (stride == 1) {  // said apart, so that the compiler can use registers
+    for (int x = 0; x < width; ++x) row[x] = float(from[x]) * scale;
+  } else {
+    for (int x = 0; x < width; ++x) row[x] = float(from[x * stride]) * scale;
+  }
+}
 
 INLINE void read_row(const Picture& p, int b, int channel, int y, int width, float* row) {
   const int64_t at = b * p.stride_b + channel * p.stride_c + y * p.stride_y;
-  if (p.bytes) {
-    const uint8_t* from = static_cast<const uint8_t*>(p.data) + at;
-    if (p.stride_x == 1) {  // said apart, so that the compiler can use registers
-      for (int x = 0; x < width; ++x) row[x] = float(from[x]) * (1.0f / 255.0f);
-    } else {
-      for (int x = 0; x < width; ++x) row[x] = float(from[x * p.stride_x]) * (1.0f / 255.0f);
-    }
+  if (p.kind == kUint8) {
+    read_integers(static_cast<const uint8_t*>(p.data) + at, p.stride_x, width, 1.0f / 255.0f, row);
+  } else if (p.kind == kUint16) {
+    read_integers(static_cast<const uint16_t*>(p.data) + at, p.stride_x, width, 1.0f / 65535.0f,
+                  row);
   } else {
     const float* from = static_cast<const float*>(p.data) + at;
     for (int x = 0; x < width; ++x) row[x] = from[x * p.stride_x];
@@ -65,30 +74,39 @@ INLINE void read_row(const Picture& p, int b, int channel, int y, int width, flo
 }
 
 // Clamped and rounded: adding and taking away 2^23 rounds to nearest, ties to even, as torch does.
-INLINE uint8_t level(float value) {
+INLINE int level(float value, float white) {
   value = value > 0.0f ? value : 0.0f;
   value = value < 1.0f ? value : 1.0f;
-  return uint8_t(int((value * 255.0f + 8388608.0f) - 8388608.0f));
+  return int((value * white + 8388608.0f) - 8388608.0f);
+}
+
+template <typename T>
+INLINE void write_integers(T* to, int64_t stride, int width, float white, const float* row) {
+  if (stride == 1) {
+    for (int x = 0; x < width; ++x) to[x] = T(level(row[x], white));
+  } else {
+    for (int x = 0; x < width; ++x) to[x * stride] = T(level(row[x], white));
+  }
 }
 
 INLINE void write_row(const Picture& p, int b, int channel, int y, int width, const float* row) {
   const int64_t at = b * p.stride_b + channel * p.stride_c + y * p.stride_y;
-  if (p.bytes) {
-    uint8_t* to = static_cast<uint8_t*>(p.data) + at;
-    if (p.stride_x == 1) {
-      for (int x = 0; x < width; ++x) to[x] = level(row[x]);
-    } else {
-      for (int x = 0; x < width; ++x) to[x * p.stride_x] = level(row[x]);
-    }
+  if (p.kind == kUint8) {
+    write_integers(static_cast<uint8_t*>(p.data) + at, p.stride_x, width, 255.0f, row);
+  } else if (p.kind == kUint16) {
+    write_integers(static_cast<uint16_t*>(p.data) + at, p.stride_x, width, 65535.0f, row);
   } else {
     float* to = static_cast<float*>(p.data) + at;
     for (int x = 0; x < width; ++x) to[x * p.stride_x] = row[x];
   }
 }
 
-DISPATCH void enhance_rows(const Shape& s, int b, int y_begin, int y_end, const float* fractions,
-                           const float* grid, const Curves* curves, const Pointwise* pointwise,
-                           const Picture& image, const Picture& out) {
+// The pictures begin at row `first` of a picture of s.height rows; y counts from there. A row is
+// read whole before it is written, so that `out` may be `image`.
+DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_end,
+                           const float* fractions, const float* grid, const Curves* curves,
+                           const Pointwise* pointwise, const Picture& image,
+                           const Picture& out) {
   const int64_t slab_size = int64_t(s.columns) * kCoefficients * kLanes;
   std::vector<float> memory(slab_size + 7 * int64_t(s.width));
   float* slab = memory.data();
@@ -107,7 +125,7 @@ DISPATCH void enhance_rows(const Shape& s, int b, int y_begin, int y_end, const 
                         : pointwise_guide(*pointwise, pixel),
                  count);
     }
-    make_fast_slab(grid + b * s.grid_size(), s, y, slab);
+    make_fast_slab(grid + b * s.grid_size(), s, first + y, slab);
     fast_forward_row(s, slab, fractions, guide, in, to);
     for (int o = 0; o < 3; ++o) write_row(out, b, o, y, s.width, to[o]);
   }
@@ -134,38 +152,39 @@ DISPATCH void lowres_row(const Picture& p, int b, int channel, int height, int w
   }
 }
 
-Picture picture_of(void* data, const int64_t* strides, int bytes) {
-  return {data, strides[0], strides[1], strides[2], strides[3], bytes != 0};
+Picture picture_of(void* data, const int64_t* strides, int kind) {
+  return {data, strides[0], strides[1], strides[2], strides[3], Kind(kind)};
 }
 
 }  // namespace
 
 // shape as in slice_cpu.cpp, of the fast kind. width 0: parameters are the packed curves of
-// curves.h; else a pointwise guide of that width: w1, b1, w2, b2. Strides are (B, C, H, W).
+// curves.h; else a pointwise guide of that width: w1, b1, w2, b2. Strides are (B, C, H, W). image
+// and out hold rows [first, first + rows) of the picture that shape describes.
 API void hdrbench_enhance(const int32_t* shape, const float* grid, int32_t width,
                           const float* parameters, void* image, const int64_t* image_strides,
-                          void* out, const int64_t* out_strides, int32_t bytes,
-                          int32_t threads) {
+                          void* out, const int64_t* out_strides, int32_t kind, int32_t first,
+                          int32_t rows, int32_t threads) {
   const Shape s = shape_of(shape);
   Curves curves;
   if (width == 0) std::memcpy(&curves, parameters, sizeof curves);
   const float* b1 = parameters + 3 * width;
   const Pointwise pointwise = {width, parameters, b1, b1 + width, b1[2 * width]};
-  const Picture from = picture_of(image, image_strides, bytes);
-  const Picture to = picture_of(out, out_strides, bytes);
+  const Picture from = picture_of(image, image_strides, kind);
+  const Picture to = picture_of(out, out_strides, kind);
   const auto fractions = column_fractions(s);
   parallel(s.batch * kBands, threads, [&](int job) {
     const int b = job / kBands, band = job % kBands;
-    enhance_rows(s, b, band_begin(s.height, band), band_begin(s.height, band + 1),
+    enhance_rows(s, first, b, band_begin(rows, band), band_begin(rows, band + 1),
                  fractions.data(), grid, width == 0 ? &curves : nullptr, &pointwise, from, to);
   });
 }
 
 // sizes: batch, height, width, size; lowres (batch, 3, size, size).
 API void hdrbench_area_lowres(const int32_t* sizes, void* image, const int64_t* strides,
-                              int32_t bytes, float* lowres, int32_t threads) {
+                              int32_t kind, float* lowres, int32_t threads) {
   const int batch = sizes[0], height = sizes[1], width = sizes[2], size = sizes[3];
-  const Picture from = picture_of(image, strides, bytes);
+  const Picture from = picture_of(image, strides, kind);
   parallel(batch * 3 * size, threads, [&](int job) {
     const int plane = job / size, i = job % size;
     lowres_row(from, plane / 3, plane % 3, height, width, size, i, lowres + int64_t(job) * size);
@@ -173,4 +192,4 @@ API void hdrbench_area_lowres(const int32_t* sizes, void* image, const int64_t* 
 }
 
 // Raised with every change of this interface, so that an old build is not called with new arguments.
-API int32_t hdrbench_interface() { return 2; }
+API int32_t hdrbench_interface() { return 3; }

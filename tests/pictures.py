@@ -1,0 +1,107 @@
+"""Pictures of the kinds that cameras and editors make, for tests of reading and enhancing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, TiffImagePlugin
+
+DISPLAY_P3: bytes = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3127, 0.3290, 1.0],
+    primaries=[0.68, 0.32, 1.0, 0.265, 0.69, 1.0, 0.15, 0.06, 1.0],
+    gamma=2.2,
+)
+ADOBE_RGB: bytes = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3127, 0.3290, 1.0],
+    primaries=[0.64, 0.33, 1.0, 0.21, 0.71, 1.0, 0.15, 0.06, 1.0],
+    gamma=563 / 256,
+)
+PROPHOTO: bytes = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3457, 0.3585, 1.0],
+    primaries=[0.7347, 0.2653, 1.0, 0.1596, 0.8404, 1.0, 0.0366, 0.0001, 1.0],
+    gamma=1.8,
+)
+LINEAR_WIDE: bytes = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3127, 0.3290, 1.0],
+    primaries=[0.708, 0.292, 1.0, 0.17, 0.797, 1.0, 0.131, 0.046, 1.0],
+    gamma=1.0,
+)
+GREY_LINEAR: bytes = imagecodecs.cms_profile("gray", gamma=1.0)
+# sRGB as another program writes it.
+SRGB_OF_PILLOW: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif(orientation: int = 1) -> Image.Exif:
+    """What a camera writes: tags of all three directories, a maker's note."""
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0110] = "Maker", "Model 1"
+    tags[0x0112] = orientation
+    tags[0x8298] = "(c) somebody"
+    tags[0x8769] = {
+        0x9003: "2020:02:03 04:05:06",
+        0x829A: TiffImagePlugin.IFDRational(1, 250),
+        0x8827: 400,
+        0x927C: b"maker's own bytes",
+        0xA002: 9,
+        0xA003: 6,
+    }
+    tags[0x8825] = {1: "N", 2: (48.0, 8.0, 12.5), 3: "E", 4: (11.0, 34.0, 1.0)}
+    return tags
+
+
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """The same JPEG, its EXIF followed by a directory that points to a small copy."""
+    raw = bytearray(exif(6).tobytes()[6:])
+    count = int.from_bytes(raw[8:10], "big")
+    raw[10 + 12 * count : 14 + 12 * count] = len(raw).to_bytes(4, "big")
+    small = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(small, "JPEG")
+    place = len(raw) + 2 + 24 + 4
+    raw += (2).to_bytes(2, "big")
+    for tag, value in ((0x0201, place), (0x0202, len(small.getvalue()))):
+        raw += tag.to_bytes(2, "big") + (4).to_bytes(2, "big") + (1).to_bytes(4, "big")
+        raw += value.to_bytes(4, "big")
+    raw += bytes(4) + small.getvalue()
+    segment = b"Exif\0\0" + bytes(raw)
+    return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
+
+
+def write_dng(path: Path, linear_rgb: np.ndarray, orientation: int = 1) -> None:
+    """A raw photograph (Bayer RGGB, 14 bits) that LibRaw develops: linear (H, W, 3) in [0, 1],
+    even sides, as a camera whose own colours are linear sRGB would see it under white light."""
+    height, width, _ = linear_rgb.shape
+    black, white = 512, 16383
+    mosaic = np.empty((height, width), np.float64)
+    for y, x, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        mosaic[y::2, x::2] = linear_rgb[y::2, x::2, channel]
+    # XYZ (D65) to linear sRGB, in ten-thousandths.
+    matrix = [32405, -15372, -4985, -9693, 18760, 416, 556, -2040, 10572]
+    tifffile.imwrite(
+        path,
+        np.rint(black + mosaic * (white - black)).astype(np.uint16),
+        photometric=32803,  # colour filter array
+        metadata=None,
+        software=False,
+        extratags=[
+            (271, "s", 0, "Maker", True),
+            (272, "s", 0, "Model 1", True),
+            (274, "H", 1, orientation, True),
+            (33421, "H", 2, (2, 2), True),
+            (33422, "B", 4, (0, 1, 1, 2), True),
+            (50706, "B", 4, (1, 4, 0, 0), True),
+            (50708, "s", 0, "Maker Model 1", True),
+            (50714, "H", 1, black, True),
+            (50717, "H", 1, white, True),
+            (50721, "2i", 9, [n for value in matrix for n in (value, 10000)], True),
+            (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
+            (50778, "H", 1, 21, True),  # D65
+        ],
+    )
