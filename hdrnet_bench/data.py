@@ -162,7 +162,7 @@ class Crops:
             if any(after for _, after in missing):
                 window = np.pad(window, (*missing, (0, 0)), mode="symmetric")
             window = np.rot90(np.flip(window, tuple(flipped)), turns)
-            cut.append(np.ascontiguousarray(window))
+            cut.append(np.array(window, order="C"))
         return cut
 
 
