@@ -345,11 +345,22 @@ def time_command(
         bool,
         typer.Option("--kernels", help="Time the CPU kernels against plain torch and a copy."),
     ] = False,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="Time training steps, native against plain torch."),
+    ] = False,
     device: Device = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Time the forward pass per resolution: median, 5th and 95th percentile."""
+    if training:
+        if target or device or kernels or size:
+            raise UsageError("--training times steps on the CPU: nothing else goes with it")
+        from .cli_train import time_steps
+
+        time_steps(dry_run, as_json)
+        return
     if kernels:
         if target or device:
             raise UsageError("--kernels times the CPU kernels alone: no run, no --device with it")

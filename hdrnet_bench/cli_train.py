@@ -6,7 +6,15 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from .console import choose_device, err, out, report_values, training_progress
+from .console import (
+    choose_device,
+    err,
+    out,
+    print_table,
+    progress,
+    report_values,
+    training_progress,
+)
 from .distributed import World, launched, together
 from .errors import HdrbenchError, PeerFailed, UsageError
 from .files import json_text
@@ -152,3 +160,38 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
             f"{len(summaries)} seeds: validation PSNR {mean:.2f} ± {deviation:.2f} dB at the end "
             "(mean ± standard deviation over them)"
         )
+
+
+def time_steps(dry_run: bool, as_json: bool) -> None:
+    """`hdrbench time --training`."""
+    from .environment import describe
+    from .training_timing import BATCH, CROP, WARM_UPS, time_training
+
+    repeats = 7
+    if dry_run:
+        report_values({"batch": BATCH, "crop": CROP, "would write": "nothing"}, as_json)
+        return
+    with progress("time --training", repeats + WARM_UPS) as step:
+        rows = time_training(repeats, step)
+    if as_json:
+        print(json_text([row._asdict() for row in rows]), end="")
+        return
+    cells = [
+        [
+            row.part,
+            f"{row.native_ms:.1f} [{row.native_p5_ms:.1f}, {row.native_p95_ms:.1f}]",
+            f"{row.share:.1%}",
+            f"{row.reference_ms:.1f} [{row.reference_p5_ms:.1f}, {row.reference_p95_ms:.1f}]",
+            "–" if row.speedup is None else f"{row.speedup:.1f}x",
+        ]
+        for row in rows
+    ]
+    header = [
+        "part of a step",
+        "native ms [p5, p95]",
+        "share",
+        "plain torch ms [p5, p95]",
+        "faster",
+    ]
+    print_table(header, cells)
+    out.print(f"batch {BATCH}, crops of {CROP} x {CROP}, float32; on {describe().machine()}")

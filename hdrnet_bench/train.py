@@ -88,7 +88,7 @@ def train(
     world.on_main(acquire)
     try:
         standing = world.agree(
-            lambda: _check(recipe, dataset, directory, seed, device, overwrite, resume, world)
+            lambda: check(recipe, dataset, directory, seed, device, overwrite, resume, world)
         )
         if standing is not None and standing.finished:
             return _summary(directory, standing, recipe) | {"resumed_at": standing.step}
@@ -98,7 +98,7 @@ def train(
         lock.release()
 
 
-def _check(
+def check(
     recipe: Recipe,
     dataset: Dataset,
     directory: Path,

@@ -10,6 +10,8 @@ kinds that are not read, broken files, differing sizes, and inputs whose pixels 
 
 from __future__ import annotations
 
+import concurrent.futures
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -139,8 +141,7 @@ def plan_and_tasks(protocol: str | None, where: list[Folders]) -> tuple[Plan, li
         "operator_version": OPERATORS[protocol].version if protocol in OPERATORS else None,
         "splits": "folders" if layout else f"hash of the id, {TEST_SHARE:.0%} test",
         "validation": f"its folder, or {VALIDATION_SHARE:.0%} of the training ids by hash",
-        # Names and sizes: whether these are the same files is seen without reading them all.
-        "files_sha256": sha256_text("".join(f"{line}\n" for line in sorted(_listing(found)))),
+        "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(found))),
     }
     plan = Plan(f"folder-{protocol}", "folder", protocol, VERSION, "not-stated", settings)
     return plan, tasks
@@ -229,11 +230,20 @@ def _names(pair: Found) -> tuple[str, ...]:
     return tuple(f"{role}/{pair.name}{path.suffix}" for role, path in sides if path)
 
 
-def _listing(found: list[Found]) -> Iterator[str]:
-    for pair in found:
-        for path in (pair.input, pair.target):
-            if path is not None and path.is_file():
-                yield json_line([pair.split, pair.name, path.suffix, path.stat().st_size])
+def _listing(found: list[Found]) -> list[str]:
+    """A line for each file with its content's SHA-256: other pictures are another dataset."""
+    files = [
+        (pair, path)
+        for pair in found
+        for path in (pair.input, pair.target)
+        if path is not None and path.is_file()
+    ]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        hashes = pool.map(lambda file: sha256_file(file[1]), files)
+        return sorted(
+            json_line([pair.split, pair.name, path.suffix, sha256])
+            for (pair, path), sha256 in zip(files, hashes, strict=True)
+        )
 
 
 def _ids(found: list[Found]) -> dict[Found, str]:
