@@ -193,5 +193,5 @@ def time_steps(dry_run: bool, as_json: bool) -> None:
         "plain torch ms [p5, p95]",
         "faster",
     ]
-    print_table(header, cells)
+    print_table([*header, "faster"], cells)
     out.print(f"batch {BATCH}, crops of {CROP} x {CROP}, float32; on {describe().machine()}")

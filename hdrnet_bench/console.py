@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,7 +27,7 @@ MAX_PIXELS = 500_000_000
 
 
 def print_evaluations(results: list[Evaluation]) -> None:
-    from .report.tables import cell
+    from .report.tables import by_seed, cell, group, seeds_row
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
     rows = []
@@ -35,6 +36,11 @@ def print_evaluations(results: list[Evaluation]) -> None:
         n = str(result.metrics["psnr"].n)
         rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
     print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
+    for of in group([(Path(), result) for result in results]):
+        for seeds in by_seed(of):
+            recipe, method, run, _, n, *values = seeds_row(of, seeds)
+            means = (f"{METRICS[m].label} {v}" for m, v in zip(of.metrics, values, strict=True))
+            out.print(f"{recipe}, {method}, {run}, n {n}: {', '.join(means)}")
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}")

@@ -1,4 +1,4 @@
-"""A training step with the native guide and slicing against one with the plain-torch ones, in turns.
+"""A training step with the native guide and slicing against one with plain torch, in turns.
 
 What is timed is what the loop does: coefficients, guide, slice and apply, loss, backward and the
 optimiser, on batches that are prepared as training prepares them (by one worker, ahead).
@@ -7,9 +7,10 @@ optimiser, on batches that are prepared as training prepares them (by one worker
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ PARTS = (
     "loss",
     "backward",
     "optimiser",
+    "step, data at hand",
     "whole step",
 )
 
@@ -56,7 +58,7 @@ class StepRow(NamedTuple):
 
 
 def time_training(
-    repeats: int = 7, step: Callable[[], None] = lambda: None, *, crop: int = CROP
+    repeats: int = 7, step: Callable[[], None] = lambda: None, *, crop: int = CROP, workers: int = 1
 ) -> list[StepRow]:
     """Time training steps of the curves network at batch 4 on crops of `crop` x `crop`.
 
@@ -64,6 +66,7 @@ def time_training(
         repeats: reference steps, each after three native ones; their spread is the percentiles'.
         step: called after each repeat.
         crop: side of the crops; pictures are twice as large.
+        workers: as training's.
 
     Raises CapabilityError without the native library.
     """
@@ -77,9 +80,10 @@ def time_training(
     optimiser = optimiser_of(spec, model)
     count = (WARM_UPS + repeats) * (NATIVE_EACH + 1)
     crops = Crops(_Photographs(2 * crop), HDRNetConfig(), spec, 0)
-    batches = loader(crops, Draws(BATCH, count), 1, False)
+    batches = loader(crops, Draws(BATCH, count), workers, False)
     times: dict[Backend, list[list[float]]] = {"native": [], "reference": []}
-    order: list[Backend] = [*("native",) * NATIVE_EACH, "reference"]
+    native_first: list[Backend] = ["native"]
+    order: list[Backend] = [*native_first * NATIVE_EACH, "reference"]
     for repeat in range(-WARM_UPS, repeats):
         for backend in order:
             measured = _step(model, optimiser, batches, backend)
@@ -133,19 +137,19 @@ def _step(
     mark()
     optimiser.step()
     mark()
-    parts = [(b - a) * 1e3 for a, b in zip(moments, moments[1:], strict=False)]
-    return [*parts, sum(parts)]
+    parts = [(b - a) * 1e3 for a, b in itertools.pairwise(moments)]
+    return [*parts, sum(parts[1:]), sum(parts)]
 
 
 class _Photographs(Pictures):
     """Four crops of one photograph, brightened: what a guide reads decides which cells it meets."""
 
     def __init__(self, side: int) -> None:
-        photograph = natural_picture(side + 3, side).permute(1, 2, 0).numpy()
+        photograph = natural_picture(side + 3, side).numpy()
         levels = np.rint(photograph * 255).astype(np.uint8)
         bright = np.rint(photograph**0.8 * 255).astype(np.uint8)
         self._pairs: list[tuple[Pixels, Pixels]] = [
-            (levels[:, i : i + side], bright[:, i : i + side]) for i in range(BATCH)
+            (levels[:, :, i : i + side], bright[:, :, i : i + side]) for i in range(BATCH)
         ]
         self.rows = [_row(i, side) for i in range(BATCH)]
 
@@ -154,4 +158,6 @@ class _Photographs(Pictures):
 
 
 def _row(index: int, side: int) -> Row:
-    return Row.model_construct(id=f"p{index}", split="train", width=side, height=side)
+    nothing: dict[str, Any] = dict.fromkeys(Row.model_fields)
+    known = {"id": f"p{index}", "split": "train", "width": side, "height": side}
+    return Row.model_construct(**(nothing | known))

@@ -112,7 +112,7 @@ def test_every_level_becomes_what_the_scorer_reads(workspace: Workspace, dtype: 
 
     class Levels(Pictures):
         def pixels(self, index: int):
-            return levels, smooth_picture(0, side, side)
+            return levels.transpose(2, 0, 1), smooth_picture(0, side, side).transpose(2, 0, 1)
 
     build(tiny_plan(), [Task("x", "train", levels)], made, workspace.path, workers=1)
     dataset = Dataset(workspace.path / "demo-tiny")
