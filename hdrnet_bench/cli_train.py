@@ -165,14 +165,13 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
 def time_steps(dry_run: bool, as_json: bool) -> None:
     """`hdrbench time --training`."""
     from .environment import describe
-    from .training_timing import BATCH, CROP, WARM_UPS, time_training
+    from .training_timing import BATCH, CROP, REPEATS, WARM_UPS, time_training
 
-    repeats = 7
     if dry_run:
         report_values({"batch": BATCH, "crop": CROP, "would write": "nothing"}, as_json)
         return
-    with progress("time --training", repeats + WARM_UPS) as step:
-        rows = time_training(repeats, step)
+    with progress("time --training", REPEATS + WARM_UPS) as step:
+        rows = time_training(REPEATS, step, crop=CROP)
     if as_json:
         print(json_text([row._asdict() for row in rows]), end="")
         return
@@ -193,5 +192,5 @@ def time_steps(dry_run: bool, as_json: bool) -> None:
         "plain torch ms [p5, p95]",
         "faster",
     ]
-    print_table([*header, "faster"], cells)
+    print_table(header, cells)
     out.print(f"batch {BATCH}, crops of {CROP} x {CROP}, float32; on {describe().machine()}")

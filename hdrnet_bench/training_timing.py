@@ -1,7 +1,8 @@
 """A training step with the native guide and slicing against one with plain torch, in turns.
 
 What is timed is what the loop does: coefficients, guide, slice and apply, loss, backward and the
-optimiser, on batches that are prepared as training prepares them (by one worker, ahead).
+optimiser. Batches are made between the steps, so that no worker takes a core from what is compared;
+that is the wait here, which training hides behind a worker (its share is in the summary of a run).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .slicing import Backend, bilateral_slice_apply, cpu
 from .timing import natural_picture
 
 BATCH, CROP = 4, 512
-WARM_UPS, NATIVE_EACH = 2, 3
+WARM_UPS, REPEATS, NATIVE_EACH = 2, 7, 3
 PARTS = (
     "wait for data",
     "coefficients",
@@ -58,7 +59,7 @@ class StepRow(NamedTuple):
 
 
 def time_training(
-    repeats: int = 7, step: Callable[[], None] = lambda: None, *, crop: int = CROP, workers: int = 1
+    repeats: int = REPEATS, step: Callable[[], None] = lambda: None, *, crop: int = CROP
 ) -> list[StepRow]:
     """Time training steps of the curves network at batch 4 on crops of `crop` x `crop`.
 
@@ -66,7 +67,6 @@ def time_training(
         repeats: reference steps, each after three native ones; their spread is the percentiles'.
         step: called after each repeat.
         crop: side of the crops; pictures are twice as large.
-        workers: as training's.
 
     Raises CapabilityError without the native library.
     """
@@ -80,7 +80,7 @@ def time_training(
     optimiser = optimiser_of(spec, model)
     count = (WARM_UPS + repeats) * (NATIVE_EACH + 1)
     crops = Crops(_Photographs(2 * crop), HDRNetConfig(), spec, 0)
-    batches = loader(crops, Draws(BATCH, count), workers, False)
+    batches = loader(crops, Draws(BATCH, count), 0, False)
     times: dict[Backend, list[list[float]]] = {"native": [], "reference": []}
     native_first: list[Backend] = ["native"]
     order: list[Backend] = [*native_first * NATIVE_EACH, "reference"]

@@ -16,6 +16,7 @@ from hdrnet_bench.data import Pictures
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model_file import ModelHeader, read_model_header, save_model
+from hdrnet_bench.optimisation import loss_of
 from hdrnet_bench.overrides import override
 from hdrnet_bench.prepare.build import Task, build
 from hdrnet_bench.recipe import parse_recipe
@@ -114,19 +115,27 @@ def test_diverging_training_stops_with_the_step(tiny: Workspace) -> None:
         train(recipe, dataset, tiny.path / "another", seed=0)
 
 
-def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny: Workspace) -> None:
-    """Weights spoilt between two validations are never saved; the checkpoint before can be used."""
+def test_a_diverging_run_keeps_its_last_good_checkpoint(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is spoilt at step 5 is neither in the models nor in the state of step 4."""
     recipe = parse_recipe(tiny.path / "tiny.yaml")
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
-    run = tiny.path / "run"
-    settings = ["training.steps=9", "training.learning_rate=1.0", "training.warmup_steps=8"]
-    small = override(recipe, [*settings, "training.validate_every=2"])
-    with pytest.raises(TrainingError, match=r"the loss is \S+ at step \d \(batch: ") as caught:
+    run, calls = tiny.path / "run", []
+
+    def spoilt_at_five(spec, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return loss_of(spec, output, target) * (torch.nan if len(calls) == 5 else 1)
+
+    monkeypatch.setattr("hdrnet_bench.train.loss_of", spoilt_at_five)
+    small = override(recipe, ["training.validate_every=2", "training.batch_size=1"])
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 5 \(batch: [ab]\)"):
         train(small, dataset, run, seed=0)
-    step = int(str(caught.value).split("at step ")[1][0])
-    header = read_model_header(run / "last.safetensors")
-    assert 0 < (header.step or 0) < step
+    assert read_model_header(run / "last.safetensors").step == 4
     assert all(torch.isfinite(p).all() for p in load_model(run).parameters())
+    assert json.loads((run / "state.json").read_text())["step"] == 4
+    monkeypatch.setattr("hdrnet_bench.train.loss_of", loss_of)
+    assert train(small, dataset, run, seed=0, resume=True)["resumed_at"] == 4
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -29,3 +29,16 @@ def test_it_stands_alone(workspace: Workspace) -> None:
         message = workspace.fails(2, "time", "--training", *more)
         assert "nothing else goes with it" in message
     assert workspace.json("time", "--training", "--dry-run")["batch"] == 4
+
+
+@needs_native
+def test_its_table_and_json(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hdrnet_bench.training_timing.CROP", 64)
+    monkeypatch.setattr("hdrnet_bench.training_timing.REPEATS", 2)
+    done = workspace.run("time", "--training")
+    assert done.returncode == 0, done.stderr
+    assert "step, data at hand" in done.stdout
+    assert "crops of 64 x 64" in done.stdout
+    rows = workspace.json("time", "--training")
+    assert [row["part"] for row in rows] == list(PARTS)
+    assert list(workspace.path.iterdir()) == []
