@@ -26,9 +26,8 @@ from .console import (
     progress,
     report_rows,
     report_values,
-    training_progress,
 )
-from .errors import DataError, HdrbenchError, UsageError, near_matches
+from .errors import DataError, HdrbenchError, PeerFailed, UsageError, near_matches
 from .files import json_text
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that knows no Greek gets a "?"
     try:
         app()
+    except PeerFailed as error:
+        sys.exit(error.exit_code)
     except HdrbenchError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
@@ -79,9 +80,24 @@ def _options(
 
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="demo")],
+    source: Annotated[str, typer.Argument(help="demo or folder")],
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="What the pairs are; demo: retouch.")
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="What the pairs are. demo: retouch; folder: a name of your own, or an operator's "
+            "(see `recipes --protocols`), which makes the targets.",
+        ),
+    ] = None,
+    input_dir: Annotated[
+        Path | None, typer.Option("--input-dir", help="folder: where the inputs are.")
+    ] = None,
+    target_dir: Annotated[
+        Path | None, typer.Option("--target-dir", help="folder: the targets, by the same names.")
+    ] = None,
+    source_dir: Annotated[
+        Path | None,
+        typer.Option("--source-dir", help="folder: with input/, output/, perhaps filelist.txt."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default as many as cores.")
@@ -95,12 +111,21 @@ def prepare(
 ) -> None:
     """Prepare a dataset: pictures, rows with their hashes, header. Interrupted, it goes on."""
     from . import manifest, paths
-    from .prepare import build, demo
+    from .prepare import SOURCES, build, demo, folder
 
-    if source != "demo":
-        raise UsageError(f"unknown source {source!r}: {near_matches(source, ['demo'])}")
-    plan = demo.plan("retouch" if protocol is None else protocol)
-    tasks = demo.tasks(plan.protocol)
+    if source not in SOURCES:
+        raise UsageError(f"unknown source {source!r}: {near_matches(source, SOURCES)}")
+    maker: build.Maker = demo.make
+    review: build.Review = lambda rows: {}  # noqa: E731
+    if source == "folder":
+        where = folder.folders(source_dir, input_dir, target_dir)
+        plan, tasks = folder.plan_and_tasks(protocol, where)
+        maker, review = folder.make, folder.duplicates
+    else:
+        if input_dir or target_dir or source_dir:
+            raise UsageError("--input-dir, --target-dir and --source-dir are the source folder's")
+        plan = demo.plan("retouch" if protocol is None else protocol)
+        tasks = demo.tasks(plan.protocol)
     directory = paths.data_dir() / plan.name
     if dry_run:
         there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
@@ -117,10 +142,11 @@ def prepare(
         header, made = build.build(
             plan,
             tasks,
-            demo.make,
+            maker,
             paths.data_dir(),
             workers=workers,
             overwrite=overwrite,
+            review=review,
             step=step,
         )
     if write_lock:
@@ -171,64 +197,46 @@ def train(
         typer.Option(min=0, max=2**31 - 1, help="One seed; by default each of the recipe's."),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="Name of the run; by default seed-<seed>.")
+        str | None,
+        typer.Option(
+            "--run",
+            "--run-name",  # torchrun takes --run for a short form of an option of its own
+            help="Name of the run; by default seed-<seed>.",
+        ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key, as training.steps=10; repeatable."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
     device: Device = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, max=64, help="Processes that prepare batches; change no result."),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train a recipe. Shows loss and PSNR; writes checkpoints, log and environment."""
-    from .manifest import open_dataset
-    from .recipe import load_recipe
-    from .runs import new_run_directory
+    from .cli_train import train_recipe
 
-    loaded = load_recipe(recipe)
-    seeds = [seed] if seed is not None else list(loaded.training.seeds)
-    if run is not None and len(seeds) > 1:
-        raise UsageError(f"--run names one run, the recipe has seeds {seeds}: add --seed")
-    directories = [new_run_directory(loaded, one, run) for one in seeds]
-    for directory in directories:
-        if directory.exists() and not overwrite:
-            raise UsageError(f"{directory} is there: name another --run, or --overwrite this one")
-    dataset = open_dataset(loaded.dataset.name, loaded.dataset.prepare_command)
-    where = choose_device(device)
-    if dry_run:
-        plan = {
-            "recipe": loaded.name,
-            "runs": [str(directory) for directory in directories],
-            "device": where,
-            "pairs": dataset.header.counts,
-            "steps": loaded.training.steps,
-        }
-        report_values(plan, as_json)
-        return
-
-    from .train import train as run_training
-
-    summaries = []
-    for one, directory in zip(seeds, directories, strict=True):
-        with training_progress(f"{loaded.name} seed {one}", loaded.training.steps) as report:
-            summaries.append(
-                run_training(
-                    loaded,
-                    dataset,
-                    directory,
-                    seed=one,
-                    device=where,
-                    overwrite=overwrite,
-                    report=report,
-                )
-            )
-    if as_json:
-        print(json_text(summaries), end="")
-        return
-    for summary in summaries:
-        psnr = summary["validation_psnr"]
-        out.print(
-            f"{summary['run']}: {summary['steps']} steps in {summary['seconds']:.0f} s; "
-            f"validation PSNR {psnr['last']:.2f} dB at the end, {psnr['best']:.2f} dB at best"
-        )
+    train_recipe(
+        recipe,
+        settings or [],
+        seed=seed,
+        run=run,
+        device=device,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 @app.command("eval")
@@ -273,25 +281,25 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
     from .manifest import open_dataset
     from .recipe import load_recipe
 
-    recipes: dict[str, Recipe] = {}
+    recipes: dict[str, Recipe] = {}  # by the name that their results carry
     if baseline:
         if target is None:
             raise UsageError("--baseline needs a recipe: hdrbench eval RECIPE --baseline identity")
         runs = []
         recipe = load_recipe(target)
-        recipes[recipe.name] = recipe
+        recipes[recipe.label] = recipe
     else:
         runs = _finished_runs(target)
         for run in runs:
-            recipes.setdefault(run.recipe.name, run.recipe)
+            recipes.setdefault(run.recipe.label, run.recipe)
 
     from .evaluate import judgement
 
     jobs = []
-    for name, recipe in recipes.items():
-        dataset = open_dataset(recipe.dataset.name, recipe.dataset.prepare_command)
+    for label, recipe in recipes.items():
+        dataset = open_dataset(recipe.dataset.name, recipe.dataset.advice)
         jobs.append(judgement(recipe, dataset, split, None))
-        jobs += [judgement(r.recipe, dataset, split, r) for r in runs if r.recipe.name == name]
+        jobs += [judgement(r.recipe, dataset, split, r) for r in runs if r.recipe.label == label]
     return jobs
 
 
@@ -340,11 +348,22 @@ def time_command(
     save: Annotated[
         bool, typer.Option("--save", help="With --kernels: write results/kernels-<device>.json.")
     ] = False,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="Time training steps, native against plain torch."),
+    ] = False,
     device: Device = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Time the forward pass per resolution: median, 5th and 95th percentile."""
+    if training:
+        if target or device or kernels or size:
+            raise UsageError("--training times steps on the CPU: nothing else goes with it")
+        from .cli_train import time_steps
+
+        time_steps(dry_run, as_json)
+        return
     if kernels:
         if target:
             raise UsageError("--kernels times the slicing kernels alone: no run with it")
@@ -374,7 +393,7 @@ def time_command(
     if runs:
         model, _ = read_model(runs[0].model_path, where)
         method = method_id(runs[0])
-        folder = result_folder(runs[0].recipe.name, method.name, method.run)
+        folder = result_folder(runs[0].recipe.label, method.name, method.run)
         path = folder / f"timing-{device_slug(where)}.json"
     else:
         model = HDRNet().eval()
@@ -449,10 +468,12 @@ def recipes(
     from . import recipe as recipe_module
 
     if protocols:
-        from .prepare import demo
+        from .prepare import demo, folder
 
         rows = [
-            {"source": "demo", "protocol": p, "summary": s} for p, s in demo.protocols().items()
+            {"source": source, "protocol": protocol, "summary": summary}
+            for source, found in (("demo", demo.protocols()), ("folder", folder.protocols()))
+            for protocol, summary in found.items()
         ]
         report_rows(rows, as_json)
         return

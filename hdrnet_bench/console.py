@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,9 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .errors import CapabilityError, UsageError
 from .files import json_text
+from .metric_specs import METRICS
 
 if TYPE_CHECKING:
     from .results import Evaluation
+    from .run_writer import Progress as TrainingStep
 
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 out = Console(highlight=False, soft_wrap=True, markup=False)
@@ -23,8 +27,7 @@ MAX_PIXELS = 500_000_000
 
 
 def print_evaluations(results: list[Evaluation]) -> None:
-    from .metric_specs import METRICS
-    from .report.tables import cell
+    from .report.tables import by_seed, cell, group, seeds_row
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
     rows = []
@@ -33,6 +36,11 @@ def print_evaluations(results: list[Evaluation]) -> None:
         n = str(result.metrics["psnr"].n)
         rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
     print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
+    for of in group([(Path(), result) for result in results]):
+        for seeds in by_seed(of):
+            recipe, method, run, _, n, *values = seeds_row(of, seeds)
+            means = (f"{METRICS[m].label} {v}" for m, v in zip(of.metrics, values, strict=True))
+            out.print(f"{recipe}, {method}, {run}, n {n}: {', '.join(means)}")
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}")
@@ -89,23 +97,31 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def training_progress(title: str, steps: int) -> Iterator[Callable[[Any], None]]:
-    """A bar with the loss and PSNR of the last steps, and a line for each validation."""
+def training_progress(title: str) -> Iterator[Callable[[TrainingStep], None]]:
+    """A bar with the loss and PSNR of the last steps and the share of the time that was waited for
+    data, and a line for each validation."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
     ) as bar:
-        task = bar.add_task(title, total=steps, now="")
-        smooth = 0.0
+        task = bar.add_task(title, total=None, now="")
+        smooth = math.nan
 
-        def report(progress: Any) -> None:
+        def report(step: TrainingStep) -> None:
             nonlocal smooth
-            smooth = progress.psnr if progress.step == 1 else 0.95 * smooth + 0.05 * progress.psnr
-            bar.update(task, advance=1, now=f"loss {progress.loss:.5f}  PSNR {smooth:.2f} dB")
-            if progress.validation_psnr is not None:
+            first = math.isnan(smooth)
+            smooth = step.psnr if first else 0.95 * smooth + 0.05 * step.psnr
+            now = f"loss {step.loss:.5f}  PSNR {smooth:.2f} dB  data {step.data_wait_share:.0%}"
+            bar.update(task, completed=step.step, total=step.steps, now=now)
+            if step.validation is not None:
+                measured = ", ".join(
+                    f"{METRICS[name].label} {value:.{METRICS[name].decimals}f}"
+                    + (f" {METRICS[name].unit}" if METRICS[name].unit else "")
+                    for name, value in step.validation.items()
+                )
                 err.print(
-                    f"step {progress.step}/{steps}: training PSNR {smooth:.2f} dB, "
-                    f"validation PSNR {progress.validation_psnr:.2f} dB"
+                    f"step {step.step}/{step.steps}: training PSNR {smooth:.2f} dB, "
+                    f"validation {measured}"
                 )
 
         yield report

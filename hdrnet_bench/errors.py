@@ -33,6 +33,15 @@ class CapabilityError(HdrbenchError):
     exit_code = 4
 
 
+class PeerFailed(HdrbenchError):
+    """Another process of a training by several failed and says so: this one ends without a word,
+    with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process of this training failed")
+        self.exit_code = exit_code
+
+
 def near_matches(name: str, known: Iterable[str]) -> str:
     """'did you mean …?' for an unknown name, or all known names where none is near."""
     known = sorted(known)

@@ -141,7 +141,7 @@ class Judgement(NamedTuple):
 
     @property
     def title(self) -> str:
-        return f"{self.recipe.name}: {self.method.name}, {self.method.run}"
+        return f"{self.recipe.label}: {self.method.name}, {self.method.run}"
 
 
 def judgement(recipe: Recipe, dataset: Dataset, split: Split, run: Run | None) -> Judgement:
@@ -162,7 +162,7 @@ def judgement(recipe: Recipe, dataset: Dataset, split: Split, run: Run | None) -
                 "prepare that version again, or train again"
             )
         method = method_id(run)
-    folder = result_folder(recipe.name, method.name, method.run)
+    folder = result_folder(recipe.label, method.name, method.run)
     return Judgement(evaluation_path(folder, split, "full"), recipe, method, dataset, split, run)
 
 
@@ -265,7 +265,7 @@ def _training_curve(log: Path) -> str:
 
 def recipe_id(recipe: Recipe) -> RecipeId:
     """A recipe as results name it."""
-    return RecipeId(name=recipe.name, version=recipe.version, digest=recipe.digest)
+    return RecipeId(name=recipe.label, version=recipe.version, digest=recipe.digest)
 
 
 def _dataset_id(job: Judgement) -> DatasetId:

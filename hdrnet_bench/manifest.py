@@ -95,6 +95,18 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (SPLITS.index(row.split), row.id))
 
 
+VALIDATION_SHARE = 0.05
+
+
+def chosen_by_hash(ids: Sequence[str], share: float) -> set[str]:
+    """A share of the ids, at least one: those with the lowest SHA-256.
+
+    VALIDATION_SHARE of the training ids are validated on where a protocol has no such split.
+    """
+    count = max(1, round(share * len(ids)))
+    return set(sorted(ids, key=sha256_text)[:count])
+
+
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, "".join(row.line() + "\n" for row in in_order(rows)))
 
@@ -166,22 +178,22 @@ class Dataset:
         return self.directory / row.split / row.target_file_name
 
 
-def open_dataset(name: str, prepare_with: str | None = None) -> Dataset:
+def open_dataset(name: str, advice: str | None = None) -> Dataset:
     """The prepared dataset of that name, or at that path.
 
-    Raises DataError with the command that makes it (`prepare_with`) where it is not there.
+    Raises DataError with `advice` on how it is made where it is not there.
     """
     directory = Path(name) if "/" in name or (Path(name) / "dataset.json").exists() else None
     directory = directory or data_dir() / name
     if not (directory / "dataset.json").exists():
-        hint = f": run `{prepare_with}` first" if prepare_with else _prepared(name)
-        raise DataError(f"dataset {name} is not prepared (no {directory}/dataset.json){hint}")
+        hint = advice or _prepared()
+        raise DataError(f"dataset {name} is not prepared (no {directory}/dataset.json): {hint}")
     return Dataset(directory)
 
 
-def _prepared(name: str) -> str:
+def _prepared() -> str:
     there = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
-    return f"; prepared here: {', '.join(there) or 'none'}"
+    return f"prepared here: {', '.join(there) or 'none'}"
 
 
 def find_lock(name: str) -> tuple[Header, list[Row]] | None:

@@ -21,39 +21,109 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class DatasetSpec(_Section):
-    """Which prepared dataset: its source and protocol name it."""
+_NAME = r"^[a-z0-9][a-z0-9-]*$"
 
-    source: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    protocol: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+
+class DatasetSpec(_Section):
+    """Which prepared dataset: <source>-<protocol>[-<expert>][-<size>]."""
+
+    source: str = Field(pattern=_NAME)
+    protocol: str = Field(pattern=_NAME)
+    expert: str | None = Field(None, pattern=_NAME, description="whose edit is the target")
+    size: str | None = Field(
+        None, pattern=_NAME, description="of the pictures, as prepare names it"
+    )
 
     @property
     def name(self) -> str:
-        return f"{self.source}-{self.protocol}"
+        parts = (self.source, self.protocol, self.expert, self.size)
+        return "-".join(part for part in parts if part)
 
     @property
     def prepare_command(self) -> str:
-        return f"hdrbench prepare {self.source} --protocol {self.protocol}"
+        command = f"hdrbench prepare {self.source} --protocol {self.protocol}"
+        if self.source == "folder":
+            from .prepare.folder import COMPUTED
+
+            computed = self.protocol in COMPUTED
+            command += " --input-dir DIR" + ("" if computed else " --target-dir DIR")
+        command += f" --expert {self.expert}" if self.expert else ""
+        return command + (f" --size {self.size}" if self.size else "")
+
+    @property
+    def advice(self) -> str:
+        """What to do where the dataset is not there."""
+        from .prepare import SOURCES
+
+        if self.source in SOURCES:
+            return f"run `{self.prepare_command}` first"
+        return (
+            f"`{self.prepare_command}` is to make it, but this version cannot prepare the source "
+            f"{self.source} yet"
+        )
 
 
 class TrainingSpec(_Section):
-    """One plain loop: mean squared error, Adam, random crops and flips."""
+    """One plain loop. What says nothing else is the paper's: mean squared error, Adam."""
 
     seeds: Annotated[tuple[int, ...], Field(strict=False)] = (0,)
-    steps: int = Field(ge=1, le=10**9)
-    batch_size: int = Field(ge=1, le=4096)
-    crop: int = Field(ge=8, le=65536, description="side of the square crop, pixels")
-    flips: bool = True
+    steps: int | None = Field(None, ge=1, le=10**9, description="this, or epochs")
+    epochs: int | None = Field(
+        None, ge=1, le=10**9, description="how often each picture is shown, rounded up to a batch"
+    )
+    batch_size: int = Field(ge=1, le=4096, description="of all processes together")
+    crop: int = Field(
+        ge=8,
+        le=65536,
+        description="side of the square crop, pixels; a picture that is smaller on a side is "
+        "continued there by its mirror image, to the right and below",
+    )
+    flips: bool = Field(True, description="left-right and up-down, each with probability 1/2")
+    rot90: bool = Field(False, description="rotate by 0, 90, 180 or 270 degrees")
+    loss: Literal["l2", "l1", "charbonnier"] = "l2"
+    optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(gt=0, le=1)
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="on the weights of convolutions and dense layers alone; adam: the gradient of "
+        "weight_decay * sum(w^2) / 2 added to the loss's, as in the reference; adamw: decoupled",
+    )
     warmup_steps: int = Field(0, ge=0, le=10**9)
     schedule: Literal["constant", "cosine"] = "constant"
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the averaged weights, which are validated and kept"
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the coefficient network on CUDA; the rest is float32 always"
+    )
+    compile: bool = Field(False, description="torch.compile the training step's forward pass")
     validate_every: int = Field(ge=1, le=10**9, description="steps")
+    checkpoint_every: int | None = Field(
+        None, ge=1, le=10**9, description="steps between states to resume from; as validate_every"
+    )
+    best_metric: str = Field("psnr", description="by which best.safetensors is chosen")
 
     def model_post_init(self, context: Any) -> None:
         seeds = self.seeds
         if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= s < 2**31 for s in seeds):
             raise ValueError(f"seeds {list(seeds)} must be different, and from 0 to 2^31 - 1")
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give steps or epochs: one of them, not both")
+        if self.best_metric not in METRICS:
+            raise ValueError(
+                f"best_metric: unknown metric {self.best_metric!r}: "
+                f"{near_matches(self.best_metric, METRICS)}"
+            )
+
+    def total_steps(self, pictures: int) -> int:
+        """Steps of a training on so many pictures."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return -(-self.epochs * pictures // self.batch_size)
 
 
 def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,7 +133,7 @@ def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"a metric stands twice: {', '.join(names)}")
     if "psnr" not in names:
-        raise ValueError("psnr must be among the metrics: the best checkpoint is chosen by it")
+        raise ValueError("psnr must be among the metrics: tables and comparisons rest on it")
     return names
 
 
@@ -90,9 +160,17 @@ class EvaluationSpec(_Section):
 class Recipe(_Section):
     """A recipe as validated: unknown keys and wrong types are errors."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=_NAME)
     version: int = Field(ge=1)
     summary: str = Field(min_length=1)
+    published: str = Field(
+        "none stated",
+        min_length=1,
+        description="the published experiment that this corresponds to, and where it differs",
+    )
+    changed: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="what --set changed; written by `train`, not by hand"
+    )
     dataset: DatasetSpec
     model: HDRNetConfig = HDRNetConfig()
     training: TrainingSpec
@@ -107,11 +185,38 @@ class Recipe(_Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the resolved recipe."""
-        return sha256_text(json_line(self.model_dump(mode="json")))
+        """SHA-256 of what the resolved recipe asks for.
+
+        A key that came after the first version counts only where it is not at its default, so that
+        a recipe from before keeps its digest; the default of such a key therefore never changes.
+        """
+        content = self.model_dump(mode="json", exclude={"published", "changed"})
+        for section, first in _FIRST_KEYS.items():
+            values = getattr(self, section)
+            for key, field in type(values).model_fields.items():
+                if key not in first.split() and getattr(values, key) == field.default:
+                    del content[section][key]
+        return sha256_text(json_line(content))
+
+    @property
+    def label(self) -> str:
+        """The name that results carry: one of its own where --set changed the recipe, so that they
+        are not taken for the named recipe's."""
+        return f"{self.name}-set-{self.digest[:8]}" if self.changed else self.name
 
     def yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+# The keys of the first version: always part of the digest.
+_FIRST_KEYS = {
+    "dataset": "source protocol",
+    "model": "variant net_input_size spatial_bin luma_bins channel_multiplier guide_complexity "
+    "batch_norm local_layers lowres_resize",
+    "training": "seeds steps batch_size crop flips learning_rate warmup_steps schedule "
+    "gradient_clip validate_every",
+    "evaluation": "metrics resolutions",
+}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -183,11 +288,15 @@ def parse_recipe(path: Path) -> Recipe:
         raise UsageError(f"{path} is not YAML: {type(error).__name__}: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a recipe: its top level is not a mapping")
+    return validate_recipe(content, str(path))
+
+
+def validate_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """A recipe from plain values. Raises UsageError that names `where` and every faulty key."""
     try:
-        recipe = Recipe.model_validate(content)
+        return Recipe.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error)}") from None
-    return recipe
+        raise UsageError(f"{where}: {_explain(error)}") from None
 
 
 def _explain(error: ValidationError) -> str:
@@ -232,10 +341,10 @@ def markdown_list(recipes: list[Recipe]) -> str:
         "",
         "Made by `hdrbench recipes --markdown` (run by `make results`); the files are the source.",
         "",
-        "| recipe | data | model | what it is |",
-        "|---|---|---|---|",
+        "| recipe | data | model | what it is | published experiment |",
+        "|---|---|---|---|---|",
     ]
     for r in recipes:
-        data = f"`{r.dataset.prepare_command}`"
-        lines.append(f"| [{r.name}]({r.name}.yaml) | {data} | {r.model.variant} | {r.summary} |")
+        cells = [f"[{r.name}]({r.name}.yaml)", f"`{r.dataset.prepare_command}`"]
+        lines.append(f"| {' | '.join([*cells, r.model.variant, r.summary, r.published])} |")
     return "\n".join(lines) + "\n"

@@ -5,6 +5,8 @@ Light on purpose (no torch): the report is made from these alone.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -158,6 +160,11 @@ class Timing(_Record):
     backend: str
     rows: list[TimingRow] = Field(min_length=1)
     environment: Environment
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and (sample) standard deviation of at least two values, as of a recipe's seeds."""
+    return statistics.fmean(values), statistics.stdev(values)
 
 
 class KernelRow(_Record):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .model_file import ModelHeader
 
 LAST, BEST, LOG, RECIPE = "last.safetensors", "best.safetensors", "log.jsonl", "recipe.yaml"
+SETUP = "setup.json"
 
 
 class Run(NamedTuple):
@@ -43,8 +44,9 @@ class Run(NamedTuple):
             )
         if header.step != header.steps:
             raise DataError(
-                f"{self.directory} was stopped at step {header.step} of {header.steps}: train "
-                f"again (`hdrbench train {self.recipe.name} --run {self.name} --overwrite`)"
+                f"{self.directory} was stopped at step {header.step} of {header.steps}: "
+                f"`hdrbench train {self.directory / RECIPE} --run {self.name} "
+                f"--seed {header.seed} --resume` goes on"
             )
         return header
 
@@ -69,7 +71,8 @@ def open_run(directory: Path) -> Run:
 def run_directories(recipe: str | None = None) -> list[Path]:
     """Every run's directory, or a recipe's, in the order of their names."""
     pattern = f"{glob.escape(recipe) if recipe else '*'}/*/{RECIPE}"
-    return [path.parent for path in sorted(runs_dir().glob(pattern))]
+    found = [path.parent for path in sorted(runs_dir().glob(pattern))]
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def resolve_runs(target: str) -> list[Path]:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,91 +12,29 @@ import safetensors.torch
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
-from hdrnet_bench.data import Crops, load_split
+from hdrnet_bench.data import Pictures
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model_file import ModelHeader, read_model_header, save_model
-from hdrnet_bench.recipe import TrainingSpec, parse_recipe
-from hdrnet_bench.train import TrainingError, rate, train, validate
-from tests.conftest import Workspace, clean_environment, write_recipe
+from hdrnet_bench.optimisation import loss_of
+from hdrnet_bench.overrides import override
+from hdrnet_bench.prepare.build import Task, build
+from hdrnet_bench.recipe import parse_recipe
+from hdrnet_bench.train import TrainingError, train
+from hdrnet_bench.validation import validate
+from tests.conftest import Workspace, clean_environment, make_tiny, tiny_plan, write_recipe
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
 
 
-def pairs(tiny: Workspace):
-    dataset = Dataset(tiny.path / "data" / "demo-tiny")
-    return load_split(dataset, dataset.split("train"))
-
-
-def test_crops_are_a_function_of_seed_and_draw(tiny: Workspace) -> None:
-    def crops(seed: int = 0, draws: int = 20) -> Crops:
-        return Crops(pairs(tiny), CONFIG, seed=seed, crop=32, flips=True, draws=draws)
-
-    one, other, third = crops(), crops(draws=7), crops(seed=1)
-    assert len(other) == 7
-    assert all(torch.equal(a, b) for a, b in zip(one[5], other[5], strict=True))
-    assert not all(torch.equal(one[k][1], third[k][1]) for k in range(6))
-    lowres, crop, target = one[3]
-    assert (lowres.shape, crop.shape, target.shape) == ((3, 32, 32),) * 3
-
-
-def test_each_epoch_takes_each_picture_once_and_places_differ(tiny: Workspace) -> None:
-    crops = Crops(pairs(tiny), CONFIG, seed=0, crop=50, flips=False, draws=40)
-    sources = [
-        next(
-            pair.row.id
-            for pair in crops.pairs
-            if (pair.input.unfold(1, 50, 1).unfold(2, 50, 1) == crop[:, None, None])
-            .flatten(3)
-            .all(3)
-            .all(0)
-            .any()
-        )
-        for crop in (crops[k][1] for k in range(10))
-    ]
-    assert all({sources[k], sources[k + 1]} == {"a", "b"} for k in range(0, 10, 2))
-    assert len({crops[k][1].sum().item() for k in range(40)}) > 30
-
-
-def test_input_and_target_are_cut_and_flipped_alike(tiny: Workspace) -> None:
-    twins = [pair._replace(target=pair.input) for pair in pairs(tiny)]
-    crops = Crops(twins, CONFIG, seed=0, crop=32, flips=True, draws=16)
-    assert all(torch.equal(crops[k][1], crops[k][2]) for k in range(16))
-
-
-def test_a_picture_smaller_than_the_crop_is_named(tiny: Workspace) -> None:
-    Crops(pairs(tiny), CONFIG, seed=0, crop=56, flips=True, draws=1)
-    with pytest.raises(DataError, match="picture b is 56x64, smaller than the crop of 57"):
-        Crops(pairs(tiny), CONFIG, seed=0, crop=57, flips=True, draws=1)
-
-
-def test_schedule() -> None:
-    def factors(**changes: object) -> list[float]:
-        spec = TrainingSpec.model_validate(
-            {
-                "steps": 100,
-                "batch_size": 1,
-                "crop": 32,
-                "learning_rate": 0.1,
-                "validate_every": 1,
-                **changes,
-            }
-        )
-        return [rate(spec, step) for step in range(spec.steps)]
-
-    assert set(factors()) == {1.0}
-    warm = factors(warmup_steps=4)
-    assert warm[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-    cosine = factors(schedule="cosine")
-    assert cosine[0] == 1
-    assert cosine[50] == pytest.approx(0.5)
-    assert 0 < cosine[-1] < 1e-3
-
-
 def test_a_run_holds_all_it_should(trained: Workspace) -> None:
     run = trained.path / "runs/tiny/seed-0"
-    names = {"recipe.yaml", "environment.json", "log.jsonl", "last.safetensors", "best.safetensors"}
-    assert {p.name for p in run.iterdir()} == names
+    names = {"recipe.yaml", "environment.json", "setup.json", "log.jsonl"}
+    names |= {"last.safetensors", "best.safetensors", "state.safetensors", "state.json"}
+    events = {p.name for p in run.glob("events.out.tfevents.*")}
+    assert len(events) == 1
+    assert {p.name for p in run.iterdir()} == names | events
+    assert [p.name for p in run.parent.iterdir() if p.suffix != ".lock"] == ["seed-0"]
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [1, 2, 3, 4, 5, 6]
     measured = [entry["step"] for entry in log if entry["validation_psnr"] is not None]
@@ -136,8 +75,8 @@ def test_it_learns(tiny: Workspace) -> None:
     psnr = [json.loads(line)["psnr"] for line in log]
     assert sum(psnr[-10:]) / 10 > sum(psnr[:10]) / 10 + 6
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
-    untrained = validate(HDRNet(CONFIG), load_split(dataset, dataset.split("validation")))
-    assert summary["validation_psnr"]["last"] > untrained + 3
+    untrained = validate(HDRNet(CONFIG), Pictures(dataset, dataset.split("validation"), True))
+    assert summary["validation_psnr"]["last"] > untrained["psnr"] + 3
 
 
 def test_several_seeds_are_several_runs(tiny: Workspace) -> None:
@@ -170,8 +109,174 @@ def test_diverging_training_stops_with_the_step(tiny: Workspace) -> None:
     assert not (tiny.path / "run" / "last.safetensors").exists()
     spec = spec.model_copy(update={"validate_every": 3})
     recipe = recipe.model_copy(update={"training": spec})
-    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step 2"):
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf) at step 2 \(batch: [ab], [ab]\)"
+    ):
         train(recipe, dataset, tiny.path / "another", seed=0)
+
+
+def test_a_diverging_run_keeps_its_last_good_checkpoint(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is spoilt at step 5 is neither in the models nor in the state of step 4."""
+    recipe = parse_recipe(tiny.path / "tiny.yaml")
+    dataset = Dataset(tiny.path / "data" / "demo-tiny")
+    run, calls = tiny.path / "run", []
+
+    def spoilt_at_five(spec, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return loss_of(spec, output, target) * (torch.nan if len(calls) == 5 else 1)
+
+    monkeypatch.setattr("hdrnet_bench.train.loss_of", spoilt_at_five)
+    small = override(recipe, ["training.validate_every=2", "training.batch_size=1"])
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 5 \(batch: [ab]\)"):
+        train(small, dataset, run, seed=0)
+    assert read_model_header(run / "last.safetensors").step == 4
+    assert all(torch.isfinite(p).all() for p in load_model(run).parameters())
+    assert json.loads((run / "state.json").read_text())["step"] == 4
+    monkeypatch.setattr("hdrnet_bench.train.loss_of", loss_of)
+    assert train(small, dataset, run, seed=0, resume=True)["resumed_at"] == 4
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_on_a_cpu_is_refused(tiny: Workspace, precision: str) -> None:
+    message = tiny.fails(
+        4, "train", "tiny.yaml", "--device", "cpu", "--set", f"training.precision={precision}"
+    )
+    assert f"training.precision {precision} needs a CUDA device, not cpu" in message
+    assert not (tiny.path / "runs/tiny/seed-0").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["training.loss=l1", "training.optimiser=adamw", "training.weight_decay=0.01"],
+        ["training.loss=charbonnier", "training.ema=0.9", "training.rot90=true"],
+        ["model.variant=pyramid", "training.best_metric=delta_e_76", "training.weight_decay=1e-4"],
+        ["model.variant=pointwise", "model.batch_norm=true", "model.lowres_resize=nearest"],
+        ["training.epochs=3", "training.crop=80", "training.schedule=cosine"],
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_every_choice_trains(tiny: Workspace, settings: list[str]) -> None:
+    (summary,) = tiny.json("train", "tiny.yaml", *(f"--set={text}" for text in settings))
+    log = (tiny.path / "runs/tiny/seed-0/log.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in log]
+    assert len(entries) == summary["steps"] == (3 if "epochs" in settings[0] else 6)
+    assert all(entry["loss"] < 100 for entry in entries)
+    load_model(tiny.path / "runs/tiny/seed-0")
+
+
+def test_best_is_chosen_by_the_named_metric(tiny: Workspace) -> None:
+    settings = ["training.best_metric=delta_e_76", "training.validate_every=1"]
+    (summary,) = tiny.json("train", "tiny.yaml", *(f"--set={text}" for text in settings))
+    run = tiny.path / "runs/tiny/seed-0"
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    measured = {entry["step"]: entry["validation_delta_e_76"] for entry in log}
+    best = min(measured, key=lambda step: measured[step])  # lower is better
+    assert summary["best"] == {"metric": "delta_e_76", "step": best, "value": measured[best]}
+    assert read_model_header(run / "best.safetensors").step == best
+    assert read_model_header(run / "last.safetensors").step == 6
+
+
+def test_a_metric_that_cannot_be_computed_is_refused_at_the_start(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tiny.path / "hub"))
+    message = tiny.fails(4, "train", "tiny.yaml", "--set", "training.best_metric=lpips")
+    assert "best_metric lpips: not computed" in message
+    assert not (tiny.path / "runs/tiny/seed-0").exists()
+
+
+def test_averaged_weights_are_those_that_are_kept(tiny: Workspace) -> None:
+    """With a decay of almost nothing they are the last ones; with a long one they are not."""
+    weights = {}
+    for name, decay in (("plain", "null"), ("short", "1e-9"), ("long", "0.99")):
+        done = tiny.run("train", "tiny.yaml", "--run", name, "--set", f"training.ema={decay}")
+        assert done.returncode == 0, done.stderr
+        weights[name] = safetensors.torch.load_file(
+            tiny.path / f"runs/tiny/{name}/last.safetensors"
+        )
+    key = "coefficient_network.prediction.conv.weight"
+    assert torch.allclose(weights["plain"][key], weights["short"][key], atol=1e-6)
+    assert not torch.allclose(weights["plain"][key], weights["long"][key], atol=1e-4)
+
+
+def test_compiled_training_gives_the_same_losses(tiny: Workspace) -> None:
+    if not shutil.which("g++") and not shutil.which("clang++"):
+        pytest.skip("torch.compile needs a C++ compiler: g++ or clang++")
+    recipe = parse_recipe(tiny.path / "tiny.yaml")
+    dataset = Dataset(tiny.path / "data" / "demo-tiny")
+    losses = {}
+    for compiled in (False, True):
+        steps: list[float] = []
+        train(
+            override(recipe, ["training.steps=2", f"training.compile={compiled}".lower()]),
+            dataset,
+            tiny.path / f"run-{compiled}",
+            seed=0,
+            report=lambda progress, steps=steps: steps.append(progress.loss),
+        )
+        losses[compiled] = steps
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)
+
+
+def test_data_wait_is_counted(tiny: Workspace) -> None:
+    (summary,) = tiny.json("train", "tiny.yaml")
+    assert 0 <= summary["data_wait_seconds"] <= summary["seconds"]
+    share = summary["data_wait_seconds"] / summary["seconds"]
+    assert summary["data_wait_share"] == pytest.approx(share, abs=1e-3)
+    done = tiny.run("train", "tiny.yaml", "--overwrite")
+    assert "waiting for data" in done.stdout
+    log = (tiny.path / "runs/tiny/seed-0/log.jsonl").read_text().splitlines()
+    waits = [json.loads(line)["data_wait"] for line in log]
+    assert waits == sorted(waits)
+
+
+def test_workers_change_no_result(tiny: Workspace) -> None:
+    losses = []
+    for workers in ("0", "1", "3"):
+        done = tiny.run("train", "tiny.yaml", "--run", f"w{workers}", "--workers", workers)
+        assert done.returncode == 0, done.stderr
+        log = (tiny.path / f"runs/tiny/w{workers}/log.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in log])
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_events_read_back_as_the_log_has_them(tiny: Workspace) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tiny.json("train", "tiny.yaml")
+    run = tiny.path / "runs/tiny/seed-0"
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    events = EventAccumulator(str(run))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [
+        (entry["step"], pytest.approx(entry["loss"], rel=1e-6)) for entry in log
+    ]
+    assert [e.step for e in events.Scalars("validation/psnr")] == [3, 6]
+    pictures = events.Images("validation/input, output, target")
+    assert [picture.step for picture in pictures] == [3, 6]
+    assert (pictures[0].width, pictures[0].height) == (3 * 58, 58)
+
+
+def test_several_seeds_end_in_their_mean_and_spread(tiny: Workspace) -> None:
+    write_recipe(tiny.path / "tiny.yaml", lambda r: r["training"].update(seeds=[3, 5]))
+    done = tiny.run("train", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tiny.path / "runs/tiny").glob("seed*")} == {"seed-3", "seed-5"}
+    assert "2 seeds: validation PSNR" in done.stdout
+    assert "±" in done.stdout
+
+
+def test_a_dataset_without_validation_gives_some_of_its_training_pictures(tiny: Workspace) -> None:
+    tasks = [Task(f"p{i}", "train", (i, 40, 40)) for i in range(20)]
+    build(tiny_plan(), tasks, make_tiny, tiny.path / "data", workers=1, overwrite=True)
+    done = tiny.run("train", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    setup = json.loads((tiny.path / "runs/tiny/seed-0/setup.json").read_text())
+    assert (setup["train"], setup["validation"]) == (19, 1)
+    assert "5% of the training ids, by hash" in setup["notes"][0]
 
 
 def start_long_training(tiny: Workspace) -> subprocess.Popen[str]:

@@ -1,0 +1,3 @@
+"""Making datasets: one module per source."""
+
+SOURCES = ("demo", "folder")

@@ -72,6 +72,7 @@ class RejectedPair(Exception):
 
 
 Maker = Callable[[Any], Pair]
+Review = Callable[[list[Row]], dict[tuple[str, str], str]]
 
 
 def build(
@@ -82,6 +83,7 @@ def build(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    review: Review = lambda rows: {},
     step: Callable[[], None] = lambda: None,
 ) -> tuple[Header, bool]:
     """Make every pair that is not made yet, then give the dataset its name.
@@ -93,6 +95,7 @@ def build(
         root: where datasets lie; the result is root/<plan.name>.
         workers: processes, by default as many as there are cores.
         overwrite: replace a dataset of that name that was made from another plan.
+        review: given all rows, returns those to leave out, by (split, id), with the reason.
         step: called after each pair.
 
     Returns:
@@ -112,6 +115,7 @@ def build(
         with lock:
             _open_staging(staging, plan)
             rows, rejected = _make_all(tasks, maker, staging, workers, step)
+            rows, rejected = _reviewed(review(rows), rows, rejected, staging)
             header = _finish(plan, rows, rejected, staging)
             _swap(staging, final)
     except filelock.Timeout:
@@ -247,6 +251,25 @@ def _make(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
     )
     write_rows(_row_path(staging, task), [row])
     return row
+
+
+def _reviewed(
+    reasons: dict[tuple[str, str], str],
+    rows: list[Row],
+    rejected: list[dict[str, str]],
+    staging: Path,
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """Leave out what the review does: rows, pictures and all."""
+    kept = []
+    for row in rows:
+        reason = reasons.get((row.split, row.id))
+        if reason is None:
+            kept.append(row)
+            continue
+        for name in (row.input_file_name, row.target_file_name):
+            (staging / row.split / name).unlink(missing_ok=True)
+        rejected.append({"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason})
+    return kept, sorted(rejected, key=lambda r: r["id"])
 
 
 def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], staging: Path) -> Header:

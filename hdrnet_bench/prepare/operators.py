@@ -70,8 +70,17 @@ def local_laplacian(rgb_srgb: Float) -> Float:
 
     Filters the luma of the encoded picture and scales the colours with it.
     """
+    return _detail(rgb_srgb, alpha=0.35)
+
+
+def local_laplacian_mild(rgb_srgb: Float) -> Float:
+    """The same filter with a gentler remapping: half-way between no change and the strong one."""
+    return _detail(rgb_srgb, alpha=0.65)
+
+
+def _detail(rgb_srgb: Float, alpha: float) -> Float:
     luma = np.tensordot(_REC601_LUMA, rgb_srgb, axes=1)
-    filtered = fast_local_laplacian(luma, sigma=0.2, alpha=0.35, beta=1.0)
+    filtered = fast_local_laplacian(luma, sigma=0.2, alpha=alpha, beta=1.0)
     ratio = np.maximum(filtered, 0.0) / np.maximum(luma, 1e-3)
     return np.clip(rgb_srgb * ratio, 0.0, 1.0)
 
@@ -177,4 +186,7 @@ def collapse_pyramid(laplacian: list[Float]) -> Float:
 OPERATORS = {
     "retouch": Operator(retouch, 1, "white balance, exposure, local tone mapping, filmic curve"),
     "local-laplacian": Operator(local_laplacian, 1, "strong local Laplacian detail enhancement"),
+    "local-laplacian-mild": Operator(
+        local_laplacian_mild, 1, "local Laplacian detail enhancement, half as strong"
+    ),
 }

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metric_specs import METRICS
-from ..results import Environment, Evaluation, KernelTiming, MetricSummary, Timing
+from ..results import (
+    Environment,
+    Evaluation,
+    KernelTiming,
+    MetricSummary,
+    Timing,
+    spread,
+)
 
 NONE = "–"
 
@@ -74,7 +81,37 @@ def quality_rows(of: Group) -> tuple[list[str], list[list[str]]]:
         n = str(result.metrics["psnr"].n)
         cells = [cell(name, result.metrics.get(name)) for name in of.metrics]
         rows.append([result.recipe.name, method.name + stale, method.run, parameters, n, *cells])
-    return header, rows
+    return header, rows + [seeds_row(of, results) for results in by_seed(of)]
+
+
+def by_seed(of: Group) -> list[list[Evaluation]]:
+    """The results of one recipe and method with several seeds, up to date and each seed once."""
+    found: dict[tuple[str, str, str], dict[int, Evaluation]] = {}
+    for _, result in of.results:
+        method = result.method
+        if method.seed is not None and not result.stale():
+            key = (result.recipe.name, result.recipe.digest, method.name)
+            found.setdefault(key, {}).setdefault(method.seed, result)
+    return [list(seeds.values()) for _, seeds in sorted(found.items()) if len(seeds) > 1]
+
+
+def seeds_row(of: Group, results: Sequence[Evaluation]) -> list[str]:
+    """Mean ± standard deviation over the seeds of each metric's mean over the pictures."""
+    cells = []
+    for name in of.metrics:
+        means = [result.metrics[name].mean for result in results if name in result.metrics]
+        values = [mean for mean in means if mean is not None]
+        if len(values) < len(results):
+            cells.append(NONE)
+            continue
+        mean, deviation = spread(values)
+        decimals = METRICS[name].decimals
+        cells.append(f"{mean:.{decimals}f} ± {deviation:.{decimals}f}")
+    first = results[0]
+    parameters = f"{first.method.parameters:,}" if first.method.parameters else NONE
+    n = str(first.metrics["psnr"].n)
+    seeds = f"{len(results)} seeds"
+    return [first.recipe.name, first.method.name, seeds, parameters, n, *cells]
 
 
 def notes(of: Group) -> list[str]:
@@ -88,6 +125,8 @@ def notes(of: Group) -> list[str]:
                 if METRICS[name].label not in labels:
                     labels.append(METRICS[name].label)
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
+    if by_seed(of):
+        lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
     if any(result.stale() for _, result in of.results):
         lines.append("stale: measured with an older definition of a metric; run `hdrbench eval`.")
     return lines

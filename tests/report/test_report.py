@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -113,6 +114,37 @@ def test_result_of_an_older_metric_is_marked_stale(results: Path) -> None:
     text = (results / "README.md").read_text()
     assert "identity (stale)" in text
     assert "measured with an older definition" in text
+
+
+def test_several_seeds_are_summed_up_as_mean_and_spread(results: Path) -> None:
+    """Seeds of one recipe and digest; the same seed twice, or another digest, is none of them."""
+    folder = results / "demo-retouch/hdrnet-curves/seed-0"
+    first = read_json(folder / "eval-test-full.json")
+    psnr = first["metrics"]["psnr"]["mean"]
+
+    def another(run: str, seed: int, mean: float, digest: str) -> None:
+        content = json.loads(json.dumps(first))
+        content["method"] |= {"run": run, "seed": seed}
+        content["recipe"]["digest"] = digest
+        content["metrics"]["psnr"]["mean"] = mean
+        path = folder.parent / run / "eval-test-full.json"
+        path.parent.mkdir()
+        path.write_text(json_text(content))
+
+    digest = first["recipe"]["digest"]
+    another("again", 0, psnr + 9, digest)
+    another("changed", 7, psnr + 9, "0" * 64)
+    build_report(results)
+    assert "seeds" not in (results / "README.md").read_text()
+    shutil.rmtree(folder.parent / "again")
+    another("seed-1", 1, psnr + 2, digest)
+    another("seed-2", 2, psnr + 4, digest)
+    build_report(results)
+    text = (results / "README.md").read_text()
+    mean = f"{psnr + 2:.2f} ± 2.00"
+    assert f"| demo-retouch | hdrnet-curves | 3 seeds | 482,080 | 3 | {mean} |" in text
+    assert "mean ± standard deviation over the seeds" in text
+    assert mean in (results / "report.html").read_text()
 
 
 def test_without_pictures_it_says_so(results: Path) -> None:
