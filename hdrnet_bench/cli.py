@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_models
+from . import cli_models, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
     err,
     out,
-    parse_size,
     print_evaluations,
-    print_table,
     progress,
     report_rows,
     report_values,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from .evaluate import Judgement
     from .manifest import Split
     from .recipe import Recipe
-    from .runs import Run
 
 app = typer.Typer(
     help="Prepare photo-enhancement data, train HDRNet on it, measure quality and speed.",
@@ -43,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
 )
 cli_models.register(app)
+cli_time.register(app)
 
 
 def main() -> None:
@@ -289,7 +287,9 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
         recipe = load_recipe(target)
         recipes[recipe.label] = recipe
     else:
-        runs = _finished_runs(target)
+        from .runs import finished_runs
+
+        runs = finished_runs(target, lambda note: err.print(f"passed over: {note}"))
         for run in runs:
             recipes.setdefault(run.recipe.label, run.recipe)
 
@@ -301,135 +301,6 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
         jobs.append(judgement(recipe, dataset, split, None))
         jobs += [judgement(r.recipe, dataset, split, r) for r in runs if r.recipe.label == label]
     return jobs
-
-
-def _finished_runs(target: str | None) -> list[Run]:
-    """The runs that a command's argument means. Without one, all that are finished: what is not is
-    said and passed over, so that a training in progress does not stop the rest."""
-    from .runs import open_run, resolve_runs, run_directories
-
-    if target is not None:
-        runs = [open_run(directory) for directory in resolve_runs(target)]
-        for run in runs:
-            run.finished_header()
-        return runs
-    runs = []
-    for directory in run_directories():
-        try:
-            run = open_run(directory)
-            run.finished_header()
-            runs.append(run)
-        except DataError as error:
-            err.print(f"passed over: {error}")
-    if not runs:
-        raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
-    return runs
-
-
-@app.command("time")
-def time_command(
-    target: Annotated[
-        str | None,
-        typer.Argument(help="A run; by default the paper's network, untrained, nothing written."),
-    ] = None,
-    size: Annotated[
-        list[str] | None, typer.Option("--size", metavar="WxH", help="Resolution; repeatable.")
-    ] = None,
-    budget: Annotated[
-        float, typer.Option(min=0.0, help="Seconds of repeats for each resolution.")
-    ] = 10.0,
-    kernels: Annotated[
-        bool,
-        typer.Option("--kernels", help="Time the slicing kernels against plain torch and a copy."),
-    ] = False,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="With --kernels: plain torch under torch.compile too.")
-    ] = False,
-    save: Annotated[
-        bool, typer.Option("--save", help="With --kernels: write results/kernels-<device>.json.")
-    ] = False,
-    training: Annotated[
-        bool,
-        typer.Option("--training", help="Time training steps, native against plain torch."),
-    ] = False,
-    device: Device = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Time the forward pass per resolution: median, 5th and 95th percentile."""
-    if training:
-        if target or device or kernels or size:
-            raise UsageError("--training times steps on the CPU: nothing else goes with it")
-        from .cli_train import time_steps
-
-        time_steps(dry_run, as_json)
-        return
-    if kernels:
-        if target:
-            raise UsageError("--kernels times the slicing kernels alone: no run with it")
-        _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
-        return
-    if compiled or save:
-        raise UsageError("--compile and --save go with --kernels")
-    from .recipe import EvaluationSpec
-
-    runs = _finished_runs(target) if target is not None else []
-    if len(runs) > 1:
-        known = ", ".join(str(run.directory) for run in runs)
-        raise UsageError(f"{target} has several runs, time one: {known}")
-    spec = runs[0].recipe.evaluation if runs else EvaluationSpec()
-    sizes = [parse_size(text) for text in size] if size else list(spec.resolutions)
-    where = choose_device(device)
-
-    from .environment import describe, device_slug
-    from .evaluate import method_id, recipe_id
-    from .model import HDRNet
-    from .model_file import read_model
-    from .results import Timing, result_folder, write_result
-    from .slicing import backend_name
-    from .timing import time_model
-
-    path = None
-    if runs:
-        model, _ = read_model(runs[0].model_path, where)
-        method = method_id(runs[0])
-        folder = result_folder(runs[0].recipe.label, method.name, method.run)
-        path = folder / f"timing-{device_slug(where)}.json"
-    else:
-        model = HDRNet().eval()
-    if dry_run:
-        would = {"sizes": [f"{w}x{h}" for w, h in sizes], "would write": path and str(path)}
-        report_values(would, as_json)
-        return
-    environment = describe()
-    with progress("time", len(sizes)) as step:
-        rows = time_model(model, sizes, where, budget, step)
-    if path:
-        write_result(
-            path,
-            Timing(
-                recipe=recipe_id(runs[0].recipe),
-                method=method,
-                device=where,
-                backend=backend_name(where),
-                rows=rows,
-                environment=environment,
-            ),
-        )
-    if as_json:
-        print(json_text([row.model_dump() for row in rows]), end="")
-        return
-    cells = [
-        [
-            f"{row.width}x{row.height}",
-            row.part,
-            *(f"{t:.1f} ms" for t in (row.median_ms, row.p5_ms, row.p95_ms)),
-            str(row.repeats),
-        ]
-        for row in rows
-    ]
-    print_table(["resolution", "part", "median", "p5", "p95", "repeats"], cells)
-    out.print(f"on {environment.machine()}")
 
 
 @app.command()
@@ -507,33 +378,3 @@ def doctor(as_json: Json = False) -> None:
     from .doctor import examine
 
     report_rows(examine(), as_json)
-
-
-def _time_kernels(
-    size: list[str] | None, device: str, compiled: bool, save: bool, dry_run: bool, as_json: bool
-) -> None:
-    """`hdrbench time --kernels`."""
-    from .environment import describe, device_slug
-    from .kernel_timing import GUIDES, SIZES, time_kernels
-    from .paths import results_dir
-    from .report.tables import KERNELS_NOTE, kernel_notes, kernel_rows
-    from .results import KernelTiming, write_result
-
-    sizes = {text: parse_size(text) for text in size} if size else SIZES
-    path = results_dir() / f"kernels-{device_slug(device)}.json" if save else None
-    if dry_run:
-        report_values({"sizes": list(sizes), "would write": path and str(path)}, as_json)
-        return
-    environment = describe()
-    with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
-        rows = list(time_kernels(sizes, device, compiled, step))
-    timing = KernelTiming(device=device, rows=rows, environment=environment)
-    if path:
-        write_result(path, timing)
-    if as_json:
-        print(json_text([row.model_dump() for row in rows]), end="")
-        return
-    print_table(*kernel_rows(timing))
-    for note in [KERNELS_NOTE, *kernel_notes(timing)]:
-        out.print(f"  {note}")
-    out.print(f"on {environment.machine()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,3 +98,27 @@ def resolve_runs(target: str) -> list[Path]:
         return found
     known = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
     raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, known)}")
+
+
+def finished_runs(target: str | None, say: Callable[[str], None]) -> list[Run]:
+    """The runs that a command's argument means. Without one, all that are finished: what is not is
+    said and passed over, so that a training in progress does not stop the rest.
+
+    Raises UsageError and DataError as `resolve_runs`, and DataError where none is finished.
+    """
+    if target is not None:
+        runs = [open_run(directory) for directory in resolve_runs(target)]
+        for run in runs:
+            run.finished_header()
+        return runs
+    runs = []
+    for directory in run_directories():
+        try:
+            run = open_run(directory)
+            run.finished_header()
+            runs.append(run)
+        except DataError as error:
+            say(str(error))
+    if not runs:
+        raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
+    return runs
