@@ -195,7 +195,7 @@ class Recipe(_Section):
             values = getattr(self, section)
             for key, field in type(values).model_fields.items():
                 if key not in first.split() and getattr(values, key) == field.default:
-                    del content[section][key]
+                    content[section].pop(key, None)
         return sha256_text(json_line(content))
 
     @property
