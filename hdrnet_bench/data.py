@@ -10,7 +10,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,8 +192,9 @@ class Draws(torch.utils.data.Sampler[list[int]]):
             yield [step * self.batch + place for place in self.share]
 
 
-def loader(crops: Crops, draws: Draws, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches in order; `workers` processes make them ahead, none makes them when asked."""
+def loader(crops: Crops, draws: Draws, workers: int, pin: bool) -> Generator[Batch, None, None]:
+    """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
+    ends the workers."""
     batches = torch.utils.data.DataLoader(
         _Answering(crops),
         batch_sampler=draws,

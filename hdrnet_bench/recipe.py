@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from .config import HDRNetConfig
 from .errors import DataError, UsageError, near_matches
@@ -33,6 +40,10 @@ class DatasetSpec(_Section):
     size: str | None = Field(
         None, pattern=_NAME, description="of the pictures, as prepare names it"
     )
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in whole(self).items() if value is not None}
 
     @property
     def name(self) -> str:
@@ -195,7 +206,7 @@ class Recipe(_Section):
             values = getattr(self, section)
             for key, field in type(values).model_fields.items():
                 if key not in first.split() and getattr(values, key) == field.default:
-                    del content[section][key]
+                    content[section].pop(key, None)
         return sha256_text(json_line(content))
 
     @property

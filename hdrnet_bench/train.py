@@ -252,6 +252,7 @@ class _Job:
                 if world.main:
                     report(progress)
         finally:
+            batches.close()
             if world.main:
                 writer.close()
         summary = _summary(self.directory, standing, self.recipe)

@@ -1,10 +1,10 @@
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,9 +202,11 @@ def test_averaged_weights_are_those_that_are_kept(tiny: Workspace) -> None:
     assert not torch.allclose(weights["plain"][key], weights["long"][key], atol=1e-4)
 
 
-def test_compiled_training_gives_the_same_losses(tiny: Workspace) -> None:
-    if not shutil.which("g++") and not shutil.which("clang++"):
-        pytest.skip("torch.compile needs a C++ compiler: g++ or clang++")
+def test_compiled_training_gives_the_same_losses(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced forward and backward, run by PyTorch: a compiler would take a minute more."""
+    monkeypatch.setattr("torch.compile", partial(torch.compile, backend="aot_eager"))
     recipe = parse_recipe(tiny.path / "tiny.yaml")
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
     losses = {}
@@ -235,7 +237,7 @@ def test_data_wait_is_counted(tiny: Workspace) -> None:
 
 def test_workers_change_no_result(tiny: Workspace) -> None:
     losses = []
-    for workers in ("0", "1", "3"):
+    for workers in ("0", "1", "2"):
         done = tiny.run("train", "tiny.yaml", "--run", f"w{workers}", "--workers", workers)
         assert done.returncode == 0, done.stderr
         log = (tiny.path / f"runs/tiny/w{workers}/log.jsonl").read_text().splitlines()
@@ -315,8 +317,9 @@ def test_interrupted_training_is_whole_and_not_taken_for_finished(
         assert "Traceback" not in errors
     run = tiny.path / "runs/tiny/seed-0"
     load_model(run)
-    for path in run.glob("*.safetensors"):
-        read_model_header(path)
+    for name in ("last", "best"):
+        if (run / f"{name}.safetensors").exists():
+            read_model_header(run / f"{name}.safetensors")
     message = tiny.fails(3, "eval", "tiny/seed-0")
     assert "was stopped at step" in message
 
