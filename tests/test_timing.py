@@ -14,15 +14,16 @@ PARTS = {"coefficients", "guide + slice + apply", "whole"}
 
 def test_rows_are_consistent() -> None:
     model = HDRNet(HDRNetConfig(net_input_size=32, spatial_bin=8)).eval()
-    rows = time_model(model, [(64, 48), (320, 240)], budget_s=0.2)
-    assert [(r.width, r.height) for r in rows] == [(64, 48)] * 3 + [(320, 240)] * 3
+    sizes = [(64, 48), (1280, 960)]
+    rows = time_model(model, sizes, budget_s=0.2)
+    assert [(r.width, r.height) for r in rows] == [sizes[0]] * 3 + [sizes[1]] * 3
     assert {r.part for r in rows} == PARTS
     for row in rows:
         assert 0 < row.p5_ms <= row.median_ms <= row.p95_ms
         assert row.repeats >= MIN_REPEATS
-    times = {(r.width, r.part): r.median_ms for r in rows}
-    # 25 times the pixels cannot be as quick.
-    assert times[320, "guide + slice + apply"] > times[64, "guide + slice + apply"]
+    # 400 times the pixels cannot be as quick, however busy the machine is: the quickest repeats.
+    quickest = {(r.width, r.part): r.p5_ms for r in rows}
+    assert quickest[1280, "guide + slice + apply"] > quickest[64, "guide + slice + apply"]
 
 
 def test_timed_picture_is_a_photograph_of_that_size() -> None:
@@ -67,8 +68,10 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
         *(("noise", k) for k in ("forward, out given", "forward, fresh output")),
         ("natural", "forward + backward"),
         ("noise", "forward + backward"),
-        ("natural", "fused, bytes to bytes"),
-        ("noise", "fused, bytes to bytes"),
+        ("natural", "fused, bytes to bytes, out given"),
+        ("natural", "fused, bytes to bytes, fresh output"),
+        ("noise", "fused, bytes to bytes, out given"),
+        ("noise", "fused, bytes to bytes, fresh output"),
     }
     for row in rows:
         assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_INTERFACE = 3  # of kernels/enhance_cpu.cpp: hdrbench_interface
+_INTERFACE = 4  # of kernels/enhance_cpu.cpp: hdrbench_interface
 CURVES_SUMS = 109  # what hdrbench_curves_backward writes
+_HUGE_BYTES = 8 << 20  # smaller ones come from memory that the allocator keeps
 PICTURE_KINDS = {torch.float32: 0, torch.uint8: 1, torch.uint16: 2}  # what `enhance` takes
 
 
@@ -52,7 +53,7 @@ def backward(
     grid: Tensor, guide: Tensor, image: Tensor, grad: Tensor, has_offset: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of grid, guide and image, from that of the output; all contiguous."""
-    results = tuple(torch.empty_like(t) for t in (grid, guide, image))
+    results = tuple(on_huge_pages(torch.empty_like(t)) for t in (grid, guide, image))
     _call(
         f"hdrbench_backward_{_suffix(grid)}",
         _shape(grid, image, has_offset),
@@ -63,7 +64,7 @@ def backward(
 
 def curves_forward(image: Tensor, packed: Tensor) -> Tensor:
     """(B, 3, H, W), packed curves (see `pack_curves`) -> (B, H, W); float32, contiguous."""
-    guide = image.new_empty((image.shape[0], *image.shape[2:]))
+    guide = on_huge_pages(image.new_empty((image.shape[0], *image.shape[2:])))
     _call(
         "hdrbench_curves_forward",
         ctypes.c_int32(image.shape[0]),
@@ -75,7 +76,7 @@ def curves_forward(image: Tensor, packed: Tensor) -> Tensor:
 
 def curves_backward(image: Tensor, packed: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """The image's gradient (B, 3, H, W), and the sums that the parameters' follow from."""
-    grad_image = torch.empty_like(image)
+    grad_image = on_huge_pages(torch.empty_like(image))
     sums = torch.empty(CURVES_SUMS, dtype=torch.float64)
     _call(
         "hdrbench_curves_backward",
@@ -110,7 +111,7 @@ def enhance(
         As the image; integers clamped and rounded.
     """
     if out is None:
-        out = torch.empty_like(image)
+        out = on_huge_pages(torch.empty_like(image))
     first, height = rows or (0, image.shape[2])
     shape = _shape(grid, image, True)
     shape[7] = height
@@ -155,6 +156,14 @@ def pack_curves(
     """The parameters as kernels/curves.h has them: slopes multiplied with the mix."""
     parts = (ccm, ccm_bias, shifts, slopes * mix[:, None], mix_bias)
     return torch.cat([part.detach().reshape(-1) for part in parts]).float().contiguous()
+
+
+def on_huge_pages(fresh: Tensor) -> Tensor:
+    """A tensor that nobody has written yet, with the advice to back it by huge pages: the first
+    write to 4 KiB pages costs more than slicing does. Only Linux takes the advice."""
+    if LIBRARY is not None and fresh.nbytes >= _HUGE_BYTES:
+        LIBRARY.hdrbench_huge_pages(_pointer(fresh), ctypes.c_int64(fresh.nbytes))
+    return fresh
 
 
 def _call(name: str, *arguments: object) -> None:

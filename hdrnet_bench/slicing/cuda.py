@@ -168,7 +168,12 @@ def curves_backward(
 
 
 def enhance(
-    launch: Launch, grid: Tensor, image: Tensor, parameters: Tensor, width: int
+    launch: Launch,
+    grid: Tensor,
+    image: Tensor,
+    parameters: Tensor,
+    width: int,
+    out: Tensor | None = None,
 ) -> Tensor | None:
     """Guide, slice and apply in one pass, without memory beside input and output.
 
@@ -177,6 +182,7 @@ def enhance(
         image: (B, 3, H, W) float32, float16 or uint8, any strides.
         parameters: curves `with_constant` (width 0), or a pointwise guide `by_channel`.
         width: hidden channels of a pointwise guide.
+        out: where to put the result: as the image, any strides.
 
     Returns:
         As the image, uint8 clamped and rounded; None where a row's slab exceeds shared memory.
@@ -187,7 +193,8 @@ def enhance(
     blocks = (math.ceil(columns / SEGMENT), math.ceil(height / max(rows, 1)), batch)
     if not rows or max(blocks[1:]) > MAX_BLOCKS:
         return None
-    out = torch.empty_like(image)
+    if out is None:
+        out = torch.empty_like(image)
     layout = next(
         (n for n, fits in _LAYOUTS if fits(image) and fits(out)),
         ANY_LAYOUT,

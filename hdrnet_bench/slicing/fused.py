@@ -9,7 +9,9 @@ from . import cpu, cuda
 from .cuda_launch import on_current_stream
 
 
-def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor | None:
+def fused(
+    grid: Tensor, image: Tensor, parameters: Tensor, width: int, out: Tensor | None = None
+) -> Tensor | None:
     """Guide, slice and apply without memory for the picture beside input and output.
 
     Args:
@@ -17,16 +19,17 @@ def fused(grid: Tensor, image: Tensor, parameters: Tensor, width: int) -> Tensor
         image: (B, 3, H, W), any strides: float32 or uint8; on the CPU uint16, on CUDA float16.
         parameters: packed curves (width 0), or a pointwise guide's w1, b1, w2, b2.
         width: hidden channels of a pointwise guide.
+        out: where to put the result: as the image, any strides.
 
     Returns:
         As the image, integers clamped and rounded; None where a grid is too large for the kernel.
     """
     grid = grid.float().contiguous()  # under autocast it comes in half precision
     if not image.is_cuda:
-        return cpu.enhance(grid, image, parameters, width)
+        return cpu.enhance(grid, image, parameters, width, out=out)
     with torch.cuda.device(image.device):
         ready = cuda.by_channel(parameters, width) if width else cuda.with_constant(parameters)
-        return cuda.enhance(on_current_stream(image.device), grid, image, ready, width)
+        return cuda.enhance(on_current_stream(image.device), grid, image, ready, width, out)
 
 
 def area_lowres(image: Tensor, size: int) -> Tensor:

@@ -23,7 +23,7 @@ def slice_apply(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) ->
     float16 and bfloat16. Raises ValueError for others, and for tensors that do not fit."""
     _check_slice(grid, guide, image, has_offset)
     outputs = grid.shape[1] // (image.shape[1] + has_offset)
-    out = image.new_empty((image.shape[0], outputs, *image.shape[2:]))
+    out = cpu.on_huge_pages(image.new_empty((image.shape[0], outputs, *image.shape[2:])))
     cpu.forward(grid.contiguous(), guide.contiguous(), image.contiguous(), has_offset, out)
     return out
 

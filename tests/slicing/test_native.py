@@ -1,6 +1,8 @@
 """The native CPU library: against float64, as torch operators, fused, and in its every build."""
 
 import ctypes
+import mmap
+import re
 import shutil
 import subprocess
 import sys
@@ -308,6 +310,29 @@ def test_48_megapixels_need_under_16_mib_beside_input_and_output() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 16
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
+def test_a_large_fresh_result_asks_for_huge_pages() -> None:
+    offered = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not offered.exists():
+        pytest.skip("this kernel has no transparent huge pages")
+    for megabytes, asked in ((4, False), (64, True)):
+        own = mmap.mmap(-1, megabytes << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        fresh = cpu.on_huge_pages(torch.frombuffer(own, dtype=torch.uint8))
+        middle = fresh.data_ptr() + (megabytes << 19)
+        assert ("hg" in flags_of_memory(middle)) == asked
+
+
+def flags_of_memory(address: int) -> list[str]:
+    """VmFlags of the mapping that holds an address; `hg` is MADV_HUGEPAGE."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            return line.split()[1:]
+    raise AssertionError(f"nothing is mapped at {address:x}")
 
 
 def test_is_much_faster_than_plain_torch() -> None:

@@ -1,5 +1,10 @@
 // Inference in one pass over the picture: guide, slice, apply, and the conversion from and to the
 // picture's own type, a row at a time. What it needs beside input and output is a few rows.
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include "curves.h"
 #include "fast_slice.h"
 
@@ -192,4 +197,16 @@ API void hdrbench_area_lowres(const int32_t* sizes, void* image, const int64_t* 
 }
 
 // Raised with every change of this interface, so that an old build is not called with new arguments.
-API int32_t hdrbench_interface() { return 3; }
+API int32_t hdrbench_interface() { return 4; }
+
+// Advice for memory that nobody has written yet; whether it is taken changes no result.
+API void hdrbench_huge_pages(void* memory, int64_t bytes) {
+#ifdef __linux__
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)memory, (void)bytes;
+#endif
+}
