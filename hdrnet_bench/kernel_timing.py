@@ -1,8 +1,8 @@
 """The slicing kernels against plain torch and against a copy of the same bytes, in one run.
 
-Every figure of a table row is taken in turns with the copy it is compared with, so that ratios hold
-although the machine's speed does not. Plain torch, which takes seconds on a CPU, is repeated less
-often. On CUDA times are between events, and a buffer larger than the L2 cache is written before
+Every figure of a table row is taken in turns with what it is compared with, so that ratios hold
+although the machine's speed does not. Plain torch, which takes seconds on a CPU, has every fifth turn
+only. On CUDA times are between events, and a buffer larger than the L2 cache is written before
 each repeat.
 """
 
@@ -34,7 +34,8 @@ SIZES = {
 Guide = Literal["natural", "noise"]
 GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
-WARM_UPS, REPEATS, REFERENCE_REPEATS = 2, 15, 3
+WARM_UPS, REPEATS, SELDOM = 2, 15, 5
+NO_MEMORY = "plain torch ran out of memory"
 FLUSH_BYTES = 256 << 20
 WARM_UP_S = 0.15
 SLEEP_CYCLES = 4_000_000  # a few milliseconds
@@ -96,10 +97,12 @@ def _one(
         return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
 
     error = _error(lambda: forward() - _exact(grid, guide, image))
-    plain, lack = clock.alone(lambda: _plain(grid, guide, image))
-    theirs = clock.alone(lambda: other(grid, guide, image))[0] if other else None
     copy = _copy(28 * row.pixels, device)  # guide and picture read, result written
-    ours, fresh, copies = clock.in_turns([lambda: forward(out), forward, copy])
+    (ours, fresh, copies), (plain, theirs) = clock.in_turns(
+        [lambda: forward(out), forward, copy],
+        [lambda: _plain(grid, guide, image), other and (lambda: other(grid, guide, image))],
+    )
+    lack = None if plain else NO_MEMORY
     yield row("forward, out given", ours, plain, theirs, copies, error, lack)
     yield row("forward, fresh output", fresh, plain, theirs, copies, error, lack)
     yield _backward(row, clock, grid, guide, image, other)
@@ -157,13 +160,17 @@ def _backward(
 
     error = _error(difference)
     copy = _copy(72 * guide.numel(), image.device)  # 28 forward, 44 backward
-    ours, copies = clock.in_turns([lambda: both(native), copy])
-    plain, theirs = None, None
-    note: str | None = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
-    if image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP:
-        plain, note = clock.alone(lambda: both(_plain))
-        theirs = clock.alone(lambda: both(other))[0] if other else None
-    return row("forward + backward", ours, plain, theirs, copies, error, note)
+    fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
+    (ours, copies), (plain, theirs) = clock.in_turns(
+        [lambda: both(native), copy],
+        [
+            (lambda: both(_plain)) if fits else None,
+            (lambda: both(other)) if fits and other else None,
+        ],
+    )
+    note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
+    lack = None if plain else NO_MEMORY if fits else note
+    return row("forward + backward", ours, plain, theirs, copies, error, lack)
 
 
 def _fused(
@@ -199,9 +206,9 @@ def _fused(
         return ours() - (output.clamp(0, 1) * 255 if dtype == torch.uint8 else output)
 
     error = _error(difference)
-    theirs, lack = clock.alone(plain)
     copy = _copy(6 * levels.element_size() * row.pixels, image.device)
-    given, fresh, copies = clock.in_turns([lambda: ours(out), ours, copy])
+    (given, fresh, copies), (theirs,) = clock.in_turns([lambda: ours(out), ours, copy], [plain])
+    lack = None if theirs else NO_MEMORY
     name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
     kernel = f"fused, {name} to {name}"
     yield row(f"{kernel}, out given", given, theirs, None, copies, error, lack)
@@ -264,27 +271,39 @@ class _Clock:
             FLUSH_BYTES if self._cuda else 0, dtype=torch.uint8, device=device
         )
 
-    def in_turns(self, runs: list[Callable[[], object]]) -> list[list[float]]:
-        """Milliseconds of each repeat of each run, one after the other."""
+    def in_turns(
+        self, runs: list[Callable[[], object]], seldom: list[Callable[[], object] | None]
+    ) -> tuple[list[list[float]], list[list[float] | None]]:
+        """Milliseconds of each repeat of each run, one after the other; those that are `seldom` run
+        have every SELDOM-th turn. None for what is not to be run, or runs out of memory."""
+        slow = [run if run and self._fits(run) else None for run in seldom]
         warm, count = time.perf_counter() + WARM_UP_S, 0
         while count < WARM_UPS or (self._cuda and time.perf_counter() < warm):
             for run in runs:
                 run()
             count += 1
         times: list[list[float]] = [[] for _ in runs]
-        for _ in range(REPEATS):
+        slow_times: list[list[float] | None] = [[] if run else None for run in slow]
+        for turn in range(REPEATS):
             for run, mine in zip(runs, times, strict=True):
-                mine.append(self._one_cuda(run) if self._cuda else _one_cpu(run))
-        return times
+                mine.append(self._one(run))
+            for run, theirs in zip(slow, slow_times, strict=True):
+                if run and theirs is not None and turn % SELDOM == SELDOM // 2:
+                    theirs.append(self._one(run))
+                    # What it left in the caches, and pages it gave back, are not the next run's.
+                    runs[0]()
+        return times, slow_times
 
-    def alone(self, run: Callable[[], object]) -> tuple[list[float] | None, str | None]:
-        """Milliseconds of each repeat; None, and why, where it runs out of memory."""
+    def _fits(self, run: Callable[[], object]) -> bool:
+        """Run it once, as a warm-up."""
         try:
             run()
-            times = range(REFERENCE_REPEATS)
-            return [self._one_cuda(run) if self._cuda else _one_cpu(run) for _ in times], None
         except torch.OutOfMemoryError:
-            return None, "plain torch ran out of memory"
+            return False
+        return True
+
+    def _one(self, run: Callable[[], object]) -> float:
+        return self._one_cuda(run) if self._cuda else _one_cpu(run)
 
     def _one_cuda(self, run: Callable[[], object]) -> float:
         self._flush.zero_()
