@@ -1,8 +1,8 @@
 """The slicing kernels against plain torch and against a copy of the same bytes, in one run.
 
 Every figure of a table row is taken in turns with what it is compared with, so that ratios hold
-although the machine's speed does not. Plain torch, which takes seconds on a CPU, has every fifth turn
-only. On CUDA times are between events, and a buffer larger than the L2 cache is written before
+although the machine's speed does not. Plain torch, which takes seconds on a CPU, has every fifth
+turn only. On CUDA times are between events, and a buffer larger than the L2 cache is written before
 each repeat.
 """
 
@@ -163,10 +163,7 @@ def _backward(
     fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
     (ours, copies), (plain, theirs) = clock.in_turns(
         [lambda: both(native), copy],
-        [
-            (lambda: both(_plain)) if fits else None,
-            (lambda: both(other)) if fits and other else None,
-        ],
+        [fits and (lambda: both(_plain)), fits and other and (lambda: both(other))],
     )
     note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
     lack = None if plain else NO_MEMORY if fits else note
@@ -272,10 +269,10 @@ class _Clock:
         )
 
     def in_turns(
-        self, runs: list[Callable[[], object]], seldom: list[Callable[[], object] | None]
+        self, runs: list[Callable[[], object]], seldom: list[Any]
     ) -> tuple[list[list[float]], list[list[float] | None]]:
         """Milliseconds of each repeat of each run, one after the other; those that are `seldom` run
-        have every SELDOM-th turn. None for what is not to be run, or runs out of memory."""
+        have every SELDOM-th turn. None for what is no function, or runs out of memory."""
         slow = [run if run and self._fits(run) else None for run in seldom]
         warm, count = time.perf_counter() + WARM_UP_S, 0
         while count < WARM_UPS or (self._cuda and time.perf_counter() < warm):
@@ -287,9 +284,9 @@ class _Clock:
         for turn in range(REPEATS):
             for run, mine in zip(runs, times, strict=True):
                 mine.append(self._one(run))
-            for run, theirs in zip(slow, slow_times, strict=True):
-                if run and theirs is not None and turn % SELDOM == SELDOM // 2:
-                    theirs.append(self._one(run))
+            for seldom_run, theirs in zip(slow, slow_times, strict=True):
+                if theirs is not None and turn % SELDOM == SELDOM // 2:
+                    theirs.append(self._one(seldom_run))
                     # What it left in the caches, and pages it gave back, are not the next run's.
                     runs[0]()
         return times, slow_times
