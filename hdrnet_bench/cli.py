@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_models, cli_time
+from . import cli_data, cli_models, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
@@ -25,7 +25,7 @@ from .console import (
     report_rows,
     report_values,
 )
-from .errors import DataError, HdrbenchError, PeerFailed, UsageError, near_matches
+from .errors import DataError, HdrbenchError, PeerFailed, UsageError
 from .files import json_text
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+cli_data.register(app)
 cli_models.register(app)
 cli_time.register(app)
 
@@ -74,117 +75,6 @@ def _options(
 
         print(package_version())
         raise typer.Exit
-
-
-@app.command()
-def prepare(
-    source: Annotated[str, typer.Argument(help="demo or folder")],
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol",
-            help="What the pairs are. demo: retouch; folder: a name of your own, or an operator's "
-            "(see `recipes --protocols`), which makes the targets.",
-        ),
-    ] = None,
-    input_dir: Annotated[
-        Path | None, typer.Option("--input-dir", help="folder: where the inputs are.")
-    ] = None,
-    target_dir: Annotated[
-        Path | None, typer.Option("--target-dir", help="folder: the targets, by the same names.")
-    ] = None,
-    source_dir: Annotated[
-        Path | None,
-        typer.Option("--source-dir", help="folder: with input/, output/, perhaps filelist.txt."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default as many as cores.")
-    ] = None,
-    overwrite: Overwrite = False,
-    write_lock: Annotated[
-        bool, typer.Option("--write-lock", help="Also write the lock into manifests/.")
-    ] = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Prepare a dataset: pictures, rows with their hashes, header. Interrupted, it goes on."""
-    from . import manifest, paths
-    from .prepare import SOURCES, build, demo, folder
-
-    if source not in SOURCES:
-        raise UsageError(f"unknown source {source!r}: {near_matches(source, SOURCES)}")
-    maker: build.Maker = demo.make
-    review: build.Review = lambda rows: {}  # noqa: E731
-    if source == "folder":
-        where = folder.folders(source_dir, input_dir, target_dir)
-        plan, tasks = folder.plan_and_tasks(protocol, where)
-        maker, review = folder.make, folder.duplicates
-    else:
-        if input_dir or target_dir or source_dir:
-            raise UsageError("--input-dir, --target-dir and --source-dir are the source folder's")
-        plan = demo.plan("retouch" if protocol is None else protocol)
-        tasks = demo.tasks(plan.protocol)
-    directory = paths.data_dir() / plan.name
-    if dry_run:
-        there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
-        report = {
-            "dataset": plan.name,
-            "directory": str(directory),
-            "would make": not there,
-            "pairs": {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS},
-            "would write lock": write_lock,
-        }
-        report_values(report, as_json)
-        return
-    with progress(f"prepare {plan.name}", len(tasks)) as step:
-        header, made = build.build(
-            plan,
-            tasks,
-            maker,
-            paths.data_dir(),
-            workers=workers,
-            overwrite=overwrite,
-            review=review,
-            step=step,
-        )
-    if write_lock:
-        dataset = manifest.Dataset(directory)
-        manifest.write_lock(Path("manifests"), header, dataset.rows)
-    report = {
-        "dataset": header.name,
-        "directory": str(directory),
-        "prepared": "now" if made else "before, with the same settings; nothing to do",
-        "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
-        "digest": header.digest,
-    }
-    report_values(report, as_json)
-    if header.counts["rejected"]:
-        err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
-
-
-@app.command()
-def verify(
-    dataset: Annotated[str, typer.Argument(help="Name of a prepared dataset, or its directory.")],
-    as_json: Json = False,
-) -> None:
-    """Re-hash every picture and compare with the dataset's rows and its committed lock."""
-    from . import verify as verification
-    from .manifest import open_dataset
-
-    opened = open_dataset(dataset)
-    with progress(f"verify {opened.header.name}", len(opened.rows)) as step:
-        result = verification.verify(opened, step)
-    if as_json:
-        print(json_text(result.as_json()), end="")
-    else:
-        lock = "no lock known" if result.lock == "unknown" else f"lock {result.lock}"
-        out.print(f"{result.dataset}: {result.status} ({result.pictures} pictures, {lock})")
-        for problem in result.problems:
-            out.print(
-                f"  {problem.kind}: {problem.split}/{problem.id}: {problem.what}", markup=False
-            )
-    if result.status != "identical":
-        raise typer.Exit(DataError.exit_code)
 
 
 @app.command()
@@ -246,7 +136,17 @@ def evaluate(
         Literal["identity"] | None,
         typer.Option(help="Judge only this baseline, on TARGET's (a recipe's) data."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Judge on this dataset instead of the recipe's; results kept apart."),
+    ] = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
+    allow_leak: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
+        ),
+    ] = False,
     device: Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure again what is up to date.")
@@ -255,7 +155,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge runs beside the identity baseline; measures what has no up-to-date result."""
-    jobs = _judgements(target, baseline, split)
+    jobs = _judgements(target, baseline, dataset, split, allow_leak)
 
     from .evaluate import judge, up_to_date
     from .results import Evaluation, read_result
@@ -274,7 +174,9 @@ def evaluate(
         print_evaluations(results)
 
 
-def _judgements(target: str | None, baseline: str | None, split: Split) -> list[Judgement]:
+def _judgements(
+    target: str | None, baseline: str | None, data: str | None, split: Split, allow_leak: bool
+) -> list[Judgement]:
     """What eval's arguments ask for: the identity baseline of each recipe first, then its runs."""
     from .manifest import open_dataset
     from .recipe import load_recipe
@@ -297,9 +199,13 @@ def _judgements(target: str | None, baseline: str | None, split: Split) -> list[
 
     jobs = []
     for label, recipe in recipes.items():
-        dataset = open_dataset(recipe.dataset.name, recipe.dataset.advice)
+        dataset = open_dataset(data or recipe.dataset.name, None if data else recipe.dataset.advice)
         jobs.append(judgement(recipe, dataset, split, None))
-        jobs += [judgement(r.recipe, dataset, split, r) for r in runs if r.recipe.label == label]
+        jobs += [
+            judgement(run.recipe, dataset, split, run, allow_leak)
+            for run in runs
+            if run.recipe.label == label
+        ]
     return jobs
 
 
@@ -326,7 +232,9 @@ def report(
 
 @app.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe whole.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe, or with --protocols protocol, whole.")
+    ] = None,
     protocols: Annotated[
         bool, typer.Option("--protocols", help="List sources and protocols instead.")
     ] = False,
@@ -339,14 +247,9 @@ def recipes(
     from . import recipe as recipe_module
 
     if protocols:
-        from .prepare import demo, folder
+        from .cli_data import list_protocols
 
-        rows = [
-            {"source": source, "protocol": protocol, "summary": summary}
-            for source, found in (("demo", demo.protocols()), ("folder", folder.protocols()))
-            for protocol, summary in found.items()
-        ]
-        report_rows(rows, as_json)
+        list_protocols(name, as_json)
         return
     if name:
         loaded = recipe_module.load_recipe(name)

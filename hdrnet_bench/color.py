@@ -1,11 +1,13 @@
 """Colour spaces and transfer functions, for NumPy arrays and torch tensors alike.
 
 Names carry the space: ``rgb_srgb`` is sRGB as it is encoded in a file, ``rgb_linear`` is linear
-light with sRGB primaries, both with 1.0 as white. Arrays are (..., 3, H, W); results have the
-dtype and the library of what came in.
+light with sRGB primaries, ``romm`` is ROMM RGB (ProPhoto), each with 1.0 as white. Arrays are
+(..., 3, H, W); results have the dtype and the library of what came in.
 
-Sources: IEC 61966-2-1 (sRGB); CIE 15 (L*a*b*). The matrix and the D65 white point are the
-six-digit ones that scikit-image uses, so that colour differences agree with its.
+Sources: IEC 61966-2-1 (sRGB); CIE 15 (L*a*b*); ISO 22028-2 (ROMM RGB); ICC.1:2022, annex E
+(Bradford). The matrix to XYZ and the D65 white point are the six-digit ones that scikit-image uses,
+so that colour differences agree with its; the matrix from ROMM is derived from chromaticities, so
+that neutral stays neutral.
 """
 
 from __future__ import annotations
@@ -48,6 +50,20 @@ def linear_to_srgb(rgb_linear: Array) -> Array:
     return _library(rgb_linear).where(rgb_linear <= 0.0031308, toe, curve)
 
 
+def romm_to_linear(rgb_romm: Array) -> Array:
+    """Decode ROMM RGB (values below 0 are taken as 0) to linear light with ROMM's own primaries."""
+    rgb_romm = rgb_romm.clip(min=0)
+    return _library(rgb_romm).where(rgb_romm < 1 / 32, rgb_romm / 16, rgb_romm**1.8)
+
+
+def linear_to_romm(rgb_linear: Array) -> Array:
+    """Encode linear light with ROMM's own primaries (values below 0 are taken as 0)."""
+    rgb_linear = rgb_linear.clip(min=0)
+    # The curve meets its toe at 16^(1.8 / (1 - 1.8)), which is 2^-9.
+    curve = rgb_linear.clip(min=1 / 512) ** (1 / 1.8)
+    return _library(rgb_linear).where(rgb_linear < 1 / 512, rgb_linear * 16, curve)
+
+
 def apply_matrix(rgb: Array, matrix: tuple[tuple[float, float, float], ...]) -> Array:
     """Multiply every pixel of (..., 3, H, W) by a 3 x 3 matrix, term by term in a fixed order."""
     r, g, b = rgb[..., 0, :, :], rgb[..., 1, :, :], rgb[..., 2, :, :]
@@ -74,3 +90,42 @@ def xyz_to_lab(xyz: Array) -> Array:
 def srgb_to_lab(rgb_srgb: Array) -> Array:
     """sRGB to CIE L*a*b* (D65, 2 degrees)."""
     return xyz_to_lab(apply_matrix(srgb_to_linear(rgb_srgb), XYZ_FROM_LINEAR))
+
+
+def _xyz_from(primaries: tuple[tuple[float, float], ...], white: tuple[float, float]) -> Any:
+    """Linear RGB to XYZ, (3, 3), from the chromaticities (x, y) of red, green, blue and white: each
+    primary is scaled so that together they make white with Y = 1."""
+    columns = np.array([_xyz(point) for point in primaries]).T
+    return columns * np.linalg.solve(columns, _xyz(white))
+
+
+def _xyz(point: tuple[float, float]) -> Any:
+    x, y = point
+    return np.array([x / y, 1.0, (1 - x - y) / y])
+
+
+def _bradford(source: tuple[float, float], target: tuple[float, float]) -> Any:
+    """XYZ under one white to XYZ under another, (3, 3): scaled as cones are thought to adapt."""
+    cones = np.array(
+        [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+    )
+    gains = (cones @ _xyz(target)) / (cones @ _xyz(source))
+    return np.linalg.inv(cones) @ np.diag(gains) @ cones
+
+
+_D50, _D65 = (0.3457, 0.3585), (0.3127, 0.3290)
+_ROMM = ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001))
+_SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+# Light with ROMM's primaries under D50 to light with sRGB's under D65.
+LINEAR_FROM_ROMM: tuple[tuple[float, float, float], ...] = tuple(
+    tuple(row)
+    for row in (
+        np.linalg.inv(_xyz_from(_SRGB, _D65)) @ _bradford(_D50, _D65) @ _xyz_from(_ROMM, _D50)
+    ).tolist()
+)
+
+
+def romm_to_srgb_light(rgb_romm: Array) -> Array:
+    """ROMM RGB as encoded, (..., 3, H, W), to linear light with sRGB's primaries; colours outside
+    sRGB are below 0 or above 1."""
+    return apply_matrix(romm_to_linear(rgb_romm), LINEAR_FROM_ROMM)

@@ -7,10 +7,20 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from .errors import CapabilityError, UsageError
 from .files import json_text
@@ -94,6 +104,42 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
+
+
+class Transfer(NamedTuple):
+    """What a transfer reports, from any thread: a picture that is done, and bytes that came."""
+
+    picture: Callable[[], None]
+    received: Callable[[int], None]
+
+
+@contextmanager
+def transfer_progress(title: str, total_pictures: int) -> Iterator[Transfer]:
+    """A bar of pictures, with the bytes that came, their rate over the last seconds, and the time
+    that the remaining pictures take at their rate over the last minutes."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    # Bytes are counted in a bar of their own, which is not shown: it keeps their rate.
+    bytes_bar = Progress(console=err, disable=True)
+    received = bytes_bar.add_task("", total=None)
+    with Progress(
+        *columns,
+        _BytesColumn(bytes_bar.tasks[0]),
+        TimeRemainingColumn(),
+        console=err,
+        speed_estimate_period=300,
+    ) as bar:
+        task = bar.add_task(title, total=total_pictures)
+        yield Transfer(lambda: bar.advance(task), lambda n: bytes_bar.advance(received, n))
+
+
+class _BytesColumn(ProgressColumn):
+    def __init__(self, received: Task) -> None:
+        super().__init__()
+        self.received = received
+
+    def render(self, task: Task) -> Text:
+        rate = decimal(int(self.received.speed or 0))
+        return Text(f"{decimal(int(self.received.completed))}  {rate}/s")
 
 
 @contextmanager

@@ -81,6 +81,16 @@ def device_slug(device: str) -> str:
     return f"{device.split(':')[0]}-{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}"
 
 
+def peak_memory_mib() -> float:
+    """The most memory that this process has held so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def _memory_gib() -> int | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)

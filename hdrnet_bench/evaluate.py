@@ -24,9 +24,11 @@ from .environment import describe
 from .errors import DataError
 from .files import sha256_file, write_text
 from .images import write_thumbnail
-from .manifest import Dataset, Row, Split
+from .leakage import leaked as leaked_rows
+from .leakage import trained_on
+from .manifest import Dataset, Row, Split, open_dataset
 from .metrics.lpips import check_backbone, fetch_backbone
-from .model_file import read_model
+from .model_file import ModelHeader, read_model
 from .recipe import Recipe
 from .results import (
     DatasetId,
@@ -130,40 +132,76 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
 
 
 class Judgement(NamedTuple):
-    """One result to be measured: where it goes, what is judged, on which rows."""
+    """One result to be measured: where it goes, what is judged, on which rows.
+
+    label: the name that the result carries; `leaked`: how many pictures the model was trained with.
+    """
 
     path: Path
     recipe: Recipe
+    label: str
     method: MethodId
     dataset: Dataset
     split: Split
     run: Run | None
+    leaked: int
 
     @property
     def title(self) -> str:
-        return f"{self.recipe.label}: {self.method.name}, {self.method.run}"
+        return f"{self.label}: {self.method.name}, {self.method.run}"
 
 
-def judgement(recipe: Recipe, dataset: Dataset, split: Split, run: Run | None) -> Judgement:
-    """A finished run, or the identity baseline where `run` is None.
+def judgement(
+    recipe: Recipe, dataset: Dataset, split: Split, run: Run | None, allow_leak: bool = False
+) -> Judgement:
+    """A finished run, or the identity baseline where `run` is None, on its recipe's dataset or on
+    another, whose results are kept apart.
 
-    Raises DataError where the run is unfinished or was trained on another version of the dataset.
+    Raises DataError where the run is unfinished, was trained on another version of the dataset, or
+    was trained with pictures that it is to be judged on, unless `allow_leak`.
     """
+    own = dataset.header.name == recipe.dataset.name
+    leaked = 0
     if run is None:
         method = MethodId(
             name="identity", run="baseline", parameters=None, model_sha256=None, seed=None
         )
     else:
         header = run.finished_header()
-        if header.dataset_digest != dataset.header.digest:
+        if own and header.dataset_digest != dataset.header.digest:
             raise DataError(
                 f"{run.directory} was trained on {header.dataset} with digest "
                 f"{str(header.dataset_digest)[:12]}, which is now {dataset.header.digest[:12]}: "
                 "prepare that version again, or train again"
             )
         method = method_id(run)
-    folder = result_folder(recipe.label, method.name, method.run)
-    return Judgement(evaluation_path(folder, split, "full"), recipe, method, dataset, split, run)
+        if not own or split == "test":
+            leaked = _leaked(run, header, dataset, split)
+        if leaked and not allow_leak:
+            raise DataError(
+                f"{run.directory} was trained with {leaked} of the {len(dataset.split(split))} "
+                f"pictures in {dataset.header.name}, {split}: its scores there would mean nothing; "
+                "--allow-leak measures them all the same and marks the result"
+            )
+    label = recipe.label if own else f"{recipe.label}-on-{dataset.header.name}"
+    path = evaluation_path(result_folder(label, method.name, method.run), split, "full")
+    return Judgement(path, recipe, label, method, dataset, split, run, leaked)
+
+
+def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> int:
+    """How many of a split's pictures the run was trained with.
+
+    Raises DataError where nothing says what it was trained with.
+    """
+    known = header.trained_on
+    if known is None:  # a file from before models said so
+        try:
+            known = trained_on(open_dataset(run.recipe.dataset.name))
+        except DataError as error:
+            raise DataError(
+                f"{run.directory} does not say which pictures it was trained with: {error}"
+            ) from None
+    return len(leaked_rows(known, dataset, dataset.split(split)))
 
 
 def method_id(run: Run) -> MethodId:
@@ -193,7 +231,8 @@ def up_to_date(job: Judgement) -> bool:
         isinstance(result, Evaluation)
         and all(path.exists() for path in outputs)
         and result.method == job.method
-        and result.recipe == recipe_id(job.recipe)
+        and result.recipe == recipe_id(job.recipe, job.label)
+        and result.leaked == job.leaked
         and result.dataset == _dataset_id(job)
         and set(result.metrics) == {*names, *missing}
         and not result.stale()
@@ -238,12 +277,13 @@ def judge(
         for row in measured
     ]
     result = Evaluation(
-        recipe=recipe_id(job.recipe),
+        recipe=recipe_id(job.recipe, job.label),
         method=job.method,
         dataset=_dataset_id(job),
         size="full",
         metrics=summaries,
         rows=[ResultRow.model_validate(row) for row in finite],
+        leaked=job.leaked,
         environment=describe(),
     )
     if curve is not None:
@@ -263,9 +303,9 @@ def _training_curve(log: Path) -> str:
         raise DataError(f"{log} is not a whole training log: {error}") from None
 
 
-def recipe_id(recipe: Recipe) -> RecipeId:
-    """A recipe as results name it."""
-    return RecipeId(name=recipe.label, version=recipe.version, digest=recipe.digest)
+def recipe_id(recipe: Recipe, label: str | None = None) -> RecipeId:
+    """A recipe as results name it; `label` where they are of another dataset than its own."""
+    return RecipeId(name=label or recipe.label, version=recipe.version, digest=recipe.digest)
 
 
 def _dataset_id(job: Judgement) -> DatasetId:

@@ -22,6 +22,13 @@ LINEAR: bytes = imagecodecs.cms_profile(
     primaries=[0.64, 0.33, 1.0, 0.30, 0.60, 1.0, 0.15, 0.06, 1.0],
     gamma=1.0,
 )
+# ProPhoto, with the plain power that editors' profiles have; the standard's toe is within `same`.
+ROMM: bytes = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3457, 0.3585, 1.0],
+    primaries=[0.7347, 0.2653, 1.0, 0.1596, 0.8404, 1.0, 0.0366, 0.0001, 1.0],
+    gamma=1.8,
+)
 _SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk"}
 _HALF_A_LEVEL = 0.5 / 255
 _RELATIVE = int(imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 import imagecodecs
 import numpy as np
@@ -21,8 +21,20 @@ from .errors import DataError
 from .files import atomic_path
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+AnyPixels = TypeVar("AnyPixels", bound=NDArray)
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _EXIF_ORIENTATION = 0x0112
+# Orientation -> (quarter turns anticlockwise, then mirrored left to right).
+TURNS = {
+    1: (0, False),
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (3, False),
+    7: (1, True),
+    8: (1, False),
+}
 
 
 class Picture(NamedTuple):
@@ -127,6 +139,13 @@ def decode_tiff(source: Path | BinaryIO) -> Pixels:
         if pixels.ndim == 2:
             return pixels[:, :, None]
         return pixels.transpose(1, 2, 0) if page.axes.startswith("S") else pixels
+
+
+def upright(pixels: AnyPixels, orientation: int) -> AnyPixels:
+    """(H, W, channels) as EXIF's orientation means it to be seen; a view."""
+    turns, mirrored = TURNS.get(orientation, (0, False))
+    turned = np.rot90(pixels, turns)
+    return cast(AnyPixels, turned[:, ::-1] if mirrored else turned)
 
 
 def profile_name(profile: bytes) -> str:

@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy as copy_module
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -100,7 +101,7 @@ def _one(
     copy = _copy(28 * row.pixels, device)  # guide and picture read, result written
     (ours, fresh, copies), (plain, theirs) = clock.in_turns(
         [lambda: forward(out), forward, copy],
-        [lambda: _plain(grid, guide, image), other and (lambda: other(grid, guide, image))],
+        [lambda: _plain(grid, guide, image), other and partial(other, grid, guide, image)],
     )
     lack = None if plain else NO_MEMORY
     yield row("forward, out given", ours, plain, theirs, copies, error, lack)
@@ -273,7 +274,7 @@ class _Clock:
     ) -> tuple[list[list[float]], list[list[float] | None]]:
         """Milliseconds of each repeat of each run, one after the other; those that are `seldom` run
         have every SELDOM-th turn. None for what is no function, or runs out of memory."""
-        slow = [run if run and self._fits(run) else None for run in seldom]
+        slow: list[Any] = [run if run and self._fits(run) else None for run in seldom]
         warm, count = time.perf_counter() + WARM_UP_S, 0
         while count < WARM_UPS or (self._cuda and time.perf_counter() < warm):
             for run in runs:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .config import HDRNetConfig
 from .errors import DataError
 from .files import atomic_path, json_line
+from .leakage import TrainedOn
 from .model import HDRNet
 
 _KEY = "hdrnet_bench"
@@ -35,13 +36,15 @@ class ModelHeader(BaseModel):
     seed: int | None = None
     step: int | None = None
     steps: int | None = None
+    trained_on: TrainedOn | None = None
     source: str | None = None  # where the weights come from, if not from training here
 
 
 def save_model(path: Path, model: HDRNet, header: ModelHeader) -> None:
     """Write a model file: whole, or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    unsaid = {"source"} if header.source is None else None  # older files are without it
+    # Older files are without these.
+    unsaid = {key for key in ("source", "trained_on") if getattr(header, key) is None}
     metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=unsaid))}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)

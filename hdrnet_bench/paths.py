@@ -21,6 +21,13 @@ def results_dir() -> Path:
     return Path(os.environ.get("HDRBENCH_RESULTS") or "results")
 
 
+def cache_dir() -> Path:
+    """Small downloaded files, by SHA-256: $HDRBENCH_CACHE, or hdrbench/ in the user's caches."""
+    own = os.environ.get("HDRBENCH_CACHE")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own) if own else caches / "hdrbench"
+
+
 def shipped(kind: str) -> Path:
     """The project's own recipes/ or manifests/: beside the package, or inside it in a wheel."""
     package = Path(__file__).parent

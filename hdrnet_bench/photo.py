@@ -16,14 +16,15 @@ from typing import Any, BinaryIO, Literal
 
 import imagecodecs
 import numpy as np
-import rawpy
 import tifffile
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from . import icc
+from .color import linear_to_srgb
 from .errors import DataError
 from .files import atomic_path
-from .images import Pixels, decode_tiff, profile_name
+from .images import TURNS, Pixels, decode_tiff, profile_name, upright
+from .prepare.raw import Development, develop
 
 Kind = Literal["jpeg", "png", "tiff", "webp"]
 KINDS: dict[str, Kind | Literal["dng"]] = {
@@ -54,17 +55,6 @@ _DESCRIBING = {
 }
 _IFDS = (ExifTags.IFD.Exif.value, ExifTags.IFD.GPSInfo.value)
 _ORIENTATION = ExifTags.Base.Orientation.value
-# Orientation -> (quarter turns anticlockwise, then mirrored left to right).
-_TURNS = {
-    1: (0, False),
-    2: (0, True),
-    3: (2, False),
-    4: (2, True),
-    5: (3, True),
-    6: (3, False),
-    7: (1, True),
-    8: (1, False),
-}
 _MARKER_LIMIT = 65533  # bytes a JPEG segment can hold
 
 
@@ -130,14 +120,12 @@ def _read(path: Path, image: Image.Image) -> Photo:
         kind = f"for {space}" if space else "unreadable"
         notes.append(f"profile left out ({kind}: {profile_name(profile)}); taken as sRGB")
         profile = None
-    turns, mirrored = _TURNS.get(orientation, (0, False))
+    turns, _ = TURNS.get(orientation, (0, False))
     if orientation != 1:
         notes.append(f"orientation {orientation} applied")
-        pixels = np.rot90(pixels, turns)
-        pixels = pixels[:, ::-1] if mirrored else pixels
-    upright = np.require(pixels, requirements=["C", "W"])
+    pixels = np.require(upright(pixels, orientation), requirements=["C", "W"])
     dpi = _dpi(info, turns % 2 == 1)
-    return Photo(upright, profile, exif=_kept(exif, upright), dpi=dpi, notes=notes)
+    return Photo(pixels, profile, exif=_kept(exif, pixels), dpi=dpi, notes=notes)
 
 
 def _exif(path: Path, image: Image.Image) -> Image.Exif:
@@ -218,22 +206,19 @@ def _cmyk(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels
 
 
 def _develop(path: Path, linear: bool) -> Photo:
-    """A raw photograph with the camera's white balance, 16 bits; LibRaw turns it upright."""
-    with rawpy.imread(str(path)) as raw:
-        pixels = raw.postprocess(
-            use_camera_wb=True,
-            no_auto_bright=True,
-            output_color=rawpy.ColorSpace.sRGB,
-            gamma=(1, 1) if linear else (2.4, 12.92),
-            output_bps=16,
-        )
+    """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
+    developed = develop(path, Development())
+    pixels = developed.pixels
+    if not linear:
+        light = np.arange(65536) / 65535
+        pixels = np.rint(linear_to_srgb(light) * 65535).astype(np.uint16)[pixels]
     exif = Image.Exif()
     with path.open("rb") as stream:
         exif.load_from_fp(stream)
         kept = _kept(exif, pixels)
-    notes = [f"developed to {'linear light' if linear else 'sRGB'}, 16 bits"]
+    notes = [f"developed to {'linear light' if linear else 'sRGB'}, 16 bits", *developed.notes]
     profile = icc.LINEAR if linear else icc.SRGB
-    return Photo(np.ascontiguousarray(pixels), profile, icc.SRGB, exif=kept, notes=notes)
+    return Photo(pixels, profile, icc.SRGB, exif=kept, notes=notes)
 
 
 def _kept(exif: Image.Exif, pixels: Pixels) -> Image.Exif:

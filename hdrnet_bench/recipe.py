@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,15 +11,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
 )
 
 from .config import HDRNetConfig
-from .errors import DataError, UsageError, near_matches
+from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
 from .metric_specs import METRICS
 from .paths import search
+from .yaml_files import read_mapping, validated
 
 
 class _Section(BaseModel):
@@ -230,27 +228,6 @@ _FIRST_KEYS = {
 }
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is no plain value", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def recipe_paths() -> dict[str, Path]:
     """Recipes by name: the current directory's recipes/ first, then the project's own."""
     found: dict[str, Path] = {}
@@ -284,65 +261,12 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def parse_recipe(path: Path) -> Recipe:
-    try:
-        content = yaml.load(
-            path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader
-        )  # a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        where = f", line {place.line + 1}" if place else ""
-        raise UsageError(f"{path}{where} is not YAML: {getattr(error, 'problem', error)}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # What PyYAML lets through for values that do not fit their own tags.
-        raise UsageError(f"{path} is not YAML: {type(error).__name__}: {error}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a recipe: its top level is not a mapping")
-    return validate_recipe(content, str(path))
+    return validate_recipe(read_mapping(path, "a recipe"), str(path))
 
 
 def validate_recipe(content: dict[str, Any], where: str) -> Recipe:
     """A recipe from plain values. Raises UsageError that names `where` and every faulty key."""
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{where}: {_explain(error)}") from None
-
-
-def _explain(error: ValidationError) -> str:
-    """Every fault on one line, each with the path of its key."""
-    faults = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _section_fields(fault["loc"][:-1])
-            faults.append(f"{where}: unknown key; {near_matches(str(fault['loc'][-1]), known)}")
-            continue
-        message = fault["msg"].removeprefix("Value error, ")
-        value = fault.get("input")
-        shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-        hint = _number_hint(value) if fault["type"] == "float_type" else ""
-        faults.append(f"{where}: {message}{shown}{hint}" if where else message)
-    return "; ".join(faults)
-
-
-def _number_hint(value: Any) -> str:
-    """YAML 1.1 reads 1e-3 as text; only with a point and a sign is it a number."""
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return ""
-    return f"; YAML wants {number!r} here, without quotes" if math.isfinite(number) else ""
-
-
-def _section_fields(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)
+    return validated(Recipe, content, where)
 
 
 def markdown_list(recipes: list[Recipe]) -> str:

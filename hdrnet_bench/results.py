@@ -115,6 +115,7 @@ class Evaluation(_Record):
     size: Literal["full"]
     metrics: dict[str, MetricSummary]
     rows: list[ResultRow] = Field(min_length=1)
+    leaked: int = Field(0, ge=0, description="pictures that the model was trained with")
     environment: Environment
 
     @model_validator(mode="after")

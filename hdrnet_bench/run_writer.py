@@ -14,6 +14,7 @@ from .data import Pair
 from .environment import describe
 from .events import Events
 from .files import json_text, write_text
+from .leakage import trained_on
 from .manifest import Dataset
 from .model_file import ModelHeader, save_model
 from .recipe import Recipe
@@ -124,6 +125,7 @@ class RunWriter:
             recipe_digest=self.recipe.digest,
             dataset=self.dataset.header.name,
             dataset_digest=self.dataset.header.digest,
+            trained_on=trained_on(self.dataset),
             seed=self.standing.seed,
             step=step,
             steps=self.standing.steps,

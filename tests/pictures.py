@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import imagecodecs
-import numpy as np
-import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin
 
 DISPLAY_P3: bytes = imagecodecs.cms_profile(
@@ -72,36 +69,3 @@ def with_thumbnail(jpeg: bytes) -> bytes:
     raw += bytes(4) + small.getvalue()
     segment = b"Exif\0\0" + bytes(raw)
     return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
-
-
-def write_dng(path: Path, linear_rgb: np.ndarray, orientation: int = 1) -> None:
-    """A raw photograph (Bayer RGGB, 14 bits) that LibRaw develops: linear (H, W, 3) in [0, 1],
-    even sides, as a camera whose own colours are linear sRGB would see it under white light."""
-    height, width, _ = linear_rgb.shape
-    black, white = 512, 16383
-    mosaic = np.empty((height, width), np.float64)
-    for y, x, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
-        mosaic[y::2, x::2] = linear_rgb[y::2, x::2, channel]
-    # XYZ (D65) to linear sRGB, in ten-thousandths.
-    matrix = [32405, -15372, -4985, -9693, 18760, 416, 556, -2040, 10572]
-    tifffile.imwrite(
-        path,
-        np.rint(black + mosaic * (white - black)).astype(np.uint16),
-        photometric=32803,  # colour filter array
-        metadata=None,
-        software=False,
-        extratags=[
-            (271, "s", 0, "Maker", True),
-            (272, "s", 0, "Model 1", True),
-            (274, "H", 1, orientation, True),
-            (33421, "H", 2, (2, 2), True),
-            (33422, "B", 4, (0, 1, 1, 2), True),
-            (50706, "B", 4, (1, 4, 0, 0), True),
-            (50708, "s", 0, "Maker Model 1", True),
-            (50714, "H", 1, black, True),
-            (50717, "H", 1, white, True),
-            (50721, "2i", 9, [n for value in matrix for n in (value, 10000)], True),
-            (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
-            (50778, "H", 1, 21, True),  # D65
-        ],
-    )

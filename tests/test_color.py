@@ -1,3 +1,4 @@
+import colour
 import numpy as np
 import pytest
 import torch
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from hdrnet_bench import color
+from hdrnet_bench import color, icc
 
 
 @given(st.floats(0, 1))
@@ -38,6 +39,8 @@ def test_numpy_and_torch_agree(shape: tuple[int, ...]) -> None:
         color.linear_to_srgb,
         color.luminance,
         color.srgb_to_lab,
+        color.romm_to_srgb_light,
+        color.linear_to_romm,
     ):
         ours = function(tensor)
         assert isinstance(ours, torch.Tensor)
@@ -62,3 +65,59 @@ def test_gradients_are_finite_at_black() -> None:
     color.linear_to_srgb(color.srgb_to_linear(x)).sum().backward()
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+UNIT = st.floats(0, 1)
+
+
+def test_romm_agrees_with_colour_science() -> None:
+    rgb = np.random.default_rng(2).random((50, 40, 3))
+    rgb[0, :6] = [[0.0], [1e-4], [1 / 32 - 1e-9], [1 / 32], [1 / 32 + 1e-9], [1.0]]
+    planar = rgb.transpose(2, 0, 1)
+    light = colour.models.cctf_decoding_ROMMRGB(rgb)
+    assert np.abs(color.romm_to_linear(planar).transpose(1, 2, 0) - light).max() < 1e-9
+    assert np.abs(color.linear_to_romm(light.transpose(2, 0, 1)) - planar).max() < 1e-9
+    # From the primaries, as here; the standards' printed matrices have four digits, and differ
+    # from that by 4e-4.
+    romm, srgb = (colour.RGB_COLOURSPACES[name].copy() for name in ("ROMM RGB", "sRGB"))
+    for space in (romm, srgb):
+        space.use_derived_transformation_matrices(True)
+    theirs = colour.RGB_to_RGB(rgb, romm, srgb, "Bradford", apply_cctf_decoding=True)
+    ours = color.romm_to_srgb_light(planar).transpose(1, 2, 0)
+    assert theirs.min() < -0.1, "nothing lies outside sRGB"
+    assert np.abs(ours - theirs).max() < 1e-6
+    encoded = colour.models.eotf_inverse_sRGB(theirs.clip(0, 1))
+    assert np.abs(color.linear_to_srgb(ours.clip(0, 1)) - encoded).max() < 1e-4
+
+
+def test_romm_agrees_with_little_cms() -> None:
+    """As editors convert it; above the toe, which their profiles lack."""
+    rgb = 0.4 + 0.1 * np.random.default_rng(3).random((20, 30, 3)).astype(np.float32)
+    theirs = icc.convert(rgb, icc.ROMM, icc.LINEAR, np.float32)
+    ours = color.romm_to_srgb_light(rgb.transpose(2, 0, 1)).transpose(1, 2, 0)
+    assert 0 < theirs.min() < theirs.max() < 1
+    assert np.abs(ours - theirs).max() < 1e-4
+
+
+@given(UNIT)
+def test_romm_curves_undo_each_other(value: float) -> None:
+    x = np.full((3, 1, 1), value)
+    assert np.allclose(color.linear_to_romm(color.romm_to_linear(x)), x, rtol=1e-12, atol=1e-15)
+    assert np.allclose(color.romm_to_linear(color.linear_to_romm(x)), x, rtol=1e-12, atol=1e-15)
+
+
+@given(UNIT)
+def test_neutral_stays_neutral(value: float) -> None:
+    grey = np.full((3, 1, 1), value)
+    light = color.romm_to_srgb_light(grey)
+    assert np.allclose(light, color.romm_to_linear(grey), rtol=1e-12, atol=1e-15)
+
+
+def test_romm_toe_meets_the_curve() -> None:
+    below, above = np.nextafter(1 / 32, 0), np.nextafter(1 / 32, 1)
+    x = np.array([below, 1 / 32, above]).reshape(1, 1, 3).repeat(3, 0)
+    assert np.allclose(color.romm_to_linear(x), 1 / 512, rtol=1e-14)
+    # In the toe it is 16 times as steep as light; an encoder without one would be infinitely so.
+    assert color.romm_to_linear(np.full((3, 1, 1), 0.016))[0, 0, 0] == pytest.approx(0.001)
+    assert (color.romm_to_linear(np.full((3, 1, 1), -1.0)) == 0).all()
+    assert (color.linear_to_romm(np.full((3, 1, 1), -1.0)) == 0).all()

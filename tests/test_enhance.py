@@ -19,6 +19,7 @@ from hdrnet_bench.photo import read_photo
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
+from tests.dng import write_dng
 
 native = pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
 
@@ -445,7 +446,7 @@ def test_jpeg_holds_no_alpha(workspace: Workspace, model: HDRNet) -> None:
 def test_dng_gives_16_bit_tiff(workspace: Workspace, model: HDRNet, linear_model: HDRNet) -> None:
     flat = np.empty((48, 64, 3))
     flat[:] = (0.4, 0.2, 0.1)
-    pictures.write_dng(Path("raw.dng"), flat)
+    write_dng(Path("raw.dng"), flat)
     (report,) = workspace.json("enhance", "model.safetensors", "raw.dng", "out/")
     assert report["output"] == "out/raw.tif"
     assert report["bits"] == 16
@@ -463,7 +464,7 @@ def test_dng_gives_16_bit_tiff(workspace: Workspace, model: HDRNet, linear_model
     wanted = expected(linear_model, np.rint(light).astype(np.uint16))
     assert np.abs(read_photo(Path("light.tif")).pixels - wanted).max() < 0.02 * 65535
 
-    pictures.write_dng(Path("turned.dng"), flat, orientation=6)
+    write_dng(Path("turned.dng"), flat.transpose(1, 0, 2), orientation=6)
     workspace.json("enhance", "model.safetensors", "turned.dng", "turned.png", "--bits", "8")
     turned = read_photo(Path("turned.png")).pixels
     assert (turned.shape, turned.dtype) == ((64, 48, 3), np.uint8)
@@ -542,7 +543,7 @@ def test_nothing_is_overwritten_or_written_before_all_is_clear(
 def test_a_raw_and_a_tiff_of_one_name_collide(workspace: Workspace, model: HDRNet) -> None:
     Path("in").mkdir()
     write("in/a.tif", EIGHT)
-    pictures.write_dng(Path("in/a.dng"), np.full((16, 16, 3), 0.5))
+    write_dng(Path("in/a.dng"), np.full((16, 16, 3), 0.5))
     line = workspace.fails(2, "enhance", "model.safetensors", "in", "out")
     assert "would both become" in line
 

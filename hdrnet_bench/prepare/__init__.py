@@ -1,3 +1,3 @@
 """Making datasets: one module per source."""
 
-SOURCES = ("demo", "folder")
+SOURCES = ("demo", "folder", "fivek")

@@ -1,28 +1,26 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
 Everything is written into a hidden folder beside the dataset; a pair's row is written last, so a
-row that is there stands for two whole pictures. When all are done the folder gets its name.
+row that is there stands for two whole pictures; why a pair is left out is kept as well. When all
+are done the folder gets its name. The pairs are made in processes here, or wherever an executor
+has them: on a cluster whose machines see the same folder.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
-import os
 import shutil
-import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
 
+from ..environment import peak_memory_mib
 from ..errors import DataError, UsageError
-from ..files import json_line, json_text, read_json, write_text
+from ..files import atomic_path, json_line, json_text, read_json, write_text
 from ..images import Pixels, pixels_sha256, write_png
 from ..manifest import (
     SPLITS,
@@ -35,6 +33,10 @@ from ..manifest import (
     rows_digest,
     write_rows,
 )
+from .download import NotThere, Unreachable
+from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
+
+RAW = "raw"  # where, in the hidden folder, fetched files lie until their pair is made
 
 
 class Plan(NamedTuple):
@@ -57,7 +59,10 @@ class Task(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What a maker returns: pictures, where they come from, and anything measured."""
+    """What a maker returns: pictures, where they come from, and anything measured.
+
+    `files`: the input's and the target's, where they are to be taken over as they are.
+    """
 
     input: Pixels
     target: Pixels
@@ -65,6 +70,23 @@ class Pair(NamedTuple):
     source_sha256: list[str]
     licence: str
     measured: dict[str, Any]
+    files: tuple[Path, Path] | None = None
+
+
+class Effort(NamedTuple):
+    """What making took: pairs made now, wall time, the CPU time of decoding, rendering and writing
+    them, over so many workers, and the most memory that one of them held."""
+
+    pairs: int
+    seconds: float
+    cpu_seconds: float
+    workers: int
+    worker_memory_mib: float
+
+    @property
+    def times_ideal(self) -> float | None:
+        """Wall time over the least that so many workers could take."""
+        return self.seconds * self.workers / self.cpu_seconds if self.cpu_seconds else None
 
 
 class RejectedPair(Exception):
@@ -85,7 +107,9 @@ def build(
     overwrite: bool = False,
     review: Review = lambda rows: {},
     step: Callable[[], None] = lambda: None,
-) -> tuple[Header, bool]:
+    fetching: Fetching | None = None,
+    open_pool: OpenPool | None = None,
+) -> tuple[Header, Effort | None]:
     """Make every pair that is not made yet, then give the dataset its name.
 
     Args:
@@ -97,40 +121,54 @@ def build(
         overwrite: replace a dataset of that name that was made from another plan.
         review: given all rows, returns those to leave out, by (split, id), with the reason.
         step: called after each pair.
+        fetching: how payloads come here; without it everything is here.
+        open_pool: where pairs are made, given their number; by default processes on this machine.
 
     Returns:
-        The header, and whether anything had to be made.
+        The header, and what making took; None where nothing had to be made.
 
     Raises:
         UsageError: a dataset of that name from another plan is there.
-        DataError: another process is preparing the same dataset, or the disk is full.
+        DataError: another process is preparing the same dataset, the disk is full, a worker died,
+            or something could not be fetched. What is made is kept.
     """
     final, staging = root / plan.name, root / f".{plan.name}.building"
     existing = prepared(plan, root, overwrite=overwrite)
     if existing:
-        return existing, False
+        return existing, None
     root.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(root / f".{plan.name}.lock", blocking=False)
+    pool = open_pool or (lambda pairs: processes(workers, pairs))
     try:
         with lock:
             _open_staging(staging, plan)
-            rows, rejected = _make_all(tasks, maker, staging, workers, step)
+            made = _make_all(tasks, maker, staging.resolve(), pool, step, fetching)
+            rows, rejected, effort = made
             rows, rejected = _reviewed(review(rows), rows, rejected, staging)
+            if not rows:
+                shutil.rmtree(staging)
+                raise DataError(_none_made(plan, rejected))
             header = _finish(plan, rows, rejected, staging)
             _swap(staging, final)
     except filelock.Timeout:
         raise DataError(f"another process is preparing {plan.name} in {root}") from None
-    except BrokenProcessPool:
-        raise DataError(
-            f"preparing {plan.name} stopped: a worker process died, perhaps for want of memory; "
-            "run the same command again, with fewer --workers, to go on from there"
-        ) from None
     except OSError as error:
-        raise DataError(
-            f"preparing {plan.name} stopped: {error.strerror or error}; "
-            "run the same command again to go on from there"
-        ) from None
-    return header, True
+        raise DataError(_stopped(plan, error.strerror or str(error))) from None
+    except Unreachable as error:
+        raise DataError(_stopped(plan, str(error))) from None
+    except WorkerLost as error:
+        raise DataError(_stopped(plan, str(error))) from None
+    return header, effort
+
+
+def _none_made(plan: Plan, rejected: list[dict[str, str]]) -> str:
+    why = f": {rejected[0]['id']}, {rejected[0]['reason']}" if rejected else ""
+    return f"{plan.name} has no pair: {len(rejected)} were tried, and left out{why}"
+
+
+def _stopped(plan: Plan, reason: str) -> str:
+    again = "run the same command again to go on from there"
+    return f"preparing {plan.name} stopped: {reason}; {again}"
 
 
 def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
@@ -175,65 +213,113 @@ def _make_all(
     tasks: Sequence[Task],
     maker: Maker,
     staging: Path,
-    workers: int | None,
+    open_pool: OpenPool,
     step: Callable[[], None],
-) -> tuple[list[Row], list[dict[str, str]]]:
+    fetching: Fetching | None,
+) -> tuple[list[Row], list[dict[str, str]], Effort]:
     rows: list[Row] = []
     rejected: list[dict[str, str]] = []
     waiting = []
     for task in tasks:
-        path = _row_path(staging, task)
-        if path.exists():
+        if (path := _row_path(staging, task)).exists():
             rows += read_rows(path)
+            step()
+        elif (path := _rejection_path(staging, task)).exists():
+            rejected.append(read_json(path))
             step()
         else:
             waiting.append(task)
-    workers = max(1, min(workers or os.cpu_count() or 1, len(waiting)))
-    # Spawned, not forked: the parent may hold threads (progress bar, torch).
-    context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches every process: workers end at once and without a word, the parent answers.
-    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=quiet) as pool:
-        jobs = [pool.submit(_make, task, maker, staging) for task in waiting]
-        try:
-            for job in concurrent.futures.as_completed(jobs):
-                result = job.result()
-                if isinstance(result, Row):
-                    rows.append(result)
+    start = time.perf_counter()
+    cpu_seconds, memory, workers = 0.0, 0.0, 0
+    if waiting:
+        with open_pool(len(waiting)) as (executor, workers):
+            for done in in_turn(
+                waiting,
+                lambda task, payload: executor.submit(
+                    _make, task._replace(payload=payload), maker, staging
+                ),
+                lambda task, error: _refused(task, error, staging),
+                workers,
+                fetching,
+            ):
+                if isinstance(done.result, Row):
+                    rows.append(done.result)
                 else:
-                    rejected.append(result)
+                    rejected.append(done.result)
+                cpu_seconds += done.cpu_seconds
+                memory = max(memory, done.memory_mib)
                 step()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return rows, sorted(rejected, key=lambda r: r["id"])
+    seconds = time.perf_counter() - start
+    effort = Effort(len(waiting), seconds, cpu_seconds, workers, memory)
+    return rows, sorted(rejected, key=_place), effort
+
+
+def _place(rejection: dict[str, str]) -> tuple[str, str]:
+    return rejection["id"], rejection["split"]
 
 
 def _row_path(staging: Path, task: Task) -> Path:
     return staging / "rows" / task.split / f"{task.id}.jsonl"
 
 
-def _make(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
+def _rejection_path(staging: Path, task: Task) -> Path:
+    return staging / "rows" / task.split / f"{task.id}.rejected.json"
+
+
+class _Done(NamedTuple):
+    result: Row | dict[str, str]
+    cpu_seconds: float
+    memory_mib: float
+
+
+def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
+    """What the server does not have is left out; anything else about fetching is no reason to."""
+    if not isinstance(error, NotThere):
+        return None
+    return _Done(_reject(task, "download", str(error), staging), 0.0, 0.0)
+
+
+def _reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
+    rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
+    write_text(_rejection_path(staging, task), json_text(rejection))
+    return rejection
+
+
+def _make(task: Task, maker: Maker, staging: Path) -> _Done:
     """In a worker: make one pair, write both pictures, then its row."""
+    start = time.process_time()
+    result = _make_row(task, maker, staging)
+    return _Done(result, time.process_time() - start, peak_memory_mib())
+
+
+def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
     try:
         pair = maker(task.payload)
     except RejectedPair as rejection:
         stage, reason = rejection.args
-        return {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
+        return _reject(task, stage, reason, staging)
     height, width = pair.input.shape[:2]
     if pair.target.shape[:2] != (height, width):
         reason = f"input {width}x{height}, target {pair.target.shape[1]}x{pair.target.shape[0]}"
-        return {"id": task.id, "split": task.split, "stage": "size", "reason": reason}
-    names = {role: f"{role}/{task.id}.png" for role in ("input", "target")}
-    write_png(staging / task.split / names["input"], pair.input)
-    write_png(staging / task.split / names["target"], pair.target)
+        return _reject(task, "size", reason, staging)
+    folder = staging / task.split
+    names = []
+    for role, pixels, file in zip(
+        ("input", "target"), (pair.input, pair.target), pair.files or (None, None), strict=True
+    ):
+        names.append(f"{role}/{task.id}{file.suffix.lower() if file else '.png'}")
+        if file:
+            with atomic_path(folder / names[-1]) as temporary:
+                shutil.copyfile(file, temporary)
+        else:
+            write_png(folder / names[-1], pixels)
     input_mean, input_std = channel_statistics(pair.input)
     target_mean, target_std = channel_statistics(pair.target)
     row = Row(
         id=task.id,
         split=task.split,
-        input_file_name=names["input"],
-        target_file_name=names["target"],
+        input_file_name=names[0],
+        target_file_name=names[1],
         width=width,
         height=height,
         input_bit_depth=pair.input.dtype.itemsize * 8,
@@ -269,7 +355,7 @@ def _reviewed(
         for name in (row.input_file_name, row.target_file_name):
             (staging / row.split / name).unlink(missing_ok=True)
         rejected.append({"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason})
-    return kept, sorted(rejected, key=lambda r: r["id"])
+    return kept, sorted(rejected, key=_place)
 
 
 def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], staging: Path) -> Header:
@@ -287,6 +373,7 @@ def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], staging
     )
     write_text(staging / "dataset.json", json_text(header.model_dump()))
     shutil.rmtree(staging / "rows")
+    shutil.rmtree(staging / RAW, ignore_errors=True)
     (staging / "plan.json").unlink()
     return header
 
@@ -304,5 +391,8 @@ def _swap(staging: Path, final: Path) -> None:
 
 def tool_versions() -> dict[str, str]:
     """Versions of what decodes and computes; recorded, and not part of the digest."""
-    packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "scipy")
-    return {"python": sys.version.split()[0]} | {name: version(name) for name in packages}
+    import rawpy
+
+    packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")
+    libraw = ".".join(map(str, rawpy.libraw_version))
+    return {"python": sys.version.split()[0], "libraw": libraw} | {n: version(n) for n in packages}

@@ -75,12 +75,13 @@ def quality_rows(of: Group) -> tuple[list[str], list[list[str]]]:
     header = ["recipe", "method", "run", "parameters", "n", *map(heading, of.metrics)]
     rows = []
     for _, result in of.results:
-        stale = " (stale)" if result.stale() else ""
+        marks = " (stale)" if result.stale() else ""
+        marks += f" (trained with {result.leaked} of these)" if result.leaked else ""
         method = result.method
         parameters = NONE if method.parameters is None else f"{method.parameters:,}"
         n = str(result.metrics["psnr"].n)
         cells = [cell(name, result.metrics.get(name)) for name in of.metrics]
-        rows.append([result.recipe.name, method.name + stale, method.run, parameters, n, *cells])
+        rows.append([result.recipe.name, method.name + marks, method.run, parameters, n, *cells])
     return header, rows + [seeds_row(of, results) for results in by_seed(of)]
 
 
@@ -127,6 +128,8 @@ def notes(of: Group) -> list[str]:
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
     if by_seed(of):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
+    if any(result.leaked for _, result in of.results):
+        lines.append("trained with: the model has seen these pictures; its scores mean nothing.")
     if any(result.stale() for _, result in of.results):
         lines.append("stale: measured with an older definition of a metric; run `hdrbench eval`.")
     return lines

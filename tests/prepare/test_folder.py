@@ -214,7 +214,7 @@ def test_what_cannot_be_is_one_line(
 
 
 def test_folders_are_the_source_folders_alone(workspace: Workspace) -> None:
-    assert "are the source folder's" in workspace.fails(2, "prepare", "demo", "--input-dir", ".")
+    assert "is not for source demo" in workspace.fails(2, "prepare", "demo", "--input-dir", ".")
 
 
 def test_other_pictures_of_the_same_name_are_not_taken_for_done(workspace: Workspace) -> None:

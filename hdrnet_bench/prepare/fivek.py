@@ -1,0 +1,364 @@
+"""Source `fivek`: MIT-Adobe FiveK, as a named protocol means it (recipes/protocols/fivek/).
+
+Three ways lead in, to the same rows: the dataset's server, a copy of its files (`--source`), or
+renderings that the user exported (`--input-dir`, `--target-dir`), where a protocol is of those.
+Lightroom's renderings cannot be made here; a protocol of renderings checks and takes over files.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .. import icc
+from ..color import LINEAR_FROM_ROMM, romm_to_linear
+from ..errors import DataError, UsageError, near_matches
+from ..files import json_line, sha256_file, sha256_text
+from ..images import Picture as Decoded
+from ..images import Pixels, profile_name, read_picture
+from ..manifest import SPLITS, Split
+from . import raw
+from .build import Pair, Plan, RejectedPair, Task
+from .expert import read_romm
+from .fivek_index import Picture, first_by_hash, read_ids
+from .protocols import ByList, Protocol, Side, Source, id_of, splits
+from .resize import SizeRule, curve, encoded, reduced
+
+EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
+ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
+KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+
+
+class Choice(NamedTuple):
+    """What of a protocol is wanted. `size` is a name of the protocol's; `ids` None for all."""
+
+    protocol: Protocol
+    expert: str
+    size: str
+    splits: dict[str, Split]
+    subset: str | None
+
+    @property
+    def name(self) -> str:
+        sizes = list(self.protocol.sizes)
+        parts = ["fivek", self.protocol.name, self.expert]
+        parts += [self.size] if self.size != sizes[0] else []
+        return "-".join([*parts, *([self.subset] if self.subset else [])])
+
+    @property
+    def rule(self) -> SizeRule:
+        return self.protocol.sizes[self.size]
+
+
+class Job(NamedTuple):
+    """What a worker is given: a pair's files, and what is to be made of them."""
+
+    picture: Picture
+    input: Path | None
+    target: Path | None
+    protocol: Protocol
+    expert: str
+    rule: SizeRule
+    problem: str | None = None
+
+
+def choose(
+    protocol: Protocol,
+    source: Source,
+    pictures: dict[str, Picture],
+    *,
+    expert: str | None,
+    size: str | None,
+    limit: int | None,
+    ids: Path | None,
+) -> Choice:
+    """What the options ask for. Raises UsageError where the protocol has no such thing."""
+    for what, value, known in (
+        ("expert", expert, list(protocol.experts)),
+        ("size", size, list(protocol.sizes)),
+    ):
+        if value is not None and value not in known:
+            raise UsageError(
+                f"protocol {protocol.name} has no {what} {value!r}: {near_matches(value, known)}"
+            )
+    if limit is not None and ids is not None:
+        raise UsageError("--limit and --ids: give one of them")
+    numbers = {id_: int(id_[1:]) for id_ in pictures}
+    all_of_it = splits(protocol, source, numbers)
+    chosen, subset = set(all_of_it), None
+    if limit is not None and limit < len(all_of_it):
+        chosen, subset = first_by_hash(all_of_it, limit), f"first{limit}"
+    if ids is not None:
+        chosen = read_ids(ids, all_of_it)
+        subset = f"ids-{sha256_text(json_line(sorted(chosen)))[:8]}"
+    return Choice(
+        protocol,
+        expert or protocol.experts[0],
+        size or next(iter(protocol.sizes)),
+        {id_: split for id_, split in all_of_it.items() if id_ in chosen},
+        subset,
+    )
+
+
+def plan(choice: Choice, source: Source, files: str | None = None) -> Plan:
+    """What the dataset is. `files`: a digest of the files that are taken over as they are."""
+    protocol = choice.protocol
+    lists = {
+        rule.list: source.lists[rule.list].sha256
+        for rule in protocol.splits.values()
+        if isinstance(rule, ByList)
+    }
+    settings: dict[str, Any] = {
+        "protocol": protocol.model_dump(
+            mode="json",
+            include={"input", "target", "resampling", "differing_sizes", "splits", "export"},
+        ),
+        "expert": choice.expert,
+        "size": {"name": choice.size, **choice.rule.model_dump(mode="json")},
+        "lists_sha256": lists,
+        "validation": "5 % of the training ids by hash, where the protocol has none",
+        "pictures": {s: sum(v == s for v in choice.splits.values()) for s in SPLITS},
+        "subset": choice.subset,
+        "files_sha256": files,
+    }
+    if protocol.development is not None:
+        told = raw.settings(protocol.development)
+        # Versions stand with the tools: another one that yields the same pixels is no other data.
+        settings["development"] = {k: v for k, v in told.items() if k not in ("rawpy", "libraw")}
+    licence = f"{source.title}: {source.terms}; each picture's class is in its row"
+    return Plan(choice.name, "fivek", protocol.name, protocol.version, licence, settings)
+
+
+def tasks(
+    choice: Choice,
+    pictures: dict[str, Picture],
+    found: dict[str, tuple[Path | None, Path | None, str | None]],
+) -> list[Task]:
+    """One for each picture; `found` has its input, its target, and what is wrong with them."""
+    return [
+        Task(
+            id_,
+            split,
+            Job(
+                pictures[id_],
+                *found[id_][:2],
+                choice.protocol,
+                choice.expert,
+                choice.rule,
+                found[id_][2],
+            ),
+        )
+        for id_, split in sorted(choice.splits.items())
+    ]
+
+
+def make(job: Job) -> Pair:
+    """Develop, convert and resize one pair, or check one of renderings."""
+    if job.problem is not None:
+        raise RejectedPair("pairing", job.problem)
+    assert job.input is not None
+    assert job.target is not None
+    try:
+        if job.protocol.of_renderings:
+            return _taken_over(job, job.input, job.target)
+        return _made(job, job.input, job.target)
+    except DataError as error:
+        # Said by the file's name: where it lay on this machine is nobody's business.
+        reason = str(error)
+        for path in (job.input, job.target):
+            reason = reason.replace(str(path), path.name)
+        raise RejectedPair("decode", reason) from None
+
+
+def _made(job: Job, input_path: Path, target_path: Path) -> Pair:
+    measured: dict[str, Any] = {}
+    if job.protocol.development is not None:
+        developed = raw.develop(input_path, job.protocol.development)
+        source, table, matrix = developed.pixels, _linear(), None
+        measured["white_balance"] = developed.white_balance
+        measured["multipliers"] = [round(value, 6) for value in developed.multipliers]
+        measured["camera"] = developed.camera
+        measured["crop"] = developed.crop
+        notes = {"input": developed.notes} if developed.notes else {}
+    else:
+        zeroed = read_romm(input_path)
+        source, table, matrix = zeroed.pixels, _romm(), LINEAR_FROM_ROMM
+        notes = {"input": zeroed.notes} if zeroed.notes else {}
+    height, width = source.shape[:2]
+    size = job.rule.target(width, height)
+    input_ = encoded(reduced(source, size, table, matrix))
+    del source
+    expert = read_romm(target_path)
+    if expert.pixels.shape[:2] != (height, width):
+        other = f"{expert.pixels.shape[1]}x{expert.pixels.shape[0]}"
+        raise RejectedPair("size", f"input {width}x{height}, target {other}")
+    notes |= {"target": expert.notes} if expert.notes else {}
+    measured["source_size"] = [width, height]
+    if notes:
+        measured["notes"] = notes
+    return Pair(
+        input=input_,
+        target=encoded(reduced(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
+        source_names=[
+            _source_name(job.protocol.input, job, input_path),
+            _source_name(job.protocol.target, job, target_path),
+        ],
+        source_sha256=[sha256_file(input_path), sha256_file(target_path)],
+        licence=job.picture.licence,
+        measured=measured,
+    )
+
+
+@functools.cache
+def _linear() -> NDArray[np.float32]:
+    return curve()
+
+
+@functools.cache
+def _romm() -> NDArray[np.float32]:
+    return curve(romm_to_linear)
+
+
+def _source_name(side: Side, job: Job, path: Path) -> str:
+    """The same whichever way the file came."""
+    folder = {"dng": "dng", "expert": f"tiff16_{job.expert}", "as_shot_zeroed": ZEROED_FOLDER}
+    return f"{folder[side.source]}/{job.picture.name}{path.suffix.lower()}"
+
+
+def _taken_over(job: Job, input_path: Path, target_path: Path) -> Pair:
+    """Check two renderings against the protocol; they are copied, not encoded again."""
+    decoded, notes = [], {}
+    for role, side, path in (
+        ("input", job.protocol.input, input_path),
+        ("target", job.protocol.target, target_path),
+    ):
+        picture = read_picture(path)
+        _check_side(side, path, picture)
+        _check_size(job.rule, picture.pixels, role)
+        decoded.append(picture.pixels)
+        if picture.notes:
+            notes[role] = list(picture.notes)
+    return Pair(
+        input=decoded[0],
+        target=decoded[1],
+        source_names=[f"input/{input_path.name}", f"target/{target_path.name}"],
+        source_sha256=[sha256_file(input_path), sha256_file(target_path)],
+        licence=job.picture.licence,
+        measured={"notes": notes} if notes else {},
+        files=(input_path, target_path),
+    )
+
+
+def _check_side(side: Side, path: Path, picture: Decoded) -> None:
+    kind = KINDS[path.suffix.lower()]
+    if kind not in side.kinds:
+        raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")
+    bits = picture.pixels.dtype.itemsize * 8
+    if bits != side.bit_depth:
+        raise RejectedPair("depth", f"{path.name}: {bits} bits, {side.bit_depth} are wanted")
+    with Image.open(path) as image:
+        profile = image.info.get("icc_profile")
+    if profile and side.space == "srgb" and not icc.same(profile, icc.SRGB):
+        raise RejectedPair("profile", f"{path.name}: {profile_name(profile)}, sRGB is wanted")
+
+
+def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
+    """Exporters round the other edge their own way, so only the ruled edge is checked."""
+    height, width = pixels.shape[:2]
+    if rule.pixels is None:
+        return
+    edge = min(width, height) if rule.edge == "short" else max(width, height)
+    if edge != rule.pixels:
+        wanted = f"a {rule.edge} edge of {rule.pixels}"
+        raise RejectedPair("size", f"{role} {width}x{height}, {wanted} is wanted")
+
+
+def find_files(
+    choice: Choice, pictures: dict[str, Picture], folders: list[Path]
+) -> dict[str, tuple[Path | None, Path | None, str | None]]:
+    """Input and target of each chosen picture below the folders of a copy of FiveK.
+
+    A TIFF's folder says whose it is: tiff16_c, expertC or c; tiff16_inputAsShotZeroed.
+    """
+    by_kind: dict[tuple[str, str], list[Path]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        for path in sorted(folder.rglob("*")):
+            if (kind := _kind_of(path)) and not path.name.startswith("."):
+                by_kind.setdefault((kind, path.stem), []).append(path)
+    wanted = {"dng": "dng", "expert": choice.expert, "as_shot_zeroed": ZEROED_FOLDER}
+    sides = (choice.protocol.input, choice.protocol.target)
+    found = {}
+    for id_ in choice.splits:
+        name = pictures[id_].name
+        files = [by_kind.get((wanted[side.source], name), []) for side in sides]
+        found[id_] = _one_each(files, [f"{name} ({wanted[side.source]})" for side in sides])
+    _need_some(found, folders)
+    return found
+
+
+def _kind_of(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if suffix == ".dng":
+        return "dng"
+    if suffix in (".tif", ".tiff"):
+        if path.parent.name == ZEROED_FOLDER:
+            return ZEROED_FOLDER
+        if match := EXPERT_FOLDER.fullmatch(path.parent.name):
+            return match[1].lower()
+    return None
+
+
+def find_renderings(
+    choice: Choice, inputs: Path, targets: Path
+) -> tuple[dict[str, tuple[Path | None, Path | None, str | None]], str]:
+    """Renderings by the ids that their names begin with, and a digest of all their contents."""
+    sides = []
+    for folder in (inputs, targets):
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        by_id: dict[str, list[Path]] = {}
+        for path in sorted(folder.rglob("*")):
+            id_ = id_of(path.name)
+            if id_ and path.suffix.lower() in KINDS and path.is_file():
+                by_id.setdefault(id_, []).append(path)
+        sides.append(by_id)
+    roles = ("input", "target")
+    found = {
+        id_: _one_each([side.get(id_, []) for side in sides], [f"{r} of {id_}" for r in roles])
+        for id_ in choice.splits
+    }
+    _need_some(found, [inputs, targets])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        paths = [path for both in found.values() for path in both[:2] if path]
+        hashes = dict(zip(paths, pool.map(sha256_file, paths), strict=True))
+    lines = [[id_, *(hashes[p] if p else None for p in both[:2])] for id_, both in found.items()]
+    return found, sha256_text(json_line(sorted(lines)))
+
+
+def _one_each(
+    files: list[list[Path]], names: list[str]
+) -> tuple[Path | None, Path | None, str | None]:
+    for there, name in zip(files, names, strict=True):
+        if len(there) != 1:
+            what = f"several: {', '.join(p.name for p in there)}" if there else "not there"
+            return None, None, f"{name}: {what}"
+    return files[0][0], files[1][0], None
+
+
+def _need_some(
+    found: dict[str, tuple[Path | None, Path | None, str | None]], folders: list[Path]
+) -> None:
+    if all(problem for _, _, problem in found.values()):
+        first = next(problem for _, _, problem in found.values())
+        where = ", ".join(map(str, folders))
+        raise DataError(f"no pair of this protocol is in {where}: {first}")

@@ -1,0 +1,133 @@
+"""What FiveK consists of: its pictures' names and licence classes, and which are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError, UsageError
+from ..files import sha256_text
+from ..manifest import SPLITS, Split
+from ..paths import cache_dir
+from .download import Downloads, cached, quoted
+from .protocols import Licence, Source, id_of
+
+ACCEPTED = "fivek-licence-accepted"
+
+
+class Picture(NamedTuple):
+    """A picture of FiveK: a0001, its file name without suffix, its licence class."""
+
+    id: str
+    name: str
+    licence: str
+
+
+def read_index(source: Source, base_url: str, folders: list[Path]) -> dict[str, Picture]:
+    """All pictures by id: from lists in the folders, from the cache, or from the server.
+
+    Raises DataError where a list cannot be had, or is not the pinned one.
+    """
+    pictures: dict[str, Picture] = {}
+    for licence in source.licences:
+        for name in _names(licence, base_url, folders):
+            id_ = id_of(name)
+            if id_ is None or id_ in pictures:
+                raise DataError(f"{licence.names}: {name!r} has no id of its own")
+            pictures[id_] = Picture(id_, name, licence.id)
+    return dict(sorted(pictures.items()))
+
+
+def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
+    file_name = Path(licence.names).name
+    for folder in folders:
+        for path in (folder / file_name, folder / licence.names, folder.parent / file_name):
+            if path.is_file():
+                return _checked(path, licence, str(path))
+    kept = cache_dir() / f"{licence.names_sha256}.names"
+    url = quoted(base_url, licence.names)
+    if not kept.is_file():
+        with Downloads(retries=2) as downloads:
+            try:
+                downloads.fetch(url, kept)
+            except DataError as error:
+                raise DataError(f"{error}; or put {file_name} of FiveK at {kept}") from None
+    try:
+        return _checked(kept, licence, url)
+    except DataError:
+        kept.unlink()
+        raise
+
+
+def _checked(path: Path, licence: Licence, where: str) -> list[str]:
+    content = path.read_bytes()
+    names = sorted({line.strip() for line in content.decode().splitlines()} - {""})
+    known = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
+    if not known and sha256_text(content.decode()) != licence.file_sha256:
+        raise DataError(
+            f"{where} is not the list of {licence.count} names that is pinned: it holds "
+            f"{len(names)} others; take {licence.names} from FiveK's own server"
+        )
+    return names
+
+
+def licence_texts(source: Source, base_url: str) -> str:
+    """The licences as the server has them; where it cannot say, where they are to be read."""
+    texts = []
+    for licence in source.licences:
+        url = quoted(base_url, licence.text)
+        try:
+            text = cached(url, licence.text_sha256).decode(errors="replace")
+        except DataError:
+            text = f"(the text could not be fetched: read {url})\n"
+        texts.append(f"{licence.id}, {licence.count} pictures:\n\n{text}")
+    return f"{source.title}: {source.terms}.\n\n" + "\n".join(texts)
+
+
+def is_accepted(source: Source) -> bool:
+    """Whether these very licences were accepted before, on this machine."""
+    path = cache_dir() / ACCEPTED
+    return path.is_file() and path.read_text(encoding="utf-8") == _terms(source)
+
+
+def accept(source: Source) -> None:
+    path = cache_dir() / ACCEPTED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_terms(source), encoding="utf-8")
+
+
+def _terms(source: Source) -> str:
+    return "".join(f"{licence.text_sha256}\n" for licence in source.licences)
+
+
+def read_ids(path: Path, known: Mapping[str, object]) -> set[str]:
+    """The ids that a file lists, a line each: a0001, or a file name that begins so.
+
+    Raises DataError for a file that cannot be read, UsageError for ids that the protocol lacks.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    ids = {name: id_of(name) for name in names}
+    strange = [name for name, id_ in ids.items() if id_ not in known]
+    if strange or not names:
+        what = f"{strange[0]!r} is no id of this protocol" if strange else "it lists nothing"
+        raise UsageError(f"{path}: {what}; a line is an id as a0001")
+    return {id_ for id_ in ids.values() if id_ is not None}
+
+
+def first_by_hash(splits: Mapping[str, Split], count: int) -> set[str]:
+    """`count` ids in the order of their hash, with at least one of every split.
+
+    Raises UsageError where that is not possible.
+    """
+    order = sorted(splits, key=sha256_text)
+    first = {split: next((i for i in order if splits[i] == split), None) for split in SPLITS}
+    needed = [id_ for id_ in first.values() if id_ is not None]
+    if count < len(needed):
+        raise UsageError(f"--limit {count}: at least {len(needed)}, one picture of each split")
+    rest = [id_ for id_ in order if id_ not in needed]
+    return {*needed, *rest[: count - len(needed)]}

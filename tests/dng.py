@@ -1,0 +1,167 @@
+"""Raw photographs and experts' TIFFs as FiveK has them, made of a known scene.
+
+A scene is linear light with sRGB primaries, (H, W, 3) in [0, 1], upright. LibRaw truly develops
+the DNGs: a small preview first and the raw picture below it, as Adobe's converter lays them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import imagecodecs
+import numpy as np
+import tifffile
+
+from hdrnet_bench import color, icc
+
+BLACK, WHITE = 512, 16383  # 14 bits
+SENSITIVITY = (0.5, 1.0, 0.7)  # what the camera's R, G, B see of white light
+# XYZ (D65) to linear sRGB, in ten-thousandths.
+_SRGB_FROM_XYZ = ((32405, -15372, -4985), (-9693, 18760, 416), (556, -2040, 10572))
+_TILE = 32  # LibRaw misreads a picture narrower than its tiles
+_BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # RGGB: row, column, channel
+Sides = tuple[int, int, int, int]
+
+
+def sensor(scene: np.ndarray, orientation: int) -> np.ndarray:
+    """What of an upright scene lies on the sensor, for a file with that orientation: the turn that
+    undoes the tag's."""
+    transposed = scene.transpose(1, 0, 2)
+    return {
+        1: scene,
+        2: scene[:, ::-1],
+        3: scene[::-1, ::-1],
+        4: scene[::-1],
+        5: transposed,
+        6: transposed[::-1],
+        7: transposed[::-1, ::-1],
+        8: transposed[:, ::-1],
+    }[orientation]
+
+
+def write_dng(
+    path: Path,
+    scene: np.ndarray,
+    *,
+    orientation: int = 1,
+    white_balance: bool = True,
+    color_matrix: bool = True,
+    border: Sides = (0, 0, 0, 0),
+    masked: Sides = (0, 0, 0, 0),
+    compression: Literal["none", "lossless-jpeg"] = "none",
+    mosaic: bool = True,
+    black: int = BLACK,
+    preview: bool = True,
+    extra: list[tuple] | None = None,
+) -> None:
+    """A DNG whose development is the scene.
+
+    Args:
+        path: file to write.
+        scene: (H, W, 3).
+        orientation: EXIF's code.
+        white_balance: whether the file says that the light was white (AsShotNeutral).
+        color_matrix: whether the file says what the camera's colours are.
+        border: left, top, right, bottom: pixels beyond the scene, which DefaultCrop cuts off.
+        masked: the same, of pixels beyond those that see no light, outside ActiveArea.
+        compression: of the mosaic.
+        mosaic: a Bayer pattern; else the camera has demosaiced (LinearRaw).
+        black: the stored value of no light.
+        preview: whether a small picture comes first; else the raw one does, as phones write it.
+        extra: tags of the raw picture, as tifffile takes them.
+    """
+    seen = sensor(scene, orientation) * SENSITIVITY
+    left, top, right, bottom = border
+    active = np.pad(seen, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    if mosaic:
+        single = np.empty(active.shape[:2])
+        for y, x, channel in _BAYER:
+            single[y::2, x::2] = active[y::2, x::2, channel]
+        active = single[:, :, None]
+    dark = ((masked[1], masked[3]), (masked[0], masked[2]), (0, 0))
+    stored = np.rint(black + np.pad(active, dark) * (WHITE - black)).astype(np.uint16).squeeze()
+    matrix = [
+        n
+        for row, seen_of_white in zip(_SRGB_FROM_XYZ, SENSITIVITY, strict=True)
+        for value in row
+        for n in (round(value * seen_of_white), 10000)
+    ]
+    neutral = [n for value in SENSITIVITY for n in (round(value * 1000), 1000)]
+    camera = [
+        (271, "s", 0, "Maker", True),
+        (272, "s", 0, "Model 1", True),
+        (274, "H", 1, orientation, True),
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, "Maker Model 1", True),
+    ]
+    if color_matrix:
+        camera += [(50721, "2i", 9, matrix, True), (50778, "H", 1, 21, True)]  # D65
+    if white_balance:
+        camera.append((50728, "2I", 3, neutral, True))
+    count = 1 if mosaic else 3
+    raw = [(50714, "H", count, (black,) * count, True), (50717, "H", count, (WHITE,) * count, True)]
+    if mosaic:
+        raw += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+    if any(masked):
+        height, width = stored.shape[:2]
+        area = (masked[1], masked[0], height - masked[3], width - masked[2])
+        raw.append((50829, "I", 4, area, True))
+    if any(border):
+        height, width = seen.shape[:2]
+        raw += [(50719, "H", 2, (left, top), True), (50720, "H", 2, (width, height), True)]
+    packed = compression == "lossless-jpeg"
+    tiles = {"tile": (_TILE, _TILE), "compression": 7} if packed else {}
+    plain = {"metadata": None, "software": False}
+    with tifffile.TiffWriter(path) as tiff:
+        if preview:
+            small = np.zeros((8, 8, 3), np.uint8)
+            tiff.write(
+                small, photometric="rgb", subfiletype=1, subifds=1, extratags=camera, **plain
+            )
+            camera = []
+        tiff.write(
+            _jpeg_tiles(stored) if packed else stored,
+            shape=stored.shape,
+            dtype=stored.dtype,
+            photometric=32803 if mosaic else 34892,
+            planarconfig=None if mosaic else "contig",
+            subfiletype=0,
+            extratags=[*camera, *raw, *(extra or [])],
+            **plain,
+            **tiles,
+        )
+
+
+def _jpeg_tiles(stored: np.ndarray) -> Iterator[bytes]:
+    for y in range(0, stored.shape[0], _TILE):
+        for x in range(0, stored.shape[1], _TILE):
+            tile = stored[y : y + _TILE, x : x + _TILE]
+            missing = [(0, _TILE - side) for side in tile.shape]
+            whole = np.ascontiguousarray(np.pad(tile, missing, mode="edge"))
+            yield imagecodecs.ljpeg_encode(whole, bitspersample=14)
+
+
+def write_romm_tiff(
+    path: Path,
+    scene: np.ndarray,
+    *,
+    orientation: int = 1,
+    profile: bytes | None = icc.ROMM,
+    compression: str | None = None,
+) -> None:
+    """A 16-bit ProPhoto TIFF of a scene."""
+    romm_from_linear = np.linalg.inv(np.array(color.LINEAR_FROM_ROMM))
+    light = sensor(scene, orientation) @ romm_from_linear.T
+    tifffile.imwrite(
+        path,
+        np.rint(color.linear_to_romm(light).clip(0, 1) * 65535).astype(np.uint16),
+        photometric="rgb",
+        compression=compression,
+        rowsperstrip=16,
+        iccprofile=profile,
+        metadata=None,
+        software=False,
+        extratags=[(274, "H", 1, orientation, True)],
+    )

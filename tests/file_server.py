@@ -1,0 +1,205 @@
+"""A folder served over HTTP/1.1 on this machine, with ranges, and with faults where told."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+PIECE = 10_000
+
+
+@dataclass
+class Faults:
+    """What goes wrong with one file. Lists are used up, an entry with each request for it."""
+
+    statuses: list[int] = field(default_factory=list)  # answered instead of the file
+    headers: dict[str, str] = field(default_factory=dict)  # sent with every answer
+    cuts: list[int] = field(default_factory=list)  # bytes of body, then the connection is cut
+    holds: list[int] = field(default_factory=list)  # bytes of body, then nothing until `release`
+    release: threading.Event = field(default_factory=threading.Event)
+    delay_s: float = 0.0
+    ranges: bool = True
+    if_range: bool = True  # False: the rest of a file is sent whatever If-Range says
+    validators: tuple[str, ...] = ("ETag", "Last-Modified")
+    states_length: bool = True  # False: the body ends where the connection does
+
+
+@dataclass(eq=False)
+class Request:
+    method: str
+    path: str  # below the folder, decoded
+    headers: dict[str, str]
+    status: int = 0
+    sent: int = 0  # bytes of the body
+
+
+class FileServer:
+    """Serves `root`; what is asked of it is in `requests`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.faults: defaultdict[str, Faults] = defaultdict(Faults)
+        self.requests: list[Request] = []
+        self.connections = 0  # that were ever opened
+        self.most_at_once = 0  # answers that were under way at one time
+        self._active: list[Request] = []
+        self._lock = threading.Lock()
+        self.url = ""
+
+    def sent(self, path: str) -> int:
+        """Bytes of that file's body that were sent, in all requests together."""
+        return sum(r.sent for r in self.requests if r.path == path)
+
+    def ranges(self, path: str) -> list[str | None]:
+        """The header Range of each GET of that file."""
+        return [
+            r.headers.get("Range") for r in self.requests if (r.method, r.path) == ("GET", path)
+        ]
+
+    def begin(self, request: Request) -> None:
+        with self._lock:
+            self.requests.append(request)
+            self._active.append(request)
+            self.most_at_once = max(self.most_at_once, len(self._active))
+
+    def end(self, request: Request) -> None:
+        with self._lock:
+            if request in self._active:
+                self._active.remove(request)
+
+
+@contextmanager
+def serve(root: Path) -> Iterator[FileServer]:
+    files = FileServer(root)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+        def setup(self) -> None:
+            super().setup()
+            files.connections += 1
+
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path).lstrip("/")
+            request = Request(self.command, path, dict(self.headers))
+            files.begin(request)
+            try:
+                # A client that has enough closes the connection.
+                with suppress(ConnectionError):
+                    self.answer(request, path)
+            finally:
+                files.end(request)
+
+        do_HEAD = do_GET
+
+        def answer(self, request: Request, path: str) -> None:
+            faults = files.faults[path]
+            time.sleep(faults.delay_s)
+            if faults.statuses:
+                self.head(request, faults.statuses.pop(0), faults.headers | {"Content-Length": "0"})
+                return
+            if not (files.root / path).is_file():
+                self.head(request, 404, {"Content-Length": "0"})
+                return
+            content = (files.root / path).read_bytes()
+            modified = (files.root / path).stat().st_mtime
+            validators = {
+                "ETag": f'"{hashlib.sha1(content).hexdigest()}"',
+                "Last-Modified": formatdate(modified, usegmt=True),
+            }
+            headers = {name: validators[name] for name in faults.validators} | faults.headers
+            first = self.first_byte(faults, validators)
+            if first is not None and first >= len(content):
+                self.head(
+                    request,
+                    416,
+                    headers | {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"},
+                )
+                return
+            body = content[first or 0 :]
+            if first is not None:
+                place = f"bytes {first}-{len(content) - 1}/{len(content)}"
+                headers |= {"Content-Range": place}
+            if faults.states_length:
+                headers |= {"Content-Length": str(len(body))}
+            else:
+                headers |= {"Connection": "close"}
+            status = 200 if first is None else 206
+            if self.command == "HEAD":
+                self.head(request, status, headers)
+                return
+            # Taken before the client can ask again.
+            cut = faults.cuts.pop(0) if faults.cuts else None
+            hold = faults.holds.pop(0) if faults.holds else None
+            self.head(request, status, headers)
+            self.body(request, body, cut, hold, faults.release)
+
+        def first_byte(self, faults: Faults, validators: dict[str, str]) -> int | None:
+            """Where the wanted range begins, None where the whole file is to be sent."""
+            match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            condition = self.headers.get("If-Range")
+            changed = condition is not None and condition not in [
+                validators[name] for name in faults.validators
+            ]
+            if not match or not faults.ranges or (changed and faults.if_range):
+                return None
+            return int(match[1])
+
+        def head(self, request: Request, status: int, headers: dict[str, str]) -> None:
+            request.status = status
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def body(
+            self,
+            request: Request,
+            body: bytes,
+            cut: int | None,
+            hold: int | None,
+            release: threading.Event,
+        ) -> None:
+            end = len(body) if cut is None else cut
+            self.send(request, body, 0, end if hold is None else hold)
+            if hold is not None:
+                release.wait(30)
+                self.send(request, body, hold, end)
+            if cut is not None:
+                self.close_connection = True
+
+        def send(self, request: Request, body: bytes, start: int, end: int) -> None:
+            for here in range(start, end, PIECE):
+                there = min(here + PIECE, end)
+                if there == len(body):
+                    files.end(request)  # before the client can know, and ask for the next file
+                self.wfile.write(body[here:there])
+                request.sent += there - here
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    files.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield files
+    finally:
+        for faults in files.faults.values():
+            faults.release.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

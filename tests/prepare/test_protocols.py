@@ -1,0 +1,141 @@
+"""The shipped protocols, and the identities between the published lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdrnet_bench.errors import DataError, UsageError
+from hdrnet_bench.files import sha256_file
+from hdrnet_bench.manifest import SPLITS
+from hdrnet_bench.prepare import protocols
+from hdrnet_bench.prepare.protocols import Protocol, Unrunnable, all_protocols, load_source
+from tests.conftest import ROOT, Workspace
+
+LISTS = ROOT.parent / "shared/data/splits"
+KNOWN = {
+    "as-shot-zeroed", "csrnet", "dpe", "hwang", "libraw", "ltmnet", "uegan", "upe", "zeng-srgb",
+    "zeng-xyz",
+}  # fmt: skip
+NUMBERS = {f"a{n:04}": n for n in range(1, 5001)}
+PUBLISHED = {
+    "adaint-test": "fivek_dpe498_test.txt",
+    "adaint-train": "fivek_dpe498_train.txt",
+    "adaint-train-input": "fivek_dpe498_train_input.txt",
+    "adaint-train-label": "fivek_dpe498_train_label.txt",
+}
+
+
+def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -> None:
+    rows = workspace.json("recipes", "--protocols")
+    fivek = {row["protocol"]: row for row in rows if row["source"] == "fivek"}
+    assert set(fivek) == KNOWN
+    assert {name for name, row in fivek.items() if not row["runnable"]} == {"csrnet", "hwang"}
+    for row in fivek.values():
+        assert row["needs"] if row["runnable"] else row["reason"]
+    assert "Lightroom" in fivek["upe"]["needs"]
+    shown = workspace.run("recipes", "--protocols", "zeng-srgb").stdout
+    for part in ("short edge 480", "adaint-test", "InputZeroed", "24.66", "AdaInt", "jpeg"):
+        assert part in shown
+    assert "unknown protocol" in workspace.fails(2, "recipes", "--protocols", "zen")
+
+
+def test_splits_by_number_are_complete() -> None:
+    source = load_source("fivek")
+    counts = {}
+    for name in ("upe", "uegan", "ltmnet"):
+        protocol = protocols.load_protocol("fivek", name)
+        chosen = list(protocols.splits(protocol, source, NUMBERS).values())
+        counts[name] = [chosen.count(split) for split in SPLITS]
+    assert counts == {
+        "upe": [4275, 225, 500],
+        "uegan": [4275, 225, 500],
+        "ltmnet": [1000, 100, 499],
+    }
+    protocol = protocols.load_protocol("fivek", "ltmnet")
+    chosen = protocols.splits(protocol, source, NUMBERS)
+    edges = ("a0001", "a0002", "a0101", "a0102", "a1101", "a1102", "a4501", "a4502", "a5000")
+    assert [chosen.get(id_) for id_ in edges] == [
+        None, "validation", "validation", "train", "train", None, None, "test", "test",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="pictures from number"):
+        protocols.splits(protocol, source, {i: n for i, n in NUMBERS.items() if n != 5000})
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The published lists, put where fetching would have put them."""
+    if not LISTS.is_dir():
+        pytest.skip("the published split lists are not beside the checkout (shared/data/splits)")
+    monkeypatch.setenv("HDRBENCH_CACHE", str(tmp_path))
+    source = load_source("fivek")
+    for name, file in PUBLISHED.items():
+        assert sha256_file(LISTS / file) == source.lists[name].sha256
+        (tmp_path / source.lists[name].sha256).write_bytes((LISTS / file).read_bytes())
+    return {name: protocols.read_list(source, name) for name in PUBLISHED}
+
+
+def test_identities_between_the_lists_hold(published: dict[str, list[str]]) -> None:
+    test, train, shown, label = (set(published[name]) for name in PUBLISHED)
+    assert len(test) == 498
+    assert train == shown | label
+    assert not shown & label
+    assert not train & test
+    assert set(NUMBERS) - train - test == {"a0160", "a2952"}
+
+
+def test_splits_by_list_are_as_published(published: dict[str, list[str]]) -> None:
+    source = load_source("fivek")
+    for name, training in (
+        ("zeng-srgb", 4500),
+        ("zeng-xyz", 4500),
+        ("libraw", 4500),
+        ("dpe", 2250),
+    ):
+        protocol = protocols.load_protocol("fivek", name)
+        chosen = protocols.splits(protocol, source, NUMBERS)
+        found = list(chosen.values())
+        validation = round(0.05 * training)
+        assert [found.count(s) for s in SPLITS] == [training - validation, validation, 498], name
+        assert {id_ for id_, s in chosen.items() if s == "test"} == set(published["adaint-test"])
+
+
+def test_protocols_fit_their_source() -> None:
+    source = load_source("fivek")
+    for protocol in all_protocols("fivek"):
+        if isinstance(protocol, Unrunnable):
+            with pytest.raises(UsageError, match="cannot be prepared"):
+                protocols.load_protocol("fivek", protocol.name)
+            continue
+        assert isinstance(protocol, Protocol)
+        for rule in protocol.splits.values():
+            if isinstance(rule, protocols.ByList):
+                assert rule.list in source.lists
+        for side in (protocol.input, protocol.target):
+            assert side.source == "rendering" or side.source in source.files
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("bit_depth: 8", "bit_depth: 10"), "input.bit_depth"),
+        (("experts: [c, a, b, d, e]", "experts: []"), "experts"),
+        (("  test: {list: adaint-test}\n", ""), "train and test are needed"),
+        (("source: expert", "source: rendering"), "kinds are said of renderings"),
+        (("development: {}\n", ""), "development is said where the input is a DNG"),
+        (("development: {}", "development: {bright: 2}"), "bright"),
+        (("{edge: short, pixels: 480}", "{edge: short}"), "an edge needs its pixels"),
+        (("name: libraw", "name: other"), "must be that of its file"),
+        (("version: 1", "version: one"), "version"),
+    ],
+)
+def test_faulty_protocols_are_refused(
+    workspace: Workspace, change: tuple[str, str], message: str
+) -> None:
+    folder = workspace.path / "recipes/protocols/fivek"
+    folder.mkdir(parents=True)
+    text = (ROOT / "recipes/protocols/fivek/libraw.yaml").read_text()
+    assert change[0] in text
+    (folder / "libraw.yaml").write_text(text.replace(change[0], change[1], 1))
+    assert message in workspace.fails(2, "prepare", "fivek", "--accept-licence")
