@@ -33,8 +33,9 @@ demo: setup  ## prepare, train, evaluate, time and report on real photographs, i
 	$(HDRBENCH) report
 	@echo "Look at $(DEMO_RESULTS)/report.html"
 
+# Two tests at a time, each with one thread, take little more than half the time.
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -183,6 +184,8 @@ def prepare(
         "effort": _effort(effort),
     }
     report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
+    if header.counts["rejected"] and not effort:
+        err.print("what was left out is tried again with --overwrite")
     if header.counts["rejected"]:
         err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
     wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
@@ -260,7 +263,7 @@ def _fivek(options: _Options) -> _Work:
     if folders:
         found = fivek.find_files(choice, pictures, folders)
         return _Work(plan, fivek.tasks(choice, pictures, found), fivek.make)
-    hidden = paths.data_dir() / f".{plan.name}.building" / build.RAW
+    hidden = build.staging_folder(plan, paths.data_dir()) / build.RAW
     kept = paths.data_dir() / "raw" / "fivek"
     remote = fivek_download.Remote(
         source, base_url, (kept if options.keep_raw else hidden).absolute()
@@ -275,13 +278,12 @@ def _fivek(options: _Options) -> _Work:
             yield way
 
     def estimate() -> dict[str, Any]:
-        jobs = [task.payload for task in tasks]
+        jobs = [task.payload for task in build.unmade(plan, tasks, paths.data_dir())]
         with progress("sizes", 2 * len(jobs)) as step:
             found = fivek_download.estimate(jobs, remote, connections, step)
         return {
             "would fetch": {"files": found.files, "bytes": found.bytes, "unsized": found.unsized},
             "not there": found.not_there,
-            "from": base_url,
         }
 
     def licences() -> None:
@@ -318,12 +320,14 @@ def _check_way(options: _Options, of_renderings: bool, name: str, needs: str) ->
         )
     if rendered or options.source_dir:
         for given, option in (
-            (options.base_url, "--base-url"),
             (options.connections, "--connections"),
             (options.keep_raw, "--keep-raw"),
+            (options.accept_licence, "--accept-licence"),
         ):
-            if given and not (option == "--base-url"):
+            if given:
                 raise UsageError(f"{option} goes with downloading")
+    if options.base_url and not re.match(r"https?://[^/]", options.base_url):
+        raise UsageError(f"--base-url {options.base_url!r}: an address begins with https://")
 
 
 def list_protocols(name: str | None, as_json: bool) -> None:
@@ -335,7 +339,8 @@ def list_protocols(name: str | None, as_json: bool) -> None:
         for source, known in (("demo", demo.protocols()), ("folder", folder.protocols()))
         for protocol, summary in known.items()
     ]
-    fivek = [protocols.described(one) for one in protocols.all_protocols("fivek")]
+    source = protocols.load_source("fivek")
+    fivek = [protocols.described(one, source) for one in protocols.all_protocols("fivek")]
     if name is not None:
         chosen = [one for one in fivek if one["protocol"] == name]
         if not chosen:

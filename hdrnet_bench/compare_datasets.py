@@ -30,7 +30,8 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`differences` are of the pictures that differ, the worst first."""
+    """`differences` are of the pictures that differ: of other sizes first, then by their mean
+    difference, the largest first."""
 
     first: str
     second: str
@@ -73,7 +74,7 @@ def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> 
         identical += not found
         differences += found
         step()
-    differences.sort(key=lambda d: -1.0 if d.psnr is None else d.psnr)
+    differences.sort(key=lambda d: (d.mean is not None, -(d.mean or 0.0)))
     return Comparison(
         str(a.directory),
         str(b.directory),

@@ -175,8 +175,7 @@ def judgement(
                 "prepare that version again, or train again"
             )
         method = method_id(run)
-        if not own or split == "test":
-            leaked = _leaked(run, header, dataset, split)
+        leaked = _leaked(run, header, dataset, split)
         if leaked and not allow_leak:
             raise DataError(
                 f"{run.directory} was trained with {leaked} of the {len(dataset.split(split))} "
@@ -196,7 +195,10 @@ def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> in
     known = header.trained_on
     if known is None:  # a file from before models said so
         try:
-            known = trained_on(open_dataset(run.recipe.dataset.name))
+            trained = open_dataset(run.recipe.dataset.name)
+            if trained.header.digest != header.dataset_digest:
+                raise DataError(f"{trained.directory} is another version than it was trained on")
+            known = trained_on(trained)
         except DataError as error:
             raise DataError(
                 f"{run.directory} does not say which pictures it was trained with: {error}"

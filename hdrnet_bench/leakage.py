@@ -8,33 +8,37 @@ from pydantic import BaseModel, ConfigDict
 
 from .manifest import Dataset, Row
 
-# Sources whose ids name the same picture under every protocol; of others the pixels tell.
+# Sources whose ids name the same picture under every protocol.
 _NAMING = ("demo", "fivek", "hdrplus")
 
 
 class TrainedOn(BaseModel):
-    """The pictures that weights or their choice were made with: training and validation."""
+    """The pictures that weights, or their choice, were made with: training and validation.
+
+    ids: of a source whose ids name pictures, else none. pixels: of the inputs, the first 16 digits
+    of their SHA-256, by which the same file is known under any name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    pictures: tuple[str, ...]
+    ids: tuple[str, ...]
+    pixels: tuple[str, ...]
 
 
 def trained_on(dataset: Dataset) -> TrainedOn:
     rows = [*dataset.split("train"), *dataset.split("validation")]
     source = dataset.header.source
-    return TrainedOn(source=source, pictures=tuple(sorted(_key(source, row) for row in rows)))
+    ids = sorted(row.id for row in rows) if source in _NAMING else []
+    return TrainedOn(source=source, ids=tuple(ids), pixels=tuple(sorted(map(_pixels, rows))))
 
 
 def leaked(known: TrainedOn, dataset: Dataset, rows: Sequence[Row]) -> list[str]:
     """Ids of the rows that are among the pictures of training or validation."""
-    source = dataset.header.source
-    if source != known.source:
-        return []
-    pictures = set(known.pictures)
-    return [row.id for row in rows if _key(source, row) in pictures]
+    ids = set(known.ids) if known.source == dataset.header.source else set()
+    pixels = set(known.pixels)
+    return [row.id for row in rows if row.id in ids or _pixels(row) in pixels]
 
 
-def _key(source: str, row: Row) -> str:
-    return row.id if source in _NAMING else row.input_pixels_sha256[:16]
+def _pixels(row: Row) -> str:
+    return row.input_pixels_sha256[:16]

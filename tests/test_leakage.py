@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hdrnet_bench.leakage import TrainedOn, leaked, trained_on
+from hdrnet_bench.leakage import leaked, trained_on
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model_file import read_model, save_model
 from hdrnet_bench.prepare.build import Plan, Task, build
@@ -55,15 +55,19 @@ def test_other_pictures_are_judged_apart_from_the_recipe_s_own(other: Workspace)
     assert json.loads(path.read_text())["dataset"]["name"] == "demo-clean"
 
 
-def test_the_recipe_s_own_training_split_is_judged_when_asked_for(other: Workspace) -> None:
-    results = other.json("eval", "tiny/seed-0", "--split", "train")
-    assert all(r["dataset"]["split"] == "train" for r in results)
+def test_its_own_training_split_is_no_exception(other: Workspace) -> None:
+    for split, count in (("train", 2), ("validation", 1)):
+        message = other.fails(3, "eval", "tiny/seed-0", "--split", split)
+        assert f"trained with {count} of the {count} pictures" in message
+        results = other.json("eval", "tiny/seed-0", "--split", split, "--allow-leak")
+        assert {r["leaked"] for r in results} == {0, count}
 
 
 def test_a_model_file_from_before_is_known_by_its_dataset(other: Workspace) -> None:
     path = other.path / "runs/tiny/seed-0/last.safetensors"
     model, header = read_model(path)
-    assert header.trained_on == TrainedOn(source="demo", pictures=("a", "b", "c"))
+    assert header.trained_on is not None
+    assert header.trained_on.ids == ("a", "b", "c")
     save_model(path, model, header.model_copy(update={"trained_on": None}))
     assert "2 of the 3" in other.fails(3, "eval", "tiny/seed-0", "--dataset", "demo-other")
     (other.path / "data/demo-tiny").rename(other.path / "data/gone")
@@ -71,7 +75,7 @@ def test_a_model_file_from_before_is_known_by_its_dataset(other: Workspace) -> N
     assert "does not say which pictures it was trained with" in message
 
 
-def test_where_ids_are_names_of_files_the_pixels_tell(tmp_path: Path) -> None:
+def test_pixels_tell_where_ids_do_not(tmp_path: Path) -> None:
     datasets = []
     for name, tasks in (
         ("one", TINY),
@@ -84,5 +88,7 @@ def test_where_ids_are_names_of_files_the_pixels_tell(tmp_path: Path) -> None:
     known = trained_on(datasets[0])
     assert leaked(known, datasets[1], datasets[1].rows) == ["z"]
     assert leaked(known, datasets[0], datasets[0].split("test")) == []
-    demo = TrainedOn(source="demo", pictures=known.pictures)
-    assert leaked(demo, datasets[1], datasets[1].rows) == []
+    # The same file, prepared as another source.
+    assert leaked(known.model_copy(update={"source": "demo"}), datasets[1], datasets[1].rows) == [
+        "z"
+    ]

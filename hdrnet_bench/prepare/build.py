@@ -1,9 +1,14 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
 Everything is written into a hidden folder beside the dataset; a pair's row is written last, so a
-row that is there stands for two whole pictures; why a pair is left out is kept as well. When all
-are done the folder gets its name. The pairs are made in processes here, or wherever an executor
-has them: on a cluster whose machines see the same folder.
+row that is there stands for two whole pictures. When all are done, the pictures' folder gets the
+dataset's name in one step, and only then goes what was kept to go on from. The pairs are made in
+processes here, or wherever an executor has them: on a cluster whose machines see the same folder.
+
+.<dataset>.building/plan.json, tools.json    what is being made, with what
+.<dataset>.building/rows/<split>/            a file a pair: its row, or why it is left out
+.<dataset>.building/raw/                     fetched files until their pair is made
+.<dataset>.building/dataset/                 the dataset to be
 """
 
 from __future__ import annotations
@@ -36,7 +41,9 @@ from ..manifest import (
 from .download import NotThere, Unreachable
 from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
 
-RAW = "raw"  # where, in the hidden folder, fetched files lie until their pair is made
+RAW, DATASET, ROWS = "raw", "dataset", "rows"
+# Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
+LASTING = "size"
 
 
 class Plan(NamedTuple):
@@ -128,11 +135,11 @@ def build(
         The header, and what making took; None where nothing had to be made.
 
     Raises:
-        UsageError: a dataset of that name from another plan is there.
+        UsageError: a dataset of that name from another plan is there, whole or begun.
         DataError: another process is preparing the same dataset, the disk is full, a worker died,
-            or something could not be fetched. What is made is kept.
+            something could not be read or fetched, or no pair is left. What is made is kept.
     """
-    final, staging = root / plan.name, root / f".{plan.name}.building"
+    final, staging = root / plan.name, staging_folder(plan, root)
     existing = prepared(plan, root, overwrite=overwrite)
     if existing:
         return existing, None
@@ -141,19 +148,20 @@ def build(
     pool = open_pool or (lambda pairs: processes(workers, pairs))
     try:
         with lock:
-            _open_staging(staging, plan)
+            _open_staging(staging, plan, overwrite)
             made = _make_all(tasks, maker, staging.resolve(), pool, step, fetching)
             rows, rejected, effort = made
-            rows, rejected = _reviewed(review(rows), rows, rejected, staging)
+            rows, rejected = _reviewed(review(rows), rows, rejected, staging / DATASET)
             if not rows:
-                shutil.rmtree(staging)
                 raise DataError(_none_made(plan, rejected))
-            header = _finish(plan, rows, rejected, staging)
-            _swap(staging, final)
+            header = _finish(plan, rows, rejected, staging / DATASET)
+            _swap(staging / DATASET, final)
+            shutil.rmtree(staging)
     except filelock.Timeout:
         raise DataError(f"another process is preparing {plan.name} in {root}") from None
     except OSError as error:
-        raise DataError(_stopped(plan, error.strerror or str(error))) from None
+        where = f": {error.filename}" if error.filename else ""
+        raise DataError(_stopped(plan, f"{error.strerror or error}{where}")) from None
     except Unreachable as error:
         raise DataError(_stopped(plan, str(error))) from None
     except WorkerLost as error:
@@ -169,6 +177,19 @@ def _none_made(plan: Plan, rejected: list[dict[str, str]]) -> str:
 def _stopped(plan: Plan, reason: str) -> str:
     again = "run the same command again to go on from there"
     return f"preparing {plan.name} stopped: {reason}; {again}"
+
+
+def staging_folder(plan: Plan, root: Path) -> Path:
+    """Where a dataset is made before it has its name."""
+    return root / f".{plan.name}.building"
+
+
+def unmade(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
+    """The pairs that an interrupted preparation of the same plan has still to make."""
+    staging = staging_folder(plan, root)
+    if not _is_of(staging, plan):
+        return list(tasks)
+    return [task for task in tasks if not _kept(staging, task)]
 
 
 def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
@@ -195,18 +216,41 @@ def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
     return header
 
 
-def _open_staging(staging: Path, plan: Plan) -> None:
-    """Keep what an interrupted run of the same plan has made; drop what another plan has."""
-    marker = staging / "plan.json"
-    wanted = json_text(plan._asdict())
-    if marker.exists() and json_text(read_json(marker)) == wanted:
+def _open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
+    """Keep what an interrupted run of the same plan has made. What another plan has made, or other
+    versions of what decodes and computes, goes only where `overwrite` says so."""
+    if _is_of(staging, plan):
         for leftover in staging.rglob(".tmp-*"):
             leftover.unlink()
         return
+    if not overwrite and any(staging.glob(f"{ROWS}/*/*.json*")):
+        raise UsageError(
+            f"{staging} is an unfinished preparation with other settings or other versions of "
+            "tools: --overwrite drops it"
+        )
     shutil.rmtree(staging, ignore_errors=True)
     for split in SPLITS:
-        (staging / "rows" / split).mkdir(parents=True)
-    write_text(marker, wanted)
+        (staging / ROWS / split).mkdir(parents=True)
+    write_text(staging / "tools.json", json_text(tool_versions()))
+    write_text(staging / "plan.json", json_text(plan._asdict()))
+
+
+def _is_of(staging: Path, plan: Plan) -> bool:
+    wanted = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
+    return all(
+        (staging / name).exists() and json_text(read_json(staging / name)) == json_text(content)
+        for name, content in wanted.items()
+    )
+
+
+def _kept(staging: Path, task: Task) -> Row | dict[str, str] | None:
+    """What an interrupted run has made of a pair: a whole row, or a lasting rejection."""
+    if (path := _row_path(staging, task)).exists() and len(rows := read_rows(path)) == 1:
+        return rows[0]
+    if (path := _rejection_path(staging, task)).exists():
+        rejection: dict[str, str] = read_json(path)
+        return rejection
+    return None
 
 
 def _make_all(
@@ -221,14 +265,15 @@ def _make_all(
     rejected: list[dict[str, str]] = []
     waiting = []
     for task in tasks:
-        if (path := _row_path(staging, task)).exists():
-            rows += read_rows(path)
-            step()
-        elif (path := _rejection_path(staging, task)).exists():
-            rejected.append(read_json(path))
-            step()
-        else:
+        kept = _kept(staging, task)
+        if kept is None:
             waiting.append(task)
+            continue
+        if isinstance(kept, Row):
+            rows.append(kept)
+        else:
+            rejected.append(kept)
+        step()
     start = time.perf_counter()
     cpu_seconds, memory, workers = 0.0, 0.0, 0
     if waiting:
@@ -259,11 +304,11 @@ def _place(rejection: dict[str, str]) -> tuple[str, str]:
 
 
 def _row_path(staging: Path, task: Task) -> Path:
-    return staging / "rows" / task.split / f"{task.id}.jsonl"
+    return staging / ROWS / task.split / f"{task.id}.jsonl"
 
 
 def _rejection_path(staging: Path, task: Task) -> Path:
-    return staging / "rows" / task.split / f"{task.id}.rejected.json"
+    return staging / ROWS / task.split / f"{task.id}.rejected.json"
 
 
 class _Done(NamedTuple):
@@ -281,7 +326,8 @@ def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
 
 def _reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
     rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
-    write_text(_rejection_path(staging, task), json_text(rejection))
+    if stage == LASTING:
+        write_text(_rejection_path(staging, task), json_text(rejection))
     return rejection
 
 
@@ -302,7 +348,7 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
     if pair.target.shape[:2] != (height, width):
         reason = f"input {width}x{height}, target {pair.target.shape[1]}x{pair.target.shape[0]}"
         return _reject(task, "size", reason, staging)
-    folder = staging / task.split
+    folder = staging / DATASET / task.split
     names = []
     for role, pixels, file in zip(
         ("input", "target"), (pair.input, pair.target), pair.files or (None, None), strict=True
@@ -343,7 +389,7 @@ def _reviewed(
     reasons: dict[tuple[str, str], str],
     rows: list[Row],
     rejected: list[dict[str, str]],
-    staging: Path,
+    folder: Path,
 ) -> tuple[list[Row], list[dict[str, str]]]:
     """Leave out what the review does: rows, pictures and all."""
     kept = []
@@ -353,40 +399,35 @@ def _reviewed(
             kept.append(row)
             continue
         for name in (row.input_file_name, row.target_file_name):
-            (staging / row.split / name).unlink(missing_ok=True)
+            (folder / row.split / name).unlink(missing_ok=True)
         rejected.append({"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason})
     return kept, sorted(rejected, key=_place)
 
 
-def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], staging: Path) -> Header:
+def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], folder: Path) -> Header:
     for split in SPLITS:
         of_split = [row for row in rows if row.split == split]
         if of_split:
-            write_rows(staging / split / "metadata.jsonl", of_split)
+            write_rows(folder / split / "metadata.jsonl", of_split)
     counts: dict[str, int] = {split: sum(row.split == split for row in rows) for split in SPLITS}
-    write_text(staging / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejected))
+    write_text(folder / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejected))
     header = Header(
         **plan._asdict(),
         tools=tool_versions(),
         counts=counts | {"rejected": len(rejected)},
         digest=rows_digest(rows),
     )
-    write_text(staging / "dataset.json", json_text(header.model_dump()))
-    shutil.rmtree(staging / "rows")
-    shutil.rmtree(staging / RAW, ignore_errors=True)
-    (staging / "plan.json").unlink()
+    write_text(folder / "dataset.json", json_text(header.model_dump()))
     return header
 
 
-def _swap(staging: Path, final: Path) -> None:
+def _swap(made: Path, final: Path) -> None:
+    old = final.with_name(f".{final.name}.old")
     if final.exists():
-        old = final.with_name(f".{final.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         final.rename(old)
-        staging.rename(final)
-        shutil.rmtree(old)
-    else:
-        staging.rename(final)
+    made.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def tool_versions() -> dict[str, str]:

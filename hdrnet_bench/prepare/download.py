@@ -42,7 +42,7 @@ class NotThere(DataError):
 
 
 class Unreachable(DataError):
-    """No answer, or no whole file, in as many tries as were allowed."""
+    """Refused, or no answer, or no whole file, in as many tries as were allowed."""
 
 
 class Stopped(Exception):
@@ -266,7 +266,7 @@ def _raise_for_status(response: Response, url: str, method: str) -> None:
             pause_s = urllib3.Retry().get_retry_after(response.raw)
         raise _Passing(f"the server answered {answer}", pause_s or 0.0)
     if status not in (200, 206, 416):
-        raise DataError(f"{url} cannot be fetched: the server answered {answer}")
+        raise Unreachable(f"{url} cannot be fetched: the server answered {answer}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DataError(f"{url} comes in another encoding than the file's own; use another server")
 

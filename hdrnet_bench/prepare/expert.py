@@ -47,7 +47,8 @@ def read_romm(path: Path) -> Expert:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except Exception as error:  # Decoders raise whatever comes to them on a broken file.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        said = str(error).replace(str(path), path.name)
+        reason = " ".join(said.split())[:200] or type(error).__name__
         raise DataError(f"{path} is no ProPhoto TIFF of 16 bits: {reason}") from None
     if orientation not in range(1, 9):
         notes.append(f"orientation {orientation} means nothing, taken as upright")

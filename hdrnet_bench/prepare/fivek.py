@@ -58,16 +58,22 @@ class Choice(NamedTuple):
         return self.protocol.sizes[self.size]
 
 
+class Files(NamedTuple):
+    """A pair's files, or what is wrong with them."""
+
+    input: Path | None
+    target: Path | None
+    problem: str | None = None
+
+
 class Job(NamedTuple):
     """What a worker is given: a pair's files, and what is to be made of them."""
 
     picture: Picture
-    input: Path | None
-    target: Path | None
+    files: Files
     protocol: Protocol
     expert: str
     rule: SizeRule
-    problem: str | None = None
 
 
 def choose(
@@ -137,48 +143,40 @@ def plan(choice: Choice, source: Source, files: str | None = None) -> Plan:
     return Plan(choice.name, "fivek", protocol.name, protocol.version, licence, settings)
 
 
-def tasks(
-    choice: Choice,
-    pictures: dict[str, Picture],
-    found: dict[str, tuple[Path | None, Path | None, str | None]],
-) -> list[Task]:
-    """One for each picture; `found` has its input, its target, and what is wrong with them."""
+def tasks(choice: Choice, pictures: dict[str, Picture], found: dict[str, Files]) -> list[Task]:
+    """One for each picture, with its files as found."""
     return [
         Task(
             id_,
             split,
-            Job(
-                pictures[id_],
-                *found[id_][:2],
-                choice.protocol,
-                choice.expert,
-                choice.rule,
-                found[id_][2],
-            ),
+            Job(pictures[id_], found[id_], choice.protocol, choice.expert, choice.rule),
         )
         for id_, split in sorted(choice.splits.items())
     ]
 
 
 def make(job: Job) -> Pair:
-    """Develop, convert and resize one pair, or check one of renderings."""
-    if job.problem is not None:
-        raise RejectedPair("pairing", job.problem)
-    assert job.input is not None
-    assert job.target is not None
+    """Develop, convert and resize one pair, or check one of renderings.
+
+    Raises RejectedPair for what the files hold, OSError where they cannot be read: a disk that is
+    gone is no reason to leave a picture out.
+    """
+    input_path, target_path, problem = job.files
+    if input_path is None or target_path is None:
+        raise RejectedPair("pairing", problem)
+    hashes = [sha256_file(path) for path in (input_path, target_path)]
+    way = _taken_over if job.protocol.of_renderings else _made
     try:
-        if job.protocol.of_renderings:
-            return _taken_over(job, job.input, job.target)
-        return _made(job, job.input, job.target)
+        return way(job, input_path, target_path, hashes)
     except DataError as error:
         # Said by the file's name: where it lay on this machine is nobody's business.
         reason = str(error)
-        for path in (job.input, job.target):
+        for path in (input_path, target_path):
             reason = reason.replace(str(path), path.name)
         raise RejectedPair("decode", reason) from None
 
 
-def _made(job: Job, input_path: Path, target_path: Path) -> Pair:
+def _made(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> Pair:
     measured: dict[str, Any] = {}
     if job.protocol.development is not None:
         developed = raw.develop(input_path, job.protocol.development)
@@ -208,10 +206,9 @@ def _made(job: Job, input_path: Path, target_path: Path) -> Pair:
         input=input_,
         target=encoded(reduced(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
         source_names=[
-            _source_name(job.protocol.input, job, input_path),
-            _source_name(job.protocol.target, job, target_path),
+            _source_name(side, job) for side in (job.protocol.input, job.protocol.target)
         ],
-        source_sha256=[sha256_file(input_path), sha256_file(target_path)],
+        source_sha256=hashes,
         licence=job.picture.licence,
         measured=measured,
     )
@@ -227,13 +224,15 @@ def _romm() -> NDArray[np.float32]:
     return curve(romm_to_linear)
 
 
-def _source_name(side: Side, job: Job, path: Path) -> str:
+def _source_name(side: Side, job: Job) -> str:
     """The same whichever way the file came."""
-    folder = {"dng": "dng", "expert": f"tiff16_{job.expert}", "as_shot_zeroed": ZEROED_FOLDER}
-    return f"{folder[side.source]}/{job.picture.name}{path.suffix.lower()}"
+    if side.source == "dng":
+        return f"dng/{job.picture.name}.dng"
+    folder = ZEROED_FOLDER if side.source == "as_shot_zeroed" else f"tiff16_{job.expert}"
+    return f"{folder}/{job.picture.name}.tif"
 
 
-def _taken_over(job: Job, input_path: Path, target_path: Path) -> Pair:
+def _taken_over(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> Pair:
     """Check two renderings against the protocol; they are copied, not encoded again."""
     decoded, notes = [], {}
     for role, side, path in (
@@ -250,7 +249,7 @@ def _taken_over(job: Job, input_path: Path, target_path: Path) -> Pair:
         input=decoded[0],
         target=decoded[1],
         source_names=[f"input/{input_path.name}", f"target/{target_path.name}"],
-        source_sha256=[sha256_file(input_path), sha256_file(target_path)],
+        source_sha256=hashes,
         licence=job.picture.licence,
         measured={"notes": notes} if notes else {},
         files=(input_path, target_path),
@@ -264,10 +263,14 @@ def _check_side(side: Side, path: Path, picture: Decoded) -> None:
     bits = picture.pixels.dtype.itemsize * 8
     if bits != side.bit_depth:
         raise RejectedPair("depth", f"{path.name}: {bits} bits, {side.bit_depth} are wanted")
+    if any("grey" in note for note in picture.notes):
+        raise RejectedPair("kind", f"{path.name}: grey, three channels are wanted")
     with Image.open(path) as image:
         profile = image.info.get("icc_profile")
-    if profile and side.space == "srgb" and not icc.same(profile, icc.SRGB):
-        raise RejectedPair("profile", f"{path.name}: {profile_name(profile)}, sRGB is wanted")
+    # No profile can say that red, green and blue hold X, Y and Z.
+    if profile and (side.space != "srgb" or not icc.same(profile, icc.SRGB)):
+        wanted = "sRGB" if side.space == "srgb" else "none"
+        raise RejectedPair("profile", f"{path.name}: {profile_name(profile)}, {wanted} is wanted")
 
 
 def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
@@ -283,18 +286,15 @@ def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
 
 def find_files(
     choice: Choice, pictures: dict[str, Picture], folders: list[Path]
-) -> dict[str, tuple[Path | None, Path | None, str | None]]:
+) -> dict[str, Files]:
     """Input and target of each chosen picture below the folders of a copy of FiveK.
 
     A TIFF's folder says whose it is: tiff16_c, expertC or c; tiff16_inputAsShotZeroed.
     """
     by_kind: dict[tuple[str, str], list[Path]] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
-        for path in sorted(folder.rglob("*")):
-            if (kind := _kind_of(path)) and not path.name.startswith("."):
-                by_kind.setdefault((kind, path.stem), []).append(path)
+    for path in _below(folders):
+        if kind := _kind_of(path):
+            by_kind.setdefault((kind, path.stem), []).append(path)
     wanted = {"dng": "dng", "expert": choice.expert, "as_shot_zeroed": ZEROED_FOLDER}
     sides = (choice.protocol.input, choice.protocol.target)
     found = {}
@@ -304,6 +304,25 @@ def find_files(
         found[id_] = _one_each(files, [f"{name} ({wanted[side.source]})" for side in sides])
     _need_some(found, folders)
     return found
+
+
+def _below(folders: list[Path]) -> list[Path]:
+    """All files below the folders, each once, links followed. Paths are absolute: workers of a
+    cluster stand elsewhere."""
+    found: dict[Path, None] = {}
+    seen = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        for place, below, names in os.walk(folder.resolve(), followlinks=True):
+            real = Path(place).resolve()
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
+            paths = (Path(place) / name for name in names if not name.startswith("."))
+            found |= dict.fromkeys(path for path in paths if path.is_file())
+    return sorted(found)
 
 
 def _kind_of(path: Path) -> str | None:
@@ -318,18 +337,20 @@ def _kind_of(path: Path) -> str | None:
     return None
 
 
-def find_renderings(
-    choice: Choice, inputs: Path, targets: Path
-) -> tuple[dict[str, tuple[Path | None, Path | None, str | None]], str]:
-    """Renderings by the ids that their names begin with, and a digest of all their contents."""
+def find_renderings(choice: Choice, inputs: Path, targets: Path) -> tuple[dict[str, Files], str]:
+    """Renderings by the ids that their names begin with, and a digest of all their contents.
+
+    Raises UsageError where one folder is in the other: inputs would be taken for targets.
+    """
+    a, b = inputs.resolve(), targets.resolve()
+    if a == b or a in b.parents or b in a.parents:
+        raise UsageError(f"--input-dir {inputs} and --target-dir {targets} are not apart")
     sides = []
     for folder in (inputs, targets):
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
         by_id: dict[str, list[Path]] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in _below([folder]):
             id_ = id_of(path.name)
-            if id_ and path.suffix.lower() in KINDS and path.is_file():
+            if id_ and path.suffix.lower() in KINDS:
                 by_id.setdefault(id_, []).append(path)
         sides.append(by_id)
     roles = ("input", "target")
@@ -345,20 +366,16 @@ def find_renderings(
     return found, sha256_text(json_line(sorted(lines)))
 
 
-def _one_each(
-    files: list[list[Path]], names: list[str]
-) -> tuple[Path | None, Path | None, str | None]:
+def _one_each(files: list[list[Path]], names: list[str]) -> Files:
     for there, name in zip(files, names, strict=True):
         if len(there) != 1:
             what = f"several: {', '.join(p.name for p in there)}" if there else "not there"
-            return None, None, f"{name}: {what}"
-    return files[0][0], files[1][0], None
+            return Files(None, None, f"{name}: {what}")
+    return Files(files[0][0], files[1][0])
 
 
-def _need_some(
-    found: dict[str, tuple[Path | None, Path | None, str | None]], folders: list[Path]
-) -> None:
-    if all(problem for _, _, problem in found.values()):
-        first = next(problem for _, _, problem in found.values())
+def _need_some(found: dict[str, Files], folders: list[Path]) -> None:
+    if all(files.problem for files in found.values()):
+        first = next(files.problem for files in found.values())
         where = ", ".join(map(str, folders))
         raise DataError(f"no pair of this protocol is in {where}: {first}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
+from ..errors import DataError
 from .download import Downloads, NotThere, quoted
-from .fivek import Choice, Job
+from .fivek import Choice, Files, Job
 from .fivek_index import Picture
 from .protocols import Side, Source
 from .schedule import Fetching
@@ -29,15 +32,13 @@ class Remote(NamedTuple):
         return quoted(self.base_url, path.relative_to(self.folder).as_posix())
 
 
-def remote_files(
-    choice: Choice, pictures: dict[str, Picture], remote: Remote
-) -> dict[str, tuple[Path | None, Path | None, str | None]]:
+def remote_files(choice: Choice, pictures: dict[str, Picture], remote: Remote) -> dict[str, Files]:
     """Where each pair's files will be once they are fetched."""
     sides = (choice.protocol.input, choice.protocol.target)
-    found: dict[str, tuple[Path | None, Path | None, str | None]] = {}
+    found = {}
     for id_ in choice.splits:
         both = [remote.folder / remote.place(s, pictures[id_], choice.expert) for s in sides]
-        found[id_] = (both[0], both[1], None)
+        found[id_] = Files(both[0], both[1])
     return found
 
 
@@ -45,16 +46,26 @@ def remote_files(
 def fetching(
     remote: Remote, connections: int, keep: bool, step: Callable[[int], None]
 ) -> Iterator[Fetching]:
-    """How a pair's files come here; unless `keep`, they go when the pair is made."""
-    with Downloads(connections) as downloads:
+    """How a pair's files come here; unless `keep`, they go when the pair is made.
+
+    Raises DataError where another process fetches into the same folder.
+    """
+    remote.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        downloads = stack.enter_context(Downloads(connections))
+        try:
+            stack.enter_context(filelock.FileLock(remote.folder / ".lock", blocking=False))
+        except filelock.Timeout:
+            raise DataError(f"another process is fetching into {remote.folder}") from None
 
         def bring(job: Job) -> Job:
-            try:
-                for path in _files(job):
+            for path in _files(job):
+                try:
                     downloads.fetch(remote.url(path), path, step=step)
-            except NotThere:
-                release(job)
-                raise
+                except NotThere:
+                    release(job)
+                    place = path.relative_to(remote.folder).as_posix()
+                    raise NotThere(f"the server has no {place}") from None
             return job
 
         def release(job: Job) -> None:
@@ -67,7 +78,7 @@ def fetching(
 
 
 def _files(job: Job) -> list[Path]:
-    return [path for path in (job.input, job.target) if path is not None]
+    return [path for path in (job.files.input, job.files.target) if path is not None]
 
 
 class Estimate(NamedTuple):

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
 from ..errors import DataError, UsageError
-from ..files import sha256_text
+from ..files import sha256_file, sha256_text
 from ..manifest import SPLITS, Split
 from ..paths import cache_dir
 from .download import Downloads, cached, quoted
@@ -46,25 +48,27 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
             if path.is_file():
                 return _checked(path, licence, str(path))
     kept = cache_dir() / f"{licence.names_sha256}.names"
+    kept.parent.mkdir(parents=True, exist_ok=True)
     url = quoted(base_url, licence.names)
-    if not kept.is_file():
-        with Downloads(retries=2) as downloads:
-            try:
-                downloads.fetch(url, kept)
-            except DataError as error:
-                raise DataError(f"{error}; or put {file_name} of FiveK at {kept}") from None
-    try:
-        return _checked(kept, licence, url)
-    except DataError:
-        kept.unlink()
-        raise
+    with filelock.FileLock(f"{kept}.lock"):
+        if not kept.is_file():
+            with Downloads(retries=2) as downloads:
+                try:
+                    downloads.fetch(url, kept)
+                except DataError as error:
+                    raise DataError(f"{error}; or put {file_name} of FiveK at {kept}") from None
+        try:
+            return _checked(kept, licence, url)
+        except DataError:
+            kept.unlink()
+            raise
 
 
 def _checked(path: Path, licence: Licence, where: str) -> list[str]:
-    content = path.read_bytes()
-    names = sorted({line.strip() for line in content.decode().splitlines()} - {""})
+    text = path.read_text(encoding="utf-8", errors="replace")
+    names = sorted({line.strip() for line in text.splitlines()} - {""})
     known = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
-    if not known and sha256_text(content.decode()) != licence.file_sha256:
+    if not known and sha256_file(path) != licence.file_sha256:
         raise DataError(
             f"{where} is not the list of {licence.count} names that is pinned: it holds "
             f"{len(names)} others; take {licence.names} from FiveK's own server"
@@ -107,10 +111,10 @@ def read_ids(path: Path, known: Mapping[str, object]) -> set[str]:
     Raises DataError for a file that cannot be read, UsageError for ids that the protocol lacks.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    names = [line for line in lines if line and not line.startswith("#")]
     ids = {name: id_of(name) for name in names}
     strange = [name for name, id_ in ids.items() if id_ not in known]
     if strange or not names:

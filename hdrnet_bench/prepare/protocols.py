@@ -238,7 +238,7 @@ def splits(protocol: Protocol, source: Source, number: Mapping[str, int]) -> dic
     return chosen
 
 
-def described(protocol: Protocol | Unrunnable) -> dict[str, Any]:
+def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]:
     """For `recipes --protocols`: what it is, what it needs, what is published on it."""
     if isinstance(protocol, Unrunnable):
         return {
@@ -270,12 +270,8 @@ def described(protocol: Protocol | Unrunnable) -> dict[str, Any]:
         "export": protocol.export,
         "resampling": protocol.resampling,
         "differing sizes": protocol.differing_sizes,
-        "splits": {
-            split: f"list {rule.list}"
-            if isinstance(rule, ByList)
-            else f"numbers {rule.first} to {rule.last}"
-            for split, rule in protocol.splits.items()
-        }
+        "development": protocol.development and protocol.development.model_dump(),
+        "splits": {split: _rule(rule, source) for split, rule in protocol.splits.items()}
         | (
             {}
             if "validation" in protocol.splits
@@ -287,6 +283,13 @@ def described(protocol: Protocol | Unrunnable) -> dict[str, Any]:
         "needs": protocol.needs,
         "automatic": protocol.automatic,
     }
+
+
+def _rule(rule: ByList | ById, source: Source) -> str:
+    if isinstance(rule, ById):
+        return f"numbers {rule.first} to {rule.last}"
+    pinned = source.lists[rule.list]
+    return f"{pinned.count} ids of {rule.list}, {pinned.url}, SHA-256 {pinned.sha256}"
 
 
 def id_of(name: str) -> str | None:

@@ -145,7 +145,7 @@ def develop(path: Path, how: Development) -> Developed:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except Exception as error:  # Decoders raise whatever comes to them on a broken file.
-        raise DataError(f"{path} cannot be developed: {_reason(error)}") from None
+        raise DataError(f"{path} cannot be developed: {_reason(error, path)}") from None
     notes = list(layout.notes)
     if white_balance == "daylight (the file has none)":
         notes.append("no camera white balance in the file, the camera's daylight taken")
@@ -273,7 +273,9 @@ def _cropped(
     return pixels[inside[1] : inside[3], inside[0] : inside[2]]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
+    """What a decoder says, without where the file lies."""
     first = error.args[0] if error.args else ""
     text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)
+    text = text.replace(str(path), path.name)
     return " ".join(text.split())[:200] or type(error).__name__

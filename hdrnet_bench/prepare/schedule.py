@@ -6,6 +6,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ class WorkerLost(DataError):
     """A process or a cluster that makes pairs is gone."""
 
 
+IN_A_ROW = 10  # failures, after which the server is taken to be gone
 AHEAD = 2  # pairs for each worker that may lie ready
 
 
@@ -79,10 +81,18 @@ def processes(wanted: int | None, pairs: int) -> Iterator[Pool]:
 
 def _begin() -> None:
     """In a new worker."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches every process: workers end at once and without a word, the parent answers.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # LibRaw's threads would be more than there are cores; read when it is loaded, later.
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -141,8 +151,8 @@ def in_turn(
         fetching: None where everything is here.
 
     Raises:
-        Unreachable: some could not be fetched; the others are made first, unless one after the
-            other fails.
+        Unreachable: some could not be fetched; the others are made first, unless IN_A_ROW fail one
+            after the other.
     """
     waiting = iter(items)
     coming: dict[Future[Any], Item] = {}
@@ -178,7 +188,7 @@ def in_turn(
                 except Unreachable as error:
                     failures.append(error)
                     in_a_row += 1
-                    if in_a_row >= connections:
+                    if in_a_row >= IN_A_ROW:
                         raise
                 except DataError as error:
                     refused = refuse(item, error)

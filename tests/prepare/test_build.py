@@ -115,7 +115,7 @@ def test_a_worker_that_dies_stops_clearly(tmp_path: Path) -> None:
 def test_leftovers_of_a_killed_worker_do_not_reach_the_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         build(tiny_plan(), TINY, make_and_die, tmp_path, workers=1)
-    leftover = tmp_path / ".demo-tiny.building" / "train" / "input" / ".tmp-0123.png"
+    leftover = tmp_path / ".demo-tiny.building" / "dataset/train/input/.tmp-0123.png"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
     build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1)
@@ -146,7 +146,7 @@ def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> N
     process.wait()
     assert not (tmp_path / "demo-tiny").exists()
 
-    done = {p: p.stat().st_mtime_ns for p in rows.parent.glob("*/input/*.png")}
+    done = {p: p.stat().st_mtime_ns for p in rows.parent.glob("dataset/*/input/*.png")}
     finished = {f"{p.stem}.png" for p in rows.glob("*/*.jsonl")}
     assert 2 <= len(finished) < len(TINY)
     header, _ = build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1)
@@ -154,7 +154,7 @@ def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> N
     final = tmp_path / "demo-tiny"
     for old, modified in done.items():
         if old.name in finished:
-            new = final / old.relative_to(rows.parent)
+            new = final / old.relative_to(rows.parent / "dataset")
             assert new.stat().st_mtime_ns == modified, "made twice"
     assert not list(final.rglob(".tmp-*"))
 

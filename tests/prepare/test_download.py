@@ -118,7 +118,7 @@ def test_what_is_there_is_kept_unless_it_is_another_file(server: FileServer, pat
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(404, NotThere), (410, NotThere), (401, DataError), (403, DataError)]
+    ("status", "kind"), [(404, NotThere), (410, NotThere), (401, Unreachable), (403, Unreachable)]
 )
 def test_what_no_retry_mends_is_asked_once(
     server: FileServer, path: Path, status: int, kind: type[DataError]

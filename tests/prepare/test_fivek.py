@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,7 +77,7 @@ def test_whole_protocol_from_the_server(undisturbed: dict[str, Any]) -> None:
     assert {id_: r["stage"] for id_, r in rejected.items()} == REJECTED
     assert rejected["a0006"]["reason"] == "input 150x100, target 150x98"
     assert "truncated" in rejected["a0005"]["reason"]
-    assert "a0007-no%20target.tif is not there" in rejected["a0007"]["reason"]
+    assert rejected["a0007"]["reason"] == f"the server has no img/tiff16_c/{NAMES['a0007']}.tif"
     assert str(folder) not in (folder / "rejected.jsonl").read_text()
     dataset = Dataset(folder)
     rows = {row.id: row for row in dataset.rows}
@@ -234,7 +235,8 @@ def test_a_server_that_is_gone_stops_clearly(
     assert not (fivek.workspace.path / "data/fivek-libraw-c").exists()
     fivek.server.faults[name].statuses = []
     report = fivek.workspace.json(*PREPARE)
-    assert report["effort"]["pairs"] == 1, "the others were kept"
+    # With it the truncated one and the one without a target: they might be mended as well.
+    assert report["effort"]["pairs"] == 3, "the others were kept"
     assert report["digest"] == undisturbed["digest"]
     shutil.rmtree(fivek.workspace.path / "data")
     for faulty in NAMES.values():
@@ -252,19 +254,110 @@ def test_raw_files_are_kept_where_asked_and_serve_as_a_source(fivek: FiveK) -> N
     assert [r for r in fivek.server.requests[before:] if "img" in r.path] == []
 
 
+def test_killed_while_it_finishes_nothing_is_lost(
+    fivek: FiveK, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in ("_reviewed", "_finish", "_swap", "shutil.rmtree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"hdrnet_bench.prepare.build.{step}", killed)
+            with pytest.raises(Killed):
+                fivek.workspace.run(*PREPARE)
+    report = fivek.workspace.json(*PREPARE)
+    assert "nothing to do" in report["prepared"], "it had its name when the last step was killed"
+    assert report["digest"] == undisturbed["digest"]
+    path = f"img/dng/{NAMES['a0001']}.dng"
+    assert fivek.server.sent(path) == (fivek.server.root / path).stat().st_size, "fetched once"
+
+
+class Killed(BaseException):
+    """Stands for a kill at this point: nothing after it runs."""
+
+
+def killed(*arguments: Any, **keywords: Any) -> None:
+    raise Killed
+
+
+def test_what_was_left_out_for_want_of_files_is_tried_again(
+    fivek: FiveK, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of the files first, killed before the end; then the rest from the server."""
+    for folder, suffix in (("dng", "dng"), ("tiff16_c", "tif")):
+        (tmp_path / "part" / folder).mkdir(parents=True)
+        for id_ in ("a0001", "a0008"):
+            name = f"{NAMES[id_]}.{suffix}"
+            shutil.copy(fivek.server.root / "img" / folder / name, tmp_path / "part" / folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("hdrnet_bench.prepare.build._finish", killed)
+        with pytest.raises(Killed):
+            fivek.workspace.run("prepare", "fivek", "--source", "part")
+    estimate = fivek.workspace.json(*PREPARE, "--dry-run")
+    assert estimate["would fetch"]["files"] == 15
+    report = fivek.workspace.json(*PREPARE)
+    assert report["digest"] == undisturbed["digest"]
+    assert report["effort"]["pairs"] == 8
+
+
+def test_another_protocol_does_not_take_over_what_one_has_begun(
+    fivek: FiveK, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("hdrnet_bench.prepare.build._finish", killed)
+        with pytest.raises(Killed):
+            fivek.workspace.run(*PREPARE)
+    protocol = fivek.workspace.path / "recipes/protocols/fivek/libraw.yaml"
+    protocol.write_text(protocol.read_text().replace("demosaic: ahd", "demosaic: linear"))
+    assert "--overwrite drops it" in fivek.workspace.fails(2, *PREPARE)
+    report = fivek.workspace.json(*PREPARE, "--overwrite")
+    assert report["effort"]["pairs"] == 10
+
+
+def test_a_disk_that_is_gone_is_no_reason_to_leave_pictures_out(fivek: FiveK) -> None:
+    shutil.copytree(fivek.server.root / "img", fivek.workspace.path / "img")
+    broken = fivek.workspace.path / f"img/dng/{NAMES['a0001']}.dng"
+    broken.unlink()
+    broken.symlink_to("/proc/self/mem")  # a file whose first bytes no one can read
+    message = fivek.workspace.fails(3, "prepare", "fivek", "--source", "img")
+    assert "preparing fivek-libraw-c stopped: Input/output error" in message
+    assert not (fivek.workspace.path / "data/fivek-libraw-c").exists()
+
+
+def test_copies_are_found_through_links_and_counted_once(
+    fivek: FiveK, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "links").mkdir()
+    for folder in ("dng", "tiff16_c"):
+        (tmp_path / "links" / folder).symlink_to(fivek.server.root / "img" / folder)
+    (tmp_path / "links/a0001-folder.dng").mkdir()
+    os.mkfifo(tmp_path / "links/a0001-pipe.dng")
+    sources = ("--source", "links", "--source", str(fivek.server.root / "img"))
+    report = fivek.workspace.json("prepare", "fivek", *sources)
+    assert report["digest"] == undisturbed["digest"]
+
+
+def test_an_index_that_is_no_text_is_refused_and_not_kept(fivek: FiveK) -> None:
+    listed = fivek.server.root / "legal/filesAdobe.txt"
+    whole = listed.read_bytes()
+    try:
+        listed.write_bytes(b"\xff\xfe\x00")
+        assert "is not the list" in fivek.workspace.fails(3, *PREPARE, "--dry-run")
+    finally:
+        listed.write_bytes(whole)
+    fivek.workspace.json(*PREPARE, "--dry-run")
+
+
 def test_a_dask_cluster_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any]) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed (distributed)")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
-        address = cluster.scheduler_address
-        report = fivek.workspace.json(
-            "prepare", "fivek", "--accept-licence", "--scheduler", address
+    shutil.copytree(fivek.server.root / "img", fivek.workspace.path / "img")
+    with contextlib.chdir("/"):  # workers stand where they were started
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         )
+    with cluster:
+        way = ("prepare", "fivek", "--scheduler", cluster.scheduler_address, "--source", "img")
+        report = fivek.workspace.json(*way)
     assert report["digest"] == undisturbed["digest"]
     assert report["effort"]["workers"] == 2
-    gone = ("prepare", "fivek", "--accept-licence", "--expert", "a", "--scheduler", address)
-    assert "Dask cluster" in fivek.workspace.fails(3, *gone)
+    assert "Dask cluster" in fivek.workspace.fails(3, *way, "--expert", "a")
 
 
 @pytest.fixture
@@ -351,6 +444,10 @@ def test_ways_that_do_not_fit_are_refused(fivek: FiveK) -> None:
     assert "--expert is not for source demo" in run(2, "prepare", "demo", "--expert", "a")
     assert "give one of them" in run(2, *PREPARE, "--limit", "5", "--ids", "x")
     assert "its own workers" in run(2, *PREPARE, "--scheduler", "tcp://127.0.0.1:1")
+    assert "an address begins with" in run(2, *PREPARE, "--base-url", "ftp://x/")
+    (fivek.workspace.path / "in/side").mkdir(parents=True)
+    nested = ("--input-dir", "in", "--target-dir", "in/side")
+    assert "are not apart" in run(2, "prepare", "fivek", "--protocol", "zeng-srgb", *nested)
     assert "goes with downloading" in run(2, "prepare", "fivek", "--source", ".", "--keep-raw")
 
 

@@ -36,7 +36,16 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
         assert row["needs"] if row["runnable"] else row["reason"]
     assert "Lightroom" in fivek["upe"]["needs"]
     shown = workspace.run("recipes", "--protocols", "zeng-srgb").stdout
-    for part in ("short edge 480", "adaint-test", "InputZeroed", "24.66", "AdaInt", "jpeg"):
+    for part in (
+        "short edge 480",
+        "adaint-test",
+        "5678851339",
+        "d2f95947",
+        "InputZeroed",
+        "24.66",
+        "AdaInt",
+        "jpeg",
+    ):
         assert part in shown
     assert "unknown protocol" in workspace.fails(2, "recipes", "--protocols", "zen")
 
@@ -123,8 +132,8 @@ def test_protocols_fit_their_source() -> None:
         (("experts: [c, a, b, d, e]", "experts: []"), "experts"),
         (("  test: {list: adaint-test}\n", ""), "train and test are needed"),
         (("source: expert", "source: rendering"), "kinds are said of renderings"),
-        (("development: {}\n", ""), "development is said where the input is a DNG"),
-        (("development: {}", "development: {bright: 2}"), "bright"),
+        (("source: dng", "source: as_shot_zeroed"), "development is said where the input is a DNG"),
+        (("  crop: default", "  crop: default\n  bright: 2"), "bright"),
         (("{edge: short, pixels: 480}", "{edge: short}"), "an edge needs its pixels"),
         (("name: libraw", "name: other"), "must be that of its file"),
         (("version: 1", "version: one"), "version"),
