@@ -10,6 +10,7 @@ from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.files import sha256_file
 from hdrnet_bench.manifest import SPLITS
 from hdrnet_bench.prepare import protocols
+from hdrnet_bench.prepare.download import cached
 from hdrnet_bench.prepare.protocols import Protocol, Unrunnable, all_protocols, load_source
 from tests.conftest import ROOT, Workspace
 
@@ -148,3 +149,39 @@ def test_faulty_protocols_are_refused(
     assert change[0] in text
     (folder / "libraw.yaml").write_text(text.replace(change[0], change[1], 1))
     assert message in workspace.fails(2, "prepare", "fivek", "--accept-licence")
+
+
+# Lists by number that others derive theirs from, under a '#' header.
+EXPOSURE = (
+    "https://raw.githubusercontent.com/yuanming-hu/exposure/"
+    "7bb838a5f977801ed30baa194edce2b574fd4b29/data/folds"
+)
+EXPOSURE_SHA256 = {
+    "train_idx.txt": "eff73aeaf6d3f7401c82292b1fdba96293715a04212523c88c6ff7e1ab91dcab",
+    "test_idx.txt": "f0195c010cfd29424847a11a3e5e33d7e72cda8c556eedf6139b6bb278fbc9fc",
+}
+
+
+def test_lists_follow_from_those_of_exposure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a network: all lists from their pinned addresses."""
+    monkeypatch.setenv("HDRBENCH_CACHE", str(tmp_path))
+    source = load_source("fivek")
+    try:
+        exposure = {
+            name: [
+                f"a{int(line):04}"
+                for line in cached(f"{EXPOSURE}/{name}", sha256).decode().splitlines()
+                if line.strip() and not line.startswith("#")
+            ]
+            for name, sha256 in EXPOSURE_SHA256.items()
+        }
+        lists = {name: protocols.read_list(source, name) for name in PUBLISHED}
+    except DataError as error:
+        pytest.skip(f"the published lists cannot be fetched here: {error}")
+    train, test = exposure["train_idx.txt"], exposure["test_idx.txt"]
+    assert (len(train), len(test)) == (2499, 2499)
+    assert lists["adaint-train-input"] == train[:2250]
+    assert lists["adaint-test"] == test[:498]
+    assert set(lists["adaint-train-label"]) == {*train[2250:], *test[498:]}
