@@ -97,23 +97,23 @@ class ByList(_Facts):
     list: str
 
 
-class Unrunnable(_Facts):
-    """A protocol that is known, and cannot be had."""
-
+class _Known(_Facts):
     name: str = Field(pattern=_ID)
     version: int = Field(ge=1)
     summary: str
-    not_runnable: str
     used_by: list[str]
     published: str
 
 
-class Protocol(_Facts):
+class Unrunnable(_Known):
+    """A protocol that is known, and cannot be had."""
+
+    not_runnable: str
+
+
+class Protocol(_Known):
     """What decides a dataset. The first of `experts` and of `sizes` is the default."""
 
-    name: str = Field(pattern=_ID)
-    version: int = Field(ge=1)
-    summary: str
     input: Side
     target: Side
     experts: Annotated[list[Literal["a", "b", "c", "d", "e"]], Field(min_length=1)]
@@ -123,8 +123,6 @@ class Protocol(_Facts):
     differing_sizes: str
     development: Development | None = None
     splits: dict[Split, ByList | ById]
-    used_by: list[str]
-    published: str
     notes: list[str] = []
     needs: str
     automatic: str
