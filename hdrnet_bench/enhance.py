@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from . import icc
+from . import enhance_pyramid, icc
 from .config import Encoding
 from .enhance_plan import Job
 from .errors import DataError
@@ -97,8 +97,25 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
         made = time.perf_counter()
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
         return _split(start, made)
-    output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     height, width = pixels.shape[:2]
+    if enhance_pyramid.serves(model, height, width):
+        output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
+        grid = _grid(model, _lowres(model, pixels, colours.to_model))
+        made = time.perf_counter()
+
+        def picture(first: int, last: int) -> Tensor:
+            return _tensor(_to_model(pixels[first:last], colours.to_model))
+
+        rows = enhance_pyramid.enhanced_rows(model, grid, picture, height, width)
+
+        def levels(first: int, last: int) -> None:
+            result = rows(first, last)[0].permute(1, 2, 0).contiguous().numpy()
+            output[first:last, :, :3] = _back(result, colours.back, out_type)
+
+        _in_strips(levels, height, 4 * width)  # a pyramid needs some four times the memory a row
+        photo.pixels = output
+        return _split(start, made)
+    output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     if fused:
         grid = _grid(model, _lowres(model, pixels, colours.to_model))
         made = time.perf_counter()
@@ -112,7 +129,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
         _in_strips(strip, height, width)
         photo.pixels = output
         return _split(start, made)
-    # Pyramids, other devices, no native library: in floating point as a whole.
+    # Other devices, no native library: in floating point as a whole.
     fullres = torch.empty(1, 3, height, width)
 
     def load(first: int, last: int) -> None:

@@ -11,11 +11,11 @@ import tifffile
 import torch
 from PIL import ExifTags, Image
 
-from hdrnet_bench import HDRNet, HDRNetConfig, enhance, icc
+from hdrnet_bench import HDRNet, HDRNetConfig, enhance, enhance_pyramid, icc
 from hdrnet_bench.color import srgb_to_linear
 from hdrnet_bench.model import lowres_as_it_lies
 from hdrnet_bench.model_file import ModelHeader, save_model
-from hdrnet_bench.photo import read_photo
+from hdrnet_bench.photo import Photo, read_photo
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
@@ -480,11 +480,34 @@ def test_without_the_fused_kernel_it_is_the_same(
     write("p3.png", EIGHT, pictures.DISPLAY_P3)
     workspace.json("enhance", "model.safetensors", "a.png", "p3.png", "first")
     monkeypatch.setattr(HDRNet, "serves_fused", lambda *_: False)
+    monkeypatch.setattr("hdrnet_bench.enhance_pyramid.serves", lambda *_: False)
     workspace.json("enhance", "model.safetensors", "a.png", "p3.png", "second")
     for name, levels in (("a.png", 2), ("p3.png", 1)):
         first, second = (read_photo(Path(f"{run}/{name}")).pixels for run in ("first", "second"))
         assert_close(first, second.astype(np.int64), levels)
     assert_close(first, np.rint(through_profile(model, EIGHT, pictures.DISPLAY_P3)).astype(int), 2)
+
+
+@native
+@pytest.mark.parametrize("shape", [(4, 4), (5, 7), (37, 64), (101, 50), (256, 1), (63, 600)])
+@pytest.mark.parametrize("strip", [1, 700, 1 << 19])
+def test_a_pyramid_by_rows_is_the_pyramid(
+    shape: tuple[int, int], strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, which shows every place that is not torch's own; strips of a row and of many."""
+    model = network(variant="pyramid")
+    assert enhance_pyramid.serves(model, *shape) == (min(shape) >= 4)
+    monkeypatch.setattr(enhance, "_STRIP_PIXELS", strip)
+    pixels = np.random.default_rng(0).integers(0, 65535, (*shape, 3)).astype(np.uint16)
+    photo = Photo(pixels.copy())
+    if min(shape) < 4:
+        with pytest.raises(ValueError, match="needs 4 x 4 pixels"):
+            enhance.enhance_photo(model, photo, 16, enhance.Settings())
+        return
+    enhance.enhance_photo(model, photo, 16, enhance.Settings())
+    image = torch.from_numpy(pixels.astype(np.float32) / 65535).permute(2, 0, 1)
+    whole = model.double().enhance(image.double()).clamp(0, 1).permute(1, 2, 0).numpy() * 65535
+    assert np.abs(photo.pixels - whole).max() < 4
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 2)])
@@ -661,7 +684,7 @@ from hdrnet_bench.enhance_plan import plan
 model, settings = load_model("model.safetensors"), Settings(overwrite=True)
 def kib(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-for suffix in ("jpg", "tif", "png"):
+for suffix in sys.argv[1:]:
     large, small, out = f"large.{suffix}", f"small.{suffix}", f"out.{suffix}"
     list(run(model, plan([small], out, overwrite=True), settings))
     before = kib("VmRSS")
@@ -674,13 +697,23 @@ for suffix in ("jpg", "tif", "png"):
 
 @native
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc/self/clear_refs")
-def test_memory_is_that_of_the_picture(workspace: Workspace, model: HDRNet) -> None:
-    """Above the process, under 1.3 times decoded input plus output: measured at 16 megapixels."""
-    for name, pixels in (("jpg", EIGHT), ("tif", SIXTEEN), ("png", SIXTEEN)):
+@pytest.mark.parametrize(
+    ("variant", "tiles", "suffixes"),
+    [("curves", (120, 100), ["jpg", "tif", "png"]), ("pyramid", (170, 140), ["jpg"])],
+)
+def test_memory_is_that_of_the_picture(
+    workspace: Workspace, variant: str, tiles: tuple[int, int], suffixes: list[str]
+) -> None:
+    """Above the process, under 1.3 times decoded input plus output: measured at 16 megapixels; a
+    pyramid, whose strips need some 20 MiB whatever the picture, at 31."""
+    model = network(variant=variant)
+    save_model(Path("model.safetensors"), model, ModelHeader(config=model.config))
+    for name in suffixes:
+        pixels = EIGHT if name == "jpg" else SIXTEEN
         write(f"small.{name}", pixels)
-        write(f"large.{name}", np.tile(pixels, (120, 100, 1)))
+        write(f"large.{name}", np.tile(pixels, (*tiles, 1)))
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE],
+        [sys.executable, "-c", MEASURE, *suffixes],
         env=clean_environment() | {"OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
@@ -688,5 +721,5 @@ def test_memory_is_that_of_the_picture(workspace: Workspace, model: HDRNet) -> N
     )
     assert done.returncode == 0, done.stderr
     shares = dict(line.split() for line in done.stdout.splitlines())
-    assert set(shares) == {"large.jpg", "large.tif", "large.png"}
+    assert set(shares) == {f"large.{suffix}" for suffix in suffixes}
     assert all(float(share) < 1.3 for share in shares.values()), shares
