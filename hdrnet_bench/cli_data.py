@@ -147,12 +147,13 @@ def prepare(
     plan, tasks = work.plan, work.tasks
     directory = paths.data_dir() / plan.name
     there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
+    wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
     if dry_run:
         report = {
             "dataset": plan.name,
             "directory": str(directory),
             "would make": not there,
-            "pairs": {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS},
+            "pairs": wanted,
             "would write lock": write_lock,
         }
         report_values(report | ({} if there else work.estimate()), as_json)
@@ -184,11 +185,10 @@ def prepare(
         "effort": _effort(effort),
     }
     report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
-    if header.counts["rejected"] and not effort:
-        err.print("what was left out is tried again with --overwrite")
     if header.counts["rejected"]:
         err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
-    wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
+        if not effort:
+            err.print("what was left out is tried again with --overwrite")
     lacking = {s: f"{header.counts[s]} of {n}" for s, n in wanted.items() if header.counts[s] < n}
     if lacking and source == "fivek":
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())

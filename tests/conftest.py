@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,6 +131,15 @@ class Workspace(NamedTuple):
         lines = [line for line in done.stderr.splitlines() if line.startswith("hdrbench: ")]
         assert len(lines) == 1, done.stderr
         return lines[0]
+
+
+def wait_for_files(process: subprocess.Popen, folder: Path, pattern: str, count: int) -> None:
+    """Until a running process has written so many files, so that it can be ended in mid-work."""
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < deadline, "the process did not start its work"
+        assert process.poll() is None, "the process ended before it could be stopped"
+        time.sleep(0.01)
 
 
 def clean_environment() -> dict[str, str]:

@@ -162,9 +162,7 @@ def build(
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise DataError(_stopped(plan, f"{error.strerror or error}{where}")) from None
-    except Unreachable as error:
-        raise DataError(_stopped(plan, str(error))) from None
-    except WorkerLost as error:
+    except (Unreachable, WorkerLost) as error:
         raise DataError(_stopped(plan, str(error))) from None
     return header, effort
 

@@ -38,7 +38,8 @@ KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff"
 
 
 class Choice(NamedTuple):
-    """What of a protocol is wanted. `size` is a name of the protocol's; `ids` None for all."""
+    """What of a protocol is wanted. `size` is a name of the protocol's; `subset`
+    names a part of its pictures, None for all."""
 
     protocol: Protocol
     expert: str

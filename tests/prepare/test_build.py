@@ -12,7 +12,15 @@ import pytest
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.prepare.build import Pair, RejectedPair, Task, build
-from tests.conftest import ROOT, TINY, clean_environment, make_tiny, smooth_picture, tiny_plan
+from tests.conftest import (
+    ROOT,
+    TINY,
+    clean_environment,
+    make_tiny,
+    smooth_picture,
+    tiny_plan,
+    wait_for_files,
+)
 
 
 def make_or_reject(payload: tuple[int, int, int]) -> Pair:
@@ -137,11 +145,7 @@ def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> N
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, str(path)], env=environment, start_new_session=True)
     rows = tmp_path / ".demo-tiny.building" / "rows"
-    deadline = time.monotonic() + 60
-    while len(list(rows.glob("*/*.jsonl"))) < 2:
-        assert time.monotonic() < deadline, "preparing did not start"
-        assert process.poll() is None, "preparing ended before it could be killed"
-        time.sleep(0.02)
+    wait_for_files(process, rows, "*/*.jsonl", 2)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "demo-tiny").exists()
@@ -170,11 +174,7 @@ def test_interrupted_by_the_keyboard_it_ends_quietly(tmp_path: Path) -> None:
         text=True,
     )
     rows = tmp_path / "data" / ".demo-local-laplacian.building" / "rows"
-    deadline = time.monotonic() + 60
-    while not list(rows.glob("*/*.jsonl")):
-        assert time.monotonic() < deadline, "preparing did not start"
-        assert process.poll() is None, "preparing ended before it could be interrupted"
-        time.sleep(0.02)
+    wait_for_files(process, rows, "*/*.jsonl", 1)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

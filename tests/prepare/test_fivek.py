@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from PIL import Image
 
 from hdrnet_bench.images import read_picture, write_png
 from hdrnet_bench.manifest import Dataset
-from tests.conftest import Workspace, clean_environment
+from tests.conftest import Workspace, clean_environment, wait_for_files
 from tests.file_server import FileServer, serve
 from tests.fivek_server import NAMES, REJECTED, TEST, TRAIN, make_fivek, write_source
 
@@ -206,11 +205,7 @@ def test_killed_at_any_moment_it_goes_on(fivek: FiveK, undisturbed: dict[str, An
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     staging = fivek.workspace.path / "data/.fivek-libraw-c.building"
-    deadline = time.monotonic() + 60
-    while len(list(staging.glob("rows/*/*.json*"))) < 3:
-        assert time.monotonic() < deadline, "preparing did not start"
-        assert process.poll() is None, "preparing ended before it could be killed"
-        time.sleep(0.01)
+    wait_for_files(process, staging, "rows/*/*.json*", 3)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = {p.name.split(".")[0] for p in staging.glob("rows/*/*.json*")}
