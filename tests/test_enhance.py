@@ -604,13 +604,13 @@ def test_decoding_goes_on_while_encoding(
     lock = threading.Lock()
     met = []
 
-    def read(path: Path, linear: bool = False):
+    def read(path: Path, raw_as: str = "srgb"):
         with lock:
             held["now"] += 1
             held["most"] = max(held.values())
         if path.stem == "c":
             third.set()
-        return read_photo(path, linear)
+        return read_photo(path, raw_as)
 
     def write_one(path: Path, *arguments) -> None:
         if path.stem == "a":
@@ -637,12 +637,12 @@ def test_pictures_in_memory_are_bounded(
     lock = threading.Lock()
     held, most = 0, 0
 
-    def read(path: Path, linear: bool = False):
+    def read(path: Path, raw_as: str = "srgb"):
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return read_photo(path, linear)
+        return read_photo(path, raw_as)
 
     def write_one(path: Path, *arguments) -> None:
         nonlocal held

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import filelock
 
+from ..config import FULL_SCALE, Encoding
 from ..environment import peak_memory_mib
 from ..errors import DataError, UsageError
 from ..files import atomic_path, json_line, json_text, read_json, write_text
@@ -55,6 +56,8 @@ class Plan(NamedTuple):
     version: int
     licence: str
     settings: dict[str, Any]
+    input_encoding: Encoding = "srgb"
+    input_white: int = FULL_SCALE
 
 
 class Task(NamedTuple):
