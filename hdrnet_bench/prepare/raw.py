@@ -96,19 +96,22 @@ class Layout(NamedTuple):
 def settings(how: Development) -> dict[str, Any]:
     """All that develops, for a dataset's header: what LibRaw is told beside each picture's own
     multipliers, and the versions."""
+    return {**how.model_dump(), **recorded(parameters(how))}
+
+
+def recorded(told: dict[str, Any]) -> dict[str, Any]:
+    """What LibRaw is told, and its version, as JSON can hold it."""
     libraw = {
-        name: value.name if isinstance(value, Enum) else value
-        for name, value in _parameters(how).items()
+        name: value.name if isinstance(value, Enum) else value for name, value in told.items()
     }
     return {
-        **how.model_dump(),
         "parameters": libraw | {"gamma": list(libraw["gamma"])},
         "rawpy": version("rawpy"),
         "libraw": ".".join(map(str, rawpy.libraw_version)),
     }
 
 
-def _parameters(how: Development) -> dict[str, Any]:
+def parameters(how: Development) -> dict[str, Any]:
     """Everything that rawpy can be told, but for each picture's own white balance."""
     return {
         "demosaic_algorithm": rawpy.DemosaicAlgorithm[how.demosaic.upper()],
@@ -152,7 +155,7 @@ def develop(path: Path, how: Development) -> Developed:
             fourth = given[3] / given[1] if raw.num_colors == 4 else 1.0
             multipliers = [value / given[1] for value in given[:3]]
             sizes = raw.sizes
-            told = _parameters(how) | {"user_wb": [*multipliers, fourth]}
+            told = parameters(how) | {"user_wb": [*multipliers, fourth]}
             pixels = cast(NDArray[np.uint16], raw.postprocess(**told))
         crop = layout.crop if how.crop == "default" else None
         if crop:
