@@ -165,7 +165,7 @@ def gain_map(
     spacing: tuple[float, float] | None = None,
     origin: tuple[float, float] = (0.0, 0.0),
 ) -> bytes:
-    """A GainMap opcode's parameters: gains (down, across, planes), area top, left, bottom, right."""
+    """A GainMap's parameters: gains (down, across, planes), area (top, left, bottom, right)."""
     down, across, depth = gains.shape
     spacing = spacing or (1 / max(1, down - 1), 1 / max(1, across - 1))
     return (
