@@ -5,6 +5,7 @@ unit, and the rest on patches without detail.
 """
 
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -557,6 +558,7 @@ def test_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
         )
         want = gradient() / 2 * (1.5, 2, 2)  # the last plane serves those beyond it
         assert np.abs(develop_camera(path, None).pixels / WHITE - want).max() < 2e-4
+    write_dng(path, gradient(), mosaic=False)
     refused(path, "for a Bayer pattern", shading_map())
 
 
@@ -592,7 +594,13 @@ def test_what_cannot_be_developed(tmp_path: Path, compression) -> None:
         refused(path, "the file is truncated")
     path.write_bytes(b"hello")
     refused(path, "")
-    write_dng(path, gradient(), extra=[(339, "H", 1, 3, True)])
+    # SampleFormat 3, which tifffile leaves to itself to write.
+    write_dng(path, gradient(), extra=[(65000, "H", 1, 3, True)])
+    rest = struct.pack("<HIHH", 3, 1, 3, 0)
+    content = path.read_bytes()
+    entry = struct.pack("<H", 65000) + rest
+    assert content.count(entry) == 1
+    path.write_bytes(content.replace(entry, struct.pack("<H", 339) + rest))
     refused(path, "its samples are float16")
     write_dng(path, gradient(), white_balance=False)
     developed = develop_camera(path, None)
