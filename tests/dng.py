@@ -6,6 +6,7 @@ the DNGs: a small preview first and the raw picture below it, as Adobe's convert
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def write_dng(
         masked: the same, of pixels beyond those that see no light, outside ActiveArea.
         compression: of the mosaic.
         mosaic: a Bayer pattern; else the camera has demosaiced (LinearRaw).
-        pattern: the mosaic's colours, row by row, from the corner of what sees light.
+        pattern: the square mosaic's colours, row by row, from the corner of what sees light.
         black: the stored value of no light; four, row by row, for each place of the mosaic.
         white: the stored value of all light.
         neutral: what the camera sees of white light, and says so in AsShotNeutral.
@@ -86,9 +87,10 @@ def write_dng(
     if mosaic:
         single = np.empty(active.shape[:2])
         channels = ["RGB".index(colour) for colour in pattern]
+        period = math.isqrt(len(pattern))
         for place, channel in enumerate(channels):
-            y, x = divmod(place, 2)
-            single[y::2, x::2] = active[y::2, x::2, channel]
+            y, x = divmod(place, period)
+            single[y::period, x::period] = active[y::period, x::period, channel]
         active = single[:, :, None]
     if shading is not None:
         active = active / shading.reshape(*active.shape[:2], -1)
@@ -125,7 +127,10 @@ def write_dng(
         levels = [n for level in blacks for n in (round(level * 100), 100)]
         raw += [(50713, "H", 2, (2, 2), True), (50714, "2I", 4, levels, True)]
     if mosaic:
-        raw += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, channels, True)]
+        raw += [
+            (33421, "H", 2, (period, period), True),
+            (33422, "B", len(pattern), channels, True),
+        ]
     if any(masked):
         height, width = stored.shape[:2]
         area = (masked[1], masked[0], height - masked[3], width - masked[2])

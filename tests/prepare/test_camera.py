@@ -159,6 +159,7 @@ def test_without_its_settings_libraw_would_scale(tmp_path: Path) -> None:
 
     for wrong in (
         {"no_auto_scale": False, "user_sat": None},
+        {"no_auto_scale": False, "user_wb": None},
         {"user_black": None, "user_cblack": None},
         {"output_color": rawpy.ColorSpace.sRGB},
         {"gamma": (2.222, 4.5)},
@@ -562,6 +563,20 @@ def test_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
     refused(path, "for a Bayer pattern", shading_map())
 
 
+@pytest.mark.parametrize("masked", [(0, 0, 0, 0), (5, 3, 1, 0)])
+def test_a_pattern_that_is_not_bayers(tmp_path: Path, masked) -> None:
+    """Fujifilm's, which LibRaw demosaics in tiles of 512 and with an algorithm of its own."""
+    path = tmp_path / "a.dng"
+    pattern = "GGRGGBGGBGGRBRGBRGGGBGGRGGRGGBRBGBRG"
+    scene = np.broadcast_to((0.4, 0.2, 0.1), (516, 522, 3))
+    write_dng(path, scene, pattern=pattern, masked=masked)
+    pixels = develop_camera(path, None).pixels
+    assert pixels.shape == scene.shape
+    # LibRaw leaves a corner's pixel or two without two of their colours.
+    assert np.abs(pixels[1:-1, 1:-1] / WHITE - scene[1:-1, 1:-1]).max() < 2e-4
+    refused(path, "for a Bayer pattern", shading_map())
+
+
 def test_a_linearization_table_comes_before_the_levels(tmp_path: Path) -> None:
     path = tmp_path / "a.dng"
     table = np.minimum(np.arange(16384) * 2 + 100, 65535)
@@ -700,5 +715,6 @@ def test_what_is_recorded_is_what_libraw_is_told() -> None:
     told = recorded["parameters"]
     assert told["demosaic_algorithm"] == "AHD"
     assert (told["no_auto_scale"], told["no_auto_bright"]) == (True, True)
+    assert told["user_wb"] == [1] * 4
     assert (told["user_black"], told["user_sat"]) == (0, 65535)
     assert recorded["rawpy"] == rawpy.__version__
