@@ -567,12 +567,12 @@ def test_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
 def test_a_pattern_that_is_not_bayers(tmp_path: Path, masked) -> None:
     """Fujifilm's, which LibRaw demosaics in tiles of 512 and with an algorithm of its own."""
     path = tmp_path / "a.dng"
-    pattern = "GGRGGBGGBGGRBRGBRGGGBGGRGGRGGBRBGBRG"
+    pattern = "GGRGGBGGBGGRBRGRBGGGBGGRGGRGGBRBGBRG"
     scene = np.broadcast_to((0.4, 0.2, 0.1), (516, 522, 3))
     write_dng(path, scene, pattern=pattern, masked=masked)
     pixels = develop_camera(path, None).pixels
     assert pixels.shape == scene.shape
-    # LibRaw leaves a corner's pixel or two without two of their colours.
+    # LibRaw leaves a pixel or two of the frame without two of their colours.
     assert np.abs(pixels[1:-1, 1:-1] / WHITE - scene[1:-1, 1:-1]).max() < 2e-4
     refused(path, "for a Bayer pattern", shading_map())
 
