@@ -99,6 +99,7 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
             else f"its colours are a camera's, and the model is for {wanted}"
         )
     if wanted == "camera":
+        photo.profile = target if photo.encoding else None
         return Colours(None, back, white, transfer)
     source = photo.profile or _PROFILES[settings.untagged]
     if wanted == "linear" and not (icc.is_linear(source) or settings.linearise):

@@ -25,7 +25,9 @@ from .config import FULL_SCALE, Encoding
 from .errors import DataError
 from .files import atomic_path
 from .images import TURNS, Pixels, decode_tiff, profile_name, upright
-from .prepare.raw import Development, develop
+from .prepare import camera
+from .prepare.camera import CameraDeveloped, develop_camera
+from .prepare.raw import Developed, Development, develop
 
 Kind = Literal["jpeg", "png", "tiff", "webp"]
 KINDS: dict[str, Kind | Literal["dng"]] = {
@@ -211,7 +213,11 @@ def _cmyk(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels
 
 def _develop(path: Path, encoding: Encoding) -> Photo:
     """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
-    developed = develop(path, Development())
+    developed: Developed | CameraDeveloped
+    if encoding == "camera":
+        developed = develop_camera(path, shading=None)
+    else:
+        developed = develop(path, Development())
     pixels = developed.pixels
     if encoding == "srgb":
         light = np.arange(65536) / 65535
@@ -220,10 +226,14 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
     with path.open("rb") as stream:
         exif.load_from_fp(stream)
         kept = _kept(exif, pixels)
-    linear = encoding == "linear"
-    notes = [f"developed to {'linear light' if linear else 'sRGB'}, 16 bits", *developed.notes]
-    profile = icc.LINEAR if linear else icc.SRGB
-    return Photo(pixels, profile, icc.SRGB, exif=kept, notes=notes)
+    names = {"srgb": "sRGB", "linear": "linear light", "camera": "linear camera colours"}
+    notes = [f"developed to {names[encoding]}, 16 bits", *developed.notes]
+    photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=kept, notes=notes)
+    if encoding == "linear":
+        photo.profile = icc.LINEAR
+    elif encoding == "camera":
+        photo.profile, photo.encoding, photo.white = None, "camera", camera.WHITE
+    return photo
 
 
 def _kept(exif: Image.Exif, pixels: Pixels) -> Image.Exif:
