@@ -175,9 +175,10 @@ def _hdrplus(options: Options) -> Work:
     source = protocols.load_source("hdrplus")
     wanted = source.parts[part]
     _check_address(options, bool(options.source_dir))
-    local = (
-        hdrplus.local_folder(options.source_dir[0], source, part) if options.source_dir else None
-    )
+    if options.source_dir and options.base_url:
+        raise UsageError("--base-url goes with downloading")
+    copy = options.source_dir[0] if options.source_dir else None
+    local = hdrplus.local_folder(copy, source, part) if copy else None
     base_url = options.base_url or source.base_url
     # Where a burst's files come to lie is known once the plan is, and the plan by the bursts.
     bucket = hdrplus_bucket.Bucket(source, base_url, wanted, Path())
@@ -237,7 +238,6 @@ def _check_way(options: Options, of_renderings: bool, name: str, needs: str) -> 
 def _check_address(options: Options, local: bool) -> None:
     if local:
         for given, option in (
-            (options.base_url, "--base-url"),
             (options.connections, "--connections"),
             (options.keep_raw, "--keep-raw"),
             (options.accept_licence, "--accept-licence"),

@@ -2,9 +2,9 @@
 (recipes/protocols/hdrplus/).
 
 The input is linear light with 1.0 below the largest stored value, so that highlights that
-white-balance gains lift above white are kept; the target is the camera's JPEG. The two are no pixels
-of one grid: the finished picture is turned, zoomed and cropped. What it shows is found, cut out of
-the input, and both are averaged to one size; what does not fit is left out with its figures.
+white-balance gains lift above white are kept; the target is the camera's JPEG. Their pixels are not
+on one grid: the finished picture is turned, zoomed and cropped. What it shows is found and cut out
+of the input, and both are averaged to one size; what does not fit is left out with its figures.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def choose(
 
 
 def needs_bursts(protocol: HdrplusProtocol, source: HdrplusSource, part: PartName) -> bool:
-    """Whether the part is split by more than lists, so that the ids that there are must be known."""
+    """Whether the part is split by more than lists: the ids that there are must be known."""
     return len(pinned_lists(protocol, source, part)) < len(protocol.rules(part))
 
 
@@ -187,7 +187,7 @@ def _made(job: Job, places: dict[str, str], paths: dict[str, Path]) -> Pair:
         used += ["reference_frame", "shading"]
     shown = source.shape[1], source.shape[0]
     finished = target.shape[1], target.shape[0]
-    size = job.rule.target(*_common(shown, finished, job.protocol.aspect_tolerance))
+    size = _size(job.rule, shown, finished, job.protocol.aspect_tolerance)
     return Pair(
         input=linear_16(reduced(source, size, _linear(), matrix)),
         target=target if size == finished else encoded(reduced(target, size, _srgb())),
@@ -228,14 +228,18 @@ def _finished(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     return picture.pixels.astype(np.uint8, copy=False), list(picture.notes)
 
 
-def _common(shown: tuple[int, int], finished: tuple[int, int], tolerance: float) -> tuple[int, int]:
-    """The (width, height) that both can be averaged to. Raises RejectedPair where the shapes differ
-    by more than the tolerance and a pixel of rounding."""
+def _size(
+    rule: SizeRule, shown: tuple[int, int], finished: tuple[int, int], tolerance: float
+) -> tuple[int, int]:
+    """The (width, height) that both are averaged to: the finished picture's by the rule, as far as
+    what is left of the input is as large. Raises RejectedPair where their shapes differ by more
+    than the tolerance and a pixel of rounding."""
     fitting = shown[0] * finished[1] / finished[0]
     if abs(fitting - shown[1]) > 1 + tolerance * shown[1]:
         sizes = f"input {shown[0]}x{shown[1]}, target {finished[0]}x{finished[1]}"
         raise RejectedPair("size", f"{sizes}: their shapes differ")
-    return min(shown[0], finished[0]), min(shown[1], finished[1])
+    width, height = rule.target(*finished)
+    return min(width, shown[0]), min(height, shown[1])
 
 
 @functools.cache
