@@ -117,8 +117,9 @@ def serve(root: Path) -> Iterator[FileServer]:
                 return
             if path in files.answers:
                 content = files.answers[path](request.query)
+                cut = faults.cuts.pop(0) if faults.cuts else None
                 self.head(request, 200, {"Content-Length": str(len(content))})
-                self.send(request, content, 0, len(content))
+                self.body(request, content, cut, None, faults.release)
                 return
             if not (files.root / path).is_file():
                 self.head(request, 404, {"Content-Length": "0"})

@@ -25,6 +25,7 @@ BUCKET, PREFIX = "hdrplusdata", "20171106_subset"
 RESULTS = "results_20171023"
 ZOOM = 1.02**12
 SIZE = (150, 200)  # height, width
+GAIN = 1.25  # what the lens shading takes away
 PAGE = 3  # objects on a page of the listing
 
 
@@ -68,7 +69,7 @@ def make_hdrplus(root: Path) -> None:
         results.mkdir(parents=True)
         seen = scene(seed)
         # The merged frame lies on its side and its tag says so.
-        write_dng(results / "merged.dng", seen, orientation=6 if id_ == TURNED else 1)
+        write_dng(results / "merged.dng", seen / GAIN, orientation=6 if id_ == TURNED else 1)
         picture = Image.fromarray(finish(scene(99) if id_ == UNRELATED else seen))
         exif = Image.Exif()
         if id_ == ZOOMED:
@@ -84,13 +85,11 @@ def make_hdrplus(root: Path) -> None:
         (burst / "rgb2rgb.txt").write_text("0.5 0.25 0.25\n0.25 0.5 0.25\n0.25 0.25 0.5\n")
         for frame in (0, 1):
             (burst / f"payload_N{frame:03}.dng").write_bytes(b"a frame that no pair needs" * 1000)
-            flat = np.ones((3, 5, 4), np.float32)
-            tifffile.imwrite(
-                burst / f"lens_shading_map_N{frame:03}.tiff",
-                flat,
-                photometric="minisblack",
-                metadata=None,
-            )
+            # Only the reference frame's map undoes what the lens did.
+            gains = np.full((3, 5, 4), GAIN if frame == 1 else 1, np.float32)
+            path = burst / f"lens_shading_map_N{frame:03}.tiff"
+            kind = {"photometric": "minisblack", "planarconfig": "contig"}
+            tifffile.imwrite(path, gains, metadata=None, **kind)
 
 
 def place(root: Path, kind: str, id_: str) -> Path:

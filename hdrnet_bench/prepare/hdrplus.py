@@ -34,7 +34,7 @@ from .resize import Matrix, SizeRule, curve, encoded, linear_16, reduced
 
 ROLES = ("merged", "final", "reference_frame", "rgb2rgb")  # what every pair needs
 PartName = Literal["subset", "full"]
-_ENCODINGS = {"camera": "camera", "linear-srgb": "linear"}
+_ENCODINGS: dict[str, Literal["camera", "linear"]] = {"camera": "camera", "linear-srgb": "linear"}
 
 
 class Choice(NamedTuple):
@@ -108,6 +108,8 @@ def needs_bursts(protocol: HdrplusProtocol, source: HdrplusSource, part: PartNam
 def plan(choice: Choice, source: HdrplusSource) -> Plan:
     """What the dataset is."""
     protocol, part = choice.protocol, choice.part
+    # Versions stand with the tools: another one that yields the same pixels is no other data.
+    told = {k: v for k, v in camera.settings().items() if k not in ("rawpy", "libraw")}
     settings: dict[str, Any] = {
         "protocol": protocol.model_dump(
             mode="json",
@@ -120,6 +122,7 @@ def plan(choice: Choice, source: HdrplusSource) -> Plan:
         "pictures": {s: sum(v == s for v in choice.splits.values()) for s in SPLITS},
         "ids_sha256": sha256_text(json_line(sorted(choice.splits))),
         "subset": choice.subset,
+        "development": told,
         "alignment": {"correlation": align.MIN_CORRELATION, "shift": align.MAX_SHIFT},
     }
     return Plan(

@@ -198,6 +198,7 @@ def test_faults_of_the_server_change_nothing(bucket: HDRPlus, undisturbed: dict[
     faults[MERGED].cuts = [20_000]
     faults[MERGED.replace(PLAIN, TEST[0])].statuses = [503]
     faults[LISTING].statuses = [503]
+    faults[LISTING].cuts = [100, 10]
     corrupt = f"{BUCKET}/{PREFIX}/{RESULTS}/{SIDEWAYS}/final.jpg"
     bucket.server.answers[corrupt] = damaged(bucket.server.root / corrupt, times=1)
     report = bucket.json("--connections", "2")
