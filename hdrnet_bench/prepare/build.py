@@ -44,7 +44,7 @@ from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
 
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
 # Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
-LASTING = "size"
+LASTING = ("size", "alignment")
 
 
 class Plan(NamedTuple):
@@ -327,7 +327,7 @@ def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
 
 def _reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
     rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
-    if stage == LASTING:
+    if stage in LASTING:
         write_text(_rejection_path(staging, task), json_text(rejection))
     return rejection
 
