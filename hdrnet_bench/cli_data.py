@@ -59,12 +59,13 @@ class _Options(NamedTuple):
 _TAKES = {
     "demo": {"protocol"},
     "folder": {"protocol", "source_dir", "input_dir", "target_dir"},
+    "synthetic-hdrplus": {"protocol", "source_dir"},
     "fivek": set(_Options._fields),
 }
 
 
 def prepare(
-    source: Annotated[str, typer.Argument(help="demo, folder or fivek")],
+    source: Annotated[str, typer.Argument(help="demo, folder, fivek or synthetic-hdrplus")],
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +92,7 @@ def prepare(
             "--source",
             "--source-dir",
             help="fivek: a copy of its files, repeatable; folder: with input/, output/, perhaps "
-            "filelist.txt.",
+            "filelist.txt; synthetic-hdrplus: photographs or DNGs, in place of the demo's.",
         ),
     ] = None,
     input_dir: Annotated[
@@ -143,7 +144,9 @@ def prepare(
         if value not in (None, False) and name not in _TAKES[source]:
             option = "source" if name == "source_dir" else name.replace("_", "-")
             raise UsageError(f"--{option} is not for source {source}")
-    work = {"demo": _demo, "folder": _folder, "fivek": _fivek}[source](options)
+    work = {
+        "demo": _demo, "folder": _folder, "fivek": _fivek, "synthetic-hdrplus": _synthetic_hdrplus
+    }[source](options)  # fmt: skip
     plan, tasks = work.plan, work.tasks
     directory = paths.data_dir() / plan.name
     there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
@@ -240,6 +243,16 @@ def _folder(options: _Options) -> _Work:
     return _Work(plan, tasks, folder.make, folder.duplicates)
 
 
+def _synthetic_hdrplus(options: _Options) -> _Work:
+    from .prepare import synthetic_hdrplus
+
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source synthetic-hdrplus: give --source once")
+    source = options.source_dir[0] if options.source_dir else None
+    plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
+    return _Work(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
+
+
 def _fivek(options: _Options) -> _Work:
     from . import paths
     from .prepare import build, download, fivek, fivek_download, fivek_index, protocols
@@ -332,11 +345,15 @@ def _check_way(options: _Options, of_renderings: bool, name: str, needs: str) ->
 
 def list_protocols(name: str | None, as_json: bool) -> None:
     """`hdrbench recipes --protocols [NAME]`."""
-    from .prepare import demo, folder, protocols
+    from .prepare import demo, folder, protocols, synthetic_hdrplus
 
     found = [
         {"source": source, "protocol": protocol, "summary": summary}
-        for source, known in (("demo", demo.protocols()), ("folder", folder.protocols()))
+        for source, known in (
+            ("demo", demo.protocols()),
+            ("folder", folder.protocols()),
+            ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
+        )
         for protocol, summary in known.items()
     ]
     source = protocols.load_source("fivek")

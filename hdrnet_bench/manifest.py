@@ -63,7 +63,12 @@ class Row(BaseModel):
 
 
 class Header(BaseModel):
-    """dataset.json: what was prepared, from what, how, and with which tools."""
+    """dataset.json: what was prepared, from what, how, and with which tools.
+
+    input_encoding: what the inputs' numbers are: sRGB, linear light with sRGB primaries, or linear
+        camera RGB after white balance.
+    input_white: the number of a 16-bit input that stands for 1.0.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +82,8 @@ class Header(BaseModel):
     tools: dict[str, str]
     counts: dict[str, int]
     digest: str
+    input_encoding: Literal["srgb", "linear", "camera"] = "srgb"
+    input_white: int = 65535
 
 
 def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:

@@ -1,3 +1,3 @@
 """Making datasets: one module per source."""
 
-SOURCES = ("demo", "folder", "fivek")
+SOURCES = ("demo", "folder", "fivek", "synthetic-hdrplus")

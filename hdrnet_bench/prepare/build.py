@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import filelock
 
@@ -47,7 +47,7 @@ LASTING = "size"
 
 
 class Plan(NamedTuple):
-    """What a dataset is, before it is made."""
+    """What a dataset is, before it is made. The last two: see manifest.Header."""
 
     name: str
     source: str
@@ -55,6 +55,8 @@ class Plan(NamedTuple):
     version: int
     licence: str
     settings: dict[str, Any]
+    input_encoding: Literal["srgb", "linear", "camera"] = "srgb"
+    input_white: int = 65535
 
 
 class Task(NamedTuple):
