@@ -35,14 +35,14 @@ SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"
 WHITE = 32767  # stands for 1.0
 DNG = ".dng"
 STOPS_DOWN = (1.0, 3.0)
-PEAK = (1.25, 1.9)
+PEAK = (1.25, 1.75)
 # Both are multiplied by the gain, which stands for the sensitivity that a burst was taken at.
 SHOT, READ, GAIN_STOPS = 2.5e-4, 5e-4, (0.0, 2.0)
-# The highlights that are lifted: above this share of the pixels, and never a narrower range than
-# from KNEE times the brightest.
-LIFTED_ABOVE, KNEE = 0.9, 0.8
+# The highlights that are lifted: brighter than this share of the pixels, all the way for those
+# brighter than the second share; never a narrower range than from KNEE times where that begins.
+LIFTED_ABOVE, PEAK_ABOVE, KNEE = 0.9, 0.995, 0.8
 # Brings inputs back to about the exposure that `retouch` is made for.
-TARGET_STOPS_UP = 2.0
+TARGET_STOPS_UP = 1.0
 _DEVELOPMENT = raw.Development()
 
 
@@ -50,7 +50,7 @@ class Camera(NamedTuple):
     """How a picture is taken anew.
 
     exposure: factor on linear light.
-    peak: what the brightest becomes; above 1.0, below 65535 / 32767.
+    peak: what the highlights are lifted to; above 1.0, below 65535 / 32767.
     shot, read: the noise of value x has variance shot * x + read^2.
     """
 
@@ -124,6 +124,7 @@ def _plan(protocol: str, licence: str, pictures: dict[str, object]) -> Plan:
         "stops_down": list(STOPS_DOWN),
         "peak": list(PEAK),
         "lifted_above": LIFTED_ABOVE,
+        "peak_above": PEAK_ABOVE,
         "knee": KNEE,
         "shot": SHOT,
         "read": READ,
@@ -195,15 +196,16 @@ def exposed(scene: Float, camera: Camera) -> Float:
     """Expose (3, H, W) linear light down, and lift its highlights over white.
 
     A finished picture has its highlights under a shoulder. What undoes one here takes the largest
-    channel m of a pixel to e m + (p - e top) t^2, with t from 0 at the knee to 1 at `top`, the
-    picture's largest, which becomes the peak p; the slope has no step at the knee. The channels of
-    a pixel keep their ratios.
+    channel m of a pixel to e m + (p - e top) t^2, with t from 0 at the knee, where the slope has no
+    step, to 1 at `top`, which becomes the peak p. Both are quantiles of the picture's own m, so
+    that every picture but a black one goes over white. The channels of a pixel keep their ratios.
     """
     largest = scene.max(axis=0)
-    top = largest.max()
+    quantiles = np.quantile(largest, (LIFTED_ABOVE, PEAK_ABOVE), method="lower")
+    top = quantiles[1]
     if top <= 0:
-        return scene
-    knee = min(np.quantile(largest, LIFTED_ABOVE, method="lower"), KNEE * top)
+        return scene * camera.exposure
+    knee = min(quantiles[0], KNEE * top)
     t = np.clip((largest - knee) / (top - knee), 0.0, 1.0)
     over = (camera.peak - camera.exposure * top) * t * t
     # Where the largest is 0, nothing is over the knee.
@@ -223,7 +225,7 @@ def stored(linear: Float) -> NDArray[np.uint16]:
 
 
 def tone_mapped(clean: Float) -> Float:
-    """(3, H, W) linear light to sRGB in [0, 1]: two stops up, then the operator `retouch`, whose
+    """(3, H, W) linear light to sRGB in [0, 1]: a stop up, then the operator `retouch`, whose
     curves go on above 1.0 and whose local tone mapping brings that below white."""
     return retouch(linear_to_srgb(clean * 2.0**TARGET_STOPS_UP))
 
