@@ -34,6 +34,9 @@ MIN_CORRELATION = 0.3
 MAX_SHIFT = 0.5
 # How far a shift is looked for, in the same pixels. One that is larger leaves no correlation.
 _REACH = 16
+# A shift makes a neighbouring zoom seem to fit better: so many steps to either side are looked at
+# with their shifts.
+_STEPS = 3
 # Smoothing at LONG_EDGE, so that a zoom between two steps, which puts the borders a pixel off,
 # still correlates.
 _SIGMA = 1.0
@@ -86,38 +89,42 @@ def align(input_pixels: NDArray[np.uint16], target_pixels: NDArray[np.uint8]) ->
             for code, other in enumerate(mirrored, turn + 1):
                 found.append((_correlation(seen, other), (lost, code, zoom)))
     best = max(score for score, _ in found)
-    score, (_, orientation, zoom) = min(
+    _, (_, orientation, first) = min(
         (one for one in found if one[0] >= best - _TIE), key=lambda one: one[1]
     )
     shape = _turned(input_pixels.shape, orientation)
     sums = _summed(upright(small, orientation))
-    seen = _gradients(_seen(sums, shape, target_pixels.shape, zoom, target.shape))
+    shifted = []
+    for zoom in _near(first) if best >= MIN_CORRELATION else (first,):
+        seen = _gradients(_seen(sums, shape, target_pixels.shape, zoom, target.shape))
+        score = _correlation(seen, mirrored[0])
+        height, shift = _shift(seen, mirrored[0]) if score else (0.0, (0.0, 0.0))
+        shifted.append((round(height, 9), -abs(zoom - first), zoom, score, shift))
+    *_, zoom, score, shift = max(shifted)
     height, width = (max(1, round(side / zoom)) for side in _fitted(shape, target_pixels.shape))
+    scale = LONG_EDGE / max(target.shape)
     return Alignment(
         orientation,
         zoom,
         round(score, 6),
-        _shift(seen, mirrored[0], LONG_EDGE / max(target.shape)) if score else (0.0, 0.0),
+        (round(scale * shift[0], 3), round(scale * shift[1], 3)),
         ((shape[1] - width) // 2, (shape[0] - height) // 2, width, height),
     )
 
 
 def problem(alignment: Alignment) -> str | None:
     """Why the two are not to be taken for a pair, or None."""
+    x, y = alignment.shift
     if alignment.correlation < MIN_CORRELATION:
-        return (
-            f"input and target do not match: their gradients correlate by "
-            f"{alignment.correlation:.3f} at best (orientation {alignment.orientation}, zoom "
-            f"{alignment.zoom:.3f}), at least {MIN_CORRELATION} is asked for"
-        )
-    if max(map(abs, alignment.shift)) > MAX_SHIFT:
-        x, y = alignment.shift
-        return (
-            f"input and target are shifted by ({x:+.2f}, {y:+.2f}) pixels of {LONG_EDGE} "
-            f"(orientation {alignment.orientation}, zoom {alignment.zoom:.3f}), "
-            f"at most {MAX_SHIFT} are let pass"
-        )
-    return None
+        why = f"correlate by less than {MIN_CORRELATION}"
+    elif max(abs(x), abs(y)) > MAX_SHIFT:
+        why = f"are shifted by more than {MAX_SHIFT} of {LONG_EDGE} pixels"
+    else:
+        return None
+    return (
+        f"input and target {why}: correlation {alignment.correlation:.3f}, shift ({x:+.2f}, "
+        f"{y:+.2f}), at orientation {alignment.orientation}, zoom {alignment.zoom:.3f}"
+    )
 
 
 def applied(input_pixels: NDArray[np.uint16], alignment: Alignment) -> NDArray[np.uint16]:
@@ -186,7 +193,7 @@ def _gradients(image: Float) -> Gradients:
 
 def _correlation(one: Gradients, other: Gradients) -> float:
     energies = _product(one, one), _product(other, other)
-    if min(energies) < _FLAT**2 * (one[0].size + one[1].size):
+    if min(energies) <= _FLAT**2 * (one[0].size + one[1].size):
         return 0.0
     return _product(one, other) / float(np.sqrt(energies[0] * energies[1]))
 
@@ -195,20 +202,25 @@ def _product(one: Gradients, other: Gradients) -> float:
     return sum(float((a * b).sum()) for a, b in zip(one, other, strict=True))
 
 
-def _shift(seen: Gradients, target: Gradients, scale: float) -> tuple[float, float]:
-    """(x, y): where the cross-correlation is highest, between pixels by a parabola."""
-    size = [2 * side for side in seen[0].shape]  # padded, so that nothing wraps around
+def _near(zoom: float) -> tuple[float, ...]:
+    """The zooms whose scores a shift might have made change places."""
+    place = ZOOMS.index(zoom)
+    return ZOOMS[max(0, place - _STEPS) : place + _STEPS + 1]
+
+
+def _shift(seen: Gradients, target: Gradients) -> tuple[float, tuple[float, float]]:
+    """The highest cross-correlation and the shift (x, y) there, between pixels by a parabola."""
+    # Padded by what is looked at, so that nothing comes round from the other side.
+    size = [fft.next_fast_len(side + 1 + _REACH, real=True) for side in seen[0].shape]
     surface = sum(
         fft.irfft2(fft.rfft2(b, size) * fft.rfft2(a, size).conj(), size)
         for a, b in zip(seen, target, strict=True)
     )
-    reach = min(_REACH, *(side // 2 for side in seen[0].shape))
-    near = np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    near = np.roll(surface, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1]
     y, x = (int(i) for i in np.unravel_index(near.argmax(), near.shape))
-    return tuple(
-        round(scale * (place - reach + _between(line, place)), 3)
-        for place, line in ((x, near[y]), (y, near[:, x]))
-    )
+    energies = _product(seen, seen) * _product(target, target)
+    shift = x - _REACH + _between(near[y], x), y - _REACH + _between(near[:, x], y)
+    return float(near[y, x] / np.sqrt(energies)), shift
 
 
 def _between(line: Float, place: int) -> float:

@@ -100,8 +100,9 @@ def step(zoom: float) -> float:
     return float(np.log(zoom) / np.log(1.02))
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-@pytest.mark.parametrize("k", [0, 11])
+@pytest.mark.parametrize(
+    ("orientation", "k"), [(1, 0), (6, 0), *((code, 11) for code in ORIENTATIONS)]
+)
 def test_finds_every_orientation_with_and_without_zoom(orientation: int, k: int) -> None:
     linear = scene("chelsea")
     target = finished(linear, zoom=1.02**k)
@@ -114,7 +115,7 @@ def test_finds_every_orientation_with_and_without_zoom(orientation: int, k: int)
     assert abs(alignment.crop[3] - height / 1.02**k) <= 0.5
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", SCENES[::2])
 @pytest.mark.parametrize("k", [0, 7.5, 70])
 def test_finds_the_zoom_into_photographs(name: str, k: float) -> None:
     linear = scene(name)
@@ -126,10 +127,9 @@ def test_finds_the_zoom_into_photographs(name: str, k: float) -> None:
     assert alignment.correlation > 2 * MIN_CORRELATION
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
-    linear=st.sampled_from(["chelsea", "coffee", "rocket"]).map(scene)
-    | st.integers(0, 99).map(generated),
+    linear=st.sampled_from(SCENES).map(scene) | st.integers(0, 99).map(generated),
     orientation=st.sampled_from(ORIENTATIONS),
     k=st.floats(0, 70),
     shift=st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)),
@@ -161,10 +161,11 @@ def test_a_dark_and_noisy_input_is_found() -> None:
 @pytest.mark.parametrize("first", SCENES)
 def test_unrelated_pictures_are_rejected(first: str) -> None:
     other = SCENES[SCENES.index(first) - 1]
-    reason = problem(align(raw(scene(first), 1), finished(scene(other))))
+    alignment = align(raw(scene(first), 1), finished(scene(other)))
+    assert 0 < alignment.correlation < 0.2
+    reason = problem(alignment)
     assert reason is not None
-    assert "correlate by 0.0" in reason or "correlate by 0.1" in reason
-    assert "at least 0.3" in reason
+    assert f"correlate by less than 0.3: correlation {alignment.correlation:.3f}" in reason
 
 
 @pytest.mark.parametrize("shift", [(0.35, 0.0), (0.0, -0.4), (-0.35, 0.35)])
@@ -175,7 +176,7 @@ def test_a_shift_below_the_limit_is_let_pass(shift: tuple[float, float]) -> None
     assert problem(alignment) is None
 
 
-@pytest.mark.parametrize("shift", [(0.65, 0.0), (0.0, -0.7), (-0.3, 0.9)])
+@pytest.mark.parametrize("shift", [(0.65, 0.0), (0.0, -0.7), (-0.3, 1.6)])
 def test_a_shift_above_the_limit_is_rejected(shift: tuple[float, float]) -> None:
     linear = scene("coffee")
     alignment = align(raw(linear, 3), finished(linear, zoom=1.02**20, shift=shift))
@@ -183,7 +184,7 @@ def test_a_shift_above_the_limit_is_rejected(shift: tuple[float, float]) -> None
     assert alignment.shift == pytest.approx(shift, abs=0.15)
     reason = problem(alignment)
     assert reason is not None
-    assert "shifted by" in reason
+    assert f"shifted by more than {MAX_SHIFT} of 256 pixels" in reason
     assert "zoom 1.486" in reason
 
 
