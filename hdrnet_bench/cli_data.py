@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    source: Annotated[str, typer.Argument(help="demo, folder, fivek or hdrplus")],
+    source: Annotated[
+        str, typer.Argument(help="demo, folder, fivek, hdrplus or synthetic-hdrplus")
+    ],
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +57,7 @@ def prepare(
             "--source",
             "--source-dir",
             help="fivek, hdrplus: a copy of its files, fivek's repeatable; folder: with input/, "
-            "output/, perhaps filelist.txt.",
+            "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs.",
         ),
     ] = None,
     input_dir: Annotated[
@@ -190,11 +192,15 @@ def _effort(effort: Any) -> dict[str, Any] | None:
 
 def list_protocols(name: str | None, as_json: bool) -> None:
     """`hdrbench recipes --protocols [NAME]`."""
-    from .prepare import demo, folder, protocols
+    from .prepare import demo, folder, protocols, synthetic_hdrplus
 
     found = [
         {"source": source, "protocol": protocol, "summary": summary}
-        for source, known in (("demo", demo.protocols()), ("folder", folder.protocols()))
+        for source, known in (
+            ("demo", demo.protocols()),
+            ("folder", folder.protocols()),
+            ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
+        )
         for protocol, summary in known.items()
     ]
     published: list[dict[str, Any]] = [

@@ -56,6 +56,7 @@ _COMMON = {"protocol", "size", "limit", "ids", "source_dir", "base_url", "connec
 _TAKES = {
     "demo": {"protocol"},
     "folder": {"protocol", "source_dir", "input_dir", "target_dir"},
+    "synthetic-hdrplus": {"protocol", "source_dir"},
     "fivek": _COMMON | {"expert", "input_dir", "target_dir", "accept_licence"},
     "hdrplus": _COMMON | {"subset", "full"},
 }
@@ -67,7 +68,13 @@ def work_of(source: str, options: Options) -> Work:
         if value not in (None, False) and name not in _TAKES[source]:
             option = "source" if name == "source_dir" else name.replace("_", "-")
             raise UsageError(f"--{option} is not for source {source}")
-    sources = {"demo": _demo, "folder": _folder, "fivek": _fivek, "hdrplus": _hdrplus}
+    sources = {
+        "demo": _demo,
+        "folder": _folder,
+        "fivek": _fivek,
+        "hdrplus": _hdrplus,
+        "synthetic-hdrplus": _synthetic_hdrplus,
+    }
     return sources[source](options)
 
 
@@ -87,6 +94,16 @@ def _folder(options: Options) -> Work:
     where = folder.folders(source_dir, options.input_dir, options.target_dir)
     plan, tasks = folder.plan_and_tasks(options.protocol, where)
     return Work(plan, tasks, folder.make, folder.duplicates)
+
+
+def _synthetic_hdrplus(options: Options) -> Work:
+    from .prepare import synthetic_hdrplus
+
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source synthetic-hdrplus: give --source once")
+    source = options.source_dir[0] if options.source_dir else None
+    plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
+    return Work(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
 
 
 def _fivek(options: Options) -> Work:

@@ -59,6 +59,10 @@ class DatasetSpec(_Section):
 
             computed = self.protocol in COMPUTED
             command += " --input-dir DIR" + ("" if computed else " --target-dir DIR")
+        if self.source == "synthetic-hdrplus":
+            from .prepare import synthetic_hdrplus
+
+            command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source DIR"
         command += f" --expert {self.expert}" if self.expert else ""
         command += f" --{self.part}" if self.part else ""
         return command + (f" --size {self.size}" if self.size else "")

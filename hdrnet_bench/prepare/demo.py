@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_file
-from ..images import quantise, read_picture, white_level
+from ..images import Picture, quantise, read_picture, white_level
 from ..manifest import Split
 from .build import Pair, Plan, RejectedPair, Task
 from .operators import OPERATORS
@@ -89,15 +89,20 @@ def tasks(protocol: str) -> list[Task]:
     return [Task(photo.id, photo.split, (protocol, photo)) for photo in PHOTOGRAPHS]
 
 
-def make(payload: tuple[str, Photograph]) -> Pair:
-    """Read one photograph and compute its target in float64, rounded once to 8 bits."""
-    protocol, photo = payload
+def read(photo: Photograph) -> tuple[Path, Picture]:
+    """Where the installed package has it, and the picture. Raises RejectedPair."""
     path = Path(str(files(photo.package))) / photo.path
     try:
-        picture = read_picture(path)
+        return path, read_picture(path)
     except DataError as error:
         reason = f"{error} (a sample photograph of the installed {photo.package})"
         raise RejectedPair("decode", reason) from None
+
+
+def make(payload: tuple[str, Photograph]) -> Pair:
+    """Read one photograph and compute its target in float64, rounded once to 8 bits."""
+    protocol, photo = payload
+    path, picture = read(photo)
     planar = picture.pixels.transpose(2, 0, 1).astype(np.float64) / white_level(picture.pixels)
     return Pair(
         input=picture.pixels,

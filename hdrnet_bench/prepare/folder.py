@@ -14,7 +14,7 @@ import concurrent.futures
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,16 +30,18 @@ from .operators import OPERATORS
 VERSION = 1
 TEST_SHARE = 0.10
 COMPUTED = ("identity", *OPERATORS)
+OWN_NAME = r"[a-z0-9][a-z0-9-]*"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 FILELIST = "filelist.txt"
 
 
 class Folders(NamedTuple):
-    """Where the pictures are. Without `target` the protocol's operator makes the targets."""
+    """Where the pictures are, and of which kinds. Without `target` the targets are computed."""
 
     input: Path
     target: Path | None
     filelist: Path | None = None
+    suffixes: tuple[str, ...] = SUFFIXES
 
 
 class Found(NamedTuple):
@@ -106,7 +108,7 @@ def plan_and_tasks(protocol: str | None, where: list[Folders]) -> tuple[Plan, li
 
     Raises UsageError for a missing protocol or one that does not fit, DataError for too few pairs.
     """
-    if protocol is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", protocol):
+    if protocol is None or not re.fullmatch(OWN_NAME, protocol):
         raise UsageError(
             "source folder needs --protocol NAME, a name of your own for what the pairs are: "
             "small letters, digits and '-'"
@@ -167,12 +169,17 @@ def _discover(where: Folders, split: Split | None) -> Iterator[Found]:
             if own is None or not rest:
                 yield Found(name, "train", None, None, ("split", "in none of the split folders"))
                 continue
-        yield _paired(
-            rest, own, inputs.get(name, []), None if targets is None else targets.get(name, [])
-        )
+        outs = None if targets is None else targets.get(name, [])
+        yield _paired(rest, own, inputs.get(name, []), outs, where.suffixes)
 
 
-def _paired(name: str, split: Split | None, ins: list[Path], outs: list[Path] | None) -> Found:
+def _paired(
+    name: str,
+    split: Split | None,
+    ins: list[Path],
+    outs: list[Path] | None,
+    suffixes: tuple[str, ...],
+) -> Found:
     """One name's files as a pair; `outs` is None where the target is computed."""
     problem = None
     sides = (("input", ins), ("target", outs))
@@ -183,7 +190,7 @@ def _paired(name: str, split: Split | None, ins: list[Path], outs: list[Path] | 
             problem = ("pairing", f"there is no {role} of that name")
         elif len(files) > 1:
             problem = ("pairing", f"several {role}s: {', '.join(f.name for f in files)}")
-        elif files[0].suffix.lower() not in SUFFIXES:
+        elif files[0].suffix.lower() not in suffixes:
             problem = ("kind", f"{files[0].name}: {files[0].suffix or 'no suffix'} is not read")
         if problem:
             break
@@ -208,7 +215,7 @@ def _listed(where: Folders, split: Split | None) -> Iterator[Found]:
             [f] if f and f.is_file() else []
             for f in (where.input / listed, where.target / listed if where.target else None)
         ]
-        pair = _paired(name, split, files[0], files[1] if where.target else None)
+        pair = _paired(name, split, files[0], files[1] if where.target else None, where.suffixes)
         if times > 1:
             pair = pair._replace(problem=("pairing", f"listed {times} times in {FILELIST}"))
         yield pair
@@ -327,13 +334,15 @@ def _computed(operator: str, pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(np.rint(result).astype(pixels.dtype).transpose(1, 2, 0))
 
 
-def duplicates(rows: list[Row]) -> dict[tuple[str, str], str]:
+def duplicates(
+    rows: list[Row], pixels: Callable[[Row], str] = lambda row: row.input_pixels_sha256
+) -> dict[tuple[str, str], str]:
     """Rows whose input has the pixels of another's, with the reason. One of them stays: test before
     validation before train, so that nothing is trained on that is judged by."""
     kept: dict[str, Row] = {}
     reasons: dict[tuple[str, str], str] = {}
     for row in sorted(rows, key=lambda row: (-SPLITS.index(row.split), row.id)):
-        first = kept.setdefault(row.input_pixels_sha256, row)
+        first = kept.setdefault(pixels(row), row)
         if first is not row:
             reasons[row.split, row.id] = f"its input has the pixels of {first.split}/{first.id}"
     return reasons
