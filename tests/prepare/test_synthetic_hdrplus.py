@@ -238,7 +238,7 @@ def test_what_cannot_be_read_is_left_out_with_the_reason(workspace: Workspace) -
 def test_nothing_is_written_on_a_dry_run(workspace: Workspace) -> None:
     plan = workspace.json(*PREPARE, "--dry-run")
     assert plan["dataset"] == "synthetic-hdrplus-local-tone-map"
-    assert plan["pairs"] == {"train": 6, "validation": 1, "test": 3}
+    assert plan["pairs"] == {"train": 6, "validation": 1, "test": 6}
     assert not (workspace.path / "data").exists()
 
 
