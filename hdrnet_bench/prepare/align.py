@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft, ndimage, sparse
 
 from ..color import LUMINANCE, srgb_to_linear
 from ..images import Pixels, upright
@@ -157,7 +157,7 @@ def _small(pixels: Pixels, table: NDArray[np.float32], edge: int) -> NDArray[np.
 def _summed(luma: NDArray[np.float32]) -> Float:
     """(h + 1, w + 1): the sum of all that is above and left of each corner of a pixel."""
     sums = luma.astype(np.float64).cumsum(0).cumsum(1)
-    return np.pad(sums, ((1, 0), (1, 0)))
+    return np.ascontiguousarray(np.pad(sums, ((1, 0), (1, 0))))
 
 
 def _seen(sums: Float, shape: Shape, target_shape: Shape, zoom: float, grid: Shape) -> Float:
@@ -167,15 +167,29 @@ def _seen(sums: Float, shape: Shape, target_shape: Shape, zoom: float, grid: Sha
     colour: any part goes to any grid, also a finer one.
     """
     fitted = _fitted(shape, target_shape)
-    for axis, count in enumerate(grid):
-        share = fitted[axis] / shape[axis] / zoom
-        length = sums.shape[axis] - 1
-        places = length * (0.5 + share * (np.arange(count + 1) / count - 0.5))
-        before = np.clip(places.astype(int), 0, length - 1)
-        weight = np.expand_dims(places - before, 1 - axis)
-        low, high = sums.take(before, axis), sums.take(before + 1, axis)
-        sums = np.diff(low + weight * (high - low), axis=axis) / (length * share / count)
-    return _smooth_log(sums)
+    down, across = (
+        _averaging(length - 1, side / whole / zoom, count)
+        for length, side, whole, count in zip(sums.shape, fitted, shape, grid, strict=True)
+    )
+    averaged = across @ np.ascontiguousarray((down @ sums).T)
+    return _smooth_log(np.ascontiguousarray(averaged.T))
+
+
+def _averaging(length: int, share: float, count: int) -> sparse.csr_array:
+    """(count, length + 1): from sums up to each corner to means over `count` equal pieces of the
+    middle `share` of the length."""
+    places = length * (0.5 + share * (np.arange(count + 1) / count - 0.5))
+    before = np.clip(places.astype(int), 0, length - 1)
+    after_weight = places - before
+    columns = np.stack([before, before + 1])
+    weights = np.stack([1 - after_weight, after_weight]) * (count / (length * share))
+    # A piece's mean is the sum up to its end less that up to its beginning.
+    of = np.broadcast_to(np.arange(count), (4, count))
+    entries = np.concatenate([weights[:, 1:], -weights[:, :-1]])
+    where = np.concatenate([columns[:, 1:], columns[:, :-1]])
+    return sparse.csr_array(
+        (entries.ravel(), (of.ravel(), where.ravel())), shape=(count, length + 1)
+    )
 
 
 def _smooth_log(luma: Float) -> Float:
