@@ -35,7 +35,7 @@ def enhance(
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
     untagged: Annotated[
-        Literal["srgb", "linear"],
+        Literal["srgb", "linear", "camera"],
         typer.Option(help="What pictures without a colour profile are."),
     ] = "srgb",
     linearise: Annotated[
@@ -147,7 +147,7 @@ def import_tf1(
         Literal["area", "nearest"], typer.Option(help="How the low-res input is made.")
     ] = "nearest",
     input_encoding: Annotated[
-        Literal["srgb", "linear"], typer.Option(help="What the model was trained on.")
+        Literal["srgb", "linear", "camera"], typer.Option(help="What the model was trained on.")
     ] = "srgb",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

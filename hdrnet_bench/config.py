@@ -14,9 +14,11 @@ from pydantic import (
 )
 
 LowresResize = Literal["area", "nearest"]
-Encoding = Literal["srgb", "linear"]
+# sRGB as it is displayed; linear light with sRGB primaries; linear camera RGB, white-balanced.
+Encoding = Literal["srgb", "linear", "camera"]
+FULL_SCALE = 65535
 # Came later than the first recipes: said only where it differs, so that their digests still hold.
-_UNSAID = {"input_encoding": "srgb"}
+_UNSAID = {"input_encoding": "srgb", "input_white": FULL_SCALE, "input_transfer": "none"}
 
 
 class HDRNetConfig(BaseModel):
@@ -43,13 +45,33 @@ class HDRNetConfig(BaseModel):
         "area", description="how the low-res input is made; nearest is what was published"
     )
     input_encoding: Encoding = Field(
-        "srgb", description="what the input's numbers are: sRGB, or linear light; output is sRGB"
+        "srgb",
+        description="what the input's numbers are: sRGB, linear light with sRGB primaries, or "
+        "linear camera RGB after white balance; output is sRGB",
+    )
+    input_white: int = Field(
+        FULL_SCALE,
+        ge=256,
+        le=FULL_SCALE,
+        description="the number of 16-bit inputs that stands for 1.0; HDR+ has 32767, so that "
+        "highlights above white survive",
+    )
+    input_transfer: Literal["none", "srgb"] = Field(
+        "none",
+        description="srgb: the picture goes through sRGB's curve before low-res input, guide and "
+        "transforms see it, as linear light's dark half would fall into one luma bin",
     )
 
     @model_serializer(mode="wrap")
     def _without_the_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said: dict[str, Any] = handler(self)
         return {k: v for k, v in said.items() if k not in _UNSAID or v != _UNSAID[k]}
+
+    @model_validator(mode="after")
+    def _encoded_once(self) -> HDRNetConfig:
+        if self.input_encoding == "srgb" and self.input_transfer == "srgb":
+            raise ValueError("input_transfer srgb is for linear inputs: these are encoded already")
+        return self
 
     @model_validator(mode="after")
     def _splat_layers_halve(self) -> HDRNetConfig:

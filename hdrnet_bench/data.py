@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .config import HDRNetConfig
+from .encoding import input_white, to_model_input
 from .errors import DataError
 from .images import Pixels, read_picture, to_float32, white_level
 from .manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
@@ -30,7 +31,7 @@ MEMORY_SHARE = 0.5
 
 
 class Pair(NamedTuple):
-    """One pair in memory: (3, H, W) float32 in [0, 1]."""
+    """One pair in memory: (3, H, W) float32, 1.0 white; the input in its dataset's encoding."""
 
     row: Row
     input: Tensor
@@ -42,7 +43,7 @@ class Pair(NamedTuple):
 
 def load_pair(dataset: Dataset, row: Row) -> Pair:
     """Decode one pair. Raises DataError that names a missing, broken or wrongly sized file."""
-    return _as_pair(row, decode_pair(dataset, row))
+    return _as_pair(dataset, row, decode_pair(dataset, row))
 
 
 def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
@@ -59,8 +60,10 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     return pictures[0], pictures[1]
 
 
-def _as_pair(row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
-    return Pair(row, *(torch.from_numpy(to_float32(p)) for p in pixels))
+def _as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
+    input_, target = pixels
+    floating = to_float32(input_, input_white(input_, dataset.header))
+    return Pair(row, torch.from_numpy(floating), torch.from_numpy(to_float32(target)))
 
 
 class Pictures:
@@ -87,9 +90,8 @@ class Pictures:
 
     def pair(self, index: int) -> Pair:
         pixels = self.pixels(index)
-        return _as_pair(
-            self.rows[index], (pixels[0].transpose(1, 2, 0), pixels[1].transpose(1, 2, 0))
-        )
+        upright = pixels[0].transpose(1, 2, 0), pixels[1].transpose(1, 2, 0)
+        return _as_pair(self.dataset, self.rows[index], upright)
 
 
 def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:
@@ -104,7 +106,8 @@ def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:
 
 
 class Batch(NamedTuple):
-    """Low-res inputs (B, 3, S, S), crops (B, 3, K, K) and targets (B, 3, K, K), float32."""
+    """Low-res inputs (B, 3, S, S), crops (B, 3, K, K), both as the model is given them, and targets
+    (B, 3, K, K), float32."""
 
     lowres: Tensor
     crop: Tensor
@@ -134,9 +137,12 @@ class Crops:
         side = self.spec.crop
         crops, targets = (torch.empty(len(draws), 3, side, side) for _ in range(2))
         for place, draw in enumerate(draws):
-            for picture, into in zip(self._cut(draw), (crops, targets), strict=True):
-                into[place] = torch.from_numpy(picture)
-                into[place].div_(white_level(picture))
+            input_, target = self._cut(draw)
+            crops[place] = torch.from_numpy(input_)
+            crops[place].div_(input_white(input_, self.pictures.dataset.header))
+            targets[place] = torch.from_numpy(target)
+            targets[place].div_(white_level(target))
+        crops = to_model_input(crops, self.config)
         lowres = make_lowres(crops, self.config.net_input_size, self.config.lowres_resize)
         return Batch(lowres, crops, targets)
 

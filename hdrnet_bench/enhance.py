@@ -23,7 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from . import enhance_pyramid, icc
-from .config import Encoding
+from .color import linear_to_srgb
+from .config import FULL_SCALE, Encoding, HDRNetConfig
 from .enhance_plan import Job
 from .errors import DataError
 from .images import Pixels
@@ -31,7 +32,7 @@ from .model import HDRNet, lowres_as_it_lies, make_lowres, nearest_places
 from .photo import Photo, read_photo, write_photo
 
 _STRIP_PIXELS = 1 << 19
-_PROFILES: dict[Encoding, bytes] = {"srgb": icc.SRGB, "linear": icc.LINEAR}
+_PROFILES = {"srgb": icc.SRGB, "linear": icc.LINEAR}
 
 
 class Settings(NamedTuple):
@@ -45,10 +46,21 @@ class Settings(NamedTuple):
 
 
 class Colours(NamedTuple):
-    """From the picture's numbers to the model's and back, as pairs of profiles; None: the same."""
+    """From the picture's numbers to the model's and back.
+
+    to_model, back: pairs of profiles; None: the same. white: what of the picture's numbers stands
+    for 1.0. transfer: whether sRGB's curve follows, as the model's configuration says.
+    """
 
     to_model: tuple[bytes, bytes] | None
     back: tuple[bytes, bytes] | None
+    white: int
+    transfer: bool
+
+    def as_it_is(self, pixels: Pixels) -> bool:
+        """Whether the kernel may be given these integers themselves, here and in what returns."""
+        profiles = self.to_model or self.back
+        return not profiles and not self.transfer and self.white == np.iinfo(pixels.dtype).max
 
 
 def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) -> dict[str, float]:
@@ -61,28 +73,45 @@ def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) ->
     Raises:
         DataError: a display-encoded picture for a model of linear light, unless linearise.
     """
-    colours = _colours(model.config.input_encoding, photo, settings)
+    colours = _colours(model.config, photo, settings)
     return _enhance(model, photo, np.dtype(f"uint{bits}"), colours)
 
 
-def _colours(wanted: Encoding, photo: Photo, settings: Settings) -> Colours:
+def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
+    wanted, white = config.input_encoding, int(np.iinfo(photo.pixels.dtype).max)
+    transfer = config.input_transfer == "srgb"
+    untagged = photo.profile is None and photo.encoding is None
+    said = settings.untagged if untagged else photo.encoding
+    if untagged and wanted == said and photo.pixels.dtype == np.uint16:
+        white = config.input_white  # as in the data that the model was trained on
+    if photo.encoding == "camera":
+        white = photo.white
+    target = photo.output_profile or photo.profile or icc.SRGB
+    if not icc.can_write(target):
+        photo.notes.append("its profile only reads: written in sRGB")
+        target = icc.SRGB
+    back = None if icc.same(icc.SRGB, target) else (icc.SRGB, target)
+    if (wanted == "camera") != (said == "camera"):
+        raise DataError(
+            "the model is for linear camera colours: give it a DNG, or a picture in such colours "
+            "with --untagged camera"
+            if wanted == "camera"
+            else f"its colours are a camera's, and the model is for {wanted}"
+        )
+    if wanted == "camera":
+        photo.profile = target if photo.encoding else None
+        return Colours(None, back, white, transfer)
     source = photo.profile or _PROFILES[settings.untagged]
     if wanted == "linear" and not (icc.is_linear(source) or settings.linearise):
         raise DataError(
             "it is encoded for display (sRGB or alike), and the model is for linear light: give it "
             "a linear picture (--untagged linear if it says nothing of itself), or --linearise"
         )
-    target = photo.output_profile or photo.profile or icc.SRGB
-    if not icc.can_write(target):
-        photo.notes.append("its profile only reads: written in sRGB")
-        target = icc.SRGB
     if photo.profile is not None:
         photo.profile = target
     model_space = _PROFILES[wanted]
-    return Colours(
-        None if icc.same(source, model_space) else (source, model_space),
-        None if icc.same(icc.SRGB, target) else (icc.SRGB, target),
-    )
+    to_model = None if icc.same(source, model_space) else (source, model_space)
+    return Colours(to_model, back, white, transfer)
 
 
 def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) -> dict[str, float]:
@@ -92,7 +121,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     config = model.config
     start = time.perf_counter()
     fused = device.type == "cpu" and model.serves_fused(whole)
-    if fused and colours == (None, None) and pixels.dtype == out_type:
+    if fused and colours.as_it_is(pixels) and pixels.dtype == out_type:
         grid = _grid(model, lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize))
         made = time.perf_counter()
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
@@ -100,11 +129,11 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     height, width = pixels.shape[:2]
     if enhance_pyramid.serves(model, height, width):
         output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
-        grid = _grid(model, _lowres(model, pixels, colours.to_model))
+        grid = _grid(model, _lowres(model, pixels, colours))
         made = time.perf_counter()
 
         def picture(first: int, last: int) -> Tensor:
-            return _tensor(_to_model(pixels[first:last], colours.to_model))
+            return _tensor(_to_model(pixels[first:last], colours))
 
         rows = enhance_pyramid.enhanced_rows(model, grid, picture, height, width)
 
@@ -117,11 +146,11 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
         return _split(start, made)
     output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     if fused:
-        grid = _grid(model, _lowres(model, pixels, colours.to_model))
+        grid = _grid(model, _lowres(model, pixels, colours))
         made = time.perf_counter()
 
         def strip(first: int, last: int) -> None:
-            rows = _to_model(pixels[first:last], colours.to_model)
+            rows = _to_model(pixels[first:last], colours)
             tensor = _tensor(rows)
             model.enhance_rows(grid, tensor, first, height, out=tensor)
             output[first:last, :, :3] = _back(rows, colours.back, out_type)
@@ -133,7 +162,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     fullres = torch.empty(1, 3, height, width)
 
     def load(first: int, last: int) -> None:
-        fullres[:, :, first:last] = _tensor(_to_model(pixels[first:last], colours.to_model))
+        fullres[:, :, first:last] = _tensor(_to_model(pixels[first:last], colours))
 
     def store(first: int, last: int) -> None:
         rows = result[0, :, first:last].permute(1, 2, 0).contiguous().numpy()
@@ -177,11 +206,12 @@ def _with_alpha(pixels: Pixels, dtype: np.dtype) -> Pixels:
     return output
 
 
-def _to_model(rows: Pixels, profiles: tuple[bytes, bytes] | None) -> NDArray[np.float32]:
-    rows = rows[:, :, :3]
-    if profiles:  # 16 bits between, which keeps bytes' colours to a third of their level
-        rows = icc.convert(rows, *profiles, np.uint16)
-    return rows.astype(np.float32) / np.float32(np.iinfo(rows.dtype).max)
+def _to_model(rows: Pixels, colours: Colours) -> NDArray[np.float32]:
+    rows, white = rows[:, :, :3], colours.white
+    if colours.to_model:  # 16 bits between, which keeps bytes' colours to a third of their level
+        rows, white = icc.convert(rows, *colours.to_model, np.uint16), FULL_SCALE
+    floating = rows.astype(np.float32) / np.float32(white)
+    return linear_to_srgb(floating) if colours.transfer else floating
 
 
 def _back(
@@ -193,22 +223,22 @@ def _back(
     return np.rint(rows * np.float32(np.iinfo(dtype).max))
 
 
-def _lowres(model: HDRNet, pixels: Pixels, profiles: tuple[bytes, bytes] | None) -> Tensor:
+def _lowres(model: HDRNet, pixels: Pixels, colours: Colours) -> Tensor:
     """make_lowres of a picture whose colours must be converted first, row of it by row."""
     size, (height, width) = model.config.net_input_size, pixels.shape[:2]
-    if profiles is None:
+    if colours.as_it_is(pixels):
         return lowres_as_it_lies(_tensor(pixels), size, model.config.lowres_resize)
     if model.config.lowres_resize == "nearest":
         rows, columns = nearest_places(height, size), nearest_places(width, size)
         picked = pixels[rows.numpy()[:, None], columns.numpy()]
-        return _tensor(_to_model(picked, profiles)).contiguous()
+        return _tensor(_to_model(picked, colours)).contiguous()
     lowres = torch.empty(1, 3, size, size)
 
     def average(first: int, last: int) -> None:
         for i in range(first, last):
             window = pixels[i * height // size : -(-(i + 1) * height // size)]
             lowres[:, :, i : i + 1] = torch.nn.functional.interpolate(
-                _tensor(_to_model(window, profiles)), size=(1, size), mode="area"
+                _tensor(_to_model(window, colours)), size=(1, size), mode="area"
             )
 
     _in_strips(average, size, max(1, width * height // size))
@@ -240,7 +270,7 @@ def run(
         step: called after each file.
     """
     workers = workers or min(4, os.cpu_count() or 1)
-    linear_raw = model.config.input_encoding == "linear"
+    raw_as = model.config.input_encoding
     jobs = list(jobs)
     with (
         _large_pictures_allowed(),
@@ -253,7 +283,7 @@ def run(
 
         def decode_ahead() -> None:
             while len(decoding) < workers and (job := next(ahead, None)):
-                decoding.append(decoders.submit(_timed_read, job.source, linear_raw))
+                decoding.append(decoders.submit(_timed_read, job.source, raw_as))
 
         def finished(most: int) -> Iterator[dict[str, Any]]:
             while len(encoding) > most:
@@ -277,9 +307,9 @@ def run(
                 writing.cancel()
 
 
-def _timed_read(path: Path, linear_raw: bool) -> tuple[Photo, float]:
+def _timed_read(path: Path, raw_as: Encoding) -> tuple[Photo, float]:
     start = time.perf_counter()
-    return read_photo(path, linear_raw), time.perf_counter() - start
+    return read_photo(path, raw_as), time.perf_counter() - start
 
 
 def _one(

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import LEVELS, N_IN, HDRNet, PointwiseGuide
+from .guides import PointwiseGuide
+from .model import LEVELS, N_IN, HDRNet
 from .slicing import cpu, use_native
 
 # Rows [first, last) of a picture: (1, 3, last - first, width), float32.

@@ -6,6 +6,7 @@ that would be saved.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from . import metrics
 from .data import Pair, load_pair
+from .encoding import check_encoding, to_display
 from .environment import describe
 from .errors import DataError
 from .files import sha256_file, write_text
@@ -46,11 +48,6 @@ from .runs import LOG, Run
 
 Method = Callable[[Tensor], Tensor]
 MIN_FOR_INTERVAL = 6
-
-
-def identity(image: Tensor) -> Tensor:
-    """The baseline that changes nothing."""
-    return image
 
 
 def saved_levels(output: Tensor) -> Tensor:
@@ -175,6 +172,7 @@ def judgement(
                 "prepare that version again, or train again"
             )
         method = method_id(run)
+        check_encoding(header.config, dataset.header, str(run.directory))
         leaked = _leaked(run, header, dataset, split)
         if leaked and not allow_leak:
             raise DataError(
@@ -253,7 +251,8 @@ def judge(
         )
     names, missing = split_available(job.recipe.evaluation.metrics, fetch_backbone)
     curve = None if job.run is None else _training_curve(job.run.directory / LOG)
-    method: Method = identity
+    encoding = job.dataset.header.input_encoding
+    method: Method = functools.partial(to_display, encoding=encoding)  # changes nothing
     if job.run is not None:
         method = read_model(job.run.model_path, device)[0].enhance
     folder = job.path.parent
@@ -261,7 +260,8 @@ def judge(
     def keep(pair: Pair, output: Tensor) -> None:
         if job.run is None:
             return  # The identity's pictures are the inputs, which every other method shows.
-        for role, picture in (("input", pair.input), ("output", output), ("target", pair.target)):
+        shown = to_display(pair.input, encoding)
+        for role, picture in (("input", shown), ("output", output), ("target", pair.target)):
             name = f"{pair.row.id}-{role}.jpg"
             write_thumbnail(folder / "pictures" / name, picture.cpu().numpy())
 

@@ -175,10 +175,10 @@ def white_level(pixels: Pixels) -> int:
     return int(np.iinfo(pixels.dtype).max)
 
 
-def to_float32(pixels: Pixels) -> NDArray[np.float32]:
-    """(H, W, 3) integers to (3, H, W) float32 in [0, 1]."""
+def to_float32(pixels: Pixels, white: int | None = None) -> NDArray[np.float32]:
+    """(H, W, 3) integers to (3, H, W) float32, 1.0 standing for `white`, by default the largest."""
     planar = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    return planar.astype(np.float32) / np.float32(white_level(pixels))
+    return planar.astype(np.float32) / np.float32(white or white_level(pixels))
 
 
 def quantise(image: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
+from .config import FULL_SCALE, Encoding
 from .errors import DataError
 from .files import json_line, json_text, read_json, sha256_text, write_text
 from .images import Pixels, white_level
@@ -63,12 +71,7 @@ class Row(BaseModel):
 
 
 class Header(BaseModel):
-    """dataset.json: what was prepared, from what, how, and with which tools.
-
-    input_encoding: what the inputs' numbers are: sRGB, linear light with sRGB primaries, or linear
-        camera RGB after white balance.
-    input_white: the number of a 16-bit input that stands for 1.0.
-    """
+    """dataset.json: what was prepared, from what, how, and with which tools."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,8 +85,15 @@ class Header(BaseModel):
     tools: dict[str, str]
     counts: dict[str, int]
     digest: str
-    input_encoding: Literal["srgb", "linear", "camera"] = "srgb"
-    input_white: int = 65535
+    input_encoding: Encoding = "srgb"
+    input_white: int = Field(FULL_SCALE, description="what of 16-bit inputs stands for 1.0")
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Datasets from before had neither: their files stay as they are."""
+        said: dict[str, Any] = handler(self)
+        usual = {"input_encoding": "srgb", "input_white": FULL_SCALE}
+        return {k: v for k, v in said.items() if k not in usual or v != usual[k]}
 
 
 def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:

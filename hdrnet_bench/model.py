@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import HDRNetConfig, LowresResize
+from .encoding import to_model_input
+from .guides import CurvesGuide, PointwiseGuide
 from .hub import HubMixin
+from .layers import Conv, Dense
 from .slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from .slicing.fused import area_lowres, fused
-from .slicing.operators import curves_guide
 
 if TYPE_CHECKING:
     from .model_file import ModelHeader
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 Resize = Callable[[Tensor, Sequence[int]], Tensor]
 N_IN = 4
 LEVELS = 3
-CURVE_POINTS = 16
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
@@ -116,7 +117,8 @@ class HDRNet(nn.Module, HubMixin):
         """Enhance whole pictures, making the low-res input here.
 
         Args:
-            image: (3, H, W) or (B, 3, H, W); uint8 or uint16, or floating in about [0, 1].
+            image: (3, H, W) or (B, 3, H, W) in the encoding that the configuration names; uint8,
+                uint16 with its `input_white`, or floating in about [0, 1].
 
         Returns:
             The same shape and dtype; integers are clamped and rounded to nearest, floating is
@@ -127,26 +129,32 @@ class HDRNet(nn.Module, HubMixin):
         if image.numel() == 0:
             raise ValueError(f"image is empty: {tuple(image.shape)}")
         batch = image if image.ndim == 4 else image[None]
-        config = self.config
-        if self.serves_fused(batch, backend):
-            lowres = lowres_as_it_lies(batch, config.net_input_size, config.lowres_resize)
-            guide = self.guides[0]
-            assert isinstance(guide, CurvesGuide | PointwiseGuide)
-            output = fused(self.coefficients(lowres), batch, *guide.packed())
-            if output is not None:
-                return output.reshape(image.shape)
-        weights = next(self.parameters()).dtype
-        white = _WHITE.get(image.dtype, 1)
-        if white == 1 and not image.is_floating_point():
+        white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(image.dtype)
+        if white is None and not image.is_floating_point():
             raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
-        fullres = batch.to(weights)
-        if white > 1:
+        as_it_is = self.config.input_transfer == "none" and white in (None, _WHITE.get(image.dtype))
+        if as_it_is and (output := self._enhance_fused(batch, backend)) is not None:
+            return output.reshape(image.shape)
+        fullres = batch.to(next(self.parameters()).dtype)
+        if white is not None:
             fullres = fullres / white
-        lowres = make_lowres(fullres, config.net_input_size, config.lowres_resize)
-        output = self(lowres, fullres, backend=backend)
-        if white > 1:
-            output = output.clamp(0, 1).mul(white).round()
+        fullres = to_model_input(fullres, self.config)
+        output = None if as_it_is else self._enhance_fused(fullres, backend)
+        if output is None:
+            lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
+            output = self(lowres, fullres, backend=backend)
+        if white is not None:
+            output = output.clamp(0, 1).mul(_WHITE[image.dtype]).round()
         return output.to(image.dtype).reshape(image.shape)
+
+    def _enhance_fused(self, batch: Tensor, backend: Backend) -> Tensor | None:
+        """The fused kernel's way, from what the model is given; None where it does not serve."""
+        if not self.serves_fused(batch, backend):
+            return None
+        lowres = lowres_as_it_lies(batch, self.config.net_input_size, self.config.lowres_resize)
+        guide = self.guides[0]
+        assert isinstance(guide, CurvesGuide | PointwiseGuide)
+        return fused(self.coefficients(lowres), batch, *guide.packed())
 
     @torch.no_grad()
     def enhance_rows(
@@ -222,27 +230,27 @@ class CoefficientNetwork(nn.Module):
         for i in range(config.splat_layers):
             # The first layer has no batch norm, whatever the configuration.
             out = multiplier * 2**i * depth
-            splat.append(_Conv(channels, out, stride=2, norm=norm and i > 0))
+            splat.append(Conv(channels, out, stride=2, norm=norm and i > 0))
             channels = out
         self.splat = nn.Sequential(*splat)
 
         local = [
-            _Conv(channels if i == 0 else width, width, norm=norm)
+            Conv(channels if i == 0 else width, width, norm=norm)
             for i in range(config.local_layers - 1)
         ]
         local_in = width if local else channels
-        self.local = nn.Sequential(*local, _Conv(local_in, width, bias=False, relu=False))
+        self.local = nn.Sequential(*local, Conv(local_in, width, bias=False, relu=False))
 
         self.global_convs = nn.Sequential(
-            _Conv(channels, width, stride=2, norm=norm), _Conv(width, width, stride=2, norm=norm)
+            Conv(channels, width, stride=2, norm=norm), Conv(width, width, stride=2, norm=norm)
         )
         side = math.ceil(math.ceil(config.spatial_bin / 2) / 2)
         self.global_dense = nn.Sequential(
-            _Dense(side * side * width, 4 * width, norm=norm),
-            _Dense(4 * width, 2 * width, norm=norm),
-            _Dense(2 * width, width, relu=False),
+            Dense(side * side * width, 4 * width, norm=norm),
+            Dense(4 * width, 2 * width, norm=norm),
+            Dense(2 * width, width, relu=False),
         )
-        self.prediction = _Conv(width, depth * config.outputs * N_IN, kernel=1, relu=False)
+        self.prediction = Conv(width, depth * config.outputs * N_IN, kernel=1, relu=False)
 
     def forward(self, lowres: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, n_out * n_in, D, GH, GW)."""
@@ -253,65 +261,6 @@ class CoefficientNetwork(nn.Module):
         # The prediction's channel is (i_in * n_out + i_out) * D + z.
         grid = self.prediction(fused).unflatten(1, (N_IN, self.config.outputs, -1))
         return grid.transpose(1, 2).flatten(1, 2)
-
-
-class CurvesGuide(nn.Module):
-    """The paper's guide: a colour matrix, a learned curve per channel, a mix (section 3.4.1)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ccm = nn.Parameter(torch.eye(3) + torch.randn(()) * 1e-4)  # x @ ccm
-        self.ccm_bias = nn.Parameter(torch.zeros(3))
-        shifts = torch.arange(CURVE_POINTS) / CURVE_POINTS
-        self.shifts = nn.Parameter(shifts.repeat(3, 1))
-        slopes = torch.zeros(3, CURVE_POINTS)
-        slopes[:, 0] = 1
-        self.slopes = nn.Parameter(slopes)
-        self.mix = nn.Parameter(torch.full((3,), 1 / 3))
-        self.mix_bias = nn.Parameter(torch.zeros(()))
-
-    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
-        """(B, 3, H, W) -> (B, H, W) in [0, 1]."""
-        if fullres.dtype == torch.float32 and use_native(backend, fullres):
-            return curves_guide(fullres, *self.parameters())
-        x = torch.einsum("bihw,io->bohw", fullres, self.ccm) + self.ccm_bias[:, None, None]
-        shifts, slopes = self.shifts[:, :, None, None], self.slopes[:, :, None, None]
-        curve = slopes[:, 0] * F.relu(x - shifts[:, 0])
-        for k in range(1, CURVE_POINTS):
-            curve = curve + slopes[:, k] * F.relu(x - shifts[:, k])
-        guide = torch.einsum("bchw,c->bhw", curve, self.mix) + self.mix_bias
-        return guide.clamp(0, 1)
-
-    def packed(self) -> tuple[Tensor, int]:
-        """Parameters for the fused kernel."""
-        return cpu.pack_curves(*self.parameters()), 0
-
-
-class PointwiseGuide(nn.Module):
-    """Two 1 x 1 convolutions with batch norm always on (HDRNetPointwiseNNGuide)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = _Conv(3, width, kernel=1, norm=True)
-        self.conv2 = _Conv(width, 1, kernel=1, relu=False)
-
-    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
-        """(B, 3, H, W) -> (B, H, W) in [0, 1]. Plain torch, whatever the backend."""
-        return self.conv2(self.conv1(fullres))[:, 0].sigmoid()
-
-    def packed(self) -> tuple[Tensor, int]:
-        """Parameters for the fused kernel, the batch norm folded into the first layer."""
-        norm = self.conv1.norm
-        assert norm is not None
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt()
-        w1 = self.conv1.conv.weight.flatten(1) * scale[:, None]
-        b1 = norm.bias - norm.running_mean * scale
-        w2, b2 = self.conv2.conv.weight, self.conv2.conv.bias
-        assert b2 is not None
-        parts = [part.detach().reshape(-1) for part in (w1, b1, w2, b2)]
-        return torch.cat(parts).float().contiguous(), len(b1)
 
 
 def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
@@ -333,71 +282,3 @@ def _pyramid(fullres: Tensor, resize: Resize) -> list[Tensor]:
 
 def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(image, size=tuple(size), mode="bilinear", align_corners=True)
-
-
-class _Conv(nn.Module):
-    """Convolution with TensorFlow's SAME padding, then batch norm, then ReLU."""
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        kernel: int = 3,
-        stride: int = 1,
-        bias: bool = True,
-        norm: bool = False,
-        relu: bool = True,
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, bias=bias and not norm)
-        self.norm = _shift_only(nn.BatchNorm2d(channels_out, eps=1e-3, momentum=1e-3), norm)
-        self.relu = relu
-        _initialise(self.conv)
-
-    def forward(self, x: Tensor) -> Tensor:
-        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        if kernel > 1:
-            # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size.
-            top, bottom = _same_padding(x.shape[-2], kernel, stride)
-            left, right = _same_padding(x.shape[-1], kernel, stride)
-            x = F.pad(x, (left, right, top, bottom))
-        x = self.conv(x)
-        x = x if self.norm is None else self.norm(x)
-        return F.relu(x) if self.relu else x
-
-
-class _Dense(nn.Module):
-    def __init__(
-        self, channels_in: int, channels_out: int, norm: bool = False, relu: bool = True
-    ) -> None:
-        super().__init__()
-        self.dense = nn.Linear(channels_in, channels_out, bias=not norm)
-        self.norm = _shift_only(nn.BatchNorm1d(channels_out, eps=1e-3, momentum=1e-3), norm)
-        self.relu = relu
-        _initialise(self.dense)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.dense(x)
-        x = x if self.norm is None else self.norm(x)
-        return F.relu(x) if self.relu else x
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def _shift_only(
-    norm: nn.BatchNorm1d | nn.BatchNorm2d, wanted: bool
-) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
-    """Batch norm with a learned shift and no scale; it replaces the layer's bias."""
-    norm.register_parameter("weight", None)
-    return norm if wanted else None
-
-
-def _initialise(layer: nn.Conv2d | nn.Linear) -> None:
-    """Truncated normal of variance 1.3 * 2 / fan_in, cut at two sigma; biases zero."""
-    sigma = math.sqrt(1.3 * 2 / layer.weight[0].numel())
-    nn.init.trunc_normal_(layer.weight, std=sigma, a=-2 * sigma, b=2 * sigma)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)

@@ -21,10 +21,13 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from . import icc
 from .color import linear_to_srgb
+from .config import FULL_SCALE, Encoding
 from .errors import DataError
 from .files import atomic_path
 from .images import TURNS, Pixels, decode_tiff, profile_name, upright
-from .prepare.raw import Development, develop
+from .prepare import camera
+from .prepare.camera import CameraDeveloped, develop_camera
+from .prepare.raw import Developed, Development, develop
 
 Kind = Literal["jpeg", "png", "tiff", "webp"]
 KINDS: dict[str, Kind | Literal["dng"]] = {
@@ -63,7 +66,8 @@ class Photo:
     """pixels (H, W, 3 or 4) uint8 or uint16, upright, C order; the fourth is alpha, as it was.
 
     `profile` is that of the pixels (RGB), None where the file has none; `output_profile` what they
-    are to be written in, where that is another. `exif` has no thumbnail, no orientation and no
+    are to be written in, where that is another. `encoding` says what no profile can, camera colours
+    with `white` for 1.0. `exif` has no thumbnail, no orientation and no
     layout of a file.
     """
 
@@ -73,16 +77,18 @@ class Photo:
     exif: Image.Exif = field(default_factory=Image.Exif)
     dpi: _DPI | None = None
     notes: list[str] = field(default_factory=list)
+    encoding: Literal["camera"] | None = None
+    white: int = FULL_SCALE
 
 
-def read_photo(path: Path, linear_raw: bool = False) -> Photo:
-    """Decode a photograph. `linear_raw`: develop a DNG to linear light instead of sRGB.
+def read_photo(path: Path, raw_as: Encoding = "srgb") -> Photo:
+    """Decode a photograph. `raw_as`: what a DNG is developed to.
 
     Raises DataError that names the file.
     """
     try:
         if KINDS.get(path.suffix.lower()) == "dng":
-            return _develop(path, linear_raw)
+            return _develop(path, raw_as)
         with Image.open(path) as image:
             return _read(path, image)
     except DataError:
@@ -205,20 +211,29 @@ def _cmyk(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels
     return np.asarray(image.convert("RGB"))
 
 
-def _develop(path: Path, linear: bool) -> Photo:
+def _develop(path: Path, encoding: Encoding) -> Photo:
     """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
-    developed = develop(path, Development())
+    developed: Developed | CameraDeveloped
+    if encoding == "camera":
+        developed = develop_camera(path, shading=None)
+    else:
+        developed = develop(path, Development())
     pixels = developed.pixels
-    if not linear:
+    if encoding == "srgb":
         light = np.arange(65536) / 65535
         pixels = np.rint(linear_to_srgb(light) * 65535).astype(np.uint16)[pixels]
     exif = Image.Exif()
     with path.open("rb") as stream:
         exif.load_from_fp(stream)
         kept = _kept(exif, pixels)
-    notes = [f"developed to {'linear light' if linear else 'sRGB'}, 16 bits", *developed.notes]
-    profile = icc.LINEAR if linear else icc.SRGB
-    return Photo(pixels, profile, icc.SRGB, exif=kept, notes=notes)
+    names = {"srgb": "sRGB", "linear": "linear light", "camera": "linear camera colours"}
+    notes = [f"developed to {names[encoding]}, 16 bits", *developed.notes]
+    photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=kept, notes=notes)
+    if encoding == "linear":
+        photo.profile = icc.LINEAR
+    elif encoding == "camera":
+        photo.profile, photo.encoding, photo.white = None, "camera", camera.WHITE
+    return photo
 
 
 def _kept(exif: Image.Exif, pixels: Pixels) -> Image.Exif:

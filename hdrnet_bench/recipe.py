@@ -30,11 +30,14 @@ _NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 
 class DatasetSpec(_Section):
-    """Which prepared dataset: <source>-<protocol>[-<expert>][-<size>]."""
+    """Which prepared dataset: <source>-<protocol>[-<expert>][-<part>][-<size>]."""
 
     source: str = Field(pattern=_NAME)
     protocol: str = Field(pattern=_NAME)
     expert: str | None = Field(None, pattern=_NAME, description="whose edit is the target")
+    part: Literal["subset", "full"] | None = Field(
+        None, description="of hdrplus: which set of bursts"
+    )
     size: str | None = Field(
         None, pattern=_NAME, description="of the pictures, as prepare names it"
     )
@@ -45,7 +48,7 @@ class DatasetSpec(_Section):
 
     @property
     def name(self) -> str:
-        parts = (self.source, self.protocol, self.expert, self.size)
+        parts = (self.source, self.protocol, self.expert, self.part, self.size)
         return "-".join(part for part in parts if part)
 
     @property
@@ -61,6 +64,7 @@ class DatasetSpec(_Section):
 
             command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source DIR"
         command += f" --expert {self.expert}" if self.expert else ""
+        command += f" --{self.part}" if self.part else ""
         return command + (f" --size {self.size}" if self.size else "")
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .checkpoint import Standing, State
 from .data import Pair
+from .encoding import to_display
 from .environment import describe
 from .events import Events
 from .files import json_text, write_text
@@ -111,7 +112,8 @@ class RunWriter:
         training = model.training
         output = model.eval().enhance(pair.input)
         model.train(training)
-        pictures = (pair.input, output, pair.target)
+        shown = to_display(pair.input, model.config.input_encoding)
+        pictures = (shown, output, pair.target)
         self._events.comparison(step, "validation/input, output, target", *pictures)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from .checkpoint import Standing, State, check_same, read_standing
 from .data import Batch, Crops, Draws, Pictures, fits_in_memory, loader, training_rows
 from .distributed import World
+from .encoding import check_encoding
 from .errors import CapabilityError, DataError, UsageError
 from .evaluate import split_available
 from .manifest import Dataset
@@ -125,6 +126,7 @@ def check(
             "one sample, of which the dense layers have no statistics: use fewer processes or a "
             "larger batch"
         )
+    check_encoding(recipe.model, dataset.header, f"recipe {recipe.name}")
     _, missing = split_available([spec.best_metric], check_backbone)
     if missing:
         raise CapabilityError(f"best_metric {spec.best_metric}: {missing[spec.best_metric]}")

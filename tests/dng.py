@@ -6,7 +6,9 @@ the DNGs: a small preview first and the raw picture below it, as Adobe's convert
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +23,6 @@ SENSITIVITY = (0.5, 1.0, 0.7)  # what the camera's R, G, B see of white light
 # XYZ (D65) to linear sRGB, in ten-thousandths.
 _SRGB_FROM_XYZ = ((32405, -15372, -4985), (-9693, 18760, 416), (556, -2040, 10572))
 _TILE = 32  # LibRaw misreads a picture narrower than its tiles
-_BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # RGGB: row, column, channel
 Sides = tuple[int, int, int, int]
 
 
@@ -52,7 +53,11 @@ def write_dng(
     masked: Sides = (0, 0, 0, 0),
     compression: Literal["none", "lossless-jpeg"] = "none",
     mosaic: bool = True,
-    black: int = BLACK,
+    pattern: str = "RGGB",
+    black: float | Sequence[float] = BLACK,
+    white: int = WHITE,
+    neutral: Sequence[float] = SENSITIVITY,
+    shading: np.ndarray | None = None,
     preview: bool = True,
     extra: list[tuple] | None = None,
 ) -> None:
@@ -68,27 +73,41 @@ def write_dng(
         masked: the same, of pixels beyond those that see no light, outside ActiveArea.
         compression: of the mosaic.
         mosaic: a Bayer pattern; else the camera has demosaiced (LinearRaw).
-        black: the stored value of no light.
+        pattern: the square mosaic's colours, row by row, from the corner of what sees light.
+        black: the stored value of no light; four, row by row, for each place of the mosaic.
+        white: the stored value of all light.
+        neutral: what the camera sees of white light, and says so in AsShotNeutral.
+        shading: by what the lens divides the light of each place that sees it.
         preview: whether a small picture comes first; else the raw one does, as phones write it.
         extra: tags of the raw picture, as tifffile takes them.
     """
-    seen = sensor(scene, orientation) * SENSITIVITY
+    seen = sensor(scene, orientation) * np.asarray(neutral)
     left, top, right, bottom = border
     active = np.pad(seen, ((top, bottom), (left, right), (0, 0)), mode="edge")
     if mosaic:
         single = np.empty(active.shape[:2])
-        for y, x, channel in _BAYER:
-            single[y::2, x::2] = active[y::2, x::2, channel]
+        channels = ["RGB".index(colour) for colour in pattern]
+        period = math.isqrt(len(pattern))
+        for place, channel in enumerate(channels):
+            y, x = divmod(place, period)
+            single[y::period, x::period] = active[y::period, x::period, channel]
         active = single[:, :, None]
+    if shading is not None:
+        active = active / shading.reshape(*active.shape[:2], -1)
     dark = ((masked[1], masked[3]), (masked[0], masked[2]), (0, 0))
-    stored = np.rint(black + np.pad(active, dark) * (WHITE - black)).astype(np.uint16).squeeze()
+    blacks = np.full(4, black) if np.isscalar(black) else np.asarray(black)
+    light = np.pad(active, dark)
+    y, x = np.mgrid[: light.shape[0], : light.shape[1]]
+    offset = blacks[(y - masked[1]) % 2 * 2 + (x - masked[0]) % 2]
+    stored = np.rint(offset[:, :, None] + light * (white - blacks.max()))
+    stored = stored.astype(np.uint16).squeeze()
     matrix = [
         n
         for row, seen_of_white in zip(_SRGB_FROM_XYZ, SENSITIVITY, strict=True)
         for value in row
         for n in (round(value * seen_of_white), 10000)
     ]
-    neutral = [n for value in SENSITIVITY for n in (round(value * 1000), 1000)]
+    as_shot = [n for value in neutral for n in (round(value * 1000), 1000)]
     camera = [
         (271, "s", 0, "Maker", True),
         (272, "s", 0, "Model 1", True),
@@ -99,11 +118,19 @@ def write_dng(
     if color_matrix:
         camera += [(50721, "2i", 9, matrix, True), (50778, "H", 1, 21, True)]  # D65
     if white_balance:
-        camera.append((50728, "2I", 3, neutral, True))
+        camera.append((50728, "2I", 3, as_shot, True))
     count = 1 if mosaic else 3
-    raw = [(50714, "H", count, (black,) * count, True), (50717, "H", count, (WHITE,) * count, True)]
+    raw = [(50717, "H", count, (white,) * count, True)]
+    if np.isscalar(black):
+        raw.append((50714, "H", count, (black,) * count, True))
+    else:
+        levels = [n for level in blacks for n in (round(level * 100), 100)]
+        raw += [(50713, "H", 2, (2, 2), True), (50714, "2I", 4, levels, True)]
     if mosaic:
-        raw += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+        raw += [
+            (33421, "H", 2, (period, period), True),
+            (33422, "B", len(pattern), channels, True),
+        ]
     if any(masked):
         height, width = stored.shape[:2]
         area = (masked[1], masked[0], height - masked[3], width - masked[2])
@@ -132,6 +159,34 @@ def write_dng(
             **plain,
             **tiles,
         )
+
+
+def gain_map(
+    gains: np.ndarray,
+    area: Sides,
+    *,
+    pitch: tuple[int, int] = (2, 2),
+    planes: tuple[int, int] = (0, 1),
+    spacing: tuple[float, float] | None = None,
+    origin: tuple[float, float] = (0.0, 0.0),
+) -> bytes:
+    """A GainMap's parameters: gains (down, across, planes), area (top, left, bottom, right)."""
+    down, across, depth = gains.shape
+    spacing = spacing or (1 / max(1, down - 1), 1 / max(1, across - 1))
+    return (
+        struct.pack(">4i4I", *area, *planes, *pitch)
+        + struct.pack(">2I4dI", down, across, *spacing, *origin, depth)
+        + gains.astype(">f4").tobytes()
+    )
+
+
+def opcode_list(*opcodes: tuple[int, int, bytes]) -> tuple:
+    """OpcodeList2 as a tag: identifier, flags and parameters of each."""
+    content = struct.pack(">I", len(opcodes)) + b"".join(
+        struct.pack(">4I", identifier, 0x01030000, flags, len(parameters)) + parameters
+        for identifier, flags, parameters in opcodes
+    )
+    return (51009, 7, len(content), content, True)
 
 
 def _jpeg_tiles(stored: np.ndarray) -> Iterator[bytes]:

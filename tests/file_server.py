@@ -7,14 +7,14 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 PIECE = 10_000
 
@@ -40,6 +40,7 @@ class Request:
     method: str
     path: str  # below the folder, decoded
     headers: dict[str, str]
+    query: dict[str, str] = field(default_factory=dict)
     status: int = 0
     sent: int = 0  # bytes of the body
 
@@ -50,6 +51,7 @@ class FileServer:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.faults: defaultdict[str, Faults] = defaultdict(Faults)
+        self.answers: dict[str, Callable[[dict[str, str]], bytes]] = {}  # to a query, by path
         self.requests: list[Request] = []
         self.connections = 0  # that were ever opened
         self.most_at_once = 0  # answers that were under way at one time
@@ -94,8 +96,9 @@ def serve(root: Path) -> Iterator[FileServer]:
             files.connections += 1
 
         def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path).lstrip("/")
-            request = Request(self.command, path, dict(self.headers))
+            parts = urlsplit(self.path)
+            path, query = unquote(parts.path).lstrip("/"), dict(parse_qsl(parts.query))
+            request = Request(self.command, path, dict(self.headers), query)
             files.begin(request)
             try:
                 # A client that has enough closes the connection.
@@ -111,6 +114,12 @@ def serve(root: Path) -> Iterator[FileServer]:
             time.sleep(faults.delay_s)
             if faults.statuses:
                 self.head(request, faults.statuses.pop(0), faults.headers | {"Content-Length": "0"})
+                return
+            if path in files.answers:
+                content = files.answers[path](request.query)
+                cut = faults.cuts.pop(0) if faults.cuts else None
+                self.head(request, 200, {"Content-Length": str(len(content))})
+                self.body(request, content, cut, None, faults.release)
                 return
             if not (files.root / path).is_file():
                 self.head(request, 404, {"Content-Length": "0"})

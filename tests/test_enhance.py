@@ -16,6 +16,7 @@ from hdrnet_bench.color import srgb_to_linear
 from hdrnet_bench.model import lowres_as_it_lies
 from hdrnet_bench.model_file import ModelHeader, save_model
 from hdrnet_bench.photo import Photo, read_photo
+from hdrnet_bench.prepare.camera import develop_camera
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
@@ -443,6 +444,22 @@ def test_jpeg_holds_no_alpha(workspace: Workspace, model: HDRNet) -> None:
     assert not Path("out.jpg").exists()
 
 
+def test_a_model_for_camera_colours_takes_a_dng(workspace: Workspace) -> None:
+    made = network(input_encoding="camera", input_white=32767, input_transfer="srgb")
+    save_model(Path("camera.safetensors"), made, ModelHeader(config=made.config))
+    flat = np.empty((48, 64, 3))
+    flat[:] = (0.4, 0.2, 0.1)
+    write_dng(Path("raw.dng"), flat)
+    (report,) = workspace.json("enhance", "camera.safetensors", "raw.dng", "out/")
+    assert report["notes"] == ["developed to linear camera colours, 16 bits"]
+    developed = develop_camera(Path("raw.dng"), None).pixels
+    assert developed.max() < 65535
+    out = read_photo(Path("out/raw.tif"))
+    wanted = made.enhance(torch.from_numpy(developed).permute(2, 0, 1))
+    assert_close(out.pixels, wanted.permute(1, 2, 0).numpy())
+    assert icc.same(out.profile, icc.SRGB)
+
+
 def test_dng_gives_16_bit_tiff(workspace: Workspace, model: HDRNet, linear_model: HDRNet) -> None:
     flat = np.empty((48, 64, 3))
     flat[:] = (0.4, 0.2, 0.1)
@@ -604,13 +621,13 @@ def test_decoding_goes_on_while_encoding(
     lock = threading.Lock()
     met = []
 
-    def read(path: Path, linear: bool = False):
+    def read(path: Path, raw_as: str = "srgb"):
         with lock:
             held["now"] += 1
             held["most"] = max(held.values())
         if path.stem == "c":
             third.set()
-        return read_photo(path, linear)
+        return read_photo(path, raw_as)
 
     def write_one(path: Path, *arguments) -> None:
         if path.stem == "a":
@@ -637,12 +654,12 @@ def test_pictures_in_memory_are_bounded(
     lock = threading.Lock()
     held, most = 0, 0
 
-    def read(path: Path, linear: bool = False):
+    def read(path: Path, raw_as: str = "srgb"):
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return read_photo(path, linear)
+        return read_photo(path, raw_as)
 
     def write_one(path: Path, *arguments) -> None:
         nonlocal held

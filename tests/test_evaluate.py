@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hdrnet_bench.evaluate import identity, saved_levels, score, summarise
+from hdrnet_bench.evaluate import saved_levels, score, summarise
 from hdrnet_bench.images import read_picture, write_png
 from hdrnet_bench.manifest import Dataset
 from tests.conftest import Workspace
@@ -43,7 +43,7 @@ def test_scorer_uses_the_metrics(tiny: Workspace) -> None:
 
     dataset = Dataset(tiny.path / "data/demo-tiny")
     pair = load_pair(dataset, dataset.split("test")[0])
-    values = score(identity(pair.input), pair.target, ["psnr", "ssim"])
+    values = score(pair.input, pair.target, ["psnr", "ssim"])
     assert set(values) == {"psnr", "ssim"}
     assert values["psnr"] == float(psnr(pair.input, pair.target))
 

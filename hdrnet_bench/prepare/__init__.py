@@ -1,3 +1,3 @@
 """Making datasets: one module per source."""
 
-SOURCES = ("demo", "folder", "fivek", "synthetic-hdrplus")
+SOURCES = ("demo", "folder", "fivek", "hdrplus", "synthetic-hdrplus")

@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import filelock
 
+from ..config import FULL_SCALE, Encoding
 from ..environment import peak_memory_mib
 from ..errors import DataError, UsageError
 from ..files import atomic_path, json_line, json_text, read_json, write_text
@@ -43,11 +44,11 @@ from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
 
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
 # Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
-LASTING = "size"
+LASTING = ("size", "alignment")
 
 
 class Plan(NamedTuple):
-    """What a dataset is, before it is made. The last two: see manifest.Header."""
+    """What a dataset is, before it is made."""
 
     name: str
     source: str
@@ -55,8 +56,8 @@ class Plan(NamedTuple):
     version: int
     licence: str
     settings: dict[str, Any]
-    input_encoding: Literal["srgb", "linear", "camera"] = "srgb"
-    input_white: int = 65535
+    input_encoding: Encoding = "srgb"
+    input_white: int = FULL_SCALE
 
 
 class Task(NamedTuple):
@@ -326,7 +327,7 @@ def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
 
 def _reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
     rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
-    if stage == LASTING:
+    if stage in LASTING:
         write_text(_rejection_path(staging, task), json_text(rejection))
     return rejection
 

@@ -118,6 +118,17 @@ class Downloads:
 
         return self._persist(url, ask, lambda: 0)
 
+    def read(self, url: str) -> bytes:
+        """What a server answers, whole and in memory: for what is small. Raises as `fetch`."""
+
+        def ask() -> bytes:
+            with self._answer("GET", url, {}) as response:
+                content = b"".join(response.raw.stream(CHUNK, decode_content=False))
+            self._end_if_stopped()
+            return content
+
+        return self._persist(url, ask, lambda: 0)
+
     def fetch(
         self,
         url: str,

@@ -20,16 +20,18 @@ from PIL import Image
 
 from .. import icc
 from ..color import LINEAR_FROM_ROMM, romm_to_linear
-from ..errors import DataError, UsageError, near_matches
-from ..files import json_line, sha256_file, sha256_text
+from ..errors import DataError, UsageError
+from ..files import by_name, json_line, sha256_file, sha256_text
 from ..images import Picture as Decoded
 from ..images import Pixels, profile_name, read_picture
 from ..manifest import SPLITS, Split
 from . import raw
 from .build import Pair, Plan, RejectedPair, Task
+from .choosing import check_known, part_of
 from .expert import read_romm
-from .fivek_index import Picture, first_by_hash, read_ids
-from .protocols import ByList, Protocol, Side, Source, id_of, splits
+from .fivek_index import Picture, id_of
+from .protocol_models import FiveKProtocol, FiveKSide, FiveKSource
+from .protocols import pinned_lists, splits
 from .resize import SizeRule, curve, encoded, reduced
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
@@ -41,7 +43,7 @@ class Choice(NamedTuple):
     """What of a protocol is wanted. `size` is a name of the protocol's; `subset`
     names a part of its pictures, None for all."""
 
-    protocol: Protocol
+    protocol: FiveKProtocol
     expert: str
     size: str
     splits: dict[str, Split]
@@ -72,14 +74,14 @@ class Job(NamedTuple):
 
     picture: Picture
     files: Files
-    protocol: Protocol
+    protocol: FiveKProtocol
     expert: str
     rule: SizeRule
 
 
 def choose(
-    protocol: Protocol,
-    source: Source,
+    protocol: FiveKProtocol,
+    source: FiveKSource,
     pictures: dict[str, Picture],
     *,
     expert: str | None,
@@ -88,41 +90,22 @@ def choose(
     ids: Path | None,
 ) -> Choice:
     """What the options ask for. Raises UsageError where the protocol has no such thing."""
-    for what, value, known in (
-        ("expert", expert, list(protocol.experts)),
-        ("size", size, list(protocol.sizes)),
-    ):
-        if value is not None and value not in known:
-            raise UsageError(
-                f"protocol {protocol.name} has no {what} {value!r}: {near_matches(value, known)}"
-            )
-    if limit is not None and ids is not None:
-        raise UsageError("--limit and --ids: give one of them")
+    check_known(protocol.name, "expert", expert, list(protocol.experts))
+    check_known(protocol.name, "size", size, list(protocol.sizes))
     numbers = {id_: int(id_[1:]) for id_ in pictures}
-    all_of_it = splits(protocol, source, numbers)
-    chosen, subset = set(all_of_it), None
-    if limit is not None and limit < len(all_of_it):
-        chosen, subset = first_by_hash(all_of_it, limit), f"first{limit}"
-    if ids is not None:
-        chosen = read_ids(ids, all_of_it)
-        subset = f"ids-{sha256_text(json_line(sorted(chosen)))[:8]}"
+    chosen, subset = part_of(splits(protocol, source, numbers), limit, ids, id_of)
     return Choice(
         protocol,
         expert or protocol.experts[0],
         size or next(iter(protocol.sizes)),
-        {id_: split for id_, split in all_of_it.items() if id_ in chosen},
+        chosen,
         subset,
     )
 
 
-def plan(choice: Choice, source: Source, files: str | None = None) -> Plan:
+def plan(choice: Choice, source: FiveKSource, files: str | None = None) -> Plan:
     """What the dataset is. `files`: a digest of the files that are taken over as they are."""
     protocol = choice.protocol
-    lists = {
-        rule.list: source.lists[rule.list].sha256
-        for rule in protocol.splits.values()
-        if isinstance(rule, ByList)
-    }
     settings: dict[str, Any] = {
         "protocol": protocol.model_dump(
             mode="json",
@@ -130,7 +113,7 @@ def plan(choice: Choice, source: Source, files: str | None = None) -> Plan:
         ),
         "expert": choice.expert,
         "size": {"name": choice.size, **choice.rule.model_dump(mode="json")},
-        "lists_sha256": lists,
+        "lists_sha256": pinned_lists(protocol, source),
         "validation": "5 % of the training ids by hash, where the protocol has none",
         "pictures": {s: sum(v == s for v in choice.splits.values()) for s in SPLITS},
         "subset": choice.subset,
@@ -170,11 +153,7 @@ def make(job: Job) -> Pair:
     try:
         return way(job, input_path, target_path, hashes)
     except DataError as error:
-        # Said by the file's name: where it lay on this machine is nobody's business.
-        reason = str(error)
-        for path in (input_path, target_path):
-            reason = reason.replace(str(path), path.name)
-        raise RejectedPair("decode", reason) from None
+        raise RejectedPair("decode", by_name(str(error), input_path, target_path)) from None
 
 
 def _made(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> Pair:
@@ -225,7 +204,7 @@ def _romm() -> NDArray[np.float32]:
     return curve(romm_to_linear)
 
 
-def _source_name(side: Side, job: Job) -> str:
+def _source_name(side: FiveKSide, job: Job) -> str:
     """The same whichever way the file came."""
     if side.source == "dng":
         return f"dng/{job.picture.name}.dng"
@@ -257,7 +236,7 @@ def _taken_over(job: Job, input_path: Path, target_path: Path, hashes: list[str]
     )
 
 
-def _check_side(side: Side, path: Path, picture: Decoded) -> None:
+def _check_side(side: FiveKSide, path: Path, picture: Decoded) -> None:
     kind = KINDS[path.suffix.lower()]
     if kind not in side.kinds:
         raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")

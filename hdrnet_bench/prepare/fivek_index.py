@@ -1,19 +1,18 @@
-"""What FiveK consists of: its pictures' names and licence classes, and which are meant."""
+"""What FiveK consists of: its pictures' names and licence classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import filelock
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..files import sha256_file, sha256_text
-from ..manifest import SPLITS, Split
 from ..paths import cache_dir
 from .download import Downloads, cached, quoted
-from .protocols import Licence, Source, id_of
+from .protocol_models import FiveKSource, Licence
 
 ACCEPTED = "fivek-licence-accepted"
 
@@ -26,7 +25,7 @@ class Picture(NamedTuple):
     licence: str
 
 
-def read_index(source: Source, base_url: str, folders: list[Path]) -> dict[str, Picture]:
+def read_index(source: FiveKSource, base_url: str, folders: list[Path]) -> dict[str, Picture]:
     """All pictures by id: from lists in the folders, from the cache, or from the server.
 
     Raises DataError where a list cannot be had, or is not the pinned one.
@@ -76,7 +75,7 @@ def _checked(path: Path, licence: Licence, where: str) -> list[str]:
     return names
 
 
-def licence_texts(source: Source, base_url: str) -> str:
+def licence_texts(source: FiveKSource, base_url: str) -> str:
     """The licences as the server has them; where it cannot say, where they are to be read."""
     texts = []
     for licence in source.licences:
@@ -89,49 +88,23 @@ def licence_texts(source: Source, base_url: str) -> str:
     return f"{source.title}: {source.terms}.\n\n" + "\n".join(texts)
 
 
-def is_accepted(source: Source) -> bool:
+def is_accepted(source: FiveKSource) -> bool:
     """Whether these very licences were accepted before, on this machine."""
     path = cache_dir() / ACCEPTED
     return path.is_file() and path.read_text(encoding="utf-8") == _terms(source)
 
 
-def accept(source: Source) -> None:
+def accept(source: FiveKSource) -> None:
     path = cache_dir() / ACCEPTED
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_terms(source), encoding="utf-8")
 
 
-def _terms(source: Source) -> str:
+def _terms(source: FiveKSource) -> str:
     return "".join(f"{licence.text_sha256}\n" for licence in source.licences)
 
 
-def read_ids(path: Path, known: Mapping[str, object]) -> set[str]:
-    """The ids that a file lists, a line each: a0001, or a file name that begins so.
-
-    Raises DataError for a file that cannot be read, UsageError for ids that the protocol lacks.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    names = [line for line in lines if line and not line.startswith("#")]
-    ids = {name: id_of(name) for name in names}
-    strange = [name for name, id_ in ids.items() if id_ not in known]
-    if strange or not names:
-        what = f"{strange[0]!r} is no id of this protocol" if strange else "it lists nothing"
-        raise UsageError(f"{path}: {what}; a line is an id as a0001")
-    return {id_ for id_ in ids.values() if id_ is not None}
-
-
-def first_by_hash(splits: Mapping[str, Split], count: int) -> set[str]:
-    """`count` ids in the order of their hash, with at least one of every split.
-
-    Raises UsageError where that is not possible.
-    """
-    order = sorted(splits, key=sha256_text)
-    first = {split: next((i for i in order if splits[i] == split), None) for split in SPLITS}
-    needed = [id_ for id_ in first.values() if id_ is not None]
-    if count < len(needed):
-        raise UsageError(f"--limit {count}: at least {len(needed)}, one picture of each split")
-    rest = [id_ for id_ in order if id_ not in needed]
-    return {*needed, *rest[: count - len(needed)]}
+def id_of(name: str) -> str | None:
+    """a0001 of a0001-jmac_DSC1459; None for a name that does not begin so."""
+    match = re.match(r"(a\d{4})(?!\d)", name)
+    return match[1] if match else None

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError, UsageError
-from ..files import json_line, sha256_file, sha256_text
+from ..files import by_name, json_line, sha256_file, sha256_text
 from ..images import Picture, Pixels, read_picture, white_level
 from ..manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_hash
 from .build import Pair, Plan, RejectedPair, Task
@@ -323,9 +323,7 @@ def _read(path: Path) -> Picture:
     try:
         return read_picture(path)
     except DataError as error:
-        # Said by the file's name: where it lay on this machine is nobody's business.
-        reason = str(error).replace(str(path), path.name)
-        raise RejectedPair("decode", reason) from None
+        raise RejectedPair("decode", by_name(str(error), path)) from None
 
 
 def _computed(operator: str, pixels: Pixels) -> Pixels:

@@ -3,157 +3,61 @@ recipes/protocols/<source>/, beside the source's own facts (source.yaml)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Any, Literal, overload
 
 from ..errors import DataError, UsageError, near_matches
+from ..files import sha256_text
 from ..manifest import SPLITS, VALIDATION_SHARE, Split, chosen_by_hash
 from ..paths import search
 from ..yaml_files import read_mapping, validated
 from .download import cached
-from .raw import Development
-from .resize import SizeRule
+from .protocol_models import (
+    ByHash,
+    ById,
+    ByList,
+    FiveKProtocol,
+    FiveKSource,
+    HdrplusProtocol,
+    HdrplusSource,
+    Protocol,
+    Rule,
+    Source,
+    Unrunnable,
+)
 
 FOLDER = "protocols"
 SOURCE_FILE = "source.yaml"
-_ID = r"^[a-z0-9][a-z0-9-]*$"
-_SHA256 = r"^[0-9a-f]{64}$"
+# What is read from the files of each source.
+_MODELS: dict[str, tuple[type[Source], type[Protocol]]] = {
+    "fivek": (FiveKSource, FiveKProtocol),
+    "hdrplus": (HdrplusSource, HdrplusProtocol),
+}
+SOURCES = tuple(_MODELS)
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PinnedList(_Facts):
-    """A published list of ids, by its address in a pinned commit."""
-
-    url: str
-    sha256: str = Field(pattern=_SHA256)
-    count: int = Field(ge=1)
-
-
-class Licence(_Facts):
-    """A licence class: its text and the file names it holds for, relative to the base address."""
-
-    id: str
-    text: str
-    text_sha256: str = Field(pattern=_SHA256)
-    names: str
-    file_sha256: str = Field(pattern=_SHA256)
-    names_sha256: str = Field(pattern=_SHA256, description="of the sorted names, a line each")
-    count: int = Field(ge=1)
-
-
-class Source(_Facts):
-    """source.yaml: where a dataset's files lie, under which licences, and its published lists."""
-
-    name: str = Field(pattern=_ID)
-    title: str
-    paper: str
-    base_url: str = Field(pattern=r"^https?://")
-    terms: str
-    files: dict[str, str]
-    licences: list[Licence]
-    lists: dict[str, PinnedList]
-
-
-class Side(_Facts):
-    """What a protocol's input or target is.
-
-    source: "dng", "expert" and "as_shot_zeroed" are made here of the dataset's own files;
-        "rendering" is a file that the user exported or a published pack holds.
-    kinds: of such files.
-    channel_order: of the file.
-    """
-
-    rendering: str
-    source: Literal["dng", "expert", "as_shot_zeroed", "rendering"]
-    space: Literal["srgb", "xyz"]
-    bit_depth: Literal[8, 16]
-    kinds: list[Literal["jpeg", "png", "tiff"]] = []
-    channel_order: Literal["rgb"]
-
-    @model_validator(mode="after")
-    def _kinds_of_renderings(self) -> Side:
-        if bool(self.kinds) != (self.source == "rendering"):
-            raise ValueError("kinds are said of renderings, and of nothing else")
-        return self
-
-
-class ById(_Facts):
-    """A split that is a range of numbers, both ends included."""
-
-    first: int = Field(ge=1)
-    last: int = Field(ge=1)
-
-
-class ByList(_Facts):
-    """A split that is a published list."""
-
-    list: str
-
-
-class _Known(_Facts):
-    name: str = Field(pattern=_ID)
-    version: int = Field(ge=1)
-    summary: str
-    used_by: list[str]
-    published: str
-
-
-class Unrunnable(_Known):
-    """A protocol that is known, and cannot be had."""
-
-    not_runnable: str
-
-
-class Protocol(_Known):
-    """What decides a dataset. The first of `experts` and of `sizes` is the default."""
-
-    input: Side
-    target: Side
-    experts: Annotated[list[Literal["a", "b", "c", "d", "e"]], Field(min_length=1)]
-    sizes: Annotated[dict[str, SizeRule], Field(min_length=1)]
-    export: str | None = None
-    resampling: str
-    differing_sizes: str
-    development: Development | None = None
-    splits: dict[Split, ByList | ById]
-    notes: list[str] = []
-    needs: str
-    automatic: str
-
-    @model_validator(mode="after")
-    def _fits(self) -> Protocol:
-        rendered = {side.source == "rendering" for side in (self.input, self.target)}
-        if len(rendered) > 1:
-            raise ValueError("input and target are renderings, or neither is")
-        if (self.development is None) == (self.input.source == "dng"):
-            raise ValueError("development is said where the input is a DNG, and nowhere else")
-        if "train" not in self.splits or "test" not in self.splits:
-            raise ValueError("splits: train and test are needed")
-        return self
-
-    @property
-    def of_renderings(self) -> bool:
-        return self.input.source == "rendering"
-
-
+@overload
+def load_source(name: Literal["fivek"]) -> FiveKSource: ...
+@overload
+def load_source(name: Literal["hdrplus"]) -> HdrplusSource: ...
+@overload
+def load_source(name: str) -> Source: ...
 def load_source(name: str) -> Source:
     path = _files(name)[SOURCE_FILE.removesuffix(".yaml")]
-    return validated(Source, read_mapping(path, "a source"), str(path))
+    return validated(_MODELS[name][0], read_mapping(path, "a source"), str(path))
 
 
+@overload
+def load_protocol(source: Literal["fivek"], name: str) -> FiveKProtocol: ...
+@overload
+def load_protocol(source: Literal["hdrplus"], name: str) -> HdrplusProtocol: ...
 def load_protocol(source: str, name: str) -> Protocol:
     """Raises UsageError for an unknown protocol and for one that cannot be had, with the reason."""
     known = protocol_names(source)
     if name not in known:
         raise UsageError(f"source {source} has no protocol {name!r}: {near_matches(name, known)}")
-    protocol = _load(_files(source)[name])
+    protocol = _load(source, _files(source)[name])
     if isinstance(protocol, Unrunnable):
         raise UsageError(f"{source} {name} cannot be prepared: {protocol.not_runnable}")
     return protocol
@@ -164,15 +68,15 @@ def protocol_names(source: str) -> list[str]:
 
 
 def all_protocols(source: str) -> list[Protocol | Unrunnable]:
-    return [_load(_files(source)[name]) for name in protocol_names(source)]
+    return [_load(source, _files(source)[name]) for name in protocol_names(source)]
 
 
-def _load(path: Path) -> Protocol | Unrunnable:
+def _load(source: str, path: Path) -> Protocol | Unrunnable:
     content = read_mapping(path, "a protocol")
     protocol = (
         validated(Unrunnable, content, str(path))
         if "not_runnable" in content
-        else validated(Protocol, content, str(path))
+        else validated(_MODELS[source][1], content, str(path))
     )
     if protocol.name != path.stem:
         raise UsageError(f"{path}: its name {protocol.name!r} must be that of its file")
@@ -203,37 +107,54 @@ def read_list(source: Source, name: str) -> list[str]:
     return ids
 
 
-def splits(protocol: Protocol, source: Source, number: Mapping[str, int]) -> dict[str, Split]:
-    """The split of every id of a protocol.
+def splits(
+    protocol: Protocol, source: Source, number: Mapping[str, int] | None, part: str | None = None
+) -> dict[str, Split]:
+    """The split of every id of a protocol, or of that part of its dataset.
 
     Without a validation split of its own, a share of the training ids, by hash, is that.
 
     Args:
-        number: the number of each known id, for splits by range.
+        number: the number of each known id, for splits by range or by hash; None where lists say
+            all ids that there are.
     """
     chosen: dict[str, Split] = {}
+    rules = protocol.rules(part)
     for split in SPLITS:
-        rule = protocol.splits.get(split)
-        if isinstance(rule, ByList):
-            ids = read_list(source, rule.list)
-        elif rule is not None:
-            ids = [id_ for id_, n in number.items() if rule.first <= n <= rule.last]
-            if len(ids) != rule.last - rule.first + 1:
-                raise DataError(
-                    f"{source.name}: {len(ids)} pictures from number {rule.first} to {rule.last}"
-                )
-        else:
+        rule = rules.get(split)
+        if rule is None:
             continue
+        ids = _ids_of(rule, source, number or {})
         twice = [id_ for id_ in ids if id_ in chosen]
-        unknown = [id_ for id_ in ids if id_ not in number]
+        unknown = [] if number is None else [id_ for id_ in ids if id_ not in number]
         if twice or unknown:
             what = f"{twice[0]} is in two splits" if twice else f"{unknown[0]} is unknown"
             raise DataError(f"protocol {protocol.name}, {split}: {what}")
         chosen |= dict.fromkeys(ids, split)
-    if "validation" not in protocol.splits:
+    if "validation" not in rules:
         training = [id_ for id_, split in chosen.items() if split == "train"]
         chosen |= dict.fromkeys(chosen_by_hash(training, VALIDATION_SHARE), "validation")
     return chosen
+
+
+def _ids_of(rule: Rule, source: Source, number: Mapping[str, int]) -> list[str]:
+    if isinstance(rule, ByList):
+        return read_list(source, rule.list)
+    if isinstance(rule, ByHash):
+        first, end = rule.hash_percent
+        return [id_ for id_ in number if first <= int(sha256_text(id_)[:8], 16) % 100 < end]
+    ids = [id_ for id_, n in number.items() if rule.first <= n <= rule.last]
+    if len(ids) != rule.last - rule.first + 1:
+        raise DataError(
+            f"{source.name}: {len(ids)} pictures from number {rule.first} to {rule.last}"
+        )
+    return ids
+
+
+def pinned_lists(protocol: Protocol, source: Source, part: str | None = None) -> dict[str, str]:
+    """The SHA-256 of each list that a protocol splits by."""
+    rules = protocol.rules(part).values()
+    return {r.list: source.lists[r.list].sha256 for r in rules if isinstance(r, ByList)}
 
 
 def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]:
@@ -247,34 +168,24 @@ def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]
             "used by": protocol.used_by,
             "published": protocol.published,
         }
-    rules = {
+    sizes = {
         name: "original size"
         if rule.edge == "original"
         else f"{rule.edge} edge {rule.pixels} px, never enlarged"
         for name, rule in protocol.sizes.items()
     }
-    sides = {
-        role: f"{side.rendering}; {side.bit_depth} bits, {side.space}, order {side.channel_order}"
-        + (f", {' or '.join(side.kinds)}" if side.kinds else "")
-        for role, side in (("input", protocol.input), ("target", protocol.target))
-    }
+    split = {part: _described_rules(protocol.rules(part), source) for part in protocol.parts}
     return {
         "protocol": protocol.name,
         "runnable": True,
         "summary": protocol.summary,
-        **sides,
-        "experts": protocol.experts,
-        "sizes": rules,
-        "export": protocol.export,
+        "input": protocol.input.told,
+        "target": protocol.target.told,
+        "sizes": sizes,
+        **protocol.details(),
         "resampling": protocol.resampling,
         "differing sizes": protocol.differing_sizes,
-        "development": protocol.development and protocol.development.model_dump(),
-        "splits": {split: _rule(rule, source) for split, rule in protocol.splits.items()}
-        | (
-            {}
-            if "validation" in protocol.splits
-            else {"validation": f"{VALIDATION_SHARE:.0%} of the training ids, by hash"}
-        ),
+        "splits": split.get(None, split),
         "used by": protocol.used_by,
         "published": protocol.published,
         "notes": protocol.notes,
@@ -283,14 +194,17 @@ def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]
     }
 
 
-def _rule(rule: ByList | ById, source: Source) -> str:
+def _described_rules(rules: Mapping[Split, Rule], source: Source) -> dict[str, str]:
+    told: dict[str, str] = {split: _described_rule(rule, source) for split, rule in rules.items()}
+    share = f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
+    return told if "validation" in rules else told | {"validation": share}
+
+
+def _described_rule(rule: Rule, source: Source) -> str:
     if isinstance(rule, ById):
         return f"numbers {rule.first} to {rule.last}"
+    if isinstance(rule, ByHash):
+        first, end = rule.hash_percent
+        return f"ids whose SHA-256 (8 digits, modulo 100) is from {first} to below {end}"
     pinned = source.lists[rule.list]
     return f"{pinned.count} ids of {rule.list}, {pinned.url}, SHA-256 {pinned.sha256}"
-
-
-def id_of(name: str) -> str | None:
-    """a0001 of a0001-jmac_DSC1459; None for a name that does not begin so."""
-    match = re.match(r"(a\d{4})(?!\d)", name)
-    return match[1] if match else None

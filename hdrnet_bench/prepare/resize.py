@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
 from ..color import apply_matrix, linear_to_srgb
+from ..images import Pixels
 
 Matrix = tuple[tuple[float, float, float], ...]
 
@@ -44,27 +45,29 @@ class SizeRule(BaseModel):
         return next(scaled), next(scaled)
 
 
-def curve(decode: Callable[[NDArray], NDArray] = lambda encoded: encoded) -> NDArray[np.float32]:
-    """What each of the 65,536 values of 16 bits is in linear light: a transfer function's table."""
-    return decode(np.arange(65536) / 65535).astype(np.float32)
+def curve(
+    decode: Callable[[NDArray], NDArray] = lambda encoded: encoded, bits: Literal[8, 16] = 16
+) -> NDArray[np.float32]:
+    """What each of the values of so many bits is in linear light: a transfer function's table."""
+    return decode(np.arange(2**bits) / (2**bits - 1)).astype(np.float32)
 
 
 def reduced(
-    pixels: NDArray[np.uint16],
+    pixels: Pixels,
     size: tuple[int, int],
     table: NDArray[np.float32],
     matrix: Matrix | None = None,
 ) -> NDArray[np.float64]:
-    """Average a picture of 16 bits to (width, height) in linear light.
+    """Average a picture to (width, height) in linear light.
 
     One channel at a time is linearised, so that 4 bytes a pixel are needed beside the picture. The
     matrix, which commutes with averaging, is applied to the small picture: in a colour outside the
     target's gamut nothing is clipped before it is averaged with its neighbours.
 
     Args:
-        pixels: (H, W, 3) uint16.
+        pixels: (H, W, 3) uint8 or uint16.
         size: (width, height), neither above the picture's.
-        table: `curve` of the pixels' transfer function.
+        table: `curve` of the pixels' transfer function and bits.
         matrix: linear RGB to linear RGB.
 
     Returns:
@@ -104,4 +107,10 @@ def encoded(rgb_linear: NDArray[np.floating], bits: Literal[8, 16] = 8) -> NDArr
     white = 2**bits - 1
     srgb = linear_to_srgb(np.clip(rgb_linear.astype(np.float64), 0.0, 1.0))
     levels = np.rint(srgb * white).astype(np.uint8 if bits == 8 else np.uint16)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def linear_16(rgb_linear: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """(3, H, W) of linear light to (H, W, 3), with 1 as 65535: clipped to [0, 1], rounded once."""
+    levels = np.rint(np.clip(rgb_linear.astype(np.float64), 0.0, 1.0) * 65535).astype(np.uint16)
     return np.ascontiguousarray(levels.transpose(1, 2, 0))

@@ -32,6 +32,10 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
     rows = workspace.json("recipes", "--protocols")
     fivek = {row["protocol"]: row for row in rows if row["source"] == "fivek"}
     assert set(fivek) == KNOWN
+    assert {row["protocol"] for row in rows if row["source"] == "hdrplus"} == {
+        "hdrnet",
+        "linear-srgb",
+    }
     assert {name for name, row in fivek.items() if not row["runnable"]} == {"csrnet", "hwang"}
     for row in fivek.values():
         assert row["needs"] if row["runnable"] else row["reason"]

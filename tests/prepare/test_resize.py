@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hdrnet_bench import color
-from hdrnet_bench.prepare.resize import SizeRule, curve, encoded, reduced, resized
+from hdrnet_bench.prepare.resize import SizeRule, curve, encoded, linear_16, reduced, resized
 
 SIDES = st.integers(1, 40)
 
@@ -138,3 +138,19 @@ def test_encoding_clips_and_rounds_once() -> None:
 def test_what_was_bytes_stays(value: int) -> None:
     light = color.srgb_to_linear(np.full((3, 1, 1), value / 255))
     assert (encoded(light) == value).all()
+
+
+def test_whole_numbers_of_light_come_back_as_they_were() -> None:
+    levels = np.arange(65536, dtype=np.uint16)
+    pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=1)[None]
+    assert np.array_equal(linear_16(reduced(pixels, (65536, 1), curve())), pixels)
+    averaged = linear_16(reduced(np.array([[[0] * 3, [65535] * 3]], np.uint16), (1, 1), curve()))
+    assert averaged.tolist() == [[[32768] * 3]]
+    assert linear_16(np.array([-0.1, 1.1, 0.5])[:, None, None]).tolist() == [[[0, 65535, 32768]]]
+
+
+def test_8_bits_of_srgb_come_back_as_they_were() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=1)[None]
+    table = curve(color.srgb_to_linear, 8)
+    assert np.array_equal(encoded(reduced(pixels, (256, 1), table)), pixels)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hdrnet_bench import HDRNet, HDRNetConfig
-from hdrnet_bench.model import CurvesGuide, make_lowres
+from hdrnet_bench.guides import CurvesGuide
+from hdrnet_bench.model import make_lowres
 from hdrnet_bench.slicing import bilateral_slice_apply, cpu, reference
 from hdrnet_bench.slicing.operators import curves_guide, slice_apply
 from tests.conftest import ROOT
@@ -238,6 +239,17 @@ def test_fused_inference_takes_pictures_as_they_lie_in_memory() -> None:
     assert torch.equal(network.enhance(batch), network.enhance(batch.contiguous()))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_channels_side_by_side_at_every_width(dtype: torch.dtype) -> None:
+    """16 pixels are moved at a time; what is left over is moved one by one."""
+    network = model("curves")
+    for width in (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 63):
+        white = torch.iinfo(dtype).max
+        rows = torch.randint(0, white + 1, (3, width, 3), dtype=torch.int32).to(dtype)
+        picture = rows.permute(2, 0, 1)
+        assert torch.equal(network.enhance(picture), network.enhance(picture.contiguous()))
+
+
 def test_enhance_under_autocast() -> None:
     network, picture = model("curves"), torch.rand(3, 40, 50)
     with torch.autocast("cpu", torch.bfloat16):
@@ -279,11 +291,14 @@ def test_what_the_fused_kernel_does_not_serve_is_computed_all_the_same() -> None
 
 @pytest.mark.parametrize("size", [(300, 257), (32, 32), (11, 90), (1, 1), (1000, 33)])
 def test_lowres_is_torch_s_area(size: tuple[int, int]) -> None:
-    levels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    floats = levels.float() / 255
-    expected = make_lowres(floats, 32, "area")
-    for picture in (levels, levels.contiguous(), floats):
-        assert torch.allclose(cpu.area_lowres(picture, 32), expected, atol=1e-6)
+    for dtype, white in ((torch.uint8, 255), (torch.uint16, 65535)):
+        levels = torch.randint(0, white + 1, (2, *size, 3), dtype=torch.int32)
+        levels[0] = white  # the largest sums
+        levels = levels.to(dtype).permute(0, 3, 1, 2)
+        floats = levels.float() / white
+        expected = make_lowres(floats, 32, "area")
+        for picture in (levels, levels.contiguous(), floats):
+            assert torch.allclose(cpu.area_lowres(picture, 32), expected, atol=1e-6)
 
 
 MEMORY = """

@@ -65,16 +65,126 @@ INLINE void read_integers(const T* from, int64_t stride, int width, float scale,
   }
 }
 
-INLINE void read_row(const Picture& p, int b, int channel, int y, int width, float* row) {
-  const int64_t at = b * p.stride_b + channel * p.stride_c + y * p.stride_y;
-  if (p.kind == kUint8) {
-    read_integers(static_cast<const uint8_t*>(p.data) + at, p.stride_x, width, 1.0f / 255.0f, row);
-  } else if (p.kind == kUint16) {
-    read_integers(static_cast<const uint16_t*>(p.data) + at, p.stride_x, width, 1.0f / 65535.0f,
-                  row);
-  } else {
-    const float* from = static_cast<const float*>(p.data) + at;
-    for (int x = 0; x < width; ++x) row[x] = from[x * p.stride_x];
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLES
+#endif
+#endif
+
+// Between 16 pixels whose bytes lie r g b r g b … and a vector of each channel.
+#ifdef HAS_SHUFFLES
+typedef uint8_t b16 __attribute__((vector_size(16)));
+
+// The indices of 16 lanes by a formula of each lane's number.
+#define LANES16(f)                                                                             \
+  f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), \
+      f(15)
+
+// Channel c of pixel k is byte 3 k + c of three vectors: the first two, then the third.
+template <int c>
+INLINE b16 channel_of(b16 first, b16 second, b16 third) {
+#define IN_TWO(k) (3 * k + c < 32 ? 3 * k + c : 0)
+#define IN_THIRD(k) (3 * k + c < 32 ? k : 3 * k + c - 16)
+  const b16 two = __builtin_shufflevector(first, second, LANES16(IN_TWO));
+  return __builtin_shufflevector(two, third, LANES16(IN_THIRD));
+#undef IN_TWO
+#undef IN_THIRD
+}
+
+// Byte k of the part-th vector is channel (16 part + k) mod 3 of pixel (16 part + k) / 3.
+template <int part>
+INLINE b16 side_by_side(b16 r, b16 g, b16 b) {
+#define PIXEL(k) ((16 * part + k) / 3)
+#define CHANNEL(k) ((16 * part + k) % 3)
+#define OF_RG(k) (CHANNEL(k) < 2 ? PIXEL(k) + 16 * CHANNEL(k) : 0)
+#define OF_B(k) (CHANNEL(k) < 2 ? k : 16 + PIXEL(k))
+  const b16 rg = __builtin_shufflevector(r, g, LANES16(OF_RG));
+  return __builtin_shufflevector(rg, b, LANES16(OF_B));
+#undef PIXEL
+#undef CHANNEL
+#undef OF_RG
+#undef OF_B
+}
+
+// Return how many pixels were moved; the rest is the caller's.
+INLINE int take_apart(const uint8_t* from, int width, uint8_t* r, uint8_t* g, uint8_t* b) {
+  int x = 0;
+  for (; x + 16 <= width; x += 16) {
+    b16 in[3];
+    std::memcpy(in, from + 3 * x, sizeof in);
+    const b16 out[3] = {channel_of<0>(in[0], in[1], in[2]), channel_of<1>(in[0], in[1], in[2]),
+                        channel_of<2>(in[0], in[1], in[2])};
+    std::memcpy(r + x, &out[0], 16);
+    std::memcpy(g + x, &out[1], 16);
+    std::memcpy(b + x, &out[2], 16);
+  }
+  return x;
+}
+
+INLINE int put_together(uint8_t* to, int width, const uint8_t* r, const uint8_t* g,
+                        const uint8_t* b) {
+  int x = 0;
+  for (; x + 16 <= width; x += 16) {
+    b16 in[3];
+    std::memcpy(&in[0], r + x, 16);
+    std::memcpy(&in[1], g + x, 16);
+    std::memcpy(&in[2], b + x, 16);
+    const b16 out[3] = {side_by_side<0>(in[0], in[1], in[2]),
+                        side_by_side<1>(in[0], in[1], in[2]),
+                        side_by_side<2>(in[0], in[1], in[2])};
+    std::memcpy(to + 3 * x, out, sizeof out);
+  }
+  return x;
+}
+#else
+INLINE int take_apart(const uint8_t*, int, uint8_t*, uint8_t*, uint8_t*) { return 0; }
+INLINE int put_together(uint8_t*, int, const uint8_t*, const uint8_t*, const uint8_t*) { return 0; }
+#endif
+INLINE int take_apart(const uint16_t*, int, uint16_t*, uint16_t*, uint16_t*) { return 0; }
+INLINE int put_together(uint16_t*, int, const uint16_t*, const uint16_t*, const uint16_t*) {
+  return 0;
+}
+
+// Pixels whose channels lie side by side. Moved as integers and converted by the row: in one loop
+// the compiler finds no good vectors for both.
+template <typename T>
+INLINE void read_interleaved(const T* from, int width, float scale, T* planes,
+                             float* const* rows) {
+  T *r = planes, *g = planes + width, *b = planes + 2 * width;
+  for (int x = take_apart(from, width, r, g, b); x < width; ++x) {
+    r[x] = from[3 * x];
+    g[x] = from[3 * x + 1];
+    b[x] = from[3 * x + 2];
+  }
+  for (int c = 0; c < 3; ++c) read_integers(planes + c * width, 1, width, scale, rows[c]);
+}
+
+INLINE bool is_interleaved(const Picture& p) { return p.stride_x == 3 && p.stride_c == 1; }
+
+// The three channels of a row, in [0, 1] where they are integers.
+INLINE void read_row(const Picture& p, int b, int y, int width, uint16_t* scratch,
+                     float* const* rows) {
+  const int64_t at = b * p.stride_b + y * p.stride_y;
+  const uint8_t* bytes = static_cast<const uint8_t*>(p.data) + at;
+  const uint16_t* words = static_cast<const uint16_t*>(p.data) + at;
+  const float* floats = static_cast<const float*>(p.data) + at;
+  if (is_interleaved(p) && p.kind == kUint8) {
+    read_interleaved(bytes, width, 1.0f / 255.0f, reinterpret_cast<uint8_t*>(scratch), rows);
+    return;
+  }
+  if (is_interleaved(p) && p.kind == kUint16) {
+    read_interleaved(words, width, 1.0f / 65535.0f, scratch, rows);
+    return;
+  }
+  for (int c = 0; c < 3; ++c) {
+    const int64_t plane = c * p.stride_c;
+    if (p.kind == kUint8) {
+      read_integers(bytes + plane, p.stride_x, width, 1.0f / 255.0f, rows[c]);
+    } else if (p.kind == kUint16) {
+      read_integers(words + plane, p.stride_x, width, 1.0f / 65535.0f, rows[c]);
+    } else {
+      for (int x = 0; x < width; ++x) rows[c][x] = floats[plane + x * p.stride_x];
+    }
   }
 }
 
@@ -94,15 +204,41 @@ INLINE void write_integers(T* to, int64_t stride, int width, float white, const 
   }
 }
 
-INLINE void write_row(const Picture& p, int b, int channel, int y, int width, const float* row) {
-  const int64_t at = b * p.stride_b + channel * p.stride_c + y * p.stride_y;
-  if (p.kind == kUint8) {
-    write_integers(static_cast<uint8_t*>(p.data) + at, p.stride_x, width, 255.0f, row);
-  } else if (p.kind == kUint16) {
-    write_integers(static_cast<uint16_t*>(p.data) + at, p.stride_x, width, 65535.0f, row);
-  } else {
-    float* to = static_cast<float*>(p.data) + at;
-    for (int x = 0; x < width; ++x) to[x * p.stride_x] = row[x];
+template <typename T>
+INLINE void write_interleaved(T* to, int width, float white, T* planes,
+                              float* const* rows) {
+  for (int c = 0; c < 3; ++c) write_integers(planes + c * width, 1, width, white, rows[c]);
+  const T *r = planes, *g = planes + width, *b = planes + 2 * width;
+  for (int x = put_together(to, width, r, g, b); x < width; ++x) {
+    to[3 * x] = r[x];
+    to[3 * x + 1] = g[x];
+    to[3 * x + 2] = b[x];
+  }
+}
+
+INLINE void write_row(const Picture& p, int b, int y, int width, uint16_t* scratch,
+                      float* const* rows) {
+  const int64_t at = b * p.stride_b + y * p.stride_y;
+  uint8_t* bytes = static_cast<uint8_t*>(p.data) + at;
+  uint16_t* words = static_cast<uint16_t*>(p.data) + at;
+  float* floats = static_cast<float*>(p.data) + at;
+  if (is_interleaved(p) && p.kind == kUint8) {
+    write_interleaved(bytes, width, 255.0f, reinterpret_cast<uint8_t*>(scratch), rows);
+    return;
+  }
+  if (is_interleaved(p) && p.kind == kUint16) {
+    write_interleaved(words, width, 65535.0f, scratch, rows);
+    return;
+  }
+  for (int c = 0; c < 3; ++c) {
+    const int64_t plane = c * p.stride_c;
+    if (p.kind == kUint8) {
+      write_integers(bytes + plane, p.stride_x, width, 255.0f, rows[c]);
+    } else if (p.kind == kUint16) {
+      write_integers(words + plane, p.stride_x, width, 65535.0f, rows[c]);
+    } else {
+      for (int x = 0; x < width; ++x) floats[plane + x * p.stride_x] = rows[c][x];
+    }
   }
 }
 
@@ -114,13 +250,14 @@ DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_
                            const Picture& out) {
   const int64_t slab_size = int64_t(s.columns) * kCoefficients * kLanes;
   std::vector<float> memory(slab_size + 7 * int64_t(s.width));
+  std::vector<uint16_t> scratch(3 * size_t(s.width));
   float* slab = memory.data();
   float* guide = slab + slab_size;
   float* in[3] = {guide + s.width, guide + 2 * s.width, guide + 3 * s.width};
   float* to[3] = {guide + 4 * s.width, guide + 5 * s.width, guide + 6 * s.width};
   const float constant = curves ? curve_constant(*curves) : 0.0f;
   for (int y = y_begin; y < y_end; ++y) {
-    for (int i = 0; i < 3; ++i) read_row(image, b, i, y, s.width, in[i]);
+    read_row(image, b, y, s.width, scratch.data(), in);
     for (int x = 0; x < s.width; x += kLanes) {
       const int count = s.width - x;
       v8 pixel[3];
@@ -132,28 +269,61 @@ DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_
     }
     make_fast_slab(grid + b * s.grid_size(), s, first + y, slab);
     fast_forward_row(s, slab, fractions, guide, in, to);
-    for (int o = 0; o < 3; ++o) write_row(out, b, o, y, s.width, to[o]);
+    write_row(out, b, y, s.width, scratch.data(), to);
+  }
+}
+
+template <typename T, typename Sum>
+INLINE void add_row(const T* __restrict from, int64_t stride, int count, Sum* __restrict sum) {
+  if (stride == 1) {
+    for (int k = 0; k < count; ++k) sum[k] += from[k];
+  } else {
+    for (int k = 0; k < count; ++k) sum[k] += from[k * stride];
+  }
+}
+
+// Rows are added as they lie, integers exactly (65,537 rows of the largest fit), then columns.
+template <typename T, typename Sum, typename Total>
+INLINE void window_means(const Picture& p, int b, int top, int bottom, int width, int size,
+                         double white, float* const* to) {
+  const bool together = is_interleaved(p);
+  const int step = together ? 3 : 1;
+  std::vector<Sum> sums(3 * size_t(width));
+  for (int y = top; y < bottom; ++y) {
+    const T* row = static_cast<const T*>(p.data) + b * p.stride_b + y * p.stride_y;
+    if (together) {
+      add_row(row, 1, 3 * width, sums.data());
+    } else {
+      for (int c = 0; c < 3; ++c) {
+        add_row(row + c * p.stride_c, p.stride_x, width, sums.data() + c * int64_t(width));
+      }
+    }
+  }
+  for (int j = 0; j < size; ++j) {
+    const int left = int(int64_t(j) * width / size);
+    const int right = int((int64_t(j + 1) * width + size - 1) / size);
+    const double pixels = white * (bottom - top) * (right - left);
+    for (int c = 0; c < 3; ++c) {
+      const Sum* channel = sums.data() + (together ? c : c * int64_t(width));
+      Total total = 0;
+      for (int x = left; x < right; ++x) total += channel[x * int64_t(step)];
+      to[c][j] = float(double(total) / pixels);
+    }
   }
 }
 
 // One row of the low-res picture: the mean over windows from floor(i H / size) to
 // ceil((i + 1) H / size), as torch's adaptive average pooling has them.
-DISPATCH void lowres_row(const Picture& p, int b, int channel, int height, int width, int size,
-                         int i, float* to) {
+DISPATCH void lowres_row(const Picture& p, int b, int height, int width, int size, int i,
+                         float* const* to) {
   const int top = int(int64_t(i) * height / size);
   const int bottom = int((int64_t(i + 1) * height + size - 1) / size);
-  std::vector<float> memory(2 * size_t(width), 0.0f);
-  float *sum = memory.data(), *row = sum + width;
-  for (int y = top; y < bottom; ++y) {
-    read_row(p, b, channel, y, width, row);
-    for (int x = 0; x < width; ++x) sum[x] += row[x];
-  }
-  for (int j = 0; j < size; ++j) {
-    const int left = int(int64_t(j) * width / size);
-    const int right = int((int64_t(j + 1) * width + size - 1) / size);
-    double total = 0;
-    for (int x = left; x < right; ++x) total += sum[x];
-    to[j] = float(total / (double(bottom - top) * (right - left)));
+  if (p.kind == kUint8) {
+    window_means<uint8_t, uint32_t, uint64_t>(p, b, top, bottom, width, size, 255.0, to);
+  } else if (p.kind == kUint16) {
+    window_means<uint16_t, uint32_t, uint64_t>(p, b, top, bottom, width, size, 65535.0, to);
+  } else {
+    window_means<float, float, double>(p, b, top, bottom, width, size, 1.0, to);
   }
 }
 
@@ -190,9 +360,11 @@ API void hdrbench_area_lowres(const int32_t* sizes, void* image, const int64_t* 
                               int32_t kind, float* lowres, int32_t threads) {
   const int batch = sizes[0], height = sizes[1], width = sizes[2], size = sizes[3];
   const Picture from = picture_of(image, strides, kind);
-  parallel(batch * 3 * size, threads, [&](int job) {
-    const int plane = job / size, i = job % size;
-    lowres_row(from, plane / 3, plane % 3, height, width, size, i, lowres + int64_t(job) * size);
+  parallel(batch * size, threads, [&](int job) {
+    const int b = job / size, i = job % size;
+    float* to[3];
+    for (int c = 0; c < 3; ++c) to[c] = lowres + ((int64_t(b) * 3 + c) * size + i) * size;
+    lowres_row(from, b, height, width, size, i, to);
   });
 }
 

@@ -1,0 +1,79 @@
+"""Layers as TensorFlow has them: SAME padding, batch norm without scale, initialisation.
+
+Source: the reference's hdrnet/layers.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Conv(nn.Module):
+    """Convolution with TensorFlow's SAME padding, then batch norm, then ReLU."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 3,
+        stride: int = 1,
+        bias: bool = True,
+        norm: bool = False,
+        relu: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, bias=bias and not norm)
+        self.norm = _shift_only(nn.BatchNorm2d(channels_out, eps=1e-3, momentum=1e-3), norm)
+        self.relu = relu
+        _initialise(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        if kernel > 1:
+            # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size.
+            top, bottom = _same_padding(x.shape[-2], kernel, stride)
+            left, right = _same_padding(x.shape[-1], kernel, stride)
+            x = F.pad(x, (left, right, top, bottom))
+        x = self.conv(x)
+        x = x if self.norm is None else self.norm(x)
+        return F.relu(x) if self.relu else x
+
+
+class Dense(nn.Module):
+    def __init__(
+        self, channels_in: int, channels_out: int, norm: bool = False, relu: bool = True
+    ) -> None:
+        super().__init__()
+        self.dense = nn.Linear(channels_in, channels_out, bias=not norm)
+        self.norm = _shift_only(nn.BatchNorm1d(channels_out, eps=1e-3, momentum=1e-3), norm)
+        self.relu = relu
+        _initialise(self.dense)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dense(x)
+        x = x if self.norm is None else self.norm(x)
+        return F.relu(x) if self.relu else x
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _shift_only(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, wanted: bool
+) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
+    """Batch norm with a learned shift and no scale; it replaces the layer's bias."""
+    norm.register_parameter("weight", None)
+    return norm if wanted else None
+
+
+def _initialise(layer: nn.Conv2d | nn.Linear) -> None:
+    """Truncated normal of variance 1.3 * 2 / fan_in, cut at two sigma; biases zero."""
+    sigma = math.sqrt(1.3 * 2 / layer.weight[0].numel())
+    nn.init.trunc_normal_(layer.weight, std=sigma, a=-2 * sigma, b=2 * sigma)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

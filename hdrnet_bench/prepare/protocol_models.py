@@ -1,0 +1,270 @@
+"""What the files in recipes/protocols/ say: sources, and protocols of each source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..manifest import Split
+from .raw import Development
+from .resize import SizeRule
+
+_ID = r"^[a-z0-9][a-z0-9-]*$"
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PinnedList(_Facts):
+    """A published list of ids, by its address in a pinned commit."""
+
+    url: str
+    sha256: str = Field(pattern=_SHA256)
+    count: int = Field(ge=1)
+
+
+class Source(_Facts):
+    """source.yaml: where a dataset's files lie, on which terms, and its published lists."""
+
+    name: str = Field(pattern=_ID)
+    title: str
+    paper: str
+    base_url: str = Field(pattern=r"^https?://")
+    terms: str
+    lists: dict[str, PinnedList]
+
+
+class Licence(_Facts):
+    """A licence class: its text and the file names it holds for, relative to the base address."""
+
+    id: str
+    text: str
+    text_sha256: str = Field(pattern=_SHA256)
+    names: str
+    file_sha256: str = Field(pattern=_SHA256)
+    names_sha256: str = Field(pattern=_SHA256, description="of the sorted names, a line each")
+    count: int = Field(ge=1)
+
+
+class FiveKSource(Source):
+    files: dict[str, str]
+    licences: list[Licence]
+
+
+class BurstFiles(_Facts):
+    """Where a burst's files lie below a part's prefix, by {id} and the reference {frame}."""
+
+    merged: str
+    final: str
+    reference_frame: str
+    rgb2rgb: str
+    shading: str
+
+
+class Part(_Facts):
+    """A part of the HDR+ dataset: where it lies in the bucket, and of how many bursts it is."""
+
+    prefix: str = Field(pattern=r"^[A-Za-z0-9_]+$")
+    bursts: int = Field(ge=1)
+
+
+class HdrplusSource(Source):
+    """A bucket: `objects` and `listing` are below the base address."""
+
+    bucket: str
+    objects: str
+    listing: str
+    licence: str
+    files: BurstFiles
+    parts: dict[Literal["subset", "full"], Part]
+
+
+class Side(_Facts):
+    """What a protocol's input or target is. channel_order: of the file."""
+
+    rendering: str
+    space: str
+    bit_depth: Literal[8, 16]
+    channel_order: Literal["rgb"]
+
+    @property
+    def told(self) -> str:
+        return f"{self.rendering}; {self.bit_depth} bits, {self.space}, order {self.channel_order}"
+
+
+class FiveKSide(Side):
+    """source: "dng", "expert" and "as_shot_zeroed" are made here of the dataset's own files;
+        "rendering" is a file that the user exported or a published pack holds.
+    kinds: of such files.
+    """
+
+    source: Literal["dng", "expert", "as_shot_zeroed", "rendering"]
+    space: Literal["srgb", "xyz"]
+    kinds: list[Literal["jpeg", "png", "tiff"]] = []
+
+    @model_validator(mode="after")
+    def _kinds_of_renderings(self) -> FiveKSide:
+        if bool(self.kinds) != (self.source == "rendering"):
+            raise ValueError("kinds are said of renderings, and of nothing else")
+        return self
+
+    @property
+    def told(self) -> str:
+        return super().told + (f", {' or '.join(self.kinds)}" if self.kinds else "")
+
+
+class LinearSide(Side):
+    """A merged raw frame as linear light. white: the stored value that stands for 1.0."""
+
+    space: Literal["camera", "linear-srgb"]
+    bit_depth: Literal[16]
+    white: int = Field(ge=1, le=65535)
+
+    @property
+    def told(self) -> str:
+        return f"{super().told}, 1.0 stored as {self.white}"
+
+
+class FinishedSide(Side):
+    space: Literal["srgb"]
+    bit_depth: Literal[8]
+
+
+class ById(_Facts):
+    """A split that is a range of numbers, both ends included."""
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+
+
+class ByList(_Facts):
+    """A split that is a published list."""
+
+    list: str
+
+
+class ByHash(_Facts):
+    """A split of the ids whose SHA-256, its first eight hexadecimal digits as a number modulo 100,
+    is at least the first of these and below the second: whichever other ids there are."""
+
+    hash_percent: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _is_range(self) -> ByHash:
+        first, end = self.hash_percent
+        if not 0 <= first < end <= 100:
+            raise ValueError("hash_percent: two numbers from 0 to 100, the lower one first")
+        return self
+
+
+Rule = ByList | ById | ByHash
+
+
+class _Known(_Facts):
+    name: str = Field(pattern=_ID)
+    version: int = Field(ge=1)
+    summary: str
+    used_by: list[str]
+    published: str
+
+
+class Unrunnable(_Known):
+    """A protocol that is known, and cannot be had."""
+
+    not_runnable: str
+
+
+class Protocol(_Known):
+    """What decides a dataset. The first of `sizes` is the default."""
+
+    input: Side
+    target: Side
+    sizes: Annotated[dict[str, SizeRule], Field(min_length=1)]
+    resampling: str
+    differing_sizes: str
+    notes: list[str] = []
+    needs: str
+    automatic: str
+
+    def rules(self, part: str | None) -> Mapping[Split, Rule]:
+        """How the dataset, or a part of it, is split."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> list[str | None]:
+        """The parts of the dataset that are split each by its own rules."""
+        return [None]
+
+    def details(self) -> dict[str, Any]:
+        """What only protocols of this source have, for `recipes --protocols`."""
+        raise NotImplementedError
+
+
+class FiveKProtocol(Protocol):
+    """The first of `experts` is the default."""
+
+    input: FiveKSide
+    target: FiveKSide
+    experts: Annotated[list[Literal["a", "b", "c", "d", "e"]], Field(min_length=1)]
+    export: str | None = None
+    development: Development | None = None
+    splits: dict[Split, ByList | ById]
+
+    @model_validator(mode="after")
+    def _fits(self) -> FiveKProtocol:
+        rendered = {side.source == "rendering" for side in (self.input, self.target)}
+        if len(rendered) > 1:
+            raise ValueError("input and target are renderings, or neither is")
+        if (self.development is None) == (self.input.source == "dng"):
+            raise ValueError("development is said where the input is a DNG, and nowhere else")
+        _train_and_test(self.splits)
+        return self
+
+    @property
+    def of_renderings(self) -> bool:
+        return self.input.source == "rendering"
+
+    def rules(self, part: str | None = None) -> Mapping[Split, Rule]:
+        return self.splits
+
+    def details(self) -> dict[str, Any]:
+        return {
+            "experts": self.experts,
+            "export": self.export,
+            "development": self.development and self.development.model_dump(),
+        }
+
+
+class HdrplusProtocol(Protocol):
+    """aspect_tolerance: by how much the shapes of what is left of input and target may differ, as a
+    share, beside a pixel of rounding."""
+
+    input: LinearSide
+    target: FinishedSide
+    aspect_tolerance: float = Field(ge=0, lt=0.1)
+    splits: dict[Literal["subset", "full"], dict[Split, ByList | ByHash]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> HdrplusProtocol:
+        for rules in self.splits.values():
+            _train_and_test(rules)
+        return self
+
+    def rules(self, part: str | None) -> Mapping[Split, Rule]:
+        return next(rules for name, rules in self.splits.items() if name == part)
+
+    @property
+    def parts(self) -> list[str | None]:
+        return list(self.splits)
+
+    def details(self) -> dict[str, Any]:
+        return {"aspect tolerance": self.aspect_tolerance}
+
+
+def _train_and_test(splits: Mapping[Split, Rule]) -> None:
+    if "train" not in splits or "test" not in splits:
+        raise ValueError("splits: train and test are needed")
