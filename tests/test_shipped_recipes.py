@@ -59,10 +59,14 @@ def test_two_steps(workspace: Workspace, tiny_data: Path, path: Path) -> None:
     assert recipe.published != Recipe.model_fields["published"].default
     if recipe.name in PUBLISHED:
         assert recipe.model.lowres_resize == "nearest"
-    linear = recipe.dataset.source == "hdrplus"
+    linear = recipe.model.input_encoding != "srgb"
     there = workspace.path / "data" / recipe.dataset.name
     shutil.copytree(tiny_data / str(linear) / "demo-some", there)
-    header = read_json(there / "dataset.json") | {"name": recipe.dataset.name}
+    header = read_json(there / "dataset.json") | {
+        "name": recipe.dataset.name,
+        "input_encoding": recipe.model.input_encoding,
+        "input_white": recipe.model.input_white,
+    }
     (there / "dataset.json").write_text(json.dumps(header))
     small = override(recipe, ["training.steps=2", "training.crop=48", "training.batch_size=2"])
     losses: list[float] = []
