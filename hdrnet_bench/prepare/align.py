@@ -2,7 +2,8 @@
 
 A camera's finished picture is a turned, digitally zoomed and tone-mapped rendition of its raw
 frame. All eight orientations and zooms of 1.02^k are tried; the one whose gradients of log luma
-correlate best with the target's is taken, both averaged to 256 pixels on the long edge. Gradients
+correlate best with the target's is taken, then the zoom between two steps that correlates best, all
+averaged to 256 pixels on the long edge. Gradients
 of the logarithm do not depend on exposure, and local tone mapping changes their size more than
 their sign. What may be left, a shift, is measured and never corrected: a pair that is shifted, or
 that nothing fits, is one to leave out.
@@ -37,6 +38,10 @@ _REACH = 16
 # A shift makes a neighbouring zoom seem to fit better: so many steps to either side are looked at
 # with their shifts.
 _STEPS = 3
+# A step is up to 2.6 pixels of LONG_EDGE at the borders: in these parts of one the zoom is looked
+# for between the best step and its neighbours, and taken where it correlates better by so much that
+# a zoom that is none stays none.
+_PARTS, _FINER = 16, 1e-3
 # Smoothing at LONG_EDGE, so that a zoom between two steps, which puts the borders a pixel off,
 # still correlates.
 _SIGMA = 1.0
@@ -50,7 +55,8 @@ _FLAT = 1e-5
 
 class Alignment(NamedTuple):
     """orientation: EXIF's code to apply to the input (images.upright).
-    zoom: 1.02^k, into the largest part of the turned input that has the target's shape.
+    zoom: 1.02^k, k in sixteenths, into the largest part of the turned input that has the target's
+        shape.
     correlation: of the gradients of log luma, in [-1, 1], to six digits; 0 where there are none.
     shift: (x, y) by which the target's content lies to the right of and below the input's, turned
         and cropped; in pixels of 256 on the long edge, to three digits.
@@ -62,6 +68,15 @@ class Alignment(NamedTuple):
     correlation: float
     shift: tuple[float, float]
     crop: tuple[int, int, int, int]
+
+
+class _Fit(NamedTuple):
+    """height: the highest correlation over all shifts, which is at `shift`; score: without one."""
+
+    height: float
+    shift: tuple[float, float]
+    score: float
+    zoom: float
 
 
 def align(input_pixels: NDArray[np.uint16], target_pixels: NDArray[np.uint8]) -> Alignment:
@@ -94,13 +109,21 @@ def align(input_pixels: NDArray[np.uint16], target_pixels: NDArray[np.uint8]) ->
     )
     shape = _turned(input_pixels.shape, orientation)
     sums = _summed(upright(small, orientation))
-    shifted = []
-    for zoom in _near(first) if best >= MIN_CORRELATION else (first,):
+
+    def fit(zoom: float) -> _Fit:
         seen = _gradients(_seen(sums, shape, target_pixels.shape, zoom, target.shape))
         score = _correlation(seen, mirrored[0])
-        height, shift = _shift(seen, mirrored[0]) if score else (0.0, (0.0, 0.0))
-        shifted.append((round(height, 9), -abs(zoom - first), zoom, score, shift))
-    *_, zoom, score, shift = max(shifted)
+        return _Fit(*(_shift(seen, mirrored[0]) if score else (0.0, (0.0, 0.0))), score, zoom)
+
+    if best < MIN_CORRELATION:
+        found_at = fit(first)
+    else:
+        steps = [fit(zoom) for zoom in _near(first)]
+        found_at = max(steps, key=lambda one: (round(one.height, 9), -abs(one.zoom - first)))
+        finest = max(map(fit, _between_steps(found_at.zoom)), key=lambda one: one.height)
+        if finest.height > found_at.height + _FINER:
+            found_at = finest
+    _, shift, score, zoom = found_at
     height, width = (max(1, round(side / zoom)) for side in _fitted(shape, target_pixels.shape))
     scale = LONG_EDGE / max(target.shape)
     return Alignment(
@@ -220,6 +243,13 @@ def _near(zoom: float) -> tuple[float, ...]:
     """The zooms whose scores a shift might have made change places."""
     place = ZOOMS.index(zoom)
     return ZOOMS[max(0, place - _STEPS) : place + _STEPS + 1]
+
+
+def _between_steps(zoom: float) -> list[float]:
+    """Zooms nearer to a step than its neighbours, from the nearest on."""
+    parts = (sign * part for part in range(1, _PARTS) for sign in (-1, 1))
+    finer = (zoom * 1.02 ** (part / _PARTS) for part in parts)
+    return [one for one in finer if one >= 1]
 
 
 def _shift(seen: Gradients, target: Gradients) -> tuple[float, tuple[float, float]]:

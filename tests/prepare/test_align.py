@@ -123,7 +123,7 @@ def test_finds_the_zoom_into_photographs(name: str, k: float) -> None:
     target = finished(linear, zoom=1.02**k, size=(width * 2 // 3, height * 2 // 3))
     alignment = align(raw(linear, 6), target)
     assert alignment.orientation == 6
-    assert abs(step(alignment.zoom) - k) <= (0.01 if k == round(k) else 1.0)
+    assert abs(step(alignment.zoom) - k) <= 0.1
     assert alignment.correlation > 2 * MIN_CORRELATION
 
 
@@ -145,7 +145,7 @@ def test_finds_what_was_done(linear, orientation, k, shift, tone, noise, shrunk)
     )  # fmt: skip
     alignment = align(raw(linear, orientation, noise=noise), target)
     assert alignment.orientation == orientation
-    assert abs(step(alignment.zoom) - k) <= 1.0
+    assert abs(step(alignment.zoom) - k) <= 0.3
     assert alignment.correlation >= MIN_CORRELATION
 
 
@@ -185,7 +185,8 @@ def test_a_shift_above_the_limit_is_rejected(shift: tuple[float, float]) -> None
     reason = problem(alignment)
     assert reason is not None
     assert f"shifted by more than {MAX_SHIFT} of 256 pixels" in reason
-    assert "zoom 1.486" in reason
+    assert f"zoom {alignment.zoom:.3f}" in reason
+    assert abs(step(alignment.zoom) - 20) <= 0.3
 
 
 @pytest.mark.parametrize("shift", [(3, 0), (-2, 2), (0, 8), (30, 5)])
