@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -48,7 +49,8 @@ def compare(
     if as_json:
         content = found.model_dump(mode="json")
         for one in content["metrics"]:
-            one["pictures"] = one["pictures"][:worst]
+            if one["paired"]:
+                one["paired"]["pictures"] = one["paired"]["pictures"][:worst]
         print(json_text(content), end="")
         return
     out.print(f"A: {found.a}\nB: {found.b}")
@@ -72,10 +74,10 @@ def compare(
             METRICS[one.metric].label,
             picture.id,
             *(_number(one.metric, value) for value in (picture.a, picture.b)),
-            _number(one.metric, picture.difference, "+"),
+            _change(one.metric, picture.difference),
         ]
         for one in found.metrics
-        for picture in one.pictures[:worst]
+        for picture in (one.paired.pictures[:worst] if one.paired else [])
     ]
     if rows:
         print_table(["differ most by", "picture", "A", "B", "A - B"], rows)
@@ -84,54 +86,50 @@ def compare(
 def _row(one: MetricComparison) -> list[str]:
     from .statistics import MIN_FOR_INTERVAL
 
-    metric = METRICS[one.metric]
+    metric, paired = METRICS[one.metric], one.paired
     unit = f" ({metric.unit})" if metric.unit else ""
-    verdict: str = one.verdict
-    if one.verdict == "too few pictures":
-        verdict += f" (n < {MIN_FOR_INTERVAL})"
     row = [f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}", str(one.n)]
-    if (
-        one.a is None
-        or one.b is None
-        or one.difference is None
-        or one.win_rate is None
-        or one.p is None
-    ):
-        return [*row, "–", "–", "–", "–", "–", verdict]
-    wins = f"{one.wins} of {one.n} ({one.win_rate:.0%})"
-    if one.ties:
-        wins += f", {one.ties} tie{'s' if one.ties > 1 else ''}"
-    row += [_interval(one.metric, side.mean, side.interval) for side in (one.a, one.b)]
-    row.append(_interval(one.metric, one.difference, one.interval, "+"))
-    return [*row, wins, f"{one.p:.4f}", verdict]
+    if paired is None:
+        return [*row, *["–"] * 5, one.verdict]
+    for side in (paired.a, paired.b):
+        row.append(_with_interval(_number, one.metric, side.mean, side.interval))
+    row.append(_with_interval(_change, one.metric, paired.difference, paired.interval))
+    ties = f", {paired.ties} tied" if paired.ties else ""
+    row.append(f"{paired.wins} of {one.n} ({paired.win_rate:.0%}){ties}")
+    few = f" (n < {MIN_FOR_INTERVAL})" if one.verdict == "too few pictures" else ""
+    return [*row, f"{paired.p:.4f}", one.verdict + few]
 
 
 def _print_seeds(found: Comparison) -> None:
     """A line for each side with several seeds."""
-
-    def spread(metric: str, side: Side | None) -> str:
-        if side is None or side.deviation is None:
-            return ""
-        mean, deviation = (_number(metric, value) for value in (side.mean, side.deviation))
-        return f"{METRICS[metric].label} {mean} ± {deviation}"
-
-    for which, sides in (
-        ("A", [(one.metric, one.a) for one in found.metrics]),
-        ("B", [(one.metric, one.b) for one in found.metrics]),
-    ):
-        spreads = [text for metric, side in sides if (text := spread(metric, side))]
+    for which in ("a", "b"):
+        spreads = []
+        for one in found.metrics:
+            side: Side | None = getattr(one.paired, which, None)
+            if side and side.deviation is not None:
+                mean, deviation = (_number(one.metric, v) for v in (side.mean, side.deviation))
+                spreads.append(f"{METRICS[one.metric].label} {mean} ± {deviation}")
         if spreads:
-            out.print(f"{which}, mean ± standard deviation over its seeds: {', '.join(spreads)}")
+            title = f"{which.upper()}, mean ± standard deviation over its seeds"
+            out.print(f"{title}: {', '.join(spreads)}")
 
 
-def _number(metric: str, value: float, sign: str = "") -> str:
-    return f"{value:{sign}.{METRICS[metric].decimals}f}"
+def _number(metric: str, value: float) -> str:
+    return f"{value:.{METRICS[metric].decimals}f}"
 
 
-def _interval(
-    metric: str, mean: float, interval: tuple[float, float] | None, sign: str = ""
+def _change(metric: str, value: float) -> str:
+    """A difference, with its sign and one decimal more."""
+    return f"{value:+.{METRICS[metric].decimals + 1}f}"
+
+
+def _with_interval(
+    text: Callable[[str, float], str],
+    metric: str,
+    mean: float,
+    interval: tuple[float, float] | None,
 ) -> str:
-    text = _number(metric, mean, sign)
     if interval is None:
-        return text
-    return f"{text} [{', '.join(_number(metric, value, sign) for value in interval)}]"
+        return text(metric, mean)
+    low, high = (text(metric, value) for value in interval)
+    return f"{text(metric, mean)} [{low}, {high}]"

@@ -27,7 +27,14 @@ from .pairing import (
     values,
 )
 from .results import Evaluation, spread
-from .statistics import Mean, count_wins, mean_interval, paired_bootstrap, permutation_test
+from .statistics import (
+    CONFIDENCE,
+    Mean,
+    count_wins,
+    mean_interval,
+    paired_bootstrap,
+    permutation_test,
+)
 
 Verdict = Literal["A better", "B better", "within noise", "too few pictures", "no value"]
 
@@ -53,29 +60,35 @@ class PictureDifference(_Record):
     difference: float
 
 
-class MetricComparison(_Record):
-    """Of one metric, over the n common pictures.
+class Paired(_Record):
+    """The figures of one metric.
 
     difference: mean of A - B. win_rate: share of pictures on which A is better; ties, of equal
     values, count as none. p: of the sign-flip test, not corrected for there being several metrics.
-    `reason` says why a value or an interval is missing. `pictures` are all common ones, by how much
-    they differ, the most first.
+    pictures: all common ones, by how much they differ, the most first.
     """
+
+    a: Side
+    b: Side
+    difference: float
+    interval: tuple[float, float] | None
+    wins: int
+    ties: int
+    losses: int
+    win_rate: float
+    p: float
+    pictures: list[PictureDifference]
+
+
+class MetricComparison(_Record):
+    """Of one metric, over the n common pictures. `reason` says why there are no figures, or no
+    interval."""
 
     metric: str
     n: int
-    a: Side | None = None
-    b: Side | None = None
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    wins: int | None = None
-    ties: int | None = None
-    losses: int | None = None
-    win_rate: float | None = None
-    p: float | None = None
     verdict: Verdict
     reason: str | None
-    pictures: list[PictureDifference] = []
+    paired: Paired | None
 
 
 class Comparison(_Record):
@@ -155,8 +168,8 @@ def compare(
     check_versions([*first, *second], names)
 
     ids_a, ids_b = common_ids(first), common_ids(second)
-    there = set(ids_b)
-    ids = [id_ for id_ in ids_a if id_ in there]
+    in_a, in_b = set(ids_a), set(ids_b)
+    ids = [id_ for id_ in ids_a if id_ in in_b]
     if not ids:
         raise DataError(f"{describe(first[0])} and {describe(second[0])} share no picture")
     data = first[0].dataset
@@ -168,8 +181,8 @@ def compare(
         split=data.split,
         size=first[0].size,
         common=len(ids),
-        only_a=[id_ for id_ in ids_a if id_ not in there],
-        only_b=sorted(there.difference(ids_a), key=ids_b.index),
+        only_a=[id_ for id_ in ids_a if id_ not in in_b],
+        only_b=[id_ for id_ in ids_b if id_ not in in_a],
         metrics=found,
         notes=_notes(first, second, found),
     )
@@ -193,19 +206,19 @@ def check(now: Evaluation, before: Evaluation) -> Check:
         if name not in both
     }
     for one in compared.metrics:
-        if one.a is None or one.b is None or one.difference is None:
+        paired = one.paired
+        if paired is None:
             untold[one.metric] = one.reason or one.verdict
             continue
         regressed = one.verdict == "B better"
         if one.verdict == "too few pictures":
-            noise = rounding_noise(one.metric)
-            regressed = one.losses == one.n and abs(one.difference) >= noise
-            sign = _sign(one.metric)
-            if not regressed and any(-sign * p.difference >= noise for p in one.pictures):
+            noise, sign = rounding_noise(one.metric), _sign(one.metric)
+            regressed = paired.losses == one.n and abs(paired.difference) >= noise
+            if not regressed and any(-sign * p.difference >= noise for p in paired.pictures):
                 untold[one.metric] = f"cannot be told (n = {one.n})"
         if regressed:
-            change = (one.b.mean, one.a.mean, one.difference)
-            worse.append(Regression(one.metric, one.n, *change, one.interval, one.reason))
+            change = (paired.b.mean, paired.a.mean, paired.difference, paired.interval)
+            worse.append(Regression(one.metric, one.n, *change, one.reason))
     notes = []
     if compared.only_b:
         notes.append(f"not judged now: {', '.join(compared.only_b)}")
@@ -248,56 +261,48 @@ def _compare_metric(
     seed: int,
 ) -> MetricComparison:
     n = len(ids)
-    of_a, reason_a = values(name, first, ids)
-    of_b, reason_b = values(name, second, ids)
-    if of_a is None or of_b is None:
-        return MetricComparison(
-            metric=name, n=n, verdict="no value", reason=reason_a or reason_b or ""
-        )
-    bad = ~np.isfinite(of_a.sum(axis=0) + of_b.sum(axis=0))
-    if bad.any():
-        return MetricComparison(
-            metric=name,
-            n=n,
-            verdict="no value",
-            reason=f"no finite value for {int(bad.sum())} of {n} pictures",
-        )
+    (of_a, why_a), (of_b, why_b) = values(name, first, ids), values(name, second, ids)
+    why = why_a or why_b
+    if of_a is not None and of_b is not None:
+        bad = int((~np.isfinite(of_a.sum(axis=0) + of_b.sum(axis=0))).sum())
+        why = f"no finite value for {bad} of {n} pictures" if bad else None
+    if of_a is None or of_b is None or why:
+        return MetricComparison(metric=name, n=n, verdict="no value", reason=why, paired=None)
     a, b = of_a.mean(axis=0), of_b.mean(axis=0)
     differences = a - b
-    sign = _sign(name)
     mean = paired_bootstrap(differences, seed)
-    wins = count_wins(sign * differences)
+    wins = count_wins(_sign(name) * differences)
     order = sorted(range(n), key=lambda i: (-abs(differences[i]), ids[i]))
     return MetricComparison(
         metric=name,
         n=n,
-        a=_side(of_a),
-        b=_side(of_b),
-        difference=mean.mean,
-        interval=mean.interval,
-        wins=wins.wins,
-        ties=wins.ties,
-        losses=wins.losses,
-        win_rate=wins.rate,
-        p=permutation_test(differences, seed),
-        verdict=_verdict(name, mean, sign),
+        verdict=_verdict(name, mean),
         reason=mean.reason,
-        pictures=[
-            PictureDifference(
-                id=ids[i], a=float(a[i]), b=float(b[i]), difference=float(differences[i])
-            )
-            for i in order
-        ],
+        paired=Paired(
+            a=_side(of_a),
+            b=_side(of_b),
+            difference=float(differences.mean()),
+            interval=mean.interval,
+            wins=wins.wins,
+            ties=wins.ties,
+            losses=wins.losses,
+            win_rate=wins.rate,
+            p=permutation_test(differences, seed),
+            pictures=[
+                PictureDifference(id=ids[i], a=a[i], b=b[i], difference=differences[i])
+                for i in order
+            ],
+        ),
     )
 
 
-def _verdict(name: str, mean: Mean, sign: int) -> Verdict:
+def _verdict(name: str, mean: Mean) -> Verdict:
     if mean.mean is None or mean.interval is None:
         return "too few pictures"
     low, high = mean.interval
     if low <= 0 <= high or abs(mean.mean) < rounding_noise(name):
         return "within noise"
-    return "A better" if sign * mean.mean > 0 else "B better"
+    return "A better" if _sign(name) * mean.mean > 0 else "B better"
 
 
 def _notes(
@@ -305,13 +310,14 @@ def _notes(
 ) -> list[str]:
     """What a reader of the figures must know besides."""
     notes = []
-    if sum(one.p is not None for one in found) > 1:
+    told = [(one, one.paired.p) for one in found if one.paired]
+    if len(told) > 1:
         notes.append("p-values are of one metric each, not corrected for there being several")
-    for one in found:
-        if one.p is not None and one.verdict in ("A better", "B better") and one.p >= 0.05:
+    for one, p in told:
+        if one.verdict in ("A better", "B better") and p >= 1 - CONFIDENCE:
             notes.append(
                 f"{METRICS[one.metric].label}: the interval excludes zero, but the sign-flip test "
-                f"does not confirm it (p = {one.p:.3f})"
+                f"does not confirm it (p = {p:.3f})"
             )
     for which, results in (("A", first), ("B", second)):
         if len(results) == 1 and results[0].method.seed is not None:

@@ -82,7 +82,7 @@ def _folders(name: str) -> tuple[list[Path], set[Path]]:
     found = [folder for folder in known if parts in _called(folder)]
     if found:
         return found, {f for f in found if parts == f.parts[-3:-2] and parts != f.parts[-2:-1]}
-    for pattern in ("", "*/", "*/*/"):
+    for pattern in ("", "*/", "*/*/") if name else ():
         if inside := sorted({path.parent for path in directory.glob(f"{pattern}eval-*.json")}):
             return inside, set()
     if (directory / RECIPE).exists() or name.endswith((".yaml", ".yml")) or name in recipe_paths():

@@ -32,17 +32,17 @@ class Mean(NamedTuple):
 
 
 class Wins(NamedTuple):
-    """How many differences are above, exactly at and below zero."""
+    """How many differences are above, exactly at and below zero. A tie is no win: the win rate is
+    the share of wins among all."""
 
     wins: int
     ties: int
     losses: int
 
     @property
-    def rate(self) -> float | None:
-        """Share of wins; a tie is none, and counts among all. None where there is no difference."""
-        total = sum(self)
-        return self.wins / total if total else None
+    def rate(self) -> float:
+        """NaN where there is no difference."""
+        return self.wins / sum(self) if any(self) else math.nan
 
 
 def mean_interval(values: ArrayLike) -> Mean:
@@ -92,20 +92,18 @@ def expanded_tail(n: int) -> float:
     return float(special.ndtr(-math.sqrt(n / (n - 1)) * _t_quantile(n)))
 
 
-def permutation_test(
-    differences: ArrayLike, seed: int = 0, resamples: int = RESAMPLES
-) -> float | None:
+def permutation_test(differences: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> float:
     """Two-sided p of the hypothesis that each difference is as likely as its negative.
 
     All sign flips where there are at most twelve differences, else `resamples` drawn ones with
     p = (k + 1) / (m + 1), which is never zero and never too small on average (Phipson and Smyth,
-    Permutation P-values Should Never Be Zero, 2010). None where a difference is not finite, or
+    Permutation P-values Should Never Be Zero, 2010). NaN where a difference is not finite, or
     there is none.
     """
     array = np.asarray(differences, dtype=np.float64)
     n = len(array)
     if n == 0 or not np.isfinite(array).all():
-        return None
+        return math.nan
     # What only the order of summation makes differ is a tie, and counts as as far out.
     least = abs(float(array.sum())) - 1e-12 * float(np.abs(array).sum())
     if n <= EXACT_UP_TO:
