@@ -323,7 +323,10 @@ def _notes(
         if len(results) == 1 and results[0].method.seed is not None:
             notes.append(f"{which} is one training: what another seed would change is not in here")
         if len(results) > 1:
-            notes.append(f"{which}: each picture's mean over {len(results)} seeds is compared")
+            notes.append(
+                f"{which}: each picture's mean over {len(results)} seeds is compared; the interval "
+                "is over pictures, not over trainings"
+            )
         leaked = max(result.leaked for result in results)
         if leaked:
             notes.append(

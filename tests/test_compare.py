@@ -151,6 +151,10 @@ def test_differences_both_ways_are_noise() -> None:
     assert (found.paired.wins, found.paired.ties, found.paired.losses) == (3, 1, 2)
     assert found.paired.win_rate == 0.5
     assert found.paired.p > 0.5
+    # One gain among ties: zero is the end of the interval, and in it.
+    touching = of(compare(result(shifted([1, 0, 0, 0, 0, 0])), result()))
+    assert touching.paired.interval[0] == 0
+    assert touching.verdict == "within noise"
 
 
 def test_equal_results_are_noise_and_what_is_rounded_away_too() -> None:
@@ -245,7 +249,7 @@ def test_seeds_are_averaged_picture_by_picture_with_their_spread() -> None:
     assert psnr.paired.a.deviation == pytest.approx(0.5)
     assert psnr.paired.b.deviation is None
     assert psnr.n == 6  # pictures, not pictures times seeds
-    assert "A: each picture's mean over 3 seeds is compared" in found.notes
+    assert any("mean over 3 seeds is compared" in note for note in found.notes)
     with pytest.raises(DataError, match="not seeds of one method"):
         compare([seeds[0], result(method="hdrnet-pyramid")], result())
 
@@ -357,15 +361,16 @@ def test_a_check_says_what_it_could_not_see() -> None:
 # Which results a name means
 
 
+def store(one: Evaluation) -> None:
+    """Below the current directory."""
+    folder = result_folder(one.recipe.name, one.method.name, one.method.run)
+    write_result(evaluation_path(folder, one.dataset.split, one.size), one)
+
+
 @pytest.fixture
 def stored(workspace: Workspace) -> Workspace:
     """Two recipes with two and one trainings, each beside the identity, on one dataset; and one on
     another."""
-
-    def store(one: Evaluation) -> None:
-        folder = result_folder(one.recipe.name, one.method.name, one.method.run)
-        path = evaluation_path(workspace.path / folder, one.dataset.split, one.size)
-        write_result(path, one)
 
     identity = {"method": "identity", "run": "baseline", "seed": None}
     for recipe, dataset in (("tiny", "demo-tiny"), ("big", "demo-tiny"), ("far", "demo-far")):
@@ -446,6 +451,23 @@ def test_names_that_mean_nothing_or_too_much(
     stored: Workspace, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     assert message in stored.fails(code, "compare", *arguments)
+
+
+def test_a_recipe_named_like_a_method_means_either(stored: Workspace) -> None:
+    of_identity = {"recipe": "identity", "digest": "y" * 64}
+    store(result(shifted(0.5), **of_identity))
+    store(result(**of_identity, method="identity", run="baseline", seed=None))
+    found = stored.json("compare", "identity/seed-0", "identity")
+    assert found["a"] == "identity, hdrnet-curves, seed-0"
+    assert found["b"] == "identity, identity, baseline"
+
+
+def test_results_without_a_seed_are_not_averaged(stored: Workspace) -> None:
+    for run in ("first", "second"):
+        store(result(digest="y" * 64, method="elsewhere", run=run, seed=None))
+    message = stored.fails(2, "compare", "tiny/elsewhere", "big")
+    assert "means tiny/elsewhere/first or tiny/elsewhere/second: say which" in message
+    assert stored.json("compare", "tiny/first", "elsewhere/second")["common"] == 6
 
 
 def test_without_results_it_says_how_to_make_them(workspace: Workspace) -> None:
