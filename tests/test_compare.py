@@ -23,7 +23,7 @@ from hdrnet_bench.results import (
     write_result,
 )
 from hdrnet_bench.statistics import mean_interval
-from tests.conftest import Workspace
+from tests.conftest import Workspace, write_recipe
 
 PSNR = [20.0, 21.5, 19.0, 24.0, 22.0, 20.5]
 NO_WEIGHTS = "not computed: no weights"
@@ -460,6 +460,20 @@ def test_a_recipe_named_like_a_method_means_either(stored: Workspace) -> None:
     found = stored.json("compare", "identity/seed-0", "identity")
     assert found["a"] == "identity, hdrnet-curves, seed-0"
     assert found["b"] == "identity, identity, baseline"
+
+
+def test_a_run_directory_and_a_recipe_file_mean_their_results(stored: Workspace) -> None:
+    for run in ("seed-1", "seed-2"):
+        path = stored.path / "runs/tiny" / run / "recipe.yaml"
+        path.parent.mkdir(parents=True)
+        write_recipe(path)
+    found = stored.json("compare", "runs/tiny/seed-1", "runs/tiny/seed-1/recipe.yaml")
+    assert (found["a"], found["b"]) == (
+        "tiny, hdrnet-curves, seed-1",
+        "tiny, hdrnet-curves, 2 seeds",
+    )
+    message = stored.fails(3, "compare", "runs/tiny/seed-2", "big")
+    assert "has no result yet: `hdrbench eval runs/tiny/seed-2`" in message
 
 
 def test_results_without_a_seed_are_not_averaged(stored: Workspace) -> None:
