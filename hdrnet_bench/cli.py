@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_data, cli_models, cli_time
+from . import cli_compare, cli_data, cli_models, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+cli_compare.register(app)
 cli_data.register(app)
 cli_models.register(app)
 cli_time.register(app)

@@ -33,6 +33,12 @@ class CapabilityError(HdrbenchError):
     exit_code = 4
 
 
+class RegressionError(HdrbenchError):
+    """Something is worse than it was, by more than chance explains (exit code 5)."""
+
+    exit_code = 5
+
+
 class PeerFailed(HdrbenchError):
     """Another process of a training by several failed and says so: this one ends without a word,
     with the same exit code."""

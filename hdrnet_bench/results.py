@@ -57,12 +57,20 @@ class RecipeId(_Record):
 
 
 class MethodId(_Record):
-    """What was judged. Null where a baseline has no such thing."""
+    """What was judged. Null where a method has no such thing, or it is not known.
+
+    network_macs: multiply-accumulates of predicting the grid, once a picture. pixel_macs: of guide,
+    slice and apply, for each pixel. predictions_sha256: over the names and contents of the files
+    that were judged, where they came from elsewhere.
+    """
 
     name: Slug
     run: Slug
     parameters: int | None
+    network_macs: int | None = None
+    pixel_macs: int | None = None
     model_sha256: str | None
+    predictions_sha256: str | None = None
     seed: int | None
 
 
@@ -106,15 +114,38 @@ class ResultRow(BaseModel):
         return self.__pydantic_extra__.get(metric)
 
 
+Size = Literal["full", "480p"]
+
+
+class Shown(_Record):
+    """A picture kept for looking at: pictures/<size>/<id>-{input,output,target,error}.jpg.
+
+    why: where it stands among the pictures by PSNR.
+    """
+
+    id: Slug
+    why: list[Literal["worst", "median", "best"]]
+
+
+class Unpaired(_Record):
+    """What of a folder of predictions could not be judged, by id or file name."""
+
+    missing: list[str] = []
+    extra: list[str] = []
+    wrong_size: list[str] = []
+
+
 class Evaluation(_Record):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     kind: Literal["evaluation"] = "evaluation"
     recipe: RecipeId
     method: MethodId
     dataset: DatasetId
-    size: Literal["full"]
+    size: Size
     metrics: dict[str, MetricSummary]
     rows: list[ResultRow] = Field(min_length=1)
+    shown: list[Shown] = []
+    unpaired: Unpaired | None = None
     leaked: int = Field(0, ge=0, description="pictures that the model was trained with")
     environment: Environment
 
@@ -133,33 +164,81 @@ class Evaluation(_Record):
         ]
 
 
-Part = Literal["coefficients", "guide + slice + apply", "whole"]
+Part = Literal[
+    "coefficients", "guide + slice + apply", "whole", "upload", "download", "whole with transfer"
+]
 
 
 class TimingRow(_Record):
-    """One part at one resolution; times in milliseconds."""
+    """One part at one resolution; times in milliseconds, for a whole batch.
+
+    Times are null, with `note` why, where it could not be run: out of memory, the process was
+    killed. interval: 95 % of the median. peak_memory_mib: of the process on a CPU, of the device on
+    CUDA. gigabytes_per_s: bytes that the part must at least read and write, over its median;
+    copy_share: that over a copy's in the same run. max_error: largest difference from float64
+    through plain torch. noisy: the 5th and 95th percentile are more than a fifth apart.
+    """
 
     width: int
     height: int
+    batch: int
+    dtype: Literal["float32", "float16", "bfloat16", "uint8"]
+    backend: Literal["native", "reference", "compiled"]
     part: Part
     repeats: int
-    median_ms: float
-    p5_ms: float
-    p95_ms: float
+    median_ms: float | None
+    interval_ms: tuple[float, float] | None
+    p5_ms: float | None
+    p95_ms: float | None
+    peak_memory_mib: float | None
+    gigabytes_per_s: float | None
+    copy_share: float | None
+    max_error: float | None
+    noisy: bool
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _null_has_a_note(self) -> TimingRow:
+        if self.median_ms is None and not self.note:
+            raise ValueError("a missing time needs its note")
+        return self
 
     @property
     def megapixels(self) -> float:
-        return self.width * self.height / 1e6
+        """Of the batch."""
+        return self.batch * self.width * self.height / 1e6
+
+    @property
+    def megapixels_per_s(self) -> float | None:
+        return None if self.median_ms is None else self.megapixels / (self.median_ms / 1e3)
+
+
+class CopyRow(_Record):
+    """A copy of so many megapixels, float32 RGB, in the same run: the floor under every method."""
+
+    width: int
+    height: int
+    median_ms: float
+    gigabytes_per_s: float
+
+
+class MachineState(_Record):
+    """Read while timing, never set: null where the machine does not say."""
+
+    clock_mhz: tuple[float, float] | None = Field(description="lowest and highest")
+    power_w: tuple[float, float] | None
+    load: tuple[float, float] | None = Field(description="of the last minute, lowest and highest")
 
 
 class Timing(_Record):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     kind: Literal["timing"] = "timing"
     recipe: RecipeId
     method: MethodId
     device: str
-    backend: str
     rows: list[TimingRow] = Field(min_length=1)
+    copies: list[CopyRow]
+    state: MachineState
     environment: Environment
 
 

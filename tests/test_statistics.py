@@ -1,0 +1,195 @@
+"""Known answers, agreement with SciPy, and what intervals and p-values promise, simulated."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from hdrnet_bench import statistics
+from hdrnet_bench.statistics import (
+    EXACT_UP_TO,
+    count_wins,
+    expanded_tail,
+    mean_interval,
+    paired_bootstrap,
+    permutation_test,
+)
+
+SIX = [20.0, 21.5, 19.0, 24.0, 22.0, 20.5]
+values = st.lists(st.floats(-100, 100), min_size=6, max_size=30)
+
+
+@pytest.mark.parametrize("interval_of", [mean_interval, paired_bootstrap])
+def test_an_interval_needs_six_finite_values(interval_of) -> None:
+    five, six = interval_of(SIX[:5]), interval_of(SIX)
+    assert (five.n, five.interval) == (5, None)
+    assert five.mean == pytest.approx(np.mean(SIX[:5]))
+    assert five.reason == "no interval: fewer than 6 pictures"
+    assert (six.n, six.reason) == (6, None)
+    assert six.mean == pytest.approx(np.mean(SIX))
+    assert six.interval[0] < six.mean < six.interval[1]
+    for bad in (math.nan, math.inf, -math.inf):
+        broken = interval_of([*SIX, bad])
+        assert (broken.mean, broken.interval) == (None, None)
+        assert broken.reason == "not finite for 1 of 7 pictures"
+    assert interval_of([]) == (0, None, None, "no picture")
+
+
+def test_mean_interval_is_students() -> None:
+    low, high = stats.ttest_1samp(SIX, 0).confidence_interval(0.95)
+    assert mean_interval(SIX).interval == pytest.approx([low, high])
+
+
+@pytest.mark.parametrize("interval_of", [mean_interval, paired_bootstrap])
+@pytest.mark.parametrize("value", [0.0, 0.25, -3.0])
+def test_equal_values_have_an_interval_of_no_width(interval_of, value: float) -> None:
+    found = interval_of([value] * 6)
+    assert found.mean == value
+    assert found.interval == (value, value)
+
+
+def test_bootstrap_agrees_with_scipys_at_the_expanded_level() -> None:
+    differences = np.random.default_rng(3).exponential(1, 25) - 0.5
+    theirs = stats.bootstrap(
+        (differences,),
+        np.mean,
+        confidence_level=1 - 2 * expanded_tail(25),
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+    ours = paired_bootstrap(differences, 5, 20_000).interval
+    width = theirs.high - theirs.low
+    assert ours == pytest.approx([theirs.low, theirs.high], abs=0.03 * width)
+
+
+def test_expanded_tail_is_wider_for_few_pictures_and_the_plain_one_for_many() -> None:
+    # From tables: t(0.975, 5) = 2.5706, times sqrt(6 / 5): normal tail 0.0024.
+    assert expanded_tail(6) == pytest.approx(0.00243, abs=1e-5)
+    assert expanded_tail(6) < expanded_tail(7) < expanded_tail(100) < 0.025
+    assert expanded_tail(10**6) == pytest.approx(0.025, abs=1e-6)
+
+
+@given(values, st.integers(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_bootstrap_is_the_same_again_within_the_values_and_mirrored(
+    differences: list[float], seed: int
+) -> None:
+    found = paired_bootstrap(differences, seed, 500)
+    assert found == paired_bootstrap(differences, seed, 500)
+    low, high = found.interval
+    assert min(differences) - 1e-9 <= low <= high <= max(differences) + 1e-9
+    mirrored = paired_bootstrap([-d for d in differences], seed, 500)
+    assert mirrored.interval == pytest.approx([-high, -low], abs=1e-9)
+
+
+def test_drawing_in_batches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    differences = np.random.default_rng(0).normal(0.2, 1, 40)
+    whole = paired_bootstrap(differences, 1), permutation_test(differences, 1)
+    monkeypatch.setattr(statistics, "_BATCH", 1000)
+    assert (paired_bootstrap(differences, 1), permutation_test(differences, 1)) == whole
+
+
+@pytest.mark.parametrize(
+    ("n", "draw", "least", "most"),
+    [
+        # 400 simulations: the share that covers has a standard error of 1.1 %.
+        (6, lambda rng, n: rng.normal(0.3, 1, n), 0.91, 0.98),
+        (30, lambda rng, n: rng.normal(0.3, 1, n), 0.92, 0.98),
+        # Few pictures of a long tail are covered too rarely, as the docstring says.
+        (6, lambda rng, n: rng.exponential(1, n) - 0.7, 0.83, 0.93),
+        (30, lambda rng, n: rng.exponential(1, n) - 0.7, 0.90, 0.98),
+    ],
+)
+@pytest.mark.parametrize("interval_of", ["t", "bootstrap"])
+def test_intervals_cover_the_true_mean_as_often_as_said(
+    n: int, draw, least: float, most: float, interval_of: str
+) -> None:
+    rng = np.random.default_rng(11)
+    covered = 0
+    for number in range(400):
+        sample = draw(rng, n)
+        found = mean_interval(sample) if interval_of == "t" else None
+        found = found or paired_bootstrap(sample, number, 1000)
+        low, high = found.interval
+        covered += low <= 0.3 <= high
+    assert least <= covered / 400 <= most
+
+
+def test_few_sign_flips_are_all_tried() -> None:
+    assert permutation_test([0.5]) == 1
+    assert permutation_test([1.0, 2.0]) == 2 / 4
+    # Of the 8 sums of ±1 ±2 ±4, |1 + 2 - 4| = 1 is the least: all are as far out.
+    assert permutation_test([1.0, 2.0, -4.0]) == 1
+    assert permutation_test([1.0, -2.0, 4.0]) == 6 / 8
+    # Below six, p cannot be below 0.05.
+    assert permutation_test([1.0] * 5) == 2 / 32
+    assert permutation_test([1.0] * 6) == 2 / 64
+
+
+def test_no_difference_is_no_evidence_and_no_number_no_p() -> None:
+    assert permutation_test([0.0] * 7) == 1
+    assert permutation_test([0.0] * 50) == 1
+    assert math.isnan(permutation_test([1.0, math.nan]))
+    assert math.isnan(permutation_test([math.inf]))
+    assert math.isnan(permutation_test([]))
+
+
+def test_sums_that_differ_by_their_order_alone_are_ties() -> None:
+    # 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1; with signs all equal only two of eight are as far out.
+    assert permutation_test([0.1, 0.2, 0.3]) == 2 / 8
+    assert permutation_test([0.1, 0.2, -0.3, 1e-30]) == 1
+
+
+@pytest.mark.parametrize("n", [EXACT_UP_TO - 5, EXACT_UP_TO])
+def test_exact_p_is_scipys(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.5, 1, n)
+    theirs = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf
+    )
+    assert permutation_test(differences) == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [EXACT_UP_TO + 1, 40])
+def test_drawn_p_is_near_scipys(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.35, 1, n)
+    theirs = stats.permutation_test(
+        (differences,),
+        np.sum,
+        permutation_type="samples",
+        n_resamples=20_000,
+        rng=np.random.default_rng(0),
+    )
+    assert permutation_test(differences) == pytest.approx(theirs.pvalue, abs=0.015)
+
+
+def test_drawn_p_is_never_zero() -> None:
+    assert permutation_test([1.0] * 40, resamples=999) == 1 / 1000
+    assert permutation_test([1.0] * 40, resamples=0) == 1
+
+
+@given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=10))
+@settings(max_examples=50, deadline=None)
+def test_exact_p_has_its_bounds_and_no_direction(differences: list[float]) -> None:
+    p = permutation_test(differences)
+    assert 2.0 ** (1 - len(differences)) <= p <= 1
+    assert p == permutation_test([-d for d in differences])
+    assert p == permutation_test([8 * d for d in differences])
+
+
+@pytest.mark.parametrize("n", [EXACT_UP_TO, 20])
+def test_p_is_uniform_where_there_is_nothing(n: int) -> None:
+    rng = np.random.default_rng(7)
+    ps = [permutation_test(rng.standard_t(4, n), k, 499) for k in range(400)]
+    assert stats.kstest(ps, "uniform").pvalue > 0.01
+
+
+def test_wins_ties_and_losses() -> None:
+    wins = count_wins([0.5, 0.0, -0.1, 2.0])
+    assert wins == (2, 1, 1)
+    assert wins.rate == 0.5
+    assert count_wins([0.0] * 3).rate == 0
+    assert math.isnan(count_wins([]).rate)
