@@ -97,6 +97,8 @@ Key = tuple[TimedBackend, Part]
 def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measured:
     """Time one size in this process. `say` is told what is being done: EXACT, a backend, TIMING."""
     device = torch.device(job.device)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # whose events and streams are meant
     model = _model(job).to(device)
     one = natural_picture(job.width, job.height)[None]
     one = (one * 255).round().byte() if job.dtype == "uint8" else one.to(getattr(torch, job.dtype))
@@ -109,7 +111,9 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
             if not _of_memory(error):
                 raise
             note = NO_MEMORY
-    parts = _parts(job, model, one.repeat(job.batch, 1, 1, 1).to(device), truth)
+    batch = (one if job.batch == 1 else one.repeat(job.batch, 1, 1, 1)).to(device)
+    del one  # a picture more would show in the peak
+    parts = _parts(job, model, batch, truth)
     expected = _expected(job, truth)
     held = truth.mebibytes if truth else 0.0
     for backend in job.backends:
@@ -129,8 +133,8 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
             CopyRow(
                 width=job.width,
                 height=job.height,
-                median_ms=round(float(np.median(copy.times)), 4),
-                gigabytes_per_s=round(rate, 3),
+                median_ms=_digits(float(np.median(copy.times))),
+                gigabytes_per_s=_digits(rate),
             )
         ],
         state=watch.state(),
@@ -206,7 +210,8 @@ def _slicer(
     guide: Any = model.guides[0]
     if model.config.input_transfer == "none" and model.serves_fused(batch, backend):
         out = torch.empty_like(batch)
-        into = partial(fused, grid, batch, *guide.packed(), out=out)
+        parameters, width = guide.packed()
+        into = partial(fused, grid, batch, parameters, width, out)
         if into() is not None:
             return into  # type: ignore[return-value]
 
@@ -274,6 +279,7 @@ def _first(
     except Exception as error:
         if _of_memory(error):
             timed.note = NO_MEMORY
+            torch.cuda.empty_cache()  # for the others
         elif compiled:  # it may meet anything
             timed.note = f"torch.compile failed: {(str(error) or 'nothing said').splitlines()[0]}"
         else:
@@ -343,12 +349,17 @@ def _row(job: Job, key: Key, timed: Timed, copy: float, no_exact: str | None) ->
         p5_ms=round(p5, 4),
         p95_ms=round(p95, 4),
         peak_memory_mib=timed.peak,
-        gigabytes_per_s=round(rate, 3),
-        copy_share=None if on_the_bus else round(rate / copy, 4),
-        max_error=timed.error,
+        gigabytes_per_s=_digits(rate),
+        copy_share=None if on_the_bus else _digits(rate / copy),
+        max_error=None if timed.error is None else _digits(timed.error),
         noisy=p95 - p5 > NOISY * median,
         note=None if on_the_bus else no_exact,
     )
+
+
+def _digits(value: float) -> float:
+    """To four of them: a rate may be small."""
+    return float(f"{value:.4g}")
 
 
 def _of_memory(error: Exception) -> bool:
