@@ -11,6 +11,7 @@ import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from .config import HDRNetConfig
 from .data import Batch, Crops, Draws, Pictures, loader
 from .errors import CapabilityError
 from .images import Pixels
-from .manifest import Row
+from .manifest import Header, Row
 from .model import HDRNet
 from .optimisation import optimiser_of
 from .recipe import TrainingSpec
@@ -152,6 +153,8 @@ class _Photographs(Pictures):
             (levels[:, :, i : i + side], bright[:, :, i : i + side]) for i in range(BATCH)
         ]
         self.rows = [_row(i, side) for i in range(BATCH)]
+        dataset: Any = SimpleNamespace(header=Header.model_construct())  # sRGB, as by default
+        self.dataset = dataset
 
     def pixels(self, index: int) -> tuple[Pixels, Pixels]:
         return self._pairs[index]

@@ -166,6 +166,27 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
         timing_child._first(Timed(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
 
 
+def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
+    assert list(job().parts) == PARTS
+    transfers = ["upload", "download", "whole with transfer"]
+    assert list(job(device="cuda").parts) == [*PARTS, *transfers]
+    timed = Timed(lambda: torch.zeros(1), 8_000_000)
+    timed.times = [2.0] * 10
+    for part, share in (("whole", 0.4), *((part, None) for part in transfers)):
+        row = timing_child._row(job(), ("native", part), timed, 10.0, None)
+        assert (row.gigabytes_per_s, row.copy_share, row.noisy) == (4.0, share, False)
+
+
+def test_transfers_move_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, where nothing can be pinned."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    batch = natural_picture(8, 8)[None]
+    runs = timing_child._transfers(batch, lambda picture: picture / 2)
+    for part, expected in (("upload", batch), ("download", batch)):
+        assert torch.equal(runs[part](), expected)
+    assert torch.equal(runs["whole with transfer"](), batch / 2)
+
+
 def test_repeats_end_where_the_interval_is_narrow_or_the_budget_is_spent() -> None:
     class Steps(Clock):
         """Times as they are told."""

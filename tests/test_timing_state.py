@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,6 +44,36 @@ def test_what_the_machine_does_not_say_is_none(tmp_path: Path) -> None:
     cpuinfo.write_text("processor\t: 0\ncpu MHz\t\t: 2793.438\ncpu MHz\t\t: 1200.5\n")
     clock, _ = timing_state._on_cpu(nothing, cpuinfo)
     assert clock() == 2793.438
+
+
+def test_clock_and_power_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NVMLError(Exception):
+        pass
+
+    def no_power(handle: str) -> int:
+        raise NVMLError
+
+    cuda = torch.device("cuda")
+    nvml = SimpleNamespace(
+        NVMLError=NVMLError,
+        NVML_CLOCK_SM=1,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: f"handle of {uuid}",
+        nvmlDeviceGetClockInfo=lambda handle, kind: {("handle of GPU-12-ab", 1): 1980}[
+            handle, kind
+        ],
+        nvmlDeviceGetPowerUsage=lambda handle: {"handle of GPU-12-ab": 312_500}[handle],
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    properties = SimpleNamespace(uuid="12-ab")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    clock, power = timing_state._on_cuda(cuda)
+    assert (clock(), power()) == (1980.0, 312.5)
+    nvml.nvmlDeviceGetPowerUsage = no_power
+    assert (clock(), power()) == (1980.0, None)
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
+    clock, power = timing_state._on_cuda(cuda)
+    assert (clock(), power()) == (None, None)
 
 
 def test_lowest_and_highest_of_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
