@@ -1,22 +1,16 @@
-"""One size timed, in a process of its own that timing.py starts.
-
-Backends, and a copy of the same picture, run in turns, so that a drift of the machine's speed meets
-all of them alike; plain torch, which takes seconds on a CPU, has every fifth turn only.
-"""
+"""One size timed, in a process of its own that timing.py starts."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import json
-import math
 import multiprocessing
 import os
 import re
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 
 from .config import HDRNetConfig
@@ -33,17 +26,13 @@ from .model_file import read_model
 from .results import CopyRow, Part, TimedBackend, TimingRow
 from .slicing.fused import fused
 from .timing import EXACT, Job, Measured, natural_picture
-from .timing_clock import WARM_UP_S, Clock, copier
+from .timing_clock import Clock, copier
 from .timing_exact import Exact, exact, largest_difference, model_input
 from .timing_state import Watch
+from .timing_turns import NO_MEMORY, Timed, in_turns, median_interval, of_memory
 
-MIN_REPEATS = 6  # of fewer no two order statistics hold the median with 95 %
-SELDOM = 5
-LOOK_EVERY = 10  # turns
-NARROW = 0.02  # of the median
 NOISY = 0.2
 TRANSFERS = ("upload", "download", "whole with transfer")
-NO_MEMORY = "out of memory"
 TIMING = "timing"
 
 
@@ -62,32 +51,12 @@ def serve(job_json: str, pipe: Connection) -> None:
     try:
         measured = measure(job, say)
     except Exception as error:
-        if not _of_memory(error):
+        if not of_memory(error):
             raise
         state = Watch(torch.device("cpu")).state()
         rows = job.rows_without_times(dict.fromkeys(job.backends, NO_MEMORY))
         measured = Measured(rows=rows, copies=[], state=state)
     pipe.send_bytes(measured.model_dump_json().encode())
-
-
-class Timed:
-    """One part under one backend, and what was measured of it. `note`: why it is run no more."""
-
-    def __init__(self, run: Callable[[], Tensor], moved: int, often: bool = True) -> None:
-        self.run, self.moved, self.often = run, moved, often
-        self.times: list[float] = []
-        self.peak: float | None = None
-        self.error: float | None = None
-        self.note: str | None = None
-
-    @property
-    def gigabytes_per_s(self) -> float:
-        return self.moved / float(np.median(self.times)) / 1e6
-
-    def narrow(self) -> bool:
-        interval = median_interval(self.times)
-        median = float(np.median(self.times))
-        return interval is not None and interval[1] - interval[0] < NARROW * median
 
 
 Key = tuple[TimedBackend, Part]
@@ -108,7 +77,7 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
         try:
             truth = exact(model, one.to(device))
         except Exception as error:
-            if not _of_memory(error):
+            if not of_memory(error):
                 raise
             note = NO_MEMORY
     batch = (one if job.batch == 1 else one.repeat(job.batch, 1, 1, 1)).to(device)
@@ -122,36 +91,35 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
             _first(parts[backend, part], backend == "compiled", expected.get(part), device, held)
     del truth, expected
     say(TIMING)
-    copy = Timed(copier(24 * job.width * job.height, device), 24 * job.width * job.height)
+    copy = _copy(job, device)
     watch = Watch(device)
-    _in_turns([*parts.values(), copy], Clock(device), job.budget_s, watch)
-    rate = copy.gigabytes_per_s
+    in_turns([*parts.values(), copy], Clock(device), job.budget_s, watch)
     note = note and f"no float64 to compare with: {note}"
-    return Measured(
-        rows=[_row(job, key, timed, rate, note) for key, timed in parts.items()],
-        copies=[
+    copies = []
+    if copy.note is None:
+        copies.append(
             CopyRow(
                 width=job.width,
                 height=job.height,
                 median_ms=_digits(float(np.median(copy.times))),
-                gigabytes_per_s=_digits(rate),
+                gigabytes_per_s=_digits(copy.gigabytes_per_s),
             )
-        ],
-        state=watch.state(),
-    )
+        )
+    rows = [_row(job, key, timed, copy, note) for key, timed in parts.items()]
+    return Measured(rows=rows, copies=copies, state=watch.state())
 
 
-def median_interval(values: Iterable[float]) -> tuple[float, float] | None:
-    """The two values that hold the median between them with 95 %, were repeats independent: by
-    order statistics, whatever the distribution. None of under six values."""
-    ordered = sorted(values)
-    n = len(ordered)
-    rank = 0  # the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %
-    if n >= MIN_REPEATS:
-        rank = max(1, int(n / 2 - math.sqrt(n)))  # about two standard deviations: not too large
-        while special.bdtr(rank, n, 0.5) <= 0.025:
-            rank += 1
-    return (ordered[rank - 1], ordered[n - rank]) if rank else None
+def _copy(job: Job, device: torch.device) -> Timed:
+    """Of one picture in float32."""
+    moved = 24 * job.width * job.height
+    try:
+        return Timed(copier(moved, device), moved)
+    except Exception as error:
+        if not of_memory(error):
+            raise
+        lacking = Timed(lambda: torch.empty(0), 0)
+        lacking.note = NO_MEMORY
+        return lacking
 
 
 def _model(job: Job) -> HDRNet:
@@ -277,7 +245,7 @@ def _first(
         if expected is not None:
             timed.error = largest_difference(result, expected)
     except Exception as error:
-        if _of_memory(error):
+        if of_memory(error):
             timed.note = NO_MEMORY
             torch.cuda.empty_cache()  # for the others
         elif compiled:  # it may meet anything
@@ -286,49 +254,7 @@ def _first(
             raise
 
 
-def _in_turns(runs: list[Timed], clock: Clock, budget_s: float, watch: Watch) -> None:
-    """Repeat all of them until each median's interval is narrow or the budget is spent, and at
-    least MIN_REPEATS times."""
-
-    def once(timed: Timed, keep: bool = True) -> None:
-        try:
-            milliseconds = clock.once(timed.run)
-            if keep:
-                timed.times.append(milliseconds)
-        except Exception as error:
-            if not _of_memory(error):
-                raise
-            timed.note = NO_MEMORY
-
-    live = [timed for timed in runs if timed.note is None]
-    often = [timed for timed in live if timed.often]
-    warm = time.perf_counter() + WARM_UP_S
-    rounds = 0
-    while rounds < 2 or time.perf_counter() < warm:
-        for timed in often:
-            once(timed, keep=False)
-        rounds += 1
-    watch.look()
-    start, turn = time.perf_counter(), 0
-    while live := [timed for timed in live if timed.note is None]:
-        over = time.perf_counter() - start >= budget_s
-        for timed in live:
-            if timed.often:
-                once(timed)
-            elif over or turn % SELDOM == SELDOM // 2:
-                once(timed)
-                # What it left in the caches, and pages it gave back, are not the next run's.
-                once(often[0], keep=False)
-        watch.look()
-        turn += 1
-        if min(len(timed.times) for timed in live) < MIN_REPEATS:
-            continue
-        if over or (turn % LOOK_EVERY == 0 and all(timed.narrow() for timed in live)):
-            break
-    watch.look(at_once=True)
-
-
-def _row(job: Job, key: Key, timed: Timed, copy: float, no_exact: str | None) -> TimingRow:
+def _row(job: Job, key: Key, timed: Timed, copy: Timed, no_exact: str | None) -> TimingRow:
     backend, part = key
     if timed.note is not None:
         return job.row_without_time(backend, part, timed.note)
@@ -336,6 +262,9 @@ def _row(job: Job, key: Key, timed: Timed, copy: float, no_exact: str | None) ->
     interval = median_interval(timed.times)
     assert interval is not None
     rate, on_the_bus = timed.gigabytes_per_s, part in TRANSFERS
+    share = None
+    if copy.note is None and not on_the_bus:
+        share = _digits(rate / copy.gigabytes_per_s)
     return TimingRow(
         width=job.width,
         height=job.height,
@@ -350,7 +279,7 @@ def _row(job: Job, key: Key, timed: Timed, copy: float, no_exact: str | None) ->
         p95_ms=round(p95, 4),
         peak_memory_mib=timed.peak,
         gigabytes_per_s=_digits(rate),
-        copy_share=None if on_the_bus else _digits(rate / copy),
+        copy_share=share,
         max_error=None if timed.error is None else _digits(timed.error),
         noisy=p95 - p5 > NOISY * median,
         note=None if on_the_bus else no_exact,
@@ -360,14 +289,6 @@ def _row(job: Job, key: Key, timed: Timed, copy: float, no_exact: str | None) ->
 def _digits(value: float) -> float:
     """To four of them: a rate may be small."""
     return float(f"{value:.4g}")
-
-
-def _of_memory(error: Exception) -> bool:
-    """Whether this is want of memory, in one of the ways in which torch and Python say so."""
-    said = re.search(r"can't allocate memory|not enough memory|bad_alloc|out of memory", str(error))
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and said is not None
-    )
 
 
 def _forget_peak(device: torch.device) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .config import HDRNetConfig
+from .config import FULL_SCALE, HDRNetConfig
 from .data import Batch, Crops, Draws, Pictures, loader
 from .errors import CapabilityError
 from .images import Pixels
@@ -153,7 +153,9 @@ class _Photographs(Pictures):
             (levels[:, :, i : i + side], bright[:, :, i : i + side]) for i in range(BATCH)
         ]
         self.rows = [_row(i, side) for i in range(BATCH)]
-        dataset: Any = SimpleNamespace(header=Header.model_construct())  # sRGB, as by default
+        nothing: dict[str, Any] = dict.fromkeys(Header.model_fields)
+        known = {"input_encoding": "srgb", "input_white": FULL_SCALE}
+        dataset: Any = SimpleNamespace(header=Header.model_construct(**(nothing | known)))
         self.dataset = dataset
 
     def pixels(self, index: int) -> tuple[Pixels, Pixels]:

@@ -21,8 +21,10 @@ from hdrnet_bench.errors import CapabilityError
 from hdrnet_bench.results import KernelTiming, MachineState, Timing, TimingRow, read_result
 from hdrnet_bench.slicing import cpu
 from hdrnet_bench.timing import EXACT, SIZES, Job, Measured, choose_backends, natural_picture
-from hdrnet_bench.timing_child import MIN_REPEATS, Timed, measure, median_interval
+from hdrnet_bench.timing_child import measure
 from hdrnet_bench.timing_clock import Clock
+from hdrnet_bench.timing_state import Watch
+from hdrnet_bench.timing_turns import LOOK_EVERY, MIN_REPEATS, Timed, in_turns, median_interval
 from tests.conftest import Workspace, clean_environment
 
 PARTS = ["coefficients", "guide + slice + apply", "whole"]
@@ -91,6 +93,27 @@ def test_pictures_of_other_types(dtype: str, largest: float) -> None:
         assert row.max_error < (1e-5 if row.part == "coefficients" else largest)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        HDRNetConfig(variant="pointwise", net_input_size=32, spatial_bin=8),
+        HDRNetConfig(variant="pyramid", net_input_size=32, spatial_bin=8),
+        HDRNetConfig(net_input_size=32, spatial_bin=8, luma_bins=9),
+        HDRNetConfig(
+            net_input_size=32, spatial_bin=8, input_encoding="linear", input_transfer="srgb"
+        ),
+    ],
+)
+def test_every_network_is_timed(config: HDRNetConfig, dtype: str) -> None:
+    rows = measure(job(model=config, dtype=dtype)).rows
+    assert [row.part for row in rows[:3]] == PARTS
+    for row in rows:
+        in_levels = dtype == "uint8" and row.part != "coefficients"
+        assert row.median_ms > 0
+        assert row.max_error < (0.51 if in_levels else 1e-4)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -156,14 +179,28 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
     for timed in runs:
         timing_child._first(timed, False, None, CPU, 0.0)
     assert [timed.note for timed in runs] == [None, "out of memory", None]
-    watch = timing_child.Watch(CPU)
-    timing_child._in_turns(runs, Clock(CPU), 0.0, watch)
+    watch = Watch(CPU)
+    in_turns(runs, Clock(CPU), 0.0, watch)
     assert [timed.note for timed in runs] == [None, "out of memory", "out of memory"]
     assert len(runs[0].times) >= MIN_REPEATS
-    row = timing_child._row(job(), ("native", "whole"), runs[1], 1.0, None)
+    row = timing_child._row(job(), ("native", "whole"), runs[1], runs[0], None)
     assert (row.median_ms, row.repeats, row.note) == (None, 0, "out of memory")
     with pytest.raises(RuntimeError, match="shape"):  # any other error is one
         timing_child._first(Timed(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
+
+
+def test_without_memory_for_a_copy_or_for_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(timing_child, "copier", too_much)
+    monkeypatch.setattr(timing_child, "exact", too_much)
+    measured = measure(job())
+    assert measured.copies == []
+    for row in measured.rows:
+        assert row.median_ms > 0
+        assert (row.copy_share, row.max_error) == (None, None)
+        assert row.note == "no float64 to compare with: out of memory"
 
 
 def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
@@ -172,8 +209,10 @@ def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
     assert list(job(device="cuda").parts) == [*PARTS, *transfers]
     timed = Timed(lambda: torch.zeros(1), 8_000_000)
     timed.times = [2.0] * 10
+    copy = Timed(timed.run, 20_000_000)
+    copy.times = [2.0] * 10
     for part, share in (("whole", 0.4), *((part, None) for part in transfers)):
-        row = timing_child._row(job(), ("native", part), timed, 10.0, None)
+        row = timing_child._row(job(), ("native", part), timed, copy, None)
         assert (row.gigabytes_per_s, row.copy_share, row.noisy) == (4.0, share, False)
 
 
@@ -201,13 +240,13 @@ def test_repeats_end_where_the_interval_is_narrow_or_the_budget_is_spent() -> No
 
     def repeats(times: list[float], budget_s: float) -> int:
         timed = Timed(lambda: torch.zeros(1), 4)
-        timing_child._in_turns([timed], Steps(times), budget_s, timing_child.Watch(CPU))
+        in_turns([timed], Steps(times), budget_s, Watch(CPU))
         return len(timed.times)
 
-    assert repeats([1.0], 1e9) == timing_child.LOOK_EVERY
+    assert repeats([1.0], 1e9) == LOOK_EVERY
     assert repeats([1.0, 1.1], 0.0) == MIN_REPEATS
     wide = repeats([1.0, 1.1], 0.1)
-    assert wide > timing_child.LOOK_EVERY
+    assert wide > LOOK_EVERY
 
 
 def test_a_backend_that_is_killed_takes_none_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
