@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli_options import Device, DryRun, Json
 from .console import (
+    MAX_PIXELS,
     choose_device,
     err,
     out,
@@ -18,6 +19,10 @@ from .console import (
 )
 from .errors import UsageError
 from .files import json_text
+
+if TYPE_CHECKING:
+    from .results import TimingRow
+    from .timing import Measured
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +35,27 @@ def time_command(
         typer.Argument(help="A run; by default the paper's network, untrained, nothing written."),
     ] = None,
     size: Annotated[
-        list[str] | None, typer.Option("--size", metavar="WxH", help="Resolution; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--size",
+            metavar="WxH",
+            help="Resolution; repeatable. By default from 480p to 48 megapixels, and the recipe's.",
+        ),
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="native, reference (plain torch) or compiled (torch.compile, which takes minutes: "
+            "only when asked for); repeatable. By default native and reference; on a CPU plain "
+            "torch takes minutes at the largest sizes.",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 1,
+    dtype: Annotated[
+        str,
+        typer.Option(help="Of the pictures: float32, float16, bfloat16, uint8; weights: float32."),
+    ] = "float32",
     budget: Annotated[
         float, typer.Option(min=0.0, help="Seconds of repeats for each resolution.")
     ] = 10.0,
@@ -53,81 +77,162 @@ def time_command(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Time the forward pass per resolution: median, 5th and 95th percentile."""
+    """Time the network per resolution, whole and in parts, beside a copy of the same picture.
+
+    Repeats go on until the median's 95 % interval (by order statistics) is narrower than 2 %, or
+    the budget is spent; at least six of each. "guide + slice + apply" writes into a result that is
+    there already where the fused kernel serves; "whole" makes a fresh one. Each resolution has a
+    process of its own, so that want of memory is a row. Errors are against float64; for uint8 in
+    levels.
+    """
+    of_the_network = bool(target or backend or batch != 1 or dtype != "float32")
     if training:
-        if target or device or kernels or size:
+        if of_the_network or device or kernels or size:
             raise UsageError("--training times steps on the CPU: nothing else goes with it")
         from .cli_train import time_steps
 
         time_steps(dry_run, as_json)
         return
     if kernels:
-        if target:
-            raise UsageError("--kernels times the slicing kernels alone: no run with it")
+        if of_the_network:
+            raise UsageError(
+                "--kernels times the slicing kernels alone: no run, --backend, --batch or --dtype "
+                "with it"
+            )
         _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
         return
     if compiled or save:
         raise UsageError("--compile and --save go with --kernels")
-    from .recipe import EvaluationSpec
+    _time_network(target, size, backend, batch, dtype, budget, device, dry_run, as_json)
+
+
+def _time_network(
+    target: str | None,
+    size: list[str] | None,
+    backend: list[str] | None,
+    batch: int,
+    dtype: str,
+    budget: float,
+    device: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """`hdrbench time [RUN]`."""
     from .runs import finished_runs
 
     runs = finished_runs(target, err.print) if target is not None else []
     if len(runs) > 1:
         known = ", ".join(str(run.directory) for run in runs)
         raise UsageError(f"{target} has several runs, time one: {known}")
-    spec = runs[0].recipe.evaluation if runs else EvaluationSpec()
-    sizes = [parse_size(text) for text in size] if size else list(spec.resolutions)
     where = choose_device(device)
 
+    from .config import HDRNetConfig
     from .environment import describe, device_slug
     from .evaluate import method_id, recipe_id
-    from .model import HDRNet
-    from .model_file import read_model
     from .results import Timing, result_folder, write_result
-    from .slicing import backend_name
-    from .timing import time_model
+    from .timing import SIZES, choose_backends, picture_type, time_model
 
+    sizes = [parse_size(text) for text in size or ()]
+    if not sizes:
+        of_recipe = runs[0].recipe.evaluation.resolutions if runs else ()
+        sizes = sorted({*SIZES.values(), *of_recipe}, key=lambda wh: wh[0] * wh[1])
+    sizes = list(dict.fromkeys(sizes))
+    for width, height in sizes:
+        if batch * width * height > MAX_PIXELS:
+            raise UsageError(
+                f"--batch {batch} of {width}x{height} is over {MAX_PIXELS / 1e6:.0f} megapixels"
+            )
+    pictures = picture_type(dtype)
+    backends = choose_backends(backend, where)
     path = None
     if runs:
-        model, _ = read_model(runs[0].model_path, where)
         method = method_id(runs[0])
         folder = result_folder(runs[0].recipe.label, method.name, method.run)
         path = folder / f"timing-{device_slug(where)}.json"
-    else:
-        model = HDRNet().eval()
     if dry_run:
-        would = {"sizes": [f"{w}x{h}" for w, h in sizes], "would write": path and str(path)}
+        would = {
+            "sizes": [f"{w}x{h}" for w, h in sizes],
+            "backends": list(backends),
+            "would write": path and str(path),
+        }
         report_values(would, as_json)
         return
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
     with progress("time", len(sizes)) as step:
-        rows = time_model(model, sizes, where, budget, step)
-    if path:
-        write_result(
-            path,
-            Timing(
-                recipe=recipe_id(runs[0].recipe),
-                method=method,
-                device=where,
-                backend=backend_name(where),
-                rows=rows,
-                environment=environment,
-            ),
+        measured = time_model(
+            runs[0].model_path if runs else HDRNetConfig(),
+            sizes,
+            where,
+            backends=backends,
+            batch=batch,
+            dtype=pictures,
+            budget_s=budget,
+            step=step,
         )
+    if path:
+        timing = Timing(
+            recipe=recipe_id(runs[0].recipe),
+            method=method,
+            device=where,
+            rows=measured.rows,
+            copies=measured.copies,
+            state=measured.state,
+            environment=environment,
+        )
+        write_result(path, timing)
     if as_json:
-        print(json_text([row.model_dump() for row in rows]), end="")
-        return
-    cells = [
-        [
-            f"{row.width}x{row.height}",
-            row.part,
-            *(f"{t:.1f} ms" for t in (row.median_ms, row.p5_ms, row.p95_ms)),
-            str(row.repeats),
+        rows = [
+            row.model_dump(mode="json") | {"megapixels_per_s": row.megapixels_per_s}
+            for row in measured.rows
         ]
-        for row in rows
-    ]
-    print_table(["resolution", "part", "median", "p5", "p95", "repeats"], cells)
+        print(json_text(measured.model_dump(mode="json") | {"rows": rows}), end="")
+        return
+    _print_measured(measured)
     out.print(f"on {environment.machine()}")
+
+
+def _print_measured(measured: Measured) -> None:
+    header = ["resolution", "backend", "part", "median ms [95 %]", "p5", "p95", "MP/s", "GB/s"]
+    header += ["of copy", "peak MiB", "max error", ""]
+    print_table(header, [_cells(row) for row in measured.rows])
+    for copy in measured.copies:
+        out.print(
+            f"copy of {copy.width}x{copy.height}, float32: {copy.median_ms:.2f} ms, "
+            f"{copy.gigabytes_per_s:.1f} GB/s"
+        )
+    names = {"clock_mhz": "clock (MHz)", "power_w": "power (W)", "load": "load"}
+    said = []
+    for name, title in names.items():
+        ends = getattr(measured.state, name)
+        said.append(f"{title} {f'{ends[0]:g} to {ends[1]:g}' if ends else 'not known'}")
+    out.print(f"while timing: {', '.join(said)}")
+    if any(row.noisy for row in measured.rows):
+        out.print("noisy: the 5th and 95th percentile are more than a fifth of the median apart")
+
+
+def _cells(row: TimingRow) -> list[str]:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    low_high = row.interval_ms
+    interval = f" [{low_high[0]:.2f}, {low_high[1]:.2f}]" if low_high else ""
+    remarks = [*(["noisy"] if row.noisy else []), *([row.note] if row.note else [])]
+    return [
+        f"{row.width}x{row.height}",
+        row.backend,
+        row.part,
+        number(row.median_ms, ".2f") + interval,
+        number(row.p5_ms, ".2f"),
+        number(row.p95_ms, ".2f"),
+        number(row.megapixels_per_s, ".1f"),
+        number(row.gigabytes_per_s, ".2f"),
+        number(row.copy_share, ".1%"),
+        number(row.peak_memory_mib, ".0f"),
+        number(row.max_error, ".1e"),
+        "; ".join(remarks),
+    ]
 
 
 def _time_kernels(

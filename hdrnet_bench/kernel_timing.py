@@ -25,6 +25,7 @@ from .results import KernelRow
 from .slicing import bilateral_slice_apply, cpu, cuda_launch, reference
 from .slicing.fused import fused
 from .timing import natural_picture
+from .timing_clock import WARM_UP_S, Clock, copier
 
 SIZES = {
     "1080p": (1920, 1080),
@@ -37,9 +38,6 @@ GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
 WARM_UPS, REPEATS, SELDOM = 2, 15, 5
 NO_MEMORY = "plain torch ran out of memory"
-FLUSH_BYTES = 256 << 20
-WARM_UP_S = 0.15
-SLEEP_CYCLES = 4_000_000  # a few milliseconds
 
 
 def time_kernels(
@@ -90,7 +88,7 @@ def _one(
     guide = natural if kind == "natural" else torch.rand(1, height, width, device=device)
     out = torch.empty_like(image)
     row = _Rower(name, width * height, kind)
-    clock = _Clock(device)
+    clock = _Turns(device)
     torch._dynamo.reset()  # else a second size is compiled for all sizes
     other = torch.compile(_plain, dynamic=False) if compiled else None
 
@@ -98,7 +96,7 @@ def _one(
         return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
 
     error = _error(lambda: forward() - _exact(grid, guide, image))
-    copy = _copy(28 * row.pixels, device)  # guide and picture read, result written
+    copy = copier(28 * row.pixels, device)  # guide and picture read, result written
     (ours, fresh, copies), (plain, theirs) = clock.in_turns(
         [lambda: forward(out), forward, copy],
         [lambda: _plain(grid, guide, image), other and partial(other, grid, guide, image)],
@@ -131,7 +129,7 @@ def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 
 def _backward(
-    row: _Rower, clock: _Clock, grid: Tensor, guide: Tensor, image: Tensor, other: Any
+    row: _Rower, clock: _Turns, grid: Tensor, guide: Tensor, image: Tensor, other: Any
 ) -> KernelRow:
     """Forward and backward with all three gradients."""
     cotangent = torch.randn_like(image)
@@ -160,7 +158,7 @@ def _backward(
         return torch.stack(largest)
 
     error = _error(difference)
-    copy = _copy(72 * guide.numel(), image.device)  # 28 forward, 44 backward
+    copy = copier(72 * guide.numel(), image.device)  # 28 forward, 44 backward
     fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
     (ours, copies), (plain, theirs) = clock.in_turns(
         [lambda: both(native), copy],
@@ -172,7 +170,7 @@ def _backward(
 
 
 def _fused(
-    row: _Rower, clock: _Clock, model: HDRNet, image: Tensor, dtype: torch.dtype
+    row: _Rower, clock: _Turns, model: HDRNet, image: Tensor, dtype: torch.dtype
 ) -> Iterator[KernelRow]:
     """Guide, slice and apply in the picture's own type, after the coefficients."""
     levels = (image * 255).round().to(dtype) if dtype == torch.uint8 else image.to(dtype)
@@ -204,7 +202,7 @@ def _fused(
         return ours() - (output.clamp(0, 1) * 255 if dtype == torch.uint8 else output)
 
     error = _error(difference)
-    copy = _copy(6 * levels.element_size() * row.pixels, image.device)
+    copy = copier(6 * levels.element_size() * row.pixels, image.device)
     (given, fresh, copies), (theirs,) = clock.in_turns([lambda: ours(out), ours, copy], [plain])
     lack = None if theirs else NO_MEMORY
     name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
@@ -252,22 +250,8 @@ class _Rower(NamedTuple):
         )
 
 
-def _copy(moved: int, device: torch.device) -> Callable[[], Tensor]:
-    """A preallocated copy that reads and writes so many bytes in all."""
-    source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
-    target = torch.zeros_like(source)
-    return lambda: target.copy_(source)
-
-
-class _Clock:
-    """Times runs on a device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self._device = device
-        self._flush = torch.empty(
-            FLUSH_BYTES if self._cuda else 0, dtype=torch.uint8, device=device
-        )
+class _Turns(Clock):
+    """Times several runs in turns."""
 
     def in_turns(
         self, runs: list[Callable[[], object]], seldom: list[Any]
@@ -276,7 +260,7 @@ class _Clock:
         have every SELDOM-th turn. None for what is no function, or runs out of memory."""
         slow: list[Any] = [run if run and self._fits(run) else None for run in seldom]
         warm, count = time.perf_counter() + WARM_UP_S, 0
-        while count < WARM_UPS or (self._cuda and time.perf_counter() < warm):
+        while count < WARM_UPS or (self.cuda and time.perf_counter() < warm):
             for run in runs:
                 run()
             count += 1
@@ -284,10 +268,10 @@ class _Clock:
         slow_times: list[list[float] | None] = [[] if run else None for run in slow]
         for turn in range(REPEATS):
             for run, mine in zip(runs, times, strict=True):
-                mine.append(self._one(run))
+                mine.append(self.once(run))
             for seldom_run, theirs in zip(slow, slow_times, strict=True):
                 if theirs is not None and turn % SELDOM == SELDOM // 2:
-                    theirs.append(self._one(seldom_run))
+                    theirs.append(self.once(seldom_run))
                     # What it left in the caches, and pages it gave back, are not the next run's.
                     runs[0]()
         return times, slow_times
@@ -299,22 +283,3 @@ class _Clock:
         except torch.OutOfMemoryError:
             return False
         return True
-
-    def _one(self, run: Callable[[], object]) -> float:
-        return self._one_cuda(run) if self._cuda else _one_cpu(run)
-
-    def _one_cuda(self, run: Callable[[], object]) -> float:
-        self._flush.zero_()
-        torch.cuda._sleep(SLEEP_CYCLES)  # until the launches below are in the queue
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize(self._device)
-        return float(begin.elapsed_time(end))
-
-
-def _one_cpu(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) * 1e3

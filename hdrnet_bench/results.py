@@ -167,6 +167,8 @@ class Evaluation(_Record):
 Part = Literal[
     "coefficients", "guide + slice + apply", "whole", "upload", "download", "whole with transfer"
 ]
+PictureType = Literal["float32", "float16", "bfloat16", "uint8"]
+TimedBackend = Literal["native", "reference", "compiled"]
 
 
 class TimingRow(_Record):
@@ -182,8 +184,8 @@ class TimingRow(_Record):
     width: int
     height: int
     batch: int
-    dtype: Literal["float32", "float16", "bfloat16", "uint8"]
-    backend: Literal["native", "reference", "compiled"]
+    dtype: PictureType
+    backend: TimedBackend
     part: Part
     repeats: int
     median_ms: float | None

@@ -11,17 +11,18 @@ import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .config import HDRNetConfig
+from .config import FULL_SCALE, HDRNetConfig
 from .data import Batch, Crops, Draws, Pictures, loader
 from .errors import CapabilityError
 from .images import Pixels
-from .manifest import Row
+from .manifest import Header, Row
 from .model import HDRNet
 from .optimisation import optimiser_of
 from .recipe import TrainingSpec
@@ -152,6 +153,10 @@ class _Photographs(Pictures):
             (levels[:, :, i : i + side], bright[:, :, i : i + side]) for i in range(BATCH)
         ]
         self.rows = [_row(i, side) for i in range(BATCH)]
+        nothing: dict[str, Any] = dict.fromkeys(Header.model_fields)
+        known = {"input_encoding": "srgb", "input_white": FULL_SCALE}
+        dataset: Any = SimpleNamespace(header=Header.model_construct(**(nothing | known)))
+        self.dataset = dataset
 
     def pixels(self, index: int) -> tuple[Pixels, Pixels]:
         return self._pairs[index]

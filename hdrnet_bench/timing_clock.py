@@ -1,0 +1,51 @@
+"""How long one repeat takes on a device, and the copy that it stands beside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+WARM_UP_S = 0.15
+FLUSH_BYTES = 256 << 20  # more than any L2 cache has
+SLEEP_CYCLES = 4_000_000  # a few milliseconds
+
+
+class Clock:
+    """Times runs on a device. On CUDA: between events, on the device's own clock as it is, after a
+    buffer larger than the L2 cache was written."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self._device = device
+        size = FLUSH_BYTES if self.cuda else 0
+        self._flush = torch.empty(size, dtype=torch.uint8, device=device)
+
+    def once(self, run: Callable[[], object]) -> float:
+        """Milliseconds of one run."""
+        return self._once_cuda(run) if self.cuda else _once_cpu(run)
+
+    def _once_cuda(self, run: Callable[[], object]) -> float:
+        self._flush.zero_()
+        torch.cuda._sleep(SLEEP_CYCLES)  # until the launches below are in the queue
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        torch.cuda.synchronize(self._device)
+        return float(begin.elapsed_time(end))
+
+
+def _once_cpu(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def copier(moved: int, device: torch.device) -> Callable[[], Tensor]:
+    """A preallocated copy that reads and writes so many bytes in all."""
+    source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    return lambda: target.copy_(source)
