@@ -24,4 +24,10 @@ METRICS = {
     "lpips": Metric("LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1"),
     "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
     "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
+    "lpips_vgg": Metric("LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1"),
+    "lpips_squeeze": Metric(
+        "LPIPS-Squeeze", "", False, 4, 1, "learned perceptual distance, SqueezeNet 1.1, v0.1"
+    ),
 }
+# What a recipe measures that does not say: LPIPS once, with its usual backbone.
+CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")

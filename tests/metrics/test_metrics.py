@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,11 @@ from skimage.color import deltaE_cie76, deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from hdrnet_bench.errors import CapabilityError
+from hdrnet_bench.metric_specs import CANONICAL
 from hdrnet_bench.metrics import METRICS, delta_e_76, delta_e_2000, lpips, psnr, ssim
 from hdrnet_bench.metrics import lpips as lpips_function
-from hdrnet_bench.metrics.delta_e import ciede2000
+from hdrnet_bench.metrics.delta_e import cie76_of, ciede2000_of, delta_e_both
+from hdrnet_bench.metrics.lpips import NETS
 
 COMPUTED = {"psnr": psnr, "ssim": ssim, "delta_e_76": delta_e_76, "delta_e_2000": delta_e_2000}
 
@@ -75,11 +74,11 @@ SHARMA = [
 
 @pytest.mark.parametrize(("first", "second", "expected"), SHARMA)
 def test_ciede2000_of_the_published_pairs(first, second, expected: float) -> None:
-    def lab(values: tuple[float, ...]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
+    def lab(values: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.tensor(values, dtype=torch.float64).unbind()
 
-    assert float(ciede2000(lab(first), lab(second))) == pytest.approx(expected, abs=1e-4)
-    assert float(ciede2000(lab(second), lab(first))) == pytest.approx(expected, abs=1e-4)
+    assert float(ciede2000_of(lab(first), lab(second))) == pytest.approx(expected, abs=1e-4)
+    assert float(ciede2000_of(lab(second), lab(first))) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -146,57 +145,6 @@ def test_pictures_smaller_than_the_window_are_refused() -> None:
     assert torch.isfinite(psnr(torch.rand(3, 1, 1), torch.rand(3, 1, 1)))
 
 
-# LPIPS: the weights cannot be assumed to be there, so the loading is tested with a file of the
-# right form (random weights under the right name) whose hash the test states instead.
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty torch hub folder, and nothing to download from."""
-    import sys
-
-    import hdrnet_bench.metrics.lpips  # noqa: F401  (the name in the package is the function)
-
-    module = sys.modules["hdrnet_bench.metrics.lpips"]
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(module, "BACKBONE_URL", "http://127.0.0.1:9/nothing-listens-here")
-    module._network.cache_clear()
-    (tmp_path / "checkpoints").mkdir()
-    return tmp_path / "checkpoints" / module.BACKBONE
-
-
-def test_lpips_without_its_weights_is_a_missing_capability(hub: Path) -> None:
-    with pytest.raises(CapabilityError, match=r"is not on this machine \(hdrbench doctor"):
-        lpips(*pair(0))
-    assert not list(hub.parent.iterdir())
-
-
-def test_lpips_never_uses_a_file_that_is_not_the_weights(hub: Path) -> None:
-    hub.write_bytes(b"no weights")
-    with pytest.raises(CapabilityError, match="is not the file its name says"):
-        lpips(*pair(0))
-
-
-def test_lpips_loads_and_computes(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    import torchvision
-
-    from hdrnet_bench.files import sha256_file
-
-    torch.manual_seed(0)
-    torch.save(torchvision.models.alexnet(weights=None).state_dict(), hub)
-    module = sys.modules["hdrnet_bench.metrics.lpips"]
-    monkeypatch.setattr(module, "_SHA256_START", sha256_file(hub)[:8])
-    x, y = pair(0, 64, 64)
-    assert float(lpips(x, x)) == 0
-    assert float(lpips(x, y)) > 0
-    batch = lpips(torch.stack([x, y]), torch.stack([y, y]))
-    assert batch.shape == (2,)
-    assert float(batch[0]) == pytest.approx(float(lpips(x, y)), rel=1e-4)
-    assert float(batch[1]) == 0
-    module._network.cache_clear()
-
-
 def test_every_metric_has_its_specification() -> None:
-    assert set(METRICS) == {*COMPUTED, "lpips"}
+    assert set(METRICS) == {*COMPUTED, *NETS}
+    assert set(CANONICAL) == {*COMPUTED, "lpips"}
