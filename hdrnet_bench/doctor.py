@@ -57,8 +57,8 @@ def examine() -> list[dict[str, str]]:
             Finding(
                 f"LPIPS weights, {backbone.label}",
                 "no" if check_backbone(net) else "yes",
-                f"put {backbone.url} (SHA-256 {backbone.sha256_start}…) at {backbone.path}, or give "
-                "it to `hdrbench eval --lpips-weights FILE`; until then it is null"
+                f"put {backbone.url} (SHA-256 {backbone.sha256_start}…) at {backbone.path}, or "
+                "give it to `hdrbench eval --lpips-weights FILE`; until then it is null"
                 if check_backbone(net)
                 else f"{backbone.path}, SHA-256 {sha256_file(backbone.path)}",
             )

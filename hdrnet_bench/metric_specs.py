@@ -88,8 +88,8 @@ PUBLISHED = {
         {
             "psnr": _PSNR._replace(meaning="of RGB neither rounded nor clamped, data range 1"),
             "ssim": _SSIM._replace(
-                meaning="gaussian window 11, where it fits (torchmetrics before 1.5), data range the "
-                "larger max - min of the two"
+                meaning="gaussian window 11, where it fits (torchmetrics before 1.5), data range "
+                "the larger max - min of the two"
             ),
             "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
             "delta_e_2000": Metric("ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference"),

@@ -1,4 +1,4 @@
-"""sRGB to CIE L*a*b* for whole pictures in float64: the numbers of color.py, about ten times faster.
+"""sRGB to CIE L*a*b* for whole pictures, in float64: the numbers of color.py, several times faster.
 
 A power is taken as exp(p log x), and of two branches one is chosen by lerp with a weight of 0 or 1:
 both are several times faster in torch than pow and where, and exact to float64's rounding.

@@ -110,10 +110,10 @@ def csrnet(output: Tensor, target: Tensor) -> Values:
     for a, b in strips(x, y):
         difference = opencv_lab(levels(a).long()) - opencv_lab(levels(b).long())
         total += difference.square().sum(1).double().sqrt_().sum(dim=(1, 2))
-    saved = (levels(as_float64(picture)).div_(255) for picture in (x, y))
+    saved_x, saved_y = (levels(as_float64(picture)).div_(255) for picture in (x, y))
     return {
         "psnr": psnr(output, target),
-        "ssim": per_picture(mean_similarity(*saved, gaussian()), batched),
+        "ssim": per_picture(mean_similarity(saved_x, saved_y, gaussian()), batched),
         "l2_lab": per_picture(total / x[0, 0].numel(), batched),
     }
 

@@ -124,15 +124,14 @@ def install_backbone(file: Path) -> Path:
     if not file.is_file():
         raise DataError(f"there is no file {file} with LPIPS weights")
     digest = sha256_file(file)
-    for net, backbone in BACKBONES.items():
-        if digest.startswith(backbone.sha256_start):
-            break
-    else:
+    net = next((n for n, b in BACKBONES.items() if digest.startswith(b.sha256_start)), None)
+    if net is None:
         known = ", ".join(f"{b.file} ({b.sha256_start}…)" for b in BACKBONES.values())
         raise DataError(
             f"{file} holds none of the weights that LPIPS uses: its SHA-256 is {digest[:16]}…, "
             f"and theirs start with what their names end in: {known}"
         )
+    backbone = BACKBONES[net]
     _load(_bare(net), net, file)  # A file that would not do is not put there.
     if check_backbone(net) is not None:
         with atomic_path(backbone.path) as temporary:
@@ -171,9 +170,7 @@ def _load(network: Any, net: Net, file: Path) -> None:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         # The package cuts torchvision's `features` into slices and keeps their numbers.
-        names = {
-            name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()
-        }
+        names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
         network.net.load_state_dict({name: state[there] for name, there in names.items()})
     except Exception as error:
         # Whatever a broken file makes the reader raise.

@@ -176,7 +176,7 @@ def test_colour_differences_of_single_colours_are_colour_sciences() -> None:
     import colour
 
     colours = np.array(
-        [[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.02, 0.03, 0.04]]
+        [[0, 0, 0], [0.5, 0.5, 0.5], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]]  # noqa: RUF005
         + [[0.5, 0.5, 0.501], [0.9, 0.2, 0.7], [0.2, 0.9, 0.3], [0.04, 0.0405, 0.041]]
     )
     first, second = (g.ravel() for g in np.meshgrid(*[np.arange(len(colours))] * 2))
