@@ -12,6 +12,7 @@ from hdrnet_bench.metrics import METRICS, delta_e_76, delta_e_2000, lpips, psnr,
 from hdrnet_bench.metrics import lpips as lpips_function
 from hdrnet_bench.metrics.delta_e import ciede2000_of, delta_e_both
 from hdrnet_bench.metrics.lpips import NETS
+from tests.bench_metrics import memory_taken
 
 COMPUTED = {"psnr": psnr, "ssim": ssim, "delta_e_76": delta_e_76, "delta_e_2000": delta_e_2000}
 
@@ -162,6 +163,17 @@ def test_any_layout_and_precision_is_taken(name: str) -> None:
     assert torch.equal(y, kept[1])
     needs_gradient = x.float().requires_grad_()
     assert not COMPUTED[name](needs_gradient, y).requires_grad
+
+
+def test_large_pictures_are_not_copied_whole() -> None:
+    """One float64 copy of these would be 69 MiB."""
+    x, y = torch.rand(2, 3, 1500, 2000)
+    for metric in (psnr, ssim, delta_e_both):
+        metric(x[:, :20, :20], y[:, :20, :20])
+        taken = memory_taken(lambda metric=metric: metric(x, y))
+        if taken is None:
+            pytest.skip("no /proc/self/clear_refs")
+        assert taken < 50
 
 
 def test_both_colour_differences_at_once() -> None:
