@@ -148,6 +148,12 @@ def evaluate(
             "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
         ),
     ] = False,
+    lpips_weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Install these weights for LPIPS first (without a network)."
+        ),
+    ] = None,
     device: Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure again what is up to date.")
@@ -161,6 +167,11 @@ def evaluate(
     from .evaluate import judge, up_to_date
     from .results import Evaluation, read_result
 
+    if lpips_weights and not dry_run:
+        from .metrics.lpips import install_backbone
+
+        for file in lpips_weights:
+            err.print(f"LPIPS weights are in {install_backbone(file)}")
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
     if dry_run:
         report_values({"would measure": [str(job.path) for job in todo]}, as_json)

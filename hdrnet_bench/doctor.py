@@ -20,11 +20,11 @@ def examine() -> list[dict[str, str]]:
     """Rows of capability, yes or no, and either the detail or what to do."""
     import torch
 
-    from .metrics.lpips import BACKBONE_URL, backbone_path, check_backbone
+    from .files import sha256_file
+    from .metrics.lpips import BACKBONES, check_backbone
     from .slicing import cpu, cuda_launch
 
     machine = environment.describe()
-    lpips = check_backbone()
     gpu = machine.gpu
     kernels = cuda_launch.why_not(None)
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
@@ -53,12 +53,16 @@ def examine() -> list[dict[str, str]]:
             "no" if kernels else "yes",
             f"{kernels}; slicing on CUDA would be plain torch" if kernels else "kernels in use",
         ),
-        Finding(
-            "LPIPS weights",
-            "no" if lpips else "yes",
-            f"put {BACKBONE_URL} at {backbone_path()}; until then LPIPS is null"
-            if lpips
-            else "AlexNet, checked",
+        *(
+            Finding(
+                f"LPIPS weights, {backbone.label}",
+                "no" if check_backbone(net) else "yes",
+                f"put {backbone.url} (SHA-256 {backbone.sha256_start}…) at {backbone.path}, or "
+                "give it to `hdrbench eval --lpips-weights FILE`; until then it is null"
+                if check_backbone(net)
+                else f"{backbone.path}, SHA-256 {sha256_file(backbone.path)}",
+            )
+            for net, backbone in BACKBONES.items()
         ),
         *(
             Finding(

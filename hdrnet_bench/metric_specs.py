@@ -24,4 +24,85 @@ METRICS = {
     "lpips": Metric("LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1"),
     "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
     "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
+    "lpips_vgg": Metric("LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1"),
+    "lpips_squeeze": Metric(
+        "LPIPS-Squeeze", "", False, 4, 1, "learned perceptual distance, SqueezeNet 1.1, v0.1"
+    ),
+}
+# What a recipe measures that does not say: LPIPS once, with its usual backbone.
+CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")
+
+
+class Published(NamedTuple):
+    """How a family of papers measured: what each value is, and where that is known from."""
+
+    source: str
+    values: dict[str, Metric]
+
+
+_PSNR = Metric("PSNR", "dB", True, 2, 1, "of 8-bit rounded RGB; the mean of the pictures' decibels")
+_SSIM = Metric("SSIM", "", True, 4, 1, "gaussian window 11, sigma 1.5, of 8-bit rounded RGB")
+
+# Never beside the canonical metrics in one column: the same name stands for other numbers.
+PUBLISHED = {
+    "zeng": Published(
+        "3D-LUT, AdaInt, SepLUT, BPAM, SVDLUT, LUTwithBGrid: MATLAB scripts of 3D-LUT's authors",
+        {
+            "psnr": _PSNR,
+            "ssim": _SSIM._replace(
+                meaning="Wang's ssim.m on H x W x 3: channels side by side, box filtered and "
+                "subsampled by round(min(H, 3 W) / 256)"
+            ),
+            "delta_e": Metric("ΔE76", "", False, 2, 1, "mean CIE76 in MATLAB's rgb2lab, D65"),
+        },
+    ),
+    "llf-lut": Published(
+        "LLF-LUT: scikit-image's functions on 0 to 255, not rounded",
+        {
+            "psnr": _PSNR._replace(meaning="of clamped, not rounded RGB"),
+            "ssim": _SSIM._replace(meaning="uniform window 7 x 7, sample covariance"),
+            "lpips": Metric("LPIPS", "", False, 4, 1, "AlexNet, v0.1"),
+        },
+    ),
+    "csrnet": Published(
+        "CSRNet, NeurOp: calculate_metrics.py of CSRNet's authors",
+        {
+            "psnr": _PSNR,
+            "ssim": _SSIM,
+            "l2_lab": Metric(
+                "L2-Lab", "", False, 2, 1, "mean distance in OpenCV's 8-bit Lab, which is no CIELAB"
+            ),
+        },
+    ),
+    "deeplpf": Published(
+        "DeepLPF, CURL: ImageProcessing.compute_psnr and compute_ssim of their authors",
+        {
+            "psnr": _PSNR._replace(meaning="of clamped, not rounded RGB"),
+            "ssim": _SSIM._replace(
+                meaning="gaussian window 11, sample covariance, data range max - min of the output"
+            ),
+        },
+    ),
+    "namedcurves": Published(
+        "NamedCurves: torchmetrics, and colour differences in scikit-image's L*a*b*",
+        {
+            "psnr": _PSNR._replace(meaning="of RGB neither rounded nor clamped, data range 1"),
+            "ssim": _SSIM._replace(
+                meaning="gaussian window 11, where it fits (torchmetrics before 1.5), data range "
+                "the larger max - min of the two"
+            ),
+            "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
+            "delta_e_2000": Metric("ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference"),
+        },
+    ),
+    "hdrnet": Published(
+        "HDRNet: metrics.py of the reference (PSNR); the paper's table (L*a*b*)",
+        {
+            "mse": Metric("MSE", "", False, 6, 1, "of RGB neither rounded nor clamped, in [0, 1]"),
+            "psnr": _PSNR._replace(
+                meaning="of the mean of all pictures' MSE, not the mean of their decibels"
+            ),
+            "l2_lab": Metric("L2-Lab", "", False, 2, 1, "mean distance in L*a*b*: CIE76"),
+        },
+    ),
 }

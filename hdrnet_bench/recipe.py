@@ -17,7 +17,7 @@ from pydantic import (
 from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
-from .metric_specs import METRICS
+from .metric_specs import CANONICAL, METRICS
 from .paths import search
 from .yaml_files import read_mapping, validated
 
@@ -158,7 +158,7 @@ _Resolution = Annotated[tuple[int, int], Field(strict=False)]
 
 
 class EvaluationSpec(_Section):
-    metrics: Annotated[tuple[str, ...], Field(strict=False)] = tuple(METRICS)
+    metrics: Annotated[tuple[str, ...], Field(strict=False)] = CANONICAL
     resolutions: Annotated[tuple[_Resolution, ...], Field(strict=False)] = (
         (640, 480),
         (1280, 720),

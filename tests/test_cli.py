@@ -211,10 +211,11 @@ def test_recipes_and_protocols_as_json(workspace: Workspace) -> None:
 
 def test_doctor_says_what_is_there_and_what_to_do(workspace: Workspace) -> None:
     found = {row["capability"]: row for row in workspace.json("doctor")}
-    assert {"native slicing", "CUDA", "LPIPS weights", "browser"} <= found.keys()
+    assert {"native slicing", "CUDA", "LPIPS weights, AlexNet", "browser"} <= found.keys()
     assert all(row["there"] in ("yes", "no", "not yet") and row["detail"] for row in found.values())
-    if found["LPIPS weights"]["there"] == "no":
-        assert "alexnet-owt-7be5be79.pth at " in found["LPIPS weights"]["detail"]
+    lpips = found["LPIPS weights, AlexNet"]
+    if lpips["there"] == "no":
+        assert "alexnet-owt-7be5be79.pth (SHA-256 7be5be79…) at " in lpips["detail"]
     assert workspace.run("doctor").returncode == 0
 
 

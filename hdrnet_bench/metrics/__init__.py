@@ -4,9 +4,19 @@ All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture
 """
 
 from ..metric_specs import METRICS
-from .delta_e import delta_e_76, delta_e_2000
-from .lpips import lpips
+from .delta_e import delta_e_76, delta_e_2000, delta_e_both
+from .lpips import lpips, lpips_squeeze, lpips_vgg
 from .psnr import psnr
 from .ssim import ssim
 
-__all__ = ["METRICS", "delta_e_76", "delta_e_2000", "lpips", "psnr", "ssim"]
+__all__ = [
+    "METRICS",
+    "delta_e_76",
+    "delta_e_2000",
+    "delta_e_both",
+    "lpips",
+    "lpips_squeeze",
+    "lpips_vgg",
+    "psnr",
+    "ssim",
+]

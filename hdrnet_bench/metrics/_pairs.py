@@ -1,29 +1,56 @@
-"""What every metric asks of its two pictures."""
+"""What every metric asks of its two pictures, and the strips that it works through them in."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+# Elements of one colour plane in a strip: some float64 copies of it stay in a core's cache, and two
+# threads have work; a GPU wants fewer, larger calls.
+_STRIP = {"cpu": 1 << 17, "cuda": 1 << 23}
+
 
 def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """Both pictures as (B, 3, H, W) float64, and whether a batch came in.
+    """Both pictures as (B, 3, H, W), and whether a batch came in.
 
-    Raises ValueError for shapes that differ or are no pictures, integers, NaN and infinities.
+    Raises ValueError for shapes that differ or are no pictures, integers, NaN and infinities, and
+    pictures on different devices.
     """
     if output.shape != target.shape:
         raise ValueError(f"pictures differ in shape: {tuple(output.shape)}, {tuple(target.shape)}")
     if output.ndim not in (3, 4) or output.shape[-3] != 3 or 0 in output.shape:
         raise ValueError(f"pictures are {tuple(output.shape)}, not (3, H, W) or (B, 3, H, W)")
+    if output.device != target.device:
+        raise ValueError(f"pictures are on different devices: {output.device}, {target.device}")
     for name, picture in (("first", output), ("second", target)):
         if not picture.is_floating_point():
             raise ValueError(f"the {name} picture is {picture.dtype}, not floating in [0, 1]")
-        if not torch.isfinite(picture).all():
+        # Both extremes are NaN where any value is; no copy of the picture is made.
+        if not torch.stack(picture.aminmax()).isfinite().all():
             raise ValueError(f"the {name} picture holds NaN or infinite values")
     batched = output.ndim == 4
-    if not batched:
-        output, target = output[None], target[None]
-    return output.double(), target.double(), batched
+    return (output, target, True) if batched else (output[None], target[None], False)
+
+
+def strip_size(x: Tensor) -> int:
+    """How many elements of a colour plane to work on at once."""
+    return _STRIP.get(x.device.type, _STRIP["cpu"])
+
+
+def strips(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of both (B, 3, H, W) at a time, as contiguous float64 (B, 3, rows, W)."""
+    batch, _, height, width = x.shape
+    rows = max(1, strip_size(x) // (batch * width))
+    for top in range(0, height, rows):
+        part = (slice(None), slice(None), slice(top, top + rows))
+        yield as_float64(x[part]), as_float64(y[part])
+
+
+def as_float64(x: Tensor) -> Tensor:
+    """A contiguous float64 tensor; a copy only where it is not one yet."""
+    return x.detach().to(torch.float64, memory_format=torch.contiguous_format).contiguous()
 
 
 def per_picture(values: Tensor, batched: bool) -> Tensor:

@@ -11,12 +11,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._pairs import as_pair, per_picture
+from ._pairs import as_pair, per_picture, strips
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
     """PSNR in dB of (3, H, W) or (B, 3, H, W) sRGB in [0, 1]: () or (B,), float64."""
-    output, target, batched = as_pair(output, target)
-    levels, target_levels = (x.clamp(0, 1).mul(255).round() for x in (output, target))
-    mse = (levels - target_levels).square().mean(dim=(1, 2, 3))
+    x, y, batched = as_pair(output, target)
+    total = x.new_zeros(len(x), dtype=torch.float64)  # of squared integers: exact
+    for a, b in strips(x, y):
+        total += levels(a).sub_(levels(b)).square_().sum(dim=(1, 2, 3))
+    mse = total / x[0].numel()
     return per_picture(10 * torch.log10(255**2 / mse), batched)
+
+
+def levels(x: Tensor) -> Tensor:
+    """The 8-bit levels, 0 to 255, that a picture in [0, 1] is saved with, in its own dtype."""
+    return x.clamp(0, 1).mul_(255).round_()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,12 @@ from skimage.color import deltaE_cie76, deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from hdrnet_bench.errors import CapabilityError
+from hdrnet_bench.metric_specs import CANONICAL
 from hdrnet_bench.metrics import METRICS, delta_e_76, delta_e_2000, lpips, psnr, ssim
 from hdrnet_bench.metrics import lpips as lpips_function
-from hdrnet_bench.metrics.delta_e import ciede2000
+from hdrnet_bench.metrics.delta_e import ciede2000_of, delta_e_both
+from hdrnet_bench.metrics.lpips import NETS
+from tests.bench_metrics import memory_taken
 
 COMPUTED = {"psnr": psnr, "ssim": ssim, "delta_e_76": delta_e_76, "delta_e_2000": delta_e_2000}
 
@@ -30,14 +30,8 @@ def channels_last(x: Tensor) -> np.ndarray:
     return x.numpy().transpose(1, 2, 0)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6), st.integers(11, 40), st.integers(11, 40))
-def test_agrees_with_scikit_image(seed: int, height: int, width: int) -> None:
-    x, y = pair(seed, height, width)
-    a, b = channels_last(x), channels_last(y)
-    bytes_a, bytes_b = ((p * 255).round().astype(np.uint8) for p in (a, b))
-    assert float(psnr(x, y)) == pytest.approx(peak_signal_noise_ratio(bytes_a, bytes_b), abs=1e-9)
-    expected = structural_similarity(
+def skimage_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    return structural_similarity(
         a,
         b,
         channel_axis=2,
@@ -46,7 +40,16 @@ def test_agrees_with_scikit_image(seed: int, height: int, width: int) -> None:
         sigma=1.5,
         use_sample_covariance=False,
     )
-    assert float(ssim(x, y)) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(11, 40), st.integers(11, 40))
+def test_agrees_with_scikit_image(seed: int, height: int, width: int) -> None:
+    x, y = pair(seed, height, width)
+    a, b = channels_last(x), channels_last(y)
+    bytes_a, bytes_b = ((p * 255).round().astype(np.uint8) for p in (a, b))
+    assert float(psnr(x, y)) == pytest.approx(peak_signal_noise_ratio(bytes_a, bytes_b), abs=1e-9)
+    assert float(ssim(x, y)) == pytest.approx(skimage_ssim(a, b), abs=1e-9)
     lab_a, lab_b = rgb2lab(a), rgb2lab(b)
     assert float(delta_e_76(x, y)) == pytest.approx(deltaE_cie76(lab_a, lab_b).mean(), abs=1e-4)
     assert float(delta_e_2000(x, y)) == pytest.approx(
@@ -75,11 +78,11 @@ SHARMA = [
 
 @pytest.mark.parametrize(("first", "second", "expected"), SHARMA)
 def test_ciede2000_of_the_published_pairs(first, second, expected: float) -> None:
-    def lab(values: tuple[float, ...]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
+    def lab(values: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.tensor(values, dtype=torch.float64).unbind()
 
-    assert float(ciede2000(lab(first), lab(second))) == pytest.approx(expected, abs=1e-4)
-    assert float(ciede2000(lab(second), lab(first))) == pytest.approx(expected, abs=1e-4)
+    assert float(ciede2000_of(lab(first), lab(second))) == pytest.approx(expected, abs=1e-4)
+    assert float(ciede2000_of(lab(second), lab(first))) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -114,6 +117,98 @@ def test_flat_pictures_are_defined() -> None:
     assert float(delta_e_76(white, black)) == pytest.approx(100, abs=1e-3)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.3, 128 / 255, 1.0])
+@pytest.mark.parametrize("step", [0.0, 1 / 255, 1e-6])
+def test_ssim_of_flat_pictures_is_that_of_float64(level: float, step: float) -> None:
+    """Variances are differences of nearly equal numbers there, which float32 would get wrong by
+    1e-4 of SSIM; a few pixels differ, on an otherwise flat ground."""
+    x = torch.full((3, 30, 70), level)
+    y = x.clone()
+    y[:, 5::11, 3::7] -= step
+    a, b = (channels_last(picture.double()) for picture in (x, y))
+    expected = skimage_ssim(a, b)
+    assert float(ssim(x, y)) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize(("height", "width"), [(41, 43), (42, 44), (43, 59), (44, 60), (75, 58)])
+def test_strips_join_without_a_seam(
+    name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around whole strips and tiles of windows (32 rows and 16 columns of 11), whatever the size
+    of a strip."""
+    from hdrnet_bench.metrics import _pairs
+
+    x, y = (torch.stack([p, p.flip(-1)]) for p in pair(3, height, width))
+    whole = COMPUTED[name](x, y)
+    for size in (1, 1000, 3 * width):
+        monkeypatch.setitem(_pairs._STRIP, "cpu", size)
+        assert COMPUTED[name](x, y).tolist() == pytest.approx(whole.tolist(), abs=1e-11)
+    if name == "ssim":
+        a, b = (channels_last(picture[0]) for picture in (x, y))
+        assert float(whole[0]) == pytest.approx(skimage_ssim(a, b), abs=1e-11)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_any_layout_and_precision_is_taken(name: str) -> None:
+    """Channels last, slices of a larger picture, half precision; and nothing is written to."""
+    x, y = (p.half() for p in pair(5))
+    expected = float(COMPUTED[name](x.double(), y.double()))
+    turned = [p.permute(1, 2, 0).contiguous().permute(2, 0, 1) for p in (x, y)]
+    inside = [torch.nn.functional.pad(p, (2, 3, 4, 5))[:, 4:-5, 2:-3] for p in (x, y)]
+    kept = [p.clone() for p in (x, y)]
+    for first, second in ((x, y), turned, inside, (x.float(), y.double())):
+        assert float(COMPUTED[name](first, second)) == pytest.approx(expected, abs=1e-11)
+    assert torch.equal(x, kept[0])
+    assert torch.equal(y, kept[1])
+    needs_gradient = x.float().requires_grad_()
+    assert not COMPUTED[name](needs_gradient, y).requires_grad
+
+
+def test_large_pictures_are_not_copied_whole() -> None:
+    """One float64 copy of these would be 69 MiB."""
+    x, y = torch.rand(2, 3, 1500, 2000)
+    for metric in (psnr, ssim, delta_e_both):
+        metric(x[:, :20, :20], y[:, :20, :20])
+        taken = memory_taken(lambda metric=metric: metric(x, y))
+        if taken is None:
+            pytest.skip("no /proc/self/clear_refs")
+        assert taken < 50
+
+
+def test_both_colour_differences_at_once() -> None:
+    x, y = (torch.stack([p, p * 0.5]) for p in pair(4))
+    both = delta_e_both(x, y)
+    assert torch.equal(both[0], delta_e_76(x, y))
+    assert torch.equal(both[1], delta_e_2000(x, y))
+
+
+def test_colour_differences_of_single_colours_are_colour_sciences() -> None:
+    """Every pair of a few colours of all kinds: greys, primaries, nearly black, nearly alike."""
+    import colour
+
+    colours = np.array(
+        [[0, 0, 0], [0.5, 0.5, 0.5], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]]  # noqa: RUF005
+        + [[0.5, 0.5, 0.501], [0.9, 0.2, 0.7], [0.2, 0.9, 0.3], [0.04, 0.0405, 0.041]]
+    )
+    first, second = (g.ravel() for g in np.meshgrid(*[np.arange(len(colours))] * 2))
+    labs = [rgb2lab(colours[i]) for i in (first, second)]
+    images = [torch.from_numpy(colours[i])[:, :, None, None] for i in (first, second)]
+    for metric, method in ((delta_e_76, "CIE 1976"), (delta_e_2000, "CIE 2000")):
+        expected = colour.delta_E(*labs, method=method)
+        assert metric(*images).numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_out_of_range() -> None:
+    """PSNR and the colour differences judge the clamped picture; SSIM takes it as it is."""
+    x, y = pair(6)
+    wild = x * 1.6 - 0.3
+    for metric in (psnr, delta_e_76, delta_e_2000):
+        assert float(metric(wild, y)) == float(metric(wild.clamp(0, 1), y))
+    a, b = (channels_last(picture) for picture in (wild, y))
+    assert float(ssim(wild, y)) == pytest.approx(skimage_ssim(a, b), abs=1e-11)
+
+
 def test_psnr_judges_the_8_bit_picture() -> None:
     x = torch.full((3, 4, 4), 0.5)
     assert float(psnr(x, x + 0.4 / 255)) == float("inf")  # 127.5 and 127.9 both round to 128
@@ -143,60 +238,13 @@ def test_pictures_smaller_than_the_window_are_refused() -> None:
         ssim(torch.rand(3, 10, 40), torch.rand(3, 10, 40))
     with pytest.raises(ValueError, match="32 x 32"):
         lpips_function(torch.rand(3, 31, 40), torch.rand(3, 31, 40))
-    assert torch.isfinite(psnr(torch.rand(3, 1, 1), torch.rand(3, 1, 1)))
-
-
-# LPIPS: the weights cannot be assumed to be there, so the loading is tested with a file of the
-# right form (random weights under the right name) whose hash the test states instead.
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty torch hub folder, and nothing to download from."""
-    import sys
-
-    import hdrnet_bench.metrics.lpips  # noqa: F401  (the name in the package is the function)
-
-    module = sys.modules["hdrnet_bench.metrics.lpips"]
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(module, "BACKBONE_URL", "http://127.0.0.1:9/nothing-listens-here")
-    module._network.cache_clear()
-    (tmp_path / "checkpoints").mkdir()
-    return tmp_path / "checkpoints" / module.BACKBONE
-
-
-def test_lpips_without_its_weights_is_a_missing_capability(hub: Path) -> None:
-    with pytest.raises(CapabilityError, match=r"is not on this machine \(hdrbench doctor"):
-        lpips(*pair(0))
-    assert not list(hub.parent.iterdir())
-
-
-def test_lpips_never_uses_a_file_that_is_not_the_weights(hub: Path) -> None:
-    hub.write_bytes(b"no weights")
-    with pytest.raises(CapabilityError, match="is not the file its name says"):
-        lpips(*pair(0))
-
-
-def test_lpips_loads_and_computes(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    import torchvision
-
-    from hdrnet_bench.files import sha256_file
-
-    torch.manual_seed(0)
-    torch.save(torchvision.models.alexnet(weights=None).state_dict(), hub)
-    module = sys.modules["hdrnet_bench.metrics.lpips"]
-    monkeypatch.setattr(module, "_SHA256_START", sha256_file(hub)[:8])
-    x, y = pair(0, 64, 64)
-    assert float(lpips(x, x)) == 0
-    assert float(lpips(x, y)) > 0
-    batch = lpips(torch.stack([x, y]), torch.stack([y, y]))
-    assert batch.shape == (2,)
-    assert float(batch[0]) == pytest.approx(float(lpips(x, y)), rel=1e-4)
-    assert float(batch[1]) == 0
-    module._network.cache_clear()
+    with pytest.raises(ValueError, match="11 x 11"):
+        ssim(torch.rand(3, 40, 10), torch.rand(3, 40, 10))
+    for size in ((1, 1), (1, 500), (500, 1)):  # and a pixel wide is wide enough for the others
+        for metric in (psnr, delta_e_76, delta_e_2000):
+            assert torch.isfinite(metric(torch.rand(3, *size), torch.rand(3, *size)))
 
 
 def test_every_metric_has_its_specification() -> None:
-    assert set(METRICS) == {*COMPUTED, "lpips"}
+    assert set(METRICS) == {*COMPUTED, *NETS}
+    assert set(CANONICAL) == {*COMPUTED, "lpips"}
