@@ -48,7 +48,7 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
         found.setdefault(key, []).append((path.parent, result))
     versions: dict[tuple[str, ...], int] = {}
     groups = []
-    for key, results in sorted(found.items()):
+    for key, results in sorted(found.items(), key=_full_first):
         name, split, size, digest = key
         number = versions[key[:3]] = versions.get(key[:3], 0) + 1
         slug = f"{name}-{split}" + (f"-{size}" if size != "full" else "")
@@ -57,6 +57,11 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
         results.sort(key=lambda item: (_rank(item[1]), str(item[0])))
         groups.append(Group(slug, title, results))
     return groups
+
+
+def _full_first(item: tuple[tuple[str, str, str, str], object]) -> tuple[object, ...]:
+    name, split, size, digest = item[0]
+    return name, split, size != "full", size, digest
 
 
 def _rank(result: Evaluation) -> int:

@@ -85,9 +85,10 @@ def inline(svg: str, stem: str) -> str:
     size = re.search(r'viewBox="(0 0 ([\d.]+) [\d.]+)"', body)
     if size is None:
         raise ValueError(f"{stem}.svg has no viewBox")
+    pixels = float(size[2]) * 4 / 3
     opening = (
         f'<svg viewBox="{size[1]}" role="img" aria-labelledby="{stem}-caption" '
-        f'style="max-width: {float(size[2]) * 4 / 3:.0f}px">'
+        f'style="max-width: {pixels:.0f}px; min-width: {0.8 * pixels:.0f}px">'
     )
     return opening + body[body.index(">") + 1 :].strip()
 
@@ -110,13 +111,15 @@ def text_width(texts: Sequence[str], size: float = 9) -> float:
 
 
 def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
-    """A logarithmic axis that shows its values in plain figures, at 1, 2 and 5 times a power."""
+    """A logarithmic axis that shows its values in plain figures."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(values) / 1.25, max(values) * 1.25
-    ticks = [m * 10.0**e for e in range(-7, 9) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
-    if len(ticks) > 8:
-        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    # The fewest that still let a value be read off.
+    for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        ticks = [s * 10.0**e for e in range(-7, 9) for s in steps if low <= s * 10.0**e <= high]
+        if len(ticks) >= 4:
+            break
     getattr(axes, f"set_{axis}scale")("log")
     getattr(axes, f"set_{axis}lim")(low, high)
     one = getattr(axes, f"{axis}axis")
