@@ -49,7 +49,8 @@ class Contents(NamedTuple):
     @property
     def tables(self) -> list[Table]:
         found = [table for part in self.groups for table in (part.quality, part.published)]
-        found += [part.table for part in (*self.timings, *self.kernels)]
+        found += [part.table for part in self.timings]
+        found += [part.table for part in self.kernels]
         return [*(table for table in found if table is not None), self.where]
 
     @property

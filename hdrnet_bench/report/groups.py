@@ -1,4 +1,4 @@
-"""Which results may stand beside each other: one dataset, one version of it, one split, one size."""
+"""Which results may stand beside each other: of one version of a dataset, one split, one size."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
     found: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
     for path, result in evaluations:
         data = result.dataset
-        key = (data.name, data.split, result.size, data.digest)
+        key: tuple[str, str, str, str] = (data.name, data.split, result.size, data.digest)
         found.setdefault(key, []).append((path.parent, result))
     versions: dict[tuple[str, ...], int] = {}
     groups = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from . import pictures, plots
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart
@@ -105,7 +105,7 @@ def code(text: str) -> Markup:
     """Escaped text with what stands between backticks as code."""
     pieces = text.split("`")
     if len(pieces) % 2 == 0:
-        return Markup(jinja2.filters.escape(text))
+        return escape(text)
 
     def marked() -> Iterator[Markup]:
         for number, piece in enumerate(pieces):

@@ -62,7 +62,9 @@ def _read(path: Path) -> list[Published]:
             head, *rows = csv.reader(stream, strict=True)
         for line, row in enumerate(rows, start=2):
             if len(row) != len(head):
-                raise DataError(f"{path}, line {line}: {len(row)} columns, its head has {len(head)}")
+                raise DataError(
+                    f"{path}, line {line}: {len(row)} columns, its head has {len(head)}"
+                )
             values = {key: text or None for key, text in zip(head, row, strict=True)}
             found.append(Published.model_validate(values))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What each table says. Pictures of one dataset, one version of it, one split and size share one."""
+"""What the tables of quality and of kernels say, and single cells for the terminal."""
 
 from __future__ import annotations
 

@@ -88,7 +88,13 @@ def slider(driver: Driver) -> tuple[Any, Any]:
 
 
 def at(stage: Any) -> str:
-    return stage.value_of_css_property("--at")
+    return stage.parent.execute_script("return arguments[0].style.getPropertyValue('--at')", stage)
+
+
+def overflow(driver: Driver) -> int:
+    """By how many pixels the page is wider than the screen."""
+    root = "document.documentElement"
+    return driver.execute_script(f"return {root}.scrollWidth - {root}.clientWidth")
 
 
 def rows(driver: Driver, column: int) -> list[str]:
@@ -117,7 +123,7 @@ def test_opens_without_an_error_or_a_request(
     loaded = "return [...document.images].every(image => image.complete && image.naturalWidth)"
     assert driver.execute_script(loaded)
     # Nothing but tables and figures, each in its own frame, is wider than the screen.
-    assert driver.execute_script("return document.documentElement.scrollWidth") == width
+    assert overflow(driver) == 0
     back = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 31)"}[scheme]
 
@@ -196,7 +202,7 @@ def test_slider_follows_a_mouse(driver: Driver, page: Path) -> None:
     actions = ActionChains(driver)
     actions.move_to_element(stage).click_and_hold().move_by_offset(round(width / 4), 5).perform()
     assert float(range_.get_attribute("value")) == pytest.approx(75, abs=1)
-    ActionChains(driver).move_by_offset(width, 0).release().perform()
+    ActionChains(driver).move_by_offset(round(width / 4) + 40, 0).release().perform()
     assert at(stage) == "100%", "past the edge is the edge"
     ActionChains(driver).move_to_element(stage).perform()
     assert at(stage) == "100%", "let go"
@@ -254,7 +260,8 @@ def test_zooms_in_and_out_and_can_be_scrolled_by_key(driver: Driver, page: Path)
     width = stage.size["width"]
     assert not smaller.is_enabled()
     larger.click()
-    assert stage.size["width"] == pytest.approx(2 * width, abs=20)
+    inside = driver.execute_script("return arguments[0].clientWidth", view)
+    assert stage.size["width"] == 2 * inside
     centre = "return arguments[0].scrollLeft + arguments[0].clientWidth / 2"
     middle = driver.execute_script(centre, view)
     assert middle == pytest.approx(stage.size["width"] / 2, abs=20)
@@ -291,7 +298,7 @@ def test_everything_that_can_be_used_has_a_name(driver: Driver, page: Path) -> N
             assert node.get("name", {}).get("value", "").strip(), node
     assert seen == used
     roles = [node["role"]["value"] for node in tree if "role" in node and not node.get("ignored")]
-    for landmark in ("banner", "main", "contentinfo", "status"):
+    for landmark in ("banner", "main", "contentinfo"):
         assert roles.count(landmark) == 1
 
 
@@ -326,7 +333,7 @@ def test_thirty_methods_open_on_a_phone(
     look(driver, root / "report.html", width=400)
     assert len(rows(driver, 1)) == 30
     assert len(driver.find_elements(By.CSS_SELECTOR, "details.gallery")) == 30
-    assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+    assert overflow(driver) == 0
     assert driver.get_log("browser") == []
 
 

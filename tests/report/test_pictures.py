@@ -69,7 +69,9 @@ def test_private_pictures_are_on_a_page_of_their_own(tmp_path: Path) -> None:
 
 def test_missing_pictures_say_why(tmp_path: Path) -> None:
     made_up.evaluation(tmp_path, pictures=False)
-    assert only_gallery(tmp_path).absent[0].startswith("picture-0: input, output, target, error not")
+    assert (
+        only_gallery(tmp_path).absent[0].startswith("picture-0: input, output, target, error not")
+    )
     made_up.save_pictures(tmp_path / "made-up/hdrnet-curves/seed-0/pictures/full", "picture-0", 1)
     (tmp_path / "made-up/hdrnet-curves/seed-0/pictures/full/picture-0-error.jpg").unlink()
     assert only_gallery(tmp_path).absent[0].startswith("picture-0: error not in these results")

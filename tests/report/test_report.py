@@ -57,7 +57,15 @@ def test_is_a_function_of_the_results(root: Path) -> None:
     made_up.timing(root)
     made_up.kernels(root)
     first = {path: path.read_bytes() for path in build_report(root)}
-    assert {path.suffix for path in first} == {".md", ".html", ".svg", ".png", ".jpg", ".csv", ".tex"}
+    assert {path.suffix for path in first} == {
+        ".md",
+        ".html",
+        ".svg",
+        ".png",
+        ".jpg",
+        ".csv",
+        ".tex",
+    }
     assert {path: path.read_bytes() for path in build_report(root)} == first
     assert outdated(root) == []
 
@@ -135,7 +143,9 @@ def test_check_says_so_and_exits_with_3(root: Path, workspace: Workspace) -> Non
 def test_tables_say_what_was_measured(a_few: Path) -> None:
     text = (a_few / "README.md").read_text()
     assert "**made-up, test split, full size (data dddddddddddd)**" in text
-    row = "| made-up | hdrnet-curves | seed-0 | 482,080 | 221.0 M | 150 | 8 | 25.97 [25.50, 26.45] |"
+    row = (
+        "| made-up | hdrnet-curves | seed-0 | 482,080 | 221.0 M | 150 | 8 | 25.97 [25.50, 26.45] |"
+    )
     assert row in text
     assert "Measured on CPU made up for a test, 2 cores" in text
     rows = table(a_few, "quality-made-up-test")
@@ -347,7 +357,6 @@ def test_nothing_measured_says_so(root: Path) -> None:
 def test_thirty_methods(root: Path) -> None:
     made_up.many(root)
     build_report(root)
-    text = text_of(root)
     assert len(table(root, "quality-made-up-test")) == 30
     page = (root / "report.html").stat().st_size
     assert page < 20e6

@@ -72,18 +72,19 @@
       show();
     };
     // A mouse drags from anywhere; a finger drags the handle, and scrolls elsewhere.
-    let dragging = false;
     stage.addEventListener("pointerdown", (event) => {
       const mouse = event.pointerType === "mouse";
       if (mouse ? event.button !== 0 : !event.target.closest(".handle")) return;
-      dragging = true;
-      stage.setPointerCapture(event.pointerId);
+      const until = new AbortController();
+      const { signal } = until;
+      const drag = (moved) => moved.pointerId === event.pointerId && follow(moved);
+      // Of the window: the pointer may leave the picture before it is let go.
+      window.addEventListener("pointermove", drag, { signal });
+      for (const end of ["pointerup", "pointercancel"]) {
+        window.addEventListener(end, () => until.abort(), { signal });
+      }
       follow(event);
     });
-    stage.addEventListener("pointermove", (event) => dragging && follow(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      stage.addEventListener(end, () => { dragging = false; });
-    }
     stage.addEventListener("click", follow);
     range.addEventListener("input", show);
 
