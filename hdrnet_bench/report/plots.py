@@ -56,8 +56,8 @@ def write(folder: Path, plots: Sequence[Plot]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    for plot in plots:
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+        for plot in plots:
             figure = Figure(figsize=plot.size, dpi=DOTS_PER_INCH)
             FigureCanvasAgg(figure)
             plot.draw(figure)

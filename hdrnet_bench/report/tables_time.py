@@ -100,9 +100,8 @@ def state_text(state: MachineState, environment: Environment) -> str:
 def where_table(found: Sequence[tuple[Path, Result]]) -> Table:
     """What ran where: a line for each result file."""
     head = columns("what", "recipe", "method", "run", "data", "model", "machine", "commit", "load")
-    return Table(
-        "where", "What ran where", head, [_where_cells(path, r) for path, r in found], [], 2
-    )
+    rows = [_where_cells(path, result) for path, result in found]
+    return Table("where", "What ran where", head, rows, [])
 
 
 def _where_cells(path: Path, result: Result) -> list[Cell]:

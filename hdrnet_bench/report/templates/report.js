@@ -50,8 +50,11 @@
     }
     const name = picture.dataset.name;
     const group = `left-${(count += 1)}`;
-    const copy = (role, side) =>
-      element("img", { class: side, alt: "", src: shots[role].image.src, draggable: "false" });
+    const copy = (role, side) => {
+      const { src, width, height } = shots[role].image.attributes;
+      return element("img", { class: side, alt: "", draggable: "false", src: src.value,
+        width: width.value, height: height.value });
+    };
     const left = copy("input", "left");
     const stage = element("div", { class: "stage" }, copy("output", "right"), left,
       element("div", { class: "handle" }));
