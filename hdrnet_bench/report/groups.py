@@ -9,9 +9,6 @@ from typing import NamedTuple
 from ..metric_specs import METRICS
 from ..results import Evaluation, Timing
 
-# Baselines that are fitted to the target itself: ceilings, not methods.
-ORACLES = frozenset({"affine", "grid-luma"})
-
 
 class Group(NamedTuple):
     """Evaluations that may stand in one table, with the folders they lie in: what does nothing
@@ -29,10 +26,6 @@ class Group(NamedTuple):
     @property
     def first(self) -> Evaluation:
         return self.results[0][1]
-
-
-def is_oracle(result: Evaluation) -> bool:
-    return result.method.run == "baseline" and result.method.name in ORACLES
 
 
 def is_identity(result: Evaluation) -> bool:
@@ -65,13 +58,12 @@ def _full_first(item: tuple[tuple[str, str, str, str], object]) -> tuple[object,
 
 
 def _rank(result: Evaluation) -> int:
-    return 0 if is_identity(result) else 2 if is_oracle(result) else 1
+    return 0 if is_identity(result) else 2 if result.method.oracle else 1
 
 
 def marks(result: Evaluation) -> str:
     """What a reader must know of a result, after its method's name."""
     found = ["stale"] if result.stale() else []
-    found += ["oracle"] if is_oracle(result) else []
     found += [f"trained with {result.leaked} of these"] if result.leaked else []
     return "".join(f" ({mark})" for mark in found)
 
@@ -87,7 +79,7 @@ def label(of: Group, result: Evaluation) -> str:
 
 def trained(of: Group) -> list[tuple[Path, Evaluation]]:
     """The methods: neither what does nothing nor the oracles."""
-    return [item for item in of.results if not is_identity(item[1]) and not is_oracle(item[1])]
+    return [item for item in of.results if not is_identity(item[1]) and not item[1].method.oracle]
 
 
 def best_trained(of: Group) -> tuple[Path, Evaluation] | None:

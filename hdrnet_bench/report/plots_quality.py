@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..metric_specs import METRICS
 from ..results import Evaluation, TimingRow
 from . import plots
-from .groups import Group, Timed, is_identity, is_oracle, label
+from .groups import Group, Timed, is_identity, label
 from .plots import Plot, colour, margins, text_width
 from .tables import heading
 
@@ -157,7 +157,7 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
             marker = plots.MARKERS[point.order % len(plots.MARKERS)]
             axes.plot(point.row.median_ms, summary.mean, marker, color=ink, label=point.name)
         for result, mean in lines:
-            style = ":" if is_oracle(result) else "--"
+            style = ":" if result.method.oracle else "--"
             axes.axhline(mean, color=plots.GRID, linestyle=style, label=label(of, result))
         times = [point.row.median_ms for point in points if point.row.median_ms is not None]
         plots.logarithmic(axes, "x", times)
@@ -174,7 +174,7 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
 
 
 def _untimed(result: Evaluation) -> bool:
-    return is_identity(result) or is_oracle(result)
+    return is_identity(result) or result.method.oracle
 
 
 def training(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Plot]:
@@ -258,4 +258,4 @@ def _colour(result: Evaluation, index: int) -> str:
 
 
 def _marker(result: Evaluation) -> str:
-    return "D" if is_oracle(result) else "o"
+    return "D" if result.method.oracle else "o"

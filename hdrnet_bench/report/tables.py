@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..metric_specs import METRICS
 from ..results import Environment, Evaluation, KernelTiming, MetricSummary, spread
-from .groups import Group, by_seed, group, is_oracle, marks
+from .groups import Group, by_seed, group, marks
 from .published import Published
 from .table import NONE, Cell, Column, Table, columns, number, plain
 
@@ -127,8 +127,8 @@ def notes(of: Group) -> list[str]:
     results = [result for _, result in of.results]
     if by_seed(of):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
-    if any(is_oracle(result) for result in results):
-        lines.append("oracle: fitted to each target itself: a ceiling, no method.")
+    if any(result.method.oracle for result in results):
+        lines.append("oracle: fitted to each picture's target: a bound, no method.")
     if any(result.leaked for result in results):
         lines.append("trained with: the model has seen these pictures; its scores mean nothing.")
     if any(result.stale() for result in results):

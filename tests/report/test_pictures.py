@@ -131,12 +131,12 @@ def test_a_broken_thumbnail_is_named(tmp_path: Path) -> None:
 
 def test_comparison_shows_the_best_method_and_no_oracle(tmp_path: Path) -> None:
     made_up.evaluation(tmp_path)
-    made_up.evaluation(tmp_path, "grid-luma", "baseline", gain=9, seed=None)
+    made_up.evaluation(tmp_path, "oracle-affine", "baseline", gain=9, seed=None)
     build_report(tmp_path)
     first = (tmp_path / "figures/comparison-made-up-test.jpg").read_bytes()
     with Image.open(tmp_path / "figures/comparison-made-up-test.jpg") as image:
         assert image.size == (3 * 408 + 8, 3 * (267 + 30 + 8) + 8)
-    made_up.evaluation(tmp_path, "grid-luma", "baseline", gain=2, seed=None)
+    made_up.evaluation(tmp_path, "oracle-affine", "baseline", gain=2, seed=None)
     build_report(tmp_path)
     assert (tmp_path / "figures/comparison-made-up-test.jpg").read_bytes() == first
     made_up.evaluation(tmp_path, "hdrnet-pyramid", gain=8)

@@ -207,13 +207,11 @@ def test_first_nothing_then_methods_then_oracles(a_few: Path) -> None:
     methods = [row["method"] for row in table(a_few, "quality-made-up-test")]
     assert methods[0] == "identity"
     assert methods[1:4] == ["hdrnet-curves", "hdrnet-pointwise", "hdrnet-pyramid"]
-    assert methods[4:] == ["affine (oracle)", "grid-luma (oracle)"]
-    assert "oracle: fitted to each target itself" in (a_few / "README.md").read_text()
-
-
-def test_a_method_that_is_called_like_an_oracle_is_none(root: Path) -> None:
-    made_up.evaluation(root, "affine", "seed-0")
-    assert "oracle" not in text_of(root)
+    assert methods[4:] == ["oracle-affine", "oracle-grid-16x16x8-luma"]
+    assert (
+        "oracle: fitted to each picture's target: a bound, no method"
+        in (a_few / "README.md").read_text()
+    )
 
 
 def test_result_of_an_older_metric_is_marked_stale(root: Path) -> None:
