@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_data, cli_models, cli_time
+from . import cli_data, cli_models, cli_report, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
@@ -41,6 +41,7 @@ app = typer.Typer(
 )
 cli_data.register(app)
 cli_models.register(app)
+cli_report.register(app)
 cli_time.register(app)
 
 
@@ -207,47 +208,6 @@ def _judgements(
             if run.recipe.label == label
         ]
     return jobs
-
-
-@app.command()
-def report(
-    insert: Annotated[
-        Path | None,
-        typer.Option(help="Also put the tables between this file's <!-- results --> marks."),
-    ] = None,
-    private: Annotated[
-        bool,
-        typer.Option(
-            "--private",
-            help="Also make report-private.html, with pictures that may not be passed on.",
-        ),
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Write nothing: say whether the report is up to date."),
-    ] = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Make README.md, tables/, figures/ and report.html in results/ from the result files alone."""
-    from .paths import results_dir
-    from .report import build_report, outdated
-
-    if check:
-        if private or dry_run:
-            raise UsageError("--check writes nothing: neither --private nor --dry-run goes with it")
-        old = outdated(results_dir(), insert)
-        if as_json:
-            print(json_text({"outdated": old}), end="")
-        if old:
-            raise DataError(f"not what the results give: {', '.join(old)}; run `make report`")
-        return
-    written = build_report(results_dir(), insert, dry_run=dry_run, private=private)
-    if as_json:
-        print(json_text([str(path) for path in written]), end="")
-    else:
-        for path in written:
-            out.print(f"{'would write' if dry_run else 'wrote'} {path}")
 
 
 @app.command()
