@@ -19,7 +19,7 @@ _SHEET_ROLES = ("input", "output", "target")
 _WIDTH, _GAP, _TITLE = 400, 8, 30
 
 # What a page's pictures may weigh together, and one of them: thumbnails, not photographs.
-PAGE_BYTES, PICTURE_BYTES = 12_000_000, 300_000
+PAGE_BYTES, PICTURE_BYTES = 8_000_000, 300_000
 
 # Licences that let a picture be passed on, made smaller, by anybody.
 _FREE = re.compile(r"public-domain|CC0-1\.0|CC-BY(-SA)?-\d\.\d")

@@ -79,7 +79,7 @@ def _distribution(of: Group) -> Plot:
             )
             # Spread evenly by the golden ratio, the same each time.
             beside = [y + ((i * 0.618) % 1 - 0.5) * 0.4 for i in range(len(found))]
-            axes.plot(found, beside, ".", markersize=4, alpha=0.6, rasterized=many, **ink)
+            axes.plot(found, beside, ".", markersize=5, alpha=0.6, rasterized=many, **ink)
         axes.set_xlabel("PSNR (dB) of each picture")
         axes.grid(True, axis="x")
         _method_rows(axes, labels)
@@ -159,8 +159,8 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
         for result, mean in lines:
             style = ":" if result.method.oracle else "--"
             axes.axhline(mean, color=plots.GRID, linestyle=style, label=label(of, result))
-        times = [point.row.median_ms for point in points if point.row.median_ms is not None]
-        plots.logarithmic(axes, "x", times)
+        ends = [point.row.interval_ms or (point.row.median_ms,) * 2 for point in points]
+        plots.logarithmic(axes, "x", [end for both in ends for end in both if end])
         axes.set_xlabel(f"milliseconds, whole forward pass at {size[0]} x {size[1]}, {device}")
         axes.set_ylabel("mean PSNR (dB)")
         axes.margins(y=0.15)
@@ -202,7 +202,7 @@ def _training(recipe: str, curves: dict[Path, str]) -> Plot:
         axes = figure.subplots()
         for number, (name, curve) in enumerate(read):
             ink = colour(number)
-            axes.plot(curve.steps, curve.psnr, color=ink, linewidth=1, alpha=0.45, label=name)
+            axes.plot(curve.steps, curve.psnr, color=ink, linewidth=1, alpha=0.6, label=name)
             if curve.validated:
                 marker = f"-{plots.MARKERS[number % len(plots.MARKERS)]}"
                 axes.plot(

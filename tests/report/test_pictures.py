@@ -115,7 +115,7 @@ def test_the_page_says_what_its_pictures_weigh(tmp_path: Path) -> None:
     build_report(tmp_path)
     text = html(tmp_path)
     inlined = sum(map(len, re.findall(r"data:image/jpeg;base64,([^\"]+)", text)))
-    said = re.search(r"thumbnails: ([\d.]+) MB of this page, of at most 12 MB", text)
+    said = re.search(r"thumbnails: ([\d.]+) MB of this page, of at most 8 MB", text)
     assert said is not None
     assert float(said[1]) == pytest.approx(inlined / 1e6, abs=0.051)
     assert inlined == sum(map(pictures.weight, only_gallery(tmp_path).pictures))
