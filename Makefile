@@ -8,7 +8,7 @@ RECIPES := demo-retouch demo-local-laplacian
 DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint report results gpu-check clean
+.PHONY: help setup demo test lint report report-check results gpu-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,6 +44,9 @@ lint: setup  ## ruff and mypy
 
 report: setup  ## make the tables, figures and page in results/ from the result files there
 	$(HDRBENCH) report --insert README.md
+
+report-check: setup  ## whether the committed tables, figures and page are what the result files give
+	$(HDRBENCH) report --check --insert README.md
 
 results: setup  ## measure again what is committed: both demo recipes, trained, evaluated, timed
 	for recipe in $(RECIPES); do \

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_compare, cli_data, cli_models, cli_time
+from . import cli_compare, cli_data, cli_models, cli_report, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
 from .console import (
     choose_device,
@@ -42,6 +41,7 @@ app = typer.Typer(
 cli_compare.register(app)
 cli_data.register(app)
 cli_models.register(app)
+cli_report.register(app)
 cli_time.register(app)
 
 
@@ -219,27 +219,6 @@ def _judgements(
             if run.recipe.label == label
         ]
     return jobs
-
-
-@app.command()
-def report(
-    insert: Annotated[
-        Path | None,
-        typer.Option(help="Also put the tables between this file's <!-- results --> marks."),
-    ] = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Make results/README.md, figures/ and report.html from the result files alone."""
-    from .paths import results_dir
-    from .report import build_report
-
-    written = build_report(results_dir(), insert, dry_run=dry_run)
-    if as_json:
-        print(json_text([str(path) for path in written]), end="")
-    else:
-        for path in written:
-            out.print(f"{'would write' if dry_run else 'wrote'} {path}")
 
 
 @app.command()

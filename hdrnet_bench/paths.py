@@ -29,7 +29,8 @@ def cache_dir() -> Path:
 
 
 def shipped(kind: str) -> Path:
-    """The project's own recipes/ or manifests/: beside the package, or inside it in a wheel."""
+    """The project's own recipes, manifests or results/published: beside the package, or inside it
+    in a wheel."""
     package = Path(__file__).parent
     inside = package / "shipped" / kind
     return inside if inside.is_dir() else package.parent / kind

@@ -16,7 +16,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy to build from: setuptools writes its build/ and egg-info beside the sources."""
     copy = tmp_path_factory.mktemp("sources") / "source"
     ignore = shutil.ignore_patterns("__pycache__", "*.so")
-    for name in ("hdrnet_bench", "recipes", "manifests"):
+    for name in ("hdrnet_bench", "recipes", "manifests", "results/published"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
@@ -47,7 +47,10 @@ def test_wheel_holds_recipes_locks_and_templates(wheel: Path) -> None:
         assert f"hdrnet_bench/shipped/recipes/{path.name}" in names
     for path in (ROOT / "manifests").glob("*.json*"):
         assert f"hdrnet_bench/shipped/manifests/{path.name}" in names
-    assert "hdrnet_bench/report/templates/report.html.j2" in names
+    for path in (ROOT / "results" / "published").glob("*.csv"):
+        assert f"hdrnet_bench/shipped/results/published/{path.name}" in names
+    for path in (ROOT / "hdrnet_bench" / "report" / "templates").iterdir():
+        assert f"hdrnet_bench/report/templates/{path.name}" in names
     for path in (ROOT / "hdrnet_bench" / "slicing" / "kernels").glob("*.cu"):
         assert f"hdrnet_bench/slicing/kernels/{path.name}" in names
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "hdrnet_bench").rglob("*.py")}

@@ -1,7 +1,9 @@
-"""The pictures beside the numbers: what `eval` saved as thumbnails, side by side."""
+"""The pictures beside the numbers: what `eval` saved as thumbnails."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,35 +11,109 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import DataError
 from ..files import atomic_path
-from ..results import Evaluation
-from .tables import Group
+from ..results import Evaluation, ResultRow, Shown
+from .groups import Group, best_trained, label
 
-ROLES = ("input", "output", "target")
+ROLES = ("input", "output", "target", "error")
+_SHEET_ROLES = ("input", "output", "target")
 _WIDTH, _GAP, _TITLE = 400, 8, 30
 
+# What a page's pictures may weigh together, and one of them: thumbnails, not photographs.
+PAGE_BYTES, PICTURE_BYTES = 8_000_000, 300_000
 
-class Shown(NamedTuple):
-    """One test picture of one result."""
+# Licences that let a picture be passed on, made smaller, by anybody.
+_FREE = re.compile(r"public-domain|CC0-1\.0|CC-BY(-SA)?-\d\.\d")
+
+
+class Picture(NamedTuple):
+    """One test picture of one result, its four thumbnails, and their size in pixels."""
 
     id: str
-    files: dict[str, Path]
+    why: str
     psnr: float | None
+    files: dict[str, Path]
+    size: tuple[int, int]
 
 
-def shown(folder: Path, result: Evaluation) -> list[Shown]:
-    """The result's pictures whose thumbnails are all there."""
-    found = []
-    for row in result.rows:
-        files = {role: folder / "pictures" / f"{row.id}-{role}.jpg" for role in ROLES}
-        if all(path.exists() for path in files.values()):
-            found.append(Shown(row.id, files, row.value("psnr")))
-    return found
+class Gallery(NamedTuple):
+    """A result's pictures, and why others are not here."""
+
+    name: str
+    pictures: list[Picture]
+    absent: list[str]
 
 
-def best_trained(of: Group) -> tuple[Path, Evaluation] | None:
-    """The trained method with the highest mean PSNR, or None."""
-    trained = [(p, r) for p, r in of.results if r.method.name != "identity"]
-    return max(trained, key=lambda item: item[1].metrics["psnr"].mean or 0.0, default=None)
+def gallery(of: Group, folder: Path, result: Evaluation, private: bool) -> Gallery:
+    """`private`: pictures that may not be passed on too."""
+    rows = {row.id: row for row in result.rows}
+    found, absent = [], []
+    for shown in result.shown:
+        row = rows.get(shown.id)
+        if row is None:
+            absent.append(f"{shown.id}: not among the pictures that were measured")
+            continue
+        reason, files = _files(folder / "pictures" / result.size, row, private)
+        if reason:
+            absent.append(f"{shown.id}: {reason}")
+        else:
+            found.append(_picture(shown, row, files))
+    if not result.shown:
+        absent.append("no pictures were kept for this method")
+    return Gallery(label(of, result), found, absent)
+
+
+def _files(folder: Path, row: ResultRow, private: bool) -> tuple[str | None, dict[str, Path]]:
+    files = {role: folder / f"{row.id}-{role}.jpg" for role in ROLES}
+    if not private and not _FREE.fullmatch(row.licence):
+        licence = f"its licence ({row.licence}) does not let it be passed on"
+        return f"{licence}; `hdrbench report --private` makes a page for your own eyes", {}
+    if missing := [role for role, path in files.items() if not path.exists()]:
+        return f"{', '.join(missing)} not in these results; `hdrbench eval` makes them", {}
+    if any(path.stat().st_size > PICTURE_BYTES for path in files.values()):
+        return f"a file is larger than a thumbnail of {PICTURE_BYTES // 1000} kB", {}
+    return None, files
+
+
+def _picture(shown: Shown, row: ResultRow, files: dict[str, Path]) -> Picture:
+    sizes = [_open(path).size for path in files.values()]
+    return Picture(shown.id, ", ".join(shown.why), row.value("psnr"), files, sizes[0])
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`") from None
+
+
+def within(galleries: Sequence[Gallery], most: int = PAGE_BYTES) -> list[Gallery]:
+    """The galleries with as many pictures as fit into a page: the first of each, then the second…
+
+    What is left out is said among the absent.
+    """
+    kept: list[list[Picture]] = [[] for _ in galleries]
+    absent = [list(one.absent) for one in galleries]
+    for turn in range(max((len(one.pictures) for one in galleries), default=0)):
+        for number, one in enumerate(galleries):
+            if turn >= len(one.pictures):
+                continue
+            picture = one.pictures[turn]
+            size = weight(picture)
+            if size <= most:
+                kept[number].append(picture)
+                most -= size
+            else:
+                absent[number].append(f"{picture.id}: left out, the page would grow too large")
+    return [
+        Gallery(one.name, pictures, said)
+        for one, pictures, said in zip(galleries, kept, absent, strict=True)
+    ]
+
+
+def weight(picture: Picture) -> int:
+    """Bytes that a picture takes in the page."""
+    return sum(-(-path.stat().st_size // 3) * 4 for path in picture.files.values())
 
 
 def write_comparison(path: Path, of: Group, most: int = 4) -> bool:
@@ -46,19 +122,19 @@ def write_comparison(path: Path, of: Group, most: int = 4) -> bool:
     Returns whether there was any picture; an old sheet is removed where there is none.
     """
     best = best_trained(of)
-    pictures = shown(*best)[:most] if best else []
+    pictures = gallery(of, *best, private=False).pictures[:most] if best else []
     if not best or not pictures:
         path.unlink(missing_ok=True)
         return False
-    rows = [[_fit(picture.files[role]) for role in ROLES] for picture in pictures]
+    rows = [[_fit(_open(picture.files[role])) for role in _SHEET_ROLES] for picture in pictures]
     heights = [max(image.height for image in row) for row in rows]
-    width = len(ROLES) * (_WIDTH + _GAP) + _GAP
+    width = len(_SHEET_ROLES) * (_WIDTH + _GAP) + _GAP
     sheet = Image.new("RGB", (width, sum(heights) + len(rows) * (_TITLE + _GAP) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(16)
     top = 0
     for picture, row, height in zip(pictures, rows, heights, strict=True):
-        for column, (role, image) in enumerate(zip(ROLES, row, strict=True)):
+        for column, (role, image) in enumerate(zip(_SHEET_ROLES, row, strict=True)):
             left = _GAP + column * (_WIDTH + _GAP)
             title = f"{picture.id}: {role}"
             if role == "output" and picture.psnr is not None:
@@ -71,10 +147,6 @@ def write_comparison(path: Path, of: Group, most: int = 4) -> bool:
     return True
 
 
-def _fit(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            height = round(image.height * _WIDTH / image.width)
-            return image.convert("RGB").resize((_WIDTH, height), Image.Resampling.LANCZOS)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`") from None
+def _fit(image: Image.Image) -> Image.Image:
+    height = round(image.height * _WIDTH / image.width)
+    return image.resize((_WIDTH, height), Image.Resampling.LANCZOS)

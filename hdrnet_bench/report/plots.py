@@ -2,60 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..files import atomic_path
-from .tables import Timed
 
-_PARTS = {
-    "whole": ("whole forward pass", "o", "#1b6ca8"),
-    "guide + slice + apply": ("guide + slice + apply", "s", "#d1603d"),
-    "coefficients": ("coefficients", "^", "#5b8c5a"),
+INK, PAPER, GRID = "#1d2733", "#ffffff", "#8b96a3"
+# Each stands out from white and from the dark page alike.
+COLOURS = ("#2b7bbf", "#d1603d", "#4a9447", "#9a6bc4", "#a8800f", "#c4508c", "#168f8f")
+MARKERS = "os^Dvph"
+DOTS_PER_INCH = 110
+
+_STYLE = {
+    "svg.hashsalt": "hdrbench",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.parse_math": False,  # a "$" in a name is a "$"
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 10,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "grid.color": GRID,
+    "grid.alpha": 0.35,
 }
 
 
-def files(folder: Path, timings: Sequence[Timed]) -> list[Path]:
-    """The figures that these timings give: SVG and PNG for each."""
-    return [folder / f"{timed.stem}.{kind}" for timed in timings for kind in ("svg", "png")]
+class Plot(NamedTuple):
+    """A figure to be drawn. stem: its file's name; title: what it shows, also for those who do not
+    see it; size: in inches."""
+
+    stem: str
+    title: str
+    size: tuple[float, float]
+    draw: Callable[[Any], None]
 
 
-def write(folder: Path, timings: Sequence[Timed]) -> None:
-    """Time against megapixels, both logarithmic: medians, with the 5th to 95th percentile."""
+def files(folder: Path, plots: Sequence[Plot]) -> list[Path]:
+    return [folder / f"{plot.stem}.{kind}" for plot in plots for kind in ("svg", "png")]
+
+
+def write(folder: Path, plots: Sequence[Plot]) -> None:
+    if not plots:
+        return
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style = {"svg.hashsalt": "hdrbench", "svg.fonttype": "none", "font.size": 11}
-    for timed in timings:
-        timing = timed.timing
-        with matplotlib.rc_context(style):
-            figure, axes = pyplot.subplots(figsize=(7.5, 4.8), layout="constrained")
-            for part, (label, marker, color) in _PARTS.items():
-                rows = sorted(
-                    (r for r in timing.rows if r.part == part), key=lambda r: r.megapixels
-                )
-                if not rows:
-                    continue
-                x = [r.megapixels for r in rows]
-                axes.plot(x, [r.median_ms for r in rows], marker=marker, color=color, label=label)
-                axes.fill_between(
-                    x, [r.p5_ms for r in rows], [r.p95_ms for r in rows], color=color, alpha=0.2
-                )
-            axes.set(xscale="log", yscale="log", xlabel="megapixels", ylabel="milliseconds")
-            sizes = sorted({(r.megapixels, f"{r.width}x{r.height}") for r in timing.rows})
-            axes.set_xticks([m for m, _ in sizes], [f"{m:.2g}\n{name}" for m, name in sizes])
-            axes.set_xticks([], minor=True)
-            axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-            axes.yaxis.set_minor_formatter(
-                matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5))
-            )
-            axes.grid(True, which="major", alpha=0.3)
-            axes.legend(title="median, band p5 to p95", frameon=False)
-            axes.set_title(timed.title, fontsize=10)
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+        for plot in plots:
+            figure = Figure(figsize=plot.size, dpi=DOTS_PER_INCH)
+            FigureCanvasAgg(figure)
+            plot.draw(figure)
             for kind in ("svg", "png"):
                 metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                with atomic_path(folder / f"{timed.stem}.{kind}") as path:
-                    figure.savefig(path, format=kind, dpi=110, metadata=metadata)
-            pyplot.close(figure)
+                with atomic_path(folder / f"{plot.stem}.{kind}") as path:
+                    figure.savefig(path, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+
+
+def drawn_with(svg: str) -> str | None:
+    """The version of matplotlib that a figure says it was drawn with."""
+    match = re.search(r"Matplotlib v([^,\s]+)", svg)
+    return match and match[1]
+
+
+def inline(svg: str, stem: str) -> str:
+    """A figure as part of a page: in the page's colours, its ids its own, and named by the element
+    with the id <stem>-caption."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{stem}-', body)
+    body = re.sub(r'(href="|url\()#', rf"\g<1>#{stem}-", body)
+    body = body.replace(INK, "currentColor").replace(f"fill: {PAPER}", "fill: none")
+    size = re.search(r'viewBox="(0 0 ([\d.]+) [\d.]+)"', body)
+    if size is None:
+        raise ValueError(f"{stem}.svg has no viewBox")
+    pixels = float(size[2]) * 4 / 3
+    opening = (
+        f'<svg viewBox="{size[1]}" role="img" aria-labelledby="{stem}-caption" '
+        f'style="max-width: {pixels:.0f}px; min-width: {0.8 * pixels:.0f}px">'
+    )
+    return opening + body[body.index(">") + 1 :].strip()
+
+
+def colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def margins(figure: Any, left: float, right: float, bottom: float = 0.6, top: float = 0.4) -> None:
+    """Room around the axes, in inches: faster and steadier than letting the layout be solved."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height
+    )
+
+
+def text_width(texts: Sequence[str], size: float = 9) -> float:
+    """About so many inches."""
+    return max(map(len, texts), default=0) * size * 0.0082 + 0.2
+
+
+def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
+    """A logarithmic axis that shows its values in plain figures."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = min(values) / 1.25, max(values) * 1.25
+    # The fewest that still let a value be read off.
+    for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        ticks = [s * 10.0**e for e in range(-7, 9) for s in steps if low <= s * 10.0**e <= high]
+        if len(ticks) >= 4:
+            break
+    getattr(axes, f"set_{axis}scale")("log")
+    getattr(axes, f"set_{axis}lim")(low, high)
+    one = getattr(axes, f"{axis}axis")
+    one.set_major_locator(FixedLocator(ticks))
+    one.set_minor_locator(NullLocator())
+    one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,55 +1,16 @@
-"""Markdown tables. Pictures of one dataset, one version of it and one split share a table."""
+"""What the tables of quality and of kernels say, and single cells for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from ..metric_specs import METRICS
-from ..results import (
-    Environment,
-    Evaluation,
-    KernelTiming,
-    MetricSummary,
-    Timing,
-    spread,
-)
+from ..results import Environment, Evaluation, KernelTiming, MetricSummary, spread
+from .groups import Group, by_seed, group, marks
+from .published import Published
+from .table import NONE, Cell, Column, Table, columns, number, plain
 
-NONE = "–"
-
-
-class Group(NamedTuple):
-    """Evaluations that may stand in one table, the baseline first, with the folders they lie in."""
-
-    slug: str
-    title: str
-    results: list[tuple[Path, Evaluation]]
-
-    @property
-    def metrics(self) -> list[str]:
-        named = {name for _, result in self.results for name in result.metrics}
-        return [name for name in METRICS if name in named]
-
-
-def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
-    """By dataset, its digest, split and size; identity first, then by recipe, method and run."""
-    found: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
-    for path, result in evaluations:
-        data = result.dataset
-        found.setdefault((data.name, data.split, result.size, data.digest), []).append(
-            (path.parent, result)
-        )
-    versions: dict[tuple[str, ...], int] = {}
-    groups = []
-    for key, results in sorted(found.items()):
-        name, split, size, digest = key
-        number = versions[key[:3]] = versions.get(key[:3], 0) + 1
-        slug = f"{name}-{split}" + (f"-{number}" if number > 1 else "")
-        title = f"{name}, {split} split, {size} size (data {digest[:12]})"
-        results.sort(key=lambda item: (item[1].method.name != "identity", str(item[0])))
-        groups.append(Group(slug, title, results))
-    return groups
+__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows", "seeds_row"]
 
 
 def cell(name: str, summary: MetricSummary | None) -> str:
@@ -70,49 +31,86 @@ def heading(name: str) -> str:
     return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def quality_rows(of: Group) -> tuple[list[str], list[list[str]]]:
-    """Heading and cells of a group's table."""
-    header = ["recipe", "method", "run", "parameters", "n", *map(heading, of.metrics)]
+def quality_table(of: Group) -> Table:
+    """Means with intervals, n and what a method costs; a row of its own for several seeds."""
+    head = columns("recipe", "method", "run", "parameters", "network MACs=network_macs")
+    head += columns("MACs/pixel=pixel_macs", "n")
+    suffixes = ("", "_low", "_high", "_n", "_seeds_sd")
+    head += [Column(heading(name), tuple(name + s for s in suffixes)) for name in of.metrics]
     rows = []
     for _, result in of.results:
-        marks = " (stale)" if result.stale() else ""
-        marks += f" (trained with {result.leaked} of these)" if result.leaked else ""
-        method = result.method
-        parameters = NONE if method.parameters is None else f"{method.parameters:,}"
-        n = str(result.metrics["psnr"].n)
-        cells = [cell(name, result.metrics.get(name)) for name in of.metrics]
-        rows.append([result.recipe.name, method.name + marks, method.run, parameters, n, *cells])
-    return header, rows + [seeds_row(of, results) for results in by_seed(of)]
+        n = result.metrics["psnr"].n
+        rows.append(
+            [
+                plain(result.recipe.name),
+                plain(result.method.name + marks(result)),
+                plain(result.method.run),
+                *_cost(result),
+                number(n, "{}"),
+                *(_mean(name, result.metrics.get(name), n) for name in of.metrics),
+            ]
+        )
+    return Table(
+        f"quality-{of.slug}",
+        of.title,
+        head,
+        rows + [_seeds(of, results) for results in by_seed(of)],
+        notes(of),
+        row_header=1,
+    )
 
 
-def by_seed(of: Group) -> list[list[Evaluation]]:
-    """The results of one recipe and method with several seeds, up to date and each seed once."""
-    found: dict[tuple[str, str, str], dict[int, Evaluation]] = {}
-    for _, result in of.results:
-        method = result.method
-        if method.seed is not None and not result.stale():
-            key = (result.recipe.name, result.recipe.digest, method.name)
-            found.setdefault(key, {}).setdefault(method.seed, result)
-    return [list(seeds.values()) for _, seeds in sorted(found.items()) if len(seeds) > 1]
+def _cost(result: Evaluation) -> list[Cell]:
+    method = result.method
+    macs = method.network_macs
+    return [
+        number(method.parameters, "{:,}"),
+        Cell(NONE if macs is None else f"{macs / 1e6:,.1f} M", (macs,)),
+        number(method.pixel_macs, "{:,}"),
+    ]
 
 
-def seeds_row(of: Group, results: Sequence[Evaluation]) -> list[str]:
+def _mean(name: str, summary: MetricSummary | None, n: int) -> Cell:
+    """A mean with its interval, and its n where that is another than the row's."""
+    if summary is None:
+        return Cell(NONE, (None,) * 5)
+    low, high = summary.interval or (None, None)
+    other = f" (n {summary.n})" if summary.n != n and summary.mean is not None else ""
+    return Cell(cell(name, summary) + other, (summary.mean, low, high, summary.n, None))
+
+
+def _over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
     """Mean ± standard deviation over the seeds of each metric's mean over the pictures."""
     cells = []
     for name in of.metrics:
         means = [result.metrics[name].mean for result in results if name in result.metrics]
         values = [mean for mean in means if mean is not None]
         if len(values) < len(results):
-            cells.append(NONE)
+            cells.append(Cell(NONE, (None,) * 5))
             continue
         mean, deviation = spread(values)
         decimals = METRICS[name].decimals
-        cells.append(f"{mean:.{decimals}f} ± {deviation:.{decimals}f}")
+        text = f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+        cells.append(Cell(text, (mean, None, None, None, deviation)))
+    return cells
+
+
+def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
     first = results[0]
-    parameters = f"{first.method.parameters:,}" if first.method.parameters else NONE
-    n = str(first.metrics["psnr"].n)
-    seeds = f"{len(results)} seeds"
-    return [first.recipe.name, first.method.name, seeds, parameters, n, *cells]
+    return [
+        plain(first.recipe.name),
+        plain(first.method.name),
+        plain(f"{len(results)} seeds"),
+        *_cost(first),
+        number(first.metrics["psnr"].n, "{}"),
+        *_over_seeds(of, results),
+    ]
+
+
+def seeds_row(of: Group, results: Sequence[Evaluation]) -> list[str]:
+    """Recipe, method, "n seeds", parameters, n, and the spread of each of the group's metrics."""
+    cells = _seeds(of, results)
+    return [one.text for one in (*cells[:4], *cells[6:])]
 
 
 def notes(of: Group) -> list[str]:
@@ -126,60 +124,92 @@ def notes(of: Group) -> list[str]:
                 if METRICS[name].label not in labels:
                     labels.append(METRICS[name].label)
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
+    results = [result for _, result in of.results]
     if by_seed(of):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
-    if any(result.leaked for _, result in of.results):
+    if any(result.method.oracle for result in results):
+        lines.append("oracle: fitted to each picture's target: a bound, no method.")
+    if any(result.leaked for result in results):
         lines.append("trained with: the model has seen these pictures; its scores mean nothing.")
-    if any(result.stale() for _, result in of.results):
+    if any(result.stale() for result in results):
         lines.append("stale: measured with an older definition of a metric; run `hdrbench eval`.")
+    for result in results:
+        if (left := result.unpaired) and (counts := _unpaired(left.model_dump())):
+            lines.append(f"{result.method.name}, {result.method.run}: {counts}.")
     return lines
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+def _unpaired(left: dict[str, list[str]]) -> str:
+    words = {"missing": "missing", "extra": "not of this split", "wrong_size": "of the wrong size"}
+    counts = [f"{len(left[key])} {word}" for key, word in words.items() if left[key]]
+    return f"of its pictures, {', '.join(counts)}" if counts else ""
 
 
-def quality(of: Group) -> str:
-    """A group's title, table and notes."""
-    parts = [f"**{of.title}**", markdown_table(*quality_rows(of))]
-    parts += ["\n".join(f"- {note}" for note in notes(of))] if notes(of) else []
-    return "\n\n".join(parts)
+PUBLISHED_NOTE = (
+    "As published on this protocol, each with its paper's own code for the metrics and its own "
+    "hardware: SSIM and colour differences of other definitions than ours. Checked says where the "
+    "figure was read: in the paper (primary), or in another's table that cites it (transcription)."
+)
 
 
-def timing_rows(timing: Timing) -> tuple[list[str], list[list[str]]]:
-    header = ["resolution", "megapixels", "part", "median ms", "p5 ms", "p95 ms", "repeats"]
-    return header, [
+def published_table(of: Group, rows: Sequence[Published]) -> Table:
+    head = columns("method", "resolution", "PSNR (dB) ↑=psnr", "SSIM ↑=ssim", "ΔE76 ↓=delta_e_76")
+    head += columns("LPIPS ↓=lpips", "ms=time_ms", "GPU=gpu", "source", "checked")
+    return Table(
+        f"published-{of.slug}",
+        f"Published on {of.first.dataset.protocol}",
+        head,
         [
-            f"{row.width} x {row.height}",
-            f"{row.megapixels:.2f}",
-            row.part,
-            *(f"{value:.1f}" for value in (row.median_ms, row.p5_ms, row.p95_ms)),
-            str(row.repeats),
-        ]
-        for row in timing.rows
-    ]
+            [
+                plain(row.method),
+                plain(row.resolution),
+                number(row.psnr, "{:.2f}"),
+                number(row.ssim, "{:.3f}"),
+                number(row.delta_e76, "{:.2f}"),
+                number(row.lpips, "{:.3f}"),
+                number(row.time_ms, "{:.2f}"),
+                plain(row.gpu),
+                plain(row.source),
+                plain(row.checked),
+            ]
+            for row in rows
+        ],
+        [PUBLISHED_NOTE],
+    )
 
 
 def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
-    header = ["size, guide", "kernel", "ms [p5, p95]", "ns/pixel", "plain torch ms"]
-    header += ["compiled torch ms", "faster than plain", "of a copy's time", "max error"]
-    return header, [
+    """Heading and cells, as text."""
+    table = kernel_table(timing, "")
+    return [column.heading for column in table.columns], [
+        [one.text for one in row] for row in table.rows
+    ]
+
+
+def kernel_table(timing: KernelTiming, slug: str) -> Table:
+    head = columns("size, guide=size_guide", "kernel")
+    head += [Column("ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
+    head += columns("ns/pixel=ns_per_pixel", "plain torch ms=reference_ms")
+    head += columns("compiled torch ms=compiled_ms", "faster than plain=times_reference")
+    head += columns("of a copy's time=times_copy", "max error")
+    rows = [
         [
-            f"{row.size}, {row.guide}",
-            row.kernel,
-            f"{row.median_ms:.2f} [{row.p5_ms:.2f}, {row.p95_ms:.2f}]",
-            f"{row.ns_per_pixel:.2f}",
-            *(
-                NONE if value is None else f"{value:.1f}"
-                for value in (row.reference_ms, row.compiled_ms)
+            plain(f"{row.size}, {row.guide}"),
+            plain(row.kernel),
+            Cell(
+                f"{row.median_ms:.2f} [{row.p5_ms:.2f}, {row.p95_ms:.2f}]",
+                (row.median_ms, row.p5_ms, row.p95_ms),
             ),
-            NONE if row.times_reference is None else f"{row.times_reference:.0f}x",
-            f"{row.times_copy:.2f}",
-            NONE if row.max_error is None else f"{row.max_error:.1e}",
+            number(row.ns_per_pixel, "{:.2f}"),
+            number(row.reference_ms, "{:.1f}"),
+            number(row.compiled_ms, "{:.1f}"),
+            number(row.times_reference, "{:.0f}x"),
+            number(row.times_copy, "{:.2f}"),
+            number(row.max_error, "{:.1e}"),
         ]
         for row in timing.rows
     ]
+    return Table(slug, timing.device, head, rows, kernel_notes(timing), row_header=1)
 
 
 KERNELS_NOTE = (
@@ -189,89 +219,9 @@ KERNELS_NOTE = (
 )
 
 
-def measured_on(environment: Environment) -> str:
-    return f"{environment.machine()}; commit {environment.commit or 'unknown'}"
-
-
-class Timed(NamedTuple):
-    """A timing with its figure's name, and whether another model file has been evaluated since."""
-
-    timing: Timing
-    stem: str
-    stale: bool
-
-    @property
-    def title(self) -> str:
-        timing = self.timing
-        stale = "; stale: the model file is another by now, run `hdrbench time`"
-        return (
-            f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: "
-            f"{timing.device}, {timing.backend} slicing, float32, batch 1"
-            f"{stale if self.stale else ''}"
-        )
-
-
-def timed(
-    timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
-) -> list[Timed]:
-    """Timings with what can be told of them from the results beside them."""
-    judged = {path.parent: result.method.model_sha256 for path, result in evaluations}
-    found = []
-    for path, timing in timings:
-        device = path.stem.removeprefix("timing-")
-        parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
-        sha256 = timing.method.model_sha256
-        stale = judged.get(path.parent, sha256) != sha256
-        found.append(Timed(timing, "time-" + "-".join(parts), stale))
-    return found
-
-
-def markdown(
-    groups: Sequence[Group],
-    timings: Sequence[Timed],
-    kernels: Sequence[KernelTiming],
-    comparisons: dict[str, Path],
-) -> str:
-    """The whole results/README.md."""
-    parts = [
-        "# Results",
-        "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
-        "`hdrbench time` measured (`make results` runs them all). [report.html](report.html) shows "
-        "the same with pictures. A metric's mean is over n pictures; its 95 % interval stands in "
-        "brackets.",
-        "## Quality",
-    ]
-    for of in groups:
-        parts.append(quality(of))
-        machines = sorted({measured_on(result.environment) for _, result in of.results})
-        parts.append("Measured on " + "; and on ".join(machines) + ".")
-        if of.slug in comparisons:
-            figure = comparisons[of.slug]
-            parts.append(f"![Input, output and target](figures/{figure.name})")
-        else:
-            parts.append("Its pictures are not here: no trained method, or they may not be shown.")
-    parts.append("## Time")
-    if not timings:
-        parts.append("Nothing timed yet: `hdrbench time RUN`.")
-    for one in timings:
-        environment = one.timing.environment
-        parts.append(f"**{one.title}**")
-        parts.append(markdown_table(*timing_rows(one.timing)))
-        parts.append(
-            f"Measured on {measured_on(environment)}. One process at a time; the machine's load "
-            f"average when it began was {environment.load}, so absolute times are worth little: "
-            "compare rows."
-        )
-        parts.append(f"![Time against resolution](figures/{one.stem}.svg)")
-    if kernels:
-        parts += ["## Slicing kernels", KERNELS_NOTE + " `hdrbench time --kernels --save`."]
-    for timed_kernels in kernels:
-        parts.append(markdown_table(*kernel_rows(timed_kernels)))
-        parts += [f"- {note}" for note in kernel_notes(timed_kernels)]
-        on = timed_kernels.environment
-        parts.append(f"Measured on {timed_kernels.device}: {measured_on(on)}; load {on.load}.")
-    return "\n\n".join(parts) + "\n"
-
-
 def kernel_notes(timing: KernelTiming) -> list[str]:
     return sorted({row.note for row in timing.rows if row.note})
+
+
+def measured_on(environment: Environment) -> str:
+    return f"{environment.machine()}; commit {environment.commit or 'unknown'}"

@@ -1,231 +1,408 @@
+"""Building the report from results made up for tests, and the committed one."""
+
+import csv
+import io
 import json
 import re
-import shutil
-from html.parser import HTMLParser
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
-from hdrnet_bench.report import build_report
+from hdrnet_bench.metric_specs import METRICS
+from hdrnet_bench.report import build_report, contents, outdated, readme
+from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT, Workspace
+from tests.report.fixtures import made_up
+
+
+@pytest.fixture(scope="module")
+def a_few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few methods, with their report; only read."""
+    root = made_up.a_few(tmp_path_factory.mktemp("few") / "results")
+    build_report(root)
+    return root
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """A copy of the committed results, without what the report makes."""
-    copy = tmp_path / "results"
-    ignore = shutil.ignore_patterns("README.md", "report.html", "figures")
-    shutil.copytree(ROOT / "results", copy, ignore=ignore)
-    return copy
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "results"
+    path.mkdir()
+    return path
 
 
-def test_is_a_function_of_the_results(results: Path) -> None:
-    written = build_report(results)
-    first = {path: path.read_bytes() for path in written}
-    assert {p.name for p in written} >= {"README.md", "report.html"}
-    assert {path: path.read_bytes() for path in build_report(results)} == first
+def text_of(root: Path) -> str:
+    """results/README.md, without the time that its figures take."""
+    return readme.page(contents.read(root), {})
 
 
-def test_committed_tables_are_those_of_the_committed_results(results: Path) -> None:
-    build_report(results)
-    assert (results / "README.md").read_text() == (ROOT / "results" / "README.md").read_text()
+def table(root: Path, name: str) -> list[dict[str, str]]:
+    tables = {one.slug: csv_text(one) for one in contents.read(root).tables}
+    return list(csv.DictReader(io.StringIO(tables[name])))
 
 
-def test_readme_shows_the_committed_table(results: Path, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    shutil.copy(ROOT / "README.md", readme)
-    build_report(results, readme)
-    assert readme.read_text() == (ROOT / "README.md").read_text()
+def change(path: Path, **other: object) -> None:
+    """Overwrite values of a result file, two levels deep."""
+    content = read_json(path)
+    for key, value in other.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    path.write_text(json_text(content))
 
 
-def test_needs_no_torch(results: Path, workspace: Workspace) -> None:
-    code = (
-        "import sys; from pathlib import Path; from hdrnet_bench.report import build_report;"
-        f"build_report(Path({str(results)!r})); assert 'torch' not in sys.modules"
+def test_is_a_function_of_the_results(root: Path) -> None:
+    made_up.evaluation(root)
+    made_up.timing(root)
+    made_up.kernels(root)
+    first = {path: path.read_bytes() for path in build_report(root)}
+    assert {path.suffix for path in first} == {
+        ".md",
+        ".html",
+        ".svg",
+        ".png",
+        ".jpg",
+        ".csv",
+        ".tex",
+    }
+    assert {path: path.read_bytes() for path in build_report(root)} == first
+    assert outdated(root) == []
+
+
+def test_committed_report_is_what_the_committed_results_give() -> None:
+    assert outdated(ROOT / "results", ROOT / "README.md") == []
+
+
+def test_outdated_names_what_differs(root: Path, tmp_path: Path) -> None:
+    made_up.evaluation(root)
+    insert = tmp_path / "page.md"
+    insert.write_text("# A page\n<!-- results -->\n<!-- /results -->\n")
+    build_report(root, insert)
+    (root / "README.md").write_text("pasted")
+    (root / "tables/quality-made-up-test.csv").write_text("pasted")
+    (root / "tables/where.tex").unlink()
+    (root / "tables/of-a-result-that-is-gone.csv").write_text("")
+    insert.write_text(insert.read_text().replace("482,080", "1"))
+    figure = root / "figures/metrics-made-up-test.svg"
+    figure.write_text(figure.read_text().replace("hdrnet", "another"))
+    page = root / "report.html"
+    page.write_text(page.read_text().replace("482,080", "1"))
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert sorted(outdated(root, insert)) == sorted(
+        [
+            "README.md",
+            "figures/metrics-made-up-test.svg",
+            "report.html",
+            "tables/of-a-result-that-is-gone.csv",
+            "tables/quality-made-up-test.csv",
+            "tables/where.tex",
+            str(insert),
+        ]
     )
-    import subprocess
-    import sys
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+def test_figures_of_another_matplotlib_are_not_compared(root: Path) -> None:
+    made_up.evaluation(root)
+    build_report(root)
+    for path in [*(root / "figures").glob("*.svg"), root / "report.html"]:
+        text = path.read_text()
+        inside = re.sub(r"Matplotlib v[^,]+", "Matplotlib v0.1", text).replace("stroke", "other")
+        path.write_text(text if path.suffix == ".html" else inside)
+    page = root / "report.html"
+    text = page.read_text()
+    assert text.count("<!--figure-->") == 3
+    page.write_text(re.sub(r"<!--figure-->.*?<svg", "<!--figure--><svg data-other", text))
+    assert outdated(root) == []
+
+
+def test_needs_no_torch_and_less_than_ten_seconds(root: Path) -> None:
+    made_up.a_few(root)
+    code = (
+        "import sys, time; sys.modules['torch'] = None\n"
+        "from hdrnet_bench.cli import main\n"
+        "sys.argv = ['hdrbench', 'report', '--json']\n"
+        "try: main()\n"
+        "finally: print(time.process_time(), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root.parent
+    )
     assert done.returncode == 0, done.stderr
+    assert (root / "report.html").exists()
+    # Of the processor, which other work on the machine does not lengthen by much.
+    assert float(done.stderr.splitlines()[-1]) < 10
 
 
-class _Page(HTMLParser):
-    """What a page refers to, and its text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.alts: list[str | None] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.links += [v for k in ("src", "href") if (v := found.get(k))]
-        if tag == "img":
-            self.alts.append(found.get("alt"))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+def test_check_says_so_and_exits_with_3(root: Path, workspace: Workspace) -> None:
+    made_up.evaluation(root)
+    assert "report.html" in workspace.fails(3, "report", "--check")
+    assert workspace.run("report").returncode == 0
+    assert workspace.json("report", "--check") == {"outdated": []}
+    workspace.fails(2, "report", "--check", "--private")
 
 
-def test_page_holds_everything_and_fetches_nothing(results: Path) -> None:
-    build_report(results)
-    page = _Page()
-    text = (results / "report.html").read_text()
-    page.feed(text)
-    assert page.links
-    assert all(link.startswith("data:") for link in page.links)
-    assert "url(" not in text
-    assert all(page.alts)
-    result = read_json(next(results.glob("demo-retouch/hdrnet-curves/*/eval-test-full.json")))
-    assert f"{result['metrics']['psnr']['mean']:.2f}" in page.text
+def test_tables_say_what_was_measured(a_few: Path) -> None:
+    text = (a_few / "README.md").read_text()
+    assert "**made-up, test split, full size (data dddddddddddd)**" in text
+    row = (
+        "| made-up | hdrnet-curves | seed-0 | 482,080 | 221.0 M | 150 | 8 | 25.97 [25.50, 26.45] |"
+    )
+    assert row in text
+    assert "Measured on CPU made up for a test, 2 cores" in text
+    rows = table(a_few, "quality-made-up-test")
+    curves = next(row for row in rows if row["method"] == "hdrnet-curves")
+    assert float(curves["psnr"]) == pytest.approx(25.97, abs=0.01)
+    assert float(curves["psnr_low"]) < float(curves["psnr"]) < float(curves["psnr_high"])
+    assert (curves["psnr_n"], curves["network_macs"], curves["pixel_macs"]) == (
+        "8",
+        "221000000",
+        "150",
+    )
+    latex = (a_few / "tables/quality-made-up-test.tex").read_text()
+    assert r"hdrnet-curves & seed-0 & 482,080" in latex
+    assert r"PSNR (dB) $\uparrow$" in latex
 
 
-def test_names_are_escaped(results: Path) -> None:
-    path = next(results.glob("demo-retouch/hdrnet-curves/*/eval-test-full.json"))
+def test_every_figure_and_table_is_shown_and_linked(a_few: Path) -> None:
+    text = (a_few / "README.md").read_text()
+    page = (a_few / "report.html").read_text()
+    stems = {path.stem for path in (a_few / "figures").glob("*.svg")}
+    kinds = {"metrics", "distribution", "quality-time", "training", "time"}
+    assert all(any(stem.startswith(f"{kind}-made-up") for stem in stems) for kind in kinds)
+    for stem in stems:
+        assert text.count(f"](figures/{stem}.svg)") == 1
+        assert page.count(f'id="{stem}-caption"') == 1
+        assert (a_few / f"figures/{stem}.png").exists()
+    for link in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (a_few / link).exists()
+    for path in (a_few / "tables").glob("*.csv"):
+        assert path.with_suffix(".tex").exists()
+
+
+def test_sizes_never_share_a_table(a_few: Path) -> None:
+    assert len(table(a_few, "quality-made-up-test")) == 6
+    assert len(table(a_few, "quality-made-up-test-480p")) == 6
+
+
+@pytest.mark.parametrize(
+    ("other", "title"),
+    [
+        ({"dataset": {"digest": "f" * 64}}, "made-up, test split, full size (data ffffffffffff)"),
+        ({"dataset": {"split": "validation"}}, "made-up, validation split, full size"),
+        ({"dataset": {"name": "another"}}, "another, test split, full size"),
+    ],
+)
+def test_other_data_is_another_table(root: Path, other: dict[str, object], title: str) -> None:
+    made_up.evaluation(root)
+    change(made_up.evaluation(root, "hdrnet-pyramid"), **other)
+    text = text_of(root)
+    assert f"**{title}" in text
+    tables = [part.quality for part in contents.read(root).groups]
+    assert [len(one.rows) for one in tables] == [1, 1]
+
+
+def test_first_nothing_then_methods_then_oracles(a_few: Path) -> None:
+    methods = [row["method"] for row in table(a_few, "quality-made-up-test")]
+    assert methods[0] == "identity"
+    assert methods[1:4] == ["hdrnet-curves", "hdrnet-pointwise", "hdrnet-pyramid"]
+    assert methods[4:] == ["oracle-affine", "oracle-grid-16x16x8-luma"]
+    assert (
+        "oracle: fitted to each picture's target: a bound, no method"
+        in (a_few / "README.md").read_text()
+    )
+
+
+def test_result_of_an_older_metric_is_marked_stale(root: Path) -> None:
+    path = made_up.evaluation(root)
     content = read_json(path)
-    content["rows"][0]["licence"] = "<script>alert(1)</script>"
-    content["environment"]["cpu"] = "<script>alert(1)</script>"
+    content["metrics"]["psnr"]["version"] = METRICS["psnr"].version - 1
     path.write_text(json_text(content))
-    build_report(results)
-    assert "<script>" not in (results / "report.html").read_text()
-
-
-def test_other_data_is_another_table(results: Path) -> None:
-    path = next(results.glob("demo-retouch/identity/*/eval-test-full.json"))
-    content = read_json(path)
-    content["dataset"]["digest"] = "f" * 64
-    path.write_text(json_text(content))
-    build_report(results)
-    text = (results / "README.md").read_text()
-    assert text.count("**demo-retouch, test split, full size") == 2
-
-
-def test_result_of_an_older_metric_is_marked_stale(results: Path) -> None:
-    path = next(results.glob("demo-retouch/identity/*/eval-test-full.json"))
-    content = read_json(path)
-    content["metrics"]["psnr"]["version"] = 0
-    path.write_text(json_text(content))
-    build_report(results)
-    text = (results / "README.md").read_text()
-    assert "identity (stale)" in text
+    text = text_of(root)
+    assert "hdrnet-curves (stale)" in text
     assert "measured with an older definition" in text
+    assert "quality, test, full (stale)" in text
 
 
-def test_several_seeds_are_summed_up_as_mean_and_spread(results: Path) -> None:
-    """Seeds of one recipe and digest; the same seed twice, or another digest, is none of them."""
-    folder = results / "demo-retouch/hdrnet-curves/seed-0"
-    first = read_json(folder / "eval-test-full.json")
-    psnr = first["metrics"]["psnr"]["mean"]
-
-    def another(run: str, seed: int, mean: float, digest: str) -> None:
-        content = json.loads(json.dumps(first))
-        content["method"] |= {"run": run, "seed": seed}
-        content["recipe"]["digest"] = digest
-        content["metrics"]["psnr"]["mean"] = mean
-        path = folder.parent / run / "eval-test-full.json"
-        path.parent.mkdir()
-        path.write_text(json_text(content))
-
-    digest = first["recipe"]["digest"]
-    another("again", 0, psnr + 9, digest)
-    another("changed", 7, psnr + 9, "0" * 64)
-    build_report(results)
-    assert "seeds" not in (results / "README.md").read_text()
-    shutil.rmtree(folder.parent / "again")
-    another("seed-1", 1, psnr + 2, digest)
-    another("seed-2", 2, psnr + 4, digest)
-    build_report(results)
-    text = (results / "README.md").read_text()
-    mean = f"{psnr + 2:.2f} ± 2.00"
-    assert f"| demo-retouch | hdrnet-curves | 3 seeds | 482,080 | 3 | {mean} |" in text
-    assert "mean ± standard deviation over the seeds" in text
-    assert mean in (results / "report.html").read_text()
-
-
-def test_without_pictures_it_says_so(results: Path) -> None:
-    for folder in results.glob("*/*/*/pictures"):
-        shutil.rmtree(folder)
-    build_report(results)
-    assert not list((results / "figures").glob("comparison-*"))
-    assert "Its pictures are not here" in (results / "README.md").read_text()
-    assert "No pictures here" in (results / "report.html").read_text()
-
-
-def test_two_machines_have_two_figures(results: Path) -> None:
-    path = next(results.glob("*/*/*/timing-*.json"))
+def test_missing_values_have_their_reason_once(root: Path) -> None:
+    made_up.evaluation(root, n=5)
+    path = made_up.evaluation(root, "hdrnet-pyramid", n=5)
     content = read_json(path)
-    content["rows"] = content["rows"][:3]
-    path.with_name("timing-cpu-another.json").write_text(json_text(content))
-    build_report(results)
-    figures = sorted((results / "figures").glob("time-*.svg"))
+    content["metrics"]["lpips"] |= {"mean": None, "n": 0, "reason": "no weights | here"}
+    path.write_text(json_text(content))
+    text = text_of(root)
+    assert text.count("no interval: fewer than 6 pictures") == 1
+    assert "- LPIPS: no weights \\| here." in text
+    row = next(r for r in table(root, "quality-made-up-test") if r["method"] == "hdrnet-pyramid")
+    assert (row["lpips"], row["lpips_n"], row["psnr_low"]) == ("", "0", "")
+
+
+def test_a_metric_over_fewer_pictures_says_its_n(root: Path) -> None:
+    path = made_up.evaluation(root)
+    content = read_json(path)
+    content["metrics"]["ssim"]["n"] = 7
+    path.write_text(json_text(content))
+    assert re.search(r"0\.8997 \[[\d., ]+\] \(n 7\)", text_of(root))
+
+
+def test_unpaired_and_leaked_are_said(root: Path) -> None:
+    made_up.evaluation(
+        root, unpaired={"missing": ["a", "b"], "extra": [], "wrong_size": ["c"]}, leaked=3
+    )
+    text = text_of(root)
+    assert "hdrnet-curves, seed-0: of its pictures, 2 missing, 1 of the wrong size." in text
+    assert "hdrnet-curves (trained with 3 of these)" in text
+
+
+def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
+    """Seeds of one recipe and digest; the same seed twice, or another digest, is none of them."""
+    made_up.evaluation(root)
+    again = made_up.evaluation(root, run="again", gain=13)
+    changed = made_up.evaluation(root, run="changed", gain=13, seed=7)
+    change(changed, recipe={"digest": "0" * 64})
+    assert "seeds" not in text_of(root)
+    again.unlink()
+    made_up.evaluation(root, run="seed-1", gain=6, seed=1)
+    made_up.evaluation(root, run="seed-2", gain=8, seed=2)
+    build_report(root)
+    text = text_of(root)
+    mean = "27.97 ± 2.00"
+    row = f"| made-up | hdrnet-curves | 3 seeds | 482,080 | 221.0 M | 150 | 8 | {mean} |"
+    assert row in text
+    assert "mean ± standard deviation over the seeds" in text
+    assert mean in (root / "report.html").read_text()
+    seeds = next(r for r in table(root, "quality-made-up-test") if r["run"] == "3 seeds")
+    assert float(seeds["psnr_seeds_sd"]) == pytest.approx(2)
+
+
+def test_times_stand_with_their_floor_error_and_memory(a_few: Path) -> None:
+    text = (a_few / "README.md").read_text()
+    assert "1920 x 1080 | 1 | float32 | native | whole | 26.08 [25.56, 26.60]" in text
+    assert "copy (the floor)" in text
+    assert "| 40% | 512 | 2.5e-07 |" in text
+    assert "| noisy |" in text
+    assert "| – | 0 | – | – | – | – | – | out of memory |" in text
+    assert "clock not known, power not known, load average 0.5 to 1.25" in text
+    assert "No GPU has been measured" in text
+    assert "No GPU has been measured" in (a_few / "report.html").read_text()
+
+
+def test_gpu_tables_and_figures_of_made_up_times(root: Path) -> None:
+    made_up.evaluation(root)
+    made_up.timing(root)
+    made_up.timing(root, device="cuda", slug="gpu-made-up")
+    made_up.kernels(root, "cuda", "gpu-made-up")
+    build_report(root)
+    text = text_of(root)
+    assert "No GPU" not in text
+    assert f"Measured on CPU {made_up.MADE_UP}, 2 cores, 24 GiB, {made_up.GPU}" in text
+    assert "whole with transfer" in text
+    assert "clock 1980 to 1980 MHz, power 210.5 to 350 W" in text
+    stem = "time-made-up-hdrnet-curves-seed-0-gpu-made-up"
+    figure = (root / f"figures/{stem}.svg").read_text()
+    assert all(part in figure for part in ("upload", "download", "a copy of the picture"))
+    assert f'id="{stem}-caption"' in (root / "report.html").read_text()
+    assert (root / "figures/quality-time-made-up-test-gpu-made-up.svg").exists()
+    assert text.index("cpu-made-up") < text.index(stem)
+
+
+def test_nothing_timed_says_so_and_nothing_of_a_gpu(root: Path) -> None:
+    made_up.evaluation(root)
+    text = text_of(root)
+    assert "Nothing timed yet" in text
+    assert "No GPU" not in text
+
+
+def test_every_time_out_of_memory_still_reports(root: Path) -> None:
+    path = made_up.timing(root)
+    content = read_json(path)
+    content["rows"] = [row for row in content["rows"] if row["median_ms"] is None]
+    content["copies"] = []
+    path.write_text(json_text(content))
+    build_report(root)
+    assert "out of memory" in text_of(root)
+
+
+def test_two_machines_have_two_figures(root: Path) -> None:
+    made_up.timing(root)
+    another = made_up.timing(root, slug="cpu-another", speed=3)
+    build_report(root)
+    figures = sorted((root / "figures").glob("time-*.svg"))
     assert len(figures) == 2
     assert figures[0].read_bytes() != figures[1].read_bytes()
-    text = (results / "README.md").read_text()
-    assert all(text.count(f"figures/{figure.name}") == 1 for figure in figures)
-    path.with_name("timing-cpu-another.json").unlink()
-    build_report(results)
-    assert len(list((results / "figures").glob("time-*.svg"))) == 1
+    another.unlink()
+    build_report(root)
+    assert len(list((root / "figures").glob("time-*.svg"))) == 1
+    assert len(list((root / "tables").glob("time-*.csv"))) == 1
 
 
-def test_time_of_another_model_file_is_marked_stale(results: Path) -> None:
-    path = next(results.glob("*/*/*/timing-*.json"))
-    content = read_json(path)
-    content["method"]["model_sha256"] = "0" * 64
-    path.write_text(json_text(content))
-    build_report(results)
-    assert "stale: the model file is another by now" in (results / "README.md").read_text()
+def test_time_of_another_model_file_is_marked_stale(root: Path) -> None:
+    made_up.evaluation(root)
+    change(made_up.timing(root), method={"model_sha256": "0" * 64})
+    build_report(root)
+    assert "stale: the model file is another by now" in text_of(root)
+    figure = root / "figures/quality-time-made-up-test-cpu-made-up.svg"
+    assert "(time stale)" in figure.read_text()
 
 
-def test_a_broken_thumbnail_is_named(results: Path) -> None:
-    path = next(results.glob("demo-retouch/*/*/pictures/*-output.jpg"))
-    path.write_bytes(b"no jpeg")
-    with pytest.raises(DataError, match=path.name):
-        build_report(results)
+def test_nothing_measured_says_so(root: Path) -> None:
+    written = build_report(root)
+    assert {path.name for path in written} == {"README.md", "report.html", "where.csv", "where.tex"}
+    for name in ("README.md", "report.html"):
+        text = (root / name).read_text()
+        assert "Nothing measured yet" in text
+        assert "Nothing timed yet" in text
 
 
-def test_without_timings_it_says_so(results: Path) -> None:
-    for path in results.glob("*/*/*/timing-*.json"):
-        path.unlink()
-    build_report(results)
-    assert "Nothing timed yet" in (results / "README.md").read_text()
+def test_thirty_methods(root: Path) -> None:
+    made_up.many(root)
+    build_report(root)
+    assert len(table(root, "quality-made-up-test")) == 30
+    page = (root / "report.html").stat().st_size
+    assert page < 20e6
+    figure = (root / "figures/distribution-made-up-test.svg").read_text()
+    assert "data:image/png" in figure, "many points are one bitmap"
+    assert len(figure) < 1e6
 
 
-def test_comparison_shows_input_output_and_target(results: Path) -> None:
-    build_report(results)
-    with Image.open(results / "figures/comparison-demo-retouch-test.jpg") as image:
-        assert image.width == 3 * 408 + 8
-        assert image.height > 3 * 200
-
-
-def test_broken_or_missing_results_are_named(results: Path, tmp_path: Path) -> None:
+def test_broken_or_missing_results_are_named(root: Path) -> None:
     with pytest.raises(DataError, match="holds no result"):
-        build_report(tmp_path / "nowhere")
-    path = next(results.glob("demo-retouch/identity/*/eval-test-full.json"))
+        build_report(root / "nowhere")
+    path = made_up.evaluation(root)
+    train = path.with_name("train.csv")
+    train.write_text("step,loss\n1,2\n")
+    with pytest.raises(DataError, match=r"train\.csv is no training curve"):
+        build_report(root)
     content = read_json(path)
     content["metrics"]["psnr"]["mean"] = "high"
-    path.write_text(json_text(content))
+    path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=re.escape(str(path)) + r": metrics\.psnr\.mean"):
-        build_report(results)
+        build_report(root)
     path.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
-        build_report(results)
+        build_report(root)
 
 
-def test_insert_needs_its_marks(results: Path, tmp_path: Path) -> None:
+def test_insert_needs_its_marks_and_keeps_what_is_around(root: Path, tmp_path: Path) -> None:
+    made_up.evaluation(root)
     plain = tmp_path / "plain.md"
     plain.write_text("# no marks\n")
     with pytest.raises(DataError, match="has no <!-- results -->"):
-        build_report(results, plain)
+        build_report(root, plain)
     assert plain.read_text() == "# no marks\n"
+    plain.write_text("# Page\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    build_report(root, plain)
+    text = plain.read_text()
+    assert text.startswith("# Page\n<!-- results -->\n**made-up, test split")
+    assert text.endswith("\n<!-- /results -->\nafter\n")
+    assert "old" not in text
 
 
-def test_dry_run_writes_nothing(results: Path) -> None:
-    before = sorted(results.rglob("*"))
-    planned = build_report(results, dry_run=True)
-    assert sorted(results.rglob("*")) == before
-    assert set(build_report(results)) == set(planned)
+def test_dry_run_writes_nothing(root: Path) -> None:
+    made_up.evaluation(root)
+    made_up.timing(root)
+    before = sorted(root.rglob("*"))
+    planned = build_report(root, dry_run=True, private=True)
+    assert sorted(root.rglob("*")) == before
+    assert set(build_report(root, private=True)) == set(planned)

@@ -1,0 +1,137 @@
+"""Which results may stand beside each other: of one version of a dataset, one split, one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..metric_specs import METRICS
+from ..results import Evaluation, Timing
+
+
+class Group(NamedTuple):
+    """Evaluations that may stand in one table, with the folders they lie in: what does nothing
+    first, then the methods, then the oracles."""
+
+    slug: str
+    title: str
+    results: list[tuple[Path, Evaluation]]
+
+    @property
+    def metrics(self) -> list[str]:
+        named = {name for _, result in self.results for name in result.metrics}
+        return [name for name in METRICS if name in named]
+
+    @property
+    def first(self) -> Evaluation:
+        return self.results[0][1]
+
+
+def is_identity(result: Evaluation) -> bool:
+    return result.method.name == "identity"
+
+
+def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
+    """By dataset, split, size and digest; identity first, then by recipe, method and run."""
+    found: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
+    for path, result in evaluations:
+        data = result.dataset
+        key: tuple[str, str, str, str] = (data.name, data.split, result.size, data.digest)
+        found.setdefault(key, []).append((path.parent, result))
+    versions: dict[tuple[str, ...], int] = {}
+    groups = []
+    for key, results in sorted(found.items(), key=_full_first):
+        name, split, size, digest = key
+        number = versions[key[:3]] = versions.get(key[:3], 0) + 1
+        slug = f"{name}-{split}" + (f"-{size}" if size != "full" else "")
+        slug += f"-{number}" if number > 1 else ""
+        title = f"{name}, {split} split, {size} size (data {digest[:12]})"
+        results.sort(key=lambda item: (_rank(item[1]), str(item[0])))
+        groups.append(Group(slug, title, results))
+    return groups
+
+
+def _full_first(item: tuple[tuple[str, str, str, str], object]) -> tuple[object, ...]:
+    name, split, size, digest = item[0]
+    return name, split, size != "full", size, digest
+
+
+def _rank(result: Evaluation) -> int:
+    return 0 if is_identity(result) else 2 if result.method.oracle else 1
+
+
+def marks(result: Evaluation) -> str:
+    """What a reader must know of a result, after its method's name."""
+    found = ["stale"] if result.stale() else []
+    found += [f"trained with {result.leaked} of these"] if result.leaked else []
+    return "".join(f" ({mark})" for mark in found)
+
+
+def label(of: Group, result: Evaluation) -> str:
+    """A result's name in a figure: as long as needed to tell it from the others."""
+    recipes = {r.recipe.name for _, r in of.results}
+    parts = [result.recipe.name] if len(recipes) > 1 else []
+    parts += [result.method.name]
+    parts += [result.method.run] if result.method.run != "baseline" else []
+    return ", ".join(parts) + marks(result)
+
+
+def trained(of: Group) -> list[tuple[Path, Evaluation]]:
+    """The methods: neither what does nothing nor the oracles."""
+    return [item for item in of.results if not is_identity(item[1]) and not item[1].method.oracle]
+
+
+def best_trained(of: Group) -> tuple[Path, Evaluation] | None:
+    """The method with the highest mean PSNR, or None."""
+    return max(trained(of), key=lambda item: item[1].metrics["psnr"].mean or 0.0, default=None)
+
+
+def by_seed(of: Group) -> list[list[Evaluation]]:
+    """The results of one recipe and method with several seeds, up to date and each seed once."""
+    found: dict[tuple[str, str, str], dict[int, Evaluation]] = {}
+    for _, result in of.results:
+        method = result.method
+        if method.seed is not None and not result.stale():
+            key = (result.recipe.name, result.recipe.digest, method.name)
+            found.setdefault(key, {}).setdefault(method.seed, result)
+    return [list(seeds.values()) for _, seeds in sorted(found.items()) if len(seeds) > 1]
+
+
+class Timed(NamedTuple):
+    """A timing with its folder, its device's slug, its figure's name, and whether another model
+    file has been evaluated since."""
+
+    timing: Timing
+    folder: Path
+    device: str
+    stem: str
+    stale: bool
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.timing.device.startswith("cuda")
+
+    @property
+    def title(self) -> str:
+        timing = self.timing
+        stale = "; stale: the model file is another by now, run `hdrbench time`"
+        return (
+            f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: {self.device}"
+            f"{stale if self.stale else ''}"
+        )
+
+
+def timed(
+    timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
+) -> list[Timed]:
+    """Timings with what can be told of them from the results beside them."""
+    judged = {path.parent: result.method.model_sha256 for path, result in evaluations}
+    found = []
+    for path, timing in timings:
+        device = path.stem.removeprefix("timing-")
+        parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
+        sha256 = timing.method.model_sha256
+        stale = judged.get(path.parent, sha256) != sha256
+        found.append(Timed(timing, path.parent, device, "time-" + "-".join(parts), stale))
+    return found

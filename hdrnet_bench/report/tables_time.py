@@ -1,0 +1,129 @@
+"""What the tables of times say, and the table of what ran where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..results import (
+    CopyRow,
+    Environment,
+    KernelTiming,
+    MachineState,
+    Result,
+    Timing,
+    TimingRow,
+)
+from .groups import Timed
+from .table import NONE, Cell, Column, Table, columns, number, plain
+
+
+def timing_table(timed: Timed) -> Table:
+    """Every part at every resolution, and the copy that is the floor under it."""
+    timing = timed.timing
+    head = columns("resolution", "batch", "dtype", "backend", "part")
+    head += [Column("median ms", ("median_ms", "median_ms_low", "median_ms_high"))]
+    head += columns("p5 ms", "p95 ms", "repeats", "MP/s=megapixels_per_s", "GB/s=gigabytes_per_s")
+    head += columns("of a copy's=copy_share", "peak MiB", "max error", "note")
+    return Table(
+        timed.stem,
+        timed.title,
+        head,
+        [*map(_timing_cells, timing.rows), *map(_copy_cells, timing.copies)],
+        [state_text(timing.state, timing.environment)],
+        row_header=4,
+    )
+
+
+def _timing_cells(row: TimingRow) -> list[Cell]:
+    low, high = row.interval_ms or (None, None)
+    median = NONE if row.median_ms is None else f"{row.median_ms:.2f}"
+    interval = "" if row.interval_ms is None else f" [{low:.2f}, {high:.2f}]"
+    said = [*(["noisy"] if row.noisy else []), *([row.note] if row.note else [])]
+    return [
+        _resolution(row),
+        number(row.batch, "{}"),
+        plain(row.dtype),
+        plain(row.backend),
+        plain(row.part),
+        Cell(median + interval, (row.median_ms, low, high)),
+        number(row.p5_ms, "{:.2f}"),
+        number(row.p95_ms, "{:.2f}"),
+        number(row.repeats, "{}"),
+        number(row.megapixels_per_s, "{:,.1f}"),
+        number(row.gigabytes_per_s, "{:.2f}"),
+        number(row.copy_share, "{:.0%}"),
+        number(row.peak_memory_mib, "{:,.0f}"),
+        number(row.max_error, "{:.1e}"),
+        plain("; ".join(said) or None),
+    ]
+
+
+def _copy_cells(row: CopyRow) -> list[Cell]:
+    megapixels = row.width * row.height / 1e6
+    return [
+        _resolution(row),
+        number(1, "{}"),
+        plain("float32"),
+        plain(None),
+        plain("copy (the floor)"),
+        Cell(f"{row.median_ms:.2f}", (row.median_ms, None, None)),
+        *(number(None, "") for _ in range(3)),
+        number(megapixels / (row.median_ms / 1e3), "{:,.1f}"),
+        number(row.gigabytes_per_s, "{:.2f}"),
+        number(1.0, "{:.0%}"),
+        *(number(None, "") for _ in range(2)),
+        plain(None),
+    ]
+
+
+def _resolution(row: TimingRow | CopyRow) -> Cell:
+    return Cell(f"{row.width} x {row.height}", (f"{row.width}x{row.height}",))
+
+
+def state_text(state: MachineState, environment: Environment) -> str:
+    """What the machine did meanwhile, as far as it says."""
+    said = []
+    for name, values, unit in (
+        ("clock", state.clock_mhz, " MHz"),
+        ("power", state.power_w, " W"),
+        ("load average", state.load, ""),
+    ):
+        known = values and f"{values[0]:g} to {values[1]:g}{unit}"
+        said.append(f"{name} {known or 'not known'}")
+    return (
+        f"While timing: {', '.join(said)}; load average at the start {environment.load}. Where "
+        "others used the machine, absolute times are worth little: compare rows."
+    )
+
+
+def where_table(found: Sequence[tuple[Path, Result]]) -> Table:
+    """What ran where: a line for each result file."""
+    head = columns("what", "recipe", "method", "run", "data", "model", "machine", "commit", "load")
+    rows = [_where_cells(path, result) for path, result in found]
+    return Table("where", "What ran where", head, rows, [])
+
+
+def _where_cells(path: Path, result: Result) -> list[Cell]:
+    on = result.environment
+    machine = [plain(on.machine()), plain(on.commit), number(on.load, "{}")]
+    if isinstance(result, KernelTiming):
+        return [plain(f"slicing kernels, {result.device}"), *map(plain, [None] * 5), *machine]
+    recipe, method = result.recipe, result.method
+    judged = method.model_sha256 or method.predictions_sha256
+    if isinstance(result, Timing):
+        what = f"time, {path.stem.removeprefix('timing-')}"
+        data = None
+    else:
+        what = f"quality, {result.dataset.split}, {result.size}"
+        what += " (stale)" if result.stale() else ""
+        data = f"{result.dataset.name} {result.dataset.digest[:12]}"
+    return [
+        plain(what),
+        plain(f"{recipe.name} {recipe.version} ({recipe.digest[:12]})"),
+        plain(method.name),
+        plain(method.run),
+        plain(data),
+        plain(judged and judged[:12]),
+        *machine,
+    ]
