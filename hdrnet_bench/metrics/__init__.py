@@ -5,8 +5,9 @@ All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture
 
 from ..metric_specs import METRICS
 from .delta_e import delta_e_76, delta_e_2000
+from .grid_artefact import grid_artefact
 from .lpips import lpips
 from .psnr import psnr
 from .ssim import ssim
 
-__all__ = ["METRICS", "delta_e_76", "delta_e_2000", "lpips", "psnr", "ssim"]
+__all__ = ["METRICS", "delta_e_76", "delta_e_2000", "grid_artefact", "lpips", "psnr", "ssim"]
