@@ -36,7 +36,7 @@ def complexity(config: HDRNetConfig) -> Complexity:
 
 
 def network_macs(config: HDRNetConfig) -> int:
-    """Of convolutions and dense layers, by the shapes that come out of them; nothing is computed."""
+    """Of convolutions and dense layers, by the shapes that come out; nothing is computed."""
     total = 0
 
     def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:

@@ -25,6 +25,11 @@ METRICS = {
     "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
     "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
     "grid_artefact": Metric(
-        "grid", "", False, 3, 1, "how much the error's gradient stands out along cell borders"
+        "grid artefact",
+        "",
+        False,
+        3,
+        1,
+        "how much the error's gradient stands out along cell borders",
     ),
 }

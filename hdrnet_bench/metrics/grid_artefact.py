@@ -23,7 +23,9 @@ from ._pairs import as_pair, per_picture
 CELLS = 16  # a side of the paper's grid: what a method without a grid is held against
 
 
-def grid_artefact(output: Tensor, target: Tensor, cells: tuple[int, int] = (CELLS, CELLS)) -> Tensor:
+def grid_artefact(
+    output: Tensor, target: Tensor, cells: tuple[int, int] = (CELLS, CELLS)
+) -> Tensor:
     """Of (3, H, W) or (B, 3, H, W) sRGB in [0, 1], and (GW, GH) cells: () or (B,), float64."""
     output, target, batched = as_pair(output, target)
     total = output.new_zeros(2, len(output), dtype=torch.float64)  # at borders, elsewhere
