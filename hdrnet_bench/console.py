@@ -39,11 +39,11 @@ MAX_PIXELS = 500_000_000
 def print_evaluations(results: list[Evaluation]) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
-    from .report.tables import NONE, by_seed, cell, group
+    from .report.tables import by_seed, cell, group
     from .results import spread
 
     def count(value: int | None) -> str:
-        return NONE if value is None else f"{value:,}"
+        return "–" if value is None else f"{value:,}"
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
     header = ["recipe", "method", "run", "size", "parameters", "MACs", "MACs/pixel", "n"]
@@ -79,7 +79,7 @@ def print_evaluations(results: list[Evaluation]) -> None:
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}")
-    if any(r.method.name.startswith("oracle-") for r in results):
+    if any(r.method.oracle for r in results):
         out.print("  oracle: fitted to each picture's target; a bound, no method")
     for result in results:
         if result.unpaired and len(result.unpaired.missing + result.unpaired.wrong_size):

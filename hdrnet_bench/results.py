@@ -73,6 +73,11 @@ class MethodId(_Record):
     predictions_sha256: str | None = None
     seed: int | None
 
+    @property
+    def oracle(self) -> bool:
+        """Whether it was fitted to the targets themselves: a bound, no method."""
+        return self.name.startswith("oracle-")
+
 
 class DatasetId(_Record):
     name: Slug
