@@ -9,7 +9,7 @@ import typer
 
 from .cli_options import Device, DryRun, Json
 from .console import choose_device, err, print_evaluations, progress, report_values
-from .errors import DataError, UsageError
+from .errors import DataError, RegressionError, UsageError
 from .files import json_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .judgement import Judgement, Terms
     from .manifest import Dataset, Split
     from .recipe import Recipe
-    from .results import Size
+    from .results import Evaluation, Size
     from .runs import Run
 
 Sizes = Literal["full", "480p", "both"]
@@ -67,6 +67,13 @@ def evaluate(
             "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
         ),
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An earlier result (eval-….json): exit 5 where a metric is worse beyond chance.",
+        ),
+    ] = None,
     device: Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure again what is up to date.")
@@ -91,6 +98,7 @@ def evaluate(
     from .judging import judge, up_to_date
     from .results import Evaluation, read_result
 
+    before = None if against is None else read_result(against)  # first: it may be replaced below
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
     if dry_run:
         report_values({"would measure": [str(job.path) for job in todo]}, as_json)
@@ -103,6 +111,40 @@ def evaluate(
         print(json_text([result.model_dump(mode="json") for result in results]), end="")
     else:
         print_evaluations(results)
+    if before is not None:
+        if not isinstance(before, Evaluation):
+            raise DataError(f"{against} is no evaluation: give a file that eval wrote")
+        _check_against(before, str(against), results)
+
+
+def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> None:
+    """Raises RegressionError where a result of the same pictures is worse than it was; UsageError
+    where none is of the same."""
+    from .compare import check
+
+    same = [
+        result
+        for result in results
+        if (result.dataset.name, result.dataset.split, result.size)
+        == (before.dataset.name, before.dataset.split, before.size)
+    ]
+    if not same:
+        raise UsageError(
+            f"{file} is of {before.dataset.name}, {before.dataset.split}, {before.size}: nothing "
+            "that was judged now is"
+        )
+    # The identity stands beside what is judged; alone it is what is judged.
+    judged = [result for result in same if result.method.name != "identity"] or same
+    worse = []
+    for result in judged:
+        what = f"{result.method.name} {result.method.run}"
+        checked = check(result, before)
+        untold = [f"{name} {reason}" for name, reason in checked.untold.items()]
+        for note in (*checked.notes, *untold):
+            err.print(f"{what} against {file}: {note}")
+        worse += [f"{what}: {regression}" for regression in checked.regressions]
+    if worse:
+        raise RegressionError(f"worse than {file}: {'; '.join(worse)}")
 
 
 def _runs(
