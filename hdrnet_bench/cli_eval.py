@@ -9,7 +9,7 @@ import typer
 
 from .cli_options import Device, DryRun, Json
 from .console import choose_device, err, print_evaluations, progress, report_values
-from .errors import DataError, RegressionError, UsageError
+from .errors import DataError, UsageError
 from .files import json_text
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
     """Raises RegressionError where a result of the same pictures is worse than it was; UsageError
     where none is of the same."""
     from .compare import check
+    from .errors import RegressionError
 
     same = [
         result

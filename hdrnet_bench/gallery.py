@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,24 @@ def write_gallery(
     shown: Sequence[Shown],
     render: Callable[[str], tuple[Pair, Tensor]],
     encoding: Encoding,
+    others: Collection[str],
 ) -> None:
-    """Replace a result folder's pictures of one size: all of them, or none.
+    """Replace a result folder's pictures of one size and split: all of them, or none.
 
     Args:
         folder: the result's.
         render: id to its pair and the method's output (3, H, W).
         encoding: of the inputs.
+        others: ids of the dataset's other splits, whose pictures stay.
     """
     pictures = folder / "pictures"
     new, old = pictures / f".tmp-{size}-new", pictures / f".tmp-{size}-old"
     for left in (new, old):  # by one that was killed
         shutil.rmtree(left, ignore_errors=True)
+    new.mkdir(parents=True)
+    for path in (pictures / size).glob("*.jpg"):
+        if path.stem.rpartition("-")[0] in others:
+            shutil.copy2(path, new)
     for of in shown:
         pair, output = render(of.id)
         for role, picture in (

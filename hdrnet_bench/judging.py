@@ -119,7 +119,8 @@ def judge(
 
     folder = job.path.parent
     job.path.unlink(missing_ok=True)
-    write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding)
+    others = {row.id for row in dataset.rows if row.split != job.terms.split}
+    write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
     if curve is not None:
         write_text(folder / "train.csv", curve)
     write_text(job.path.with_suffix(".csv"), pd.DataFrame(measured).to_csv(index=False))

@@ -33,3 +33,6 @@ METRICS = {
         "how much the error's gradient stands out along cell borders",
     ),
 }
+# What a recipe measures that does not say: LPIPS once, with its usual backbone. Part of recipes'
+# digests: it never changes.
+CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")

@@ -17,7 +17,7 @@ from pydantic import (
 from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
-from .metric_specs import METRICS
+from .metric_specs import CANONICAL, METRICS
 from .paths import search
 from .yaml_files import read_mapping, validated
 
@@ -149,12 +149,8 @@ def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
 _Resolution = Annotated[tuple[int, int], Field(strict=False)]
 
 
-# What a recipe that names none is judged by: part of its digest, so that it never changes.
-_FIRST_METRICS = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")
-
-
 class EvaluationSpec(_Section):
-    metrics: Annotated[tuple[str, ...], Field(strict=False)] = _FIRST_METRICS
+    metrics: Annotated[tuple[str, ...], Field(strict=False)] = CANONICAL
     resolutions: Annotated[tuple[_Resolution, ...], Field(strict=False)] = (
         (640, 480),
         (1280, 720),

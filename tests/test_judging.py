@@ -232,6 +232,16 @@ def test_pictures_of_before_do_not_stay(trained: Workspace) -> None:
     assert plan == ["results/tiny/hdrnet-curves/seed-0/eval-test-full.json"]
 
 
+def test_splits_keep_their_pictures(tiny: Workspace) -> None:
+    command = ("eval", "./tiny.yaml", "--baseline", "identity")
+    for split in ("test", "validation", "test"):
+        tiny.json(*command, "--split", split, "--overwrite")
+        folder = tiny.path / "results/tiny/identity/baseline/pictures/full"
+    assert {p.name for p in folder.iterdir()} == {f"{i}-{r}.jpg" for i in "cde" for r in ROLES}
+    for split in ("test", "validation"):
+        assert tiny.json(*command, "--split", split, "--dry-run") == {"would measure": []}
+
+
 def test_tables_in_the_terminal(trained: Workspace) -> None:
     for seed in ("1", "2"):
         done = trained.run("train", "./tiny.yaml", "--seed", seed, "--set", "training.steps=1")
