@@ -199,4 +199,4 @@ def test_lpips_loads_and_computes(hub: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_metric_has_its_specification() -> None:
-    assert set(METRICS) == {*COMPUTED, "lpips"}
+    assert set(METRICS) == {*COMPUTED, "lpips", "grid_artefact"}
