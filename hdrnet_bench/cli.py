@@ -9,28 +9,15 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from . import cli_compare, cli_data, cli_models, cli_report, cli_time
+from . import cli_compare, cli_data, cli_eval, cli_models, cli_report, cli_time
 from .cli_options import Device, DryRun, Json, Overwrite
-from .console import (
-    choose_device,
-    err,
-    out,
-    print_evaluations,
-    progress,
-    report_rows,
-    report_values,
-)
-from .errors import DataError, HdrbenchError, PeerFailed, UsageError
+from .console import err, out, report_rows
+from .errors import DataError, HdrbenchError, PeerFailed
 from .files import json_text
-
-if TYPE_CHECKING:
-    from .evaluate import Judgement
-    from .manifest import Split
-    from .recipe import Recipe
 
 app = typer.Typer(
     help="Prepare photo-enhancement data, train HDRNet on it, measure quality and speed.",
@@ -40,6 +27,7 @@ app = typer.Typer(
 )
 cli_compare.register(app)
 cli_data.register(app)
+cli_eval.register(app)
 cli_models.register(app)
 cli_report.register(app)
 cli_time.register(app)
@@ -126,99 +114,6 @@ def train(
         dry_run=dry_run,
         as_json=as_json,
     )
-
-
-@app.command("eval")
-def evaluate(
-    target: Annotated[
-        str | None, typer.Argument(help="A run directory, RECIPE/RUN or a recipe; by default all.")
-    ] = None,
-    baseline: Annotated[
-        Literal["identity"] | None,
-        typer.Option(help="Judge only this baseline, on TARGET's (a recipe's) data."),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Judge on this dataset instead of the recipe's; results kept apart."),
-    ] = None,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
-    allow_leak: Annotated[
-        bool,
-        typer.Option(
-            "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
-        ),
-    ] = False,
-    lpips_weights: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE", help="Install these weights for LPIPS first (without a network)."
-        ),
-    ] = None,
-    device: Device = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Measure again what is up to date.")
-    ] = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Judge runs beside the identity baseline; measures what has no up-to-date result."""
-    jobs = _judgements(target, baseline, dataset, split, allow_leak)
-
-    from .evaluate import judge, up_to_date
-    from .results import Evaluation, read_result
-
-    if lpips_weights and not dry_run:
-        from .metrics.lpips import install_backbone
-
-        for file in lpips_weights:
-            err.print(f"LPIPS weights are in {install_backbone(file)}")
-    todo = [job for job in jobs if overwrite or not up_to_date(job)]
-    if dry_run:
-        report_values({"would measure": [str(job.path) for job in todo]}, as_json)
-        return
-    for job in todo:
-        with progress(f"eval {job.title}", len(job.dataset.split(split))) as step:
-            judge(job, choose_device(device), step)
-    results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
-    if as_json:
-        print(json_text([result.model_dump(mode="json") for result in results]), end="")
-    else:
-        print_evaluations(results)
-
-
-def _judgements(
-    target: str | None, baseline: str | None, data: str | None, split: Split, allow_leak: bool
-) -> list[Judgement]:
-    """What eval's arguments ask for: the identity baseline of each recipe first, then its runs."""
-    from .manifest import open_dataset
-    from .recipe import load_recipe
-
-    recipes: dict[str, Recipe] = {}  # by the name that their results carry
-    if baseline:
-        if target is None:
-            raise UsageError("--baseline needs a recipe: hdrbench eval RECIPE --baseline identity")
-        runs = []
-        recipe = load_recipe(target)
-        recipes[recipe.label] = recipe
-    else:
-        from .runs import finished_runs
-
-        runs = finished_runs(target, lambda note: err.print(f"passed over: {note}"))
-        for run in runs:
-            recipes.setdefault(run.recipe.label, run.recipe)
-
-    from .evaluate import judgement
-
-    jobs = []
-    for label, recipe in recipes.items():
-        dataset = open_dataset(data or recipe.dataset.name, None if data else recipe.dataset.advice)
-        jobs.append(judgement(recipe, dataset, split, None))
-        jobs += [
-            judgement(run.recipe, dataset, split, run, allow_leak)
-            for run in runs
-            if run.recipe.label == label
-        ]
-    return jobs
 
 
 @app.command()

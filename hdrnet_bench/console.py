@@ -37,32 +37,63 @@ MAX_PIXELS = 500_000_000
 
 
 def print_evaluations(results: list[Evaluation]) -> None:
-    from .report.tables import by_seed, cell, group, seeds_row
+    """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
+    what is missing, and the distance to the identity baseline."""
+    from .report.tables import by_seed, cell, group
+    from .results import spread
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
+    header = ["recipe", "method", "run", "size", "parameters", "MACs", "MACs/pixel", "n"]
     rows = []
     for result in results:
+        method = result.method
+        costs = (
+            method.parameters,
+            method.network_macs,
+            method.pixel_macs,
+            result.metrics["psnr"].n,
+        )
         cells = [cell(name, result.metrics.get(name)) for name in names]
-        n = str(result.metrics["psnr"].n)
-        rows.append([result.recipe.name, result.method.name, result.method.run, n, *cells])
-    print_table(["recipe", "method", "run", "n", *(METRICS[n].label for n in names)], rows)
+        named = [result.recipe.name, method.name, method.run, result.size]
+        rows.append([*named, *map(count, costs), *cells])
+    print_table([*header, *(METRICS[n].label for n in names)], rows)
     for of in group([(Path(), result) for result in results]):
         for seeds in by_seed(of):
-            recipe, method, run, _, n, *values = seeds_row(of, seeds)
-            means = (f"{METRICS[m].label} {v}" for m, v in zip(of.metrics, values, strict=True))
-            out.print(f"{recipe}, {method}, {run}, n {n}: {', '.join(means)}")
+            first, shown = seeds[0], []
+            for name in names:
+                means = [r.metrics[name].mean for r in seeds if name in r.metrics]
+                known = [mean for mean in means if mean is not None]
+                if len(known) == len(seeds):
+                    mean, deviation = spread(known)
+                    decimals = METRICS[name].decimals
+                    shown.append(
+                        f"{METRICS[name].label} {mean:.{decimals}f} ± {deviation:.{decimals}f}"
+                    )
+            out.print(
+                f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
+                f"n {first.metrics['psnr'].n}: {', '.join(shown)}"
+            )
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}")
-    baselines = {r.recipe.name: r for r in results if r.method.name == "identity"}
+    if any(r.method.oracle for r in results):
+        out.print("  oracle: fitted to each picture's target; a bound, no method")
     for result in results:
-        base = baselines.get(result.recipe.name)
-        if base is None or result is base:
+        if result.unpaired and len(result.unpaired.missing + result.unpaired.wrong_size):
+            left = len(result.unpaired.missing + result.unpaired.wrong_size)
+            out.print(f"  {result.method.name}: {left} pictures of the split are not among these")
+    baselines = {(r.recipe.name, r.size): r for r in results if r.method.name == "identity"}
+    for result in results:
+        base = baselines.get((result.recipe.name, result.size))
+        if base is None or result is base or len(base.rows) != len(result.rows):
             continue
         here, there = result.metrics["psnr"].mean, base.metrics["psnr"].mean
         if here is not None and there is not None:
             out.print(
-                f"{result.recipe.name}, {result.method.name} {result.method.run}: "
+                f"{result.recipe.name}, {result.method.name} {result.method.run}, {result.size}: "
                 f"PSNR {here:.2f} dB, identity {there:.2f} dB: {here - there:+.2f} dB"
             )
 

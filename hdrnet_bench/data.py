@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 
 def load_pair(dataset: Dataset, row: Row) -> Pair:
     """Decode one pair. Raises DataError that names a missing, broken or wrongly sized file."""
-    return _as_pair(dataset, row, decode_pair(dataset, row))
+    return as_pair(dataset, row, decode_pair(dataset, row))
 
 
 def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
@@ -60,7 +60,8 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     return pictures[0], pictures[1]
 
 
-def _as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
+def as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
+    """Stored pixels (H, W, 3) as a pair in memory."""
     input_, target = pixels
     floating = to_float32(input_, input_white(input_, dataset.header))
     return Pair(row, torch.from_numpy(floating), torch.from_numpy(to_float32(target)))
@@ -91,7 +92,7 @@ class Pictures:
     def pair(self, index: int) -> Pair:
         pixels = self.pixels(index)
         upright = pixels[0].transpose(1, 2, 0), pixels[1].transpose(1, 2, 0)
-        return _as_pair(self.dataset, self.rows[index], upright)
+        return as_pair(self.dataset, self.rows[index], upright)
 
 
 def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:

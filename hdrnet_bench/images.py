@@ -60,6 +60,17 @@ def read_picture(path: str | Path) -> Picture:
         raise DataError(f"{path} cannot be decoded as a picture: {reason}") from None
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture, from its header alone. Raises DataError that names a
+    file that is no picture."""
+    try:
+        with Image.open(path) as image:
+            turned = TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1), (0, False))[0] % 2
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception as error:  # as above
+        raise DataError(f"{path} is no picture that can be read: {type(error).__name__}") from None
+
+
 def _decode(content: bytes, image: Image.Image) -> Picture:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     notes = []

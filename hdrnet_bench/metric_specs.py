@@ -24,12 +24,21 @@ METRICS = {
     "lpips": Metric("LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1"),
     "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
     "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
+    "grid_artefact": Metric(
+        "grid artefact",
+        "",
+        False,
+        3,
+        1,
+        "how much the error's gradient stands out along cell borders",
+    ),
     "lpips_vgg": Metric("LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1"),
     "lpips_squeeze": Metric(
         "LPIPS-Squeeze", "", False, 4, 1, "learned perceptual distance, SqueezeNet 1.1, v0.1"
     ),
 }
-# What a recipe measures that does not say: LPIPS once, with its usual backbone.
+# What a recipe measures that does not say: LPIPS once, with its usual backbone. Part of recipes'
+# digests: it never changes.
 CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")
 
 
@@ -105,4 +114,12 @@ PUBLISHED = {
             "l2_lab": Metric("L2-Lab", "", False, 2, 1, "mean distance in L*a*b*: CIE76"),
         },
     ),
+}
+# A recipe may ask for published values by the mode's name and theirs. The reference's PSNR is not
+# among them: it is of the mean of all pictures' `hdrnet.mse`, and no picture has one of its own.
+METRICS |= {
+    f"{mode}.{name}": metric._replace(label=f"{metric.label} ({mode})")
+    for mode, published in PUBLISHED.items()
+    for name, metric in published.values.items()
+    if (mode, name) != ("hdrnet", "psnr")
 }

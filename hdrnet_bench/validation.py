@@ -34,7 +34,9 @@ def validate(
         output = model.enhance(pair.input)
         finite = bool(torch.isfinite(output).all())
         mine.append(
-            score(output, pair.target, ordered) if finite else dict.fromkeys(ordered, math.nan)
+            score(output, pair.target, ordered, model.config.spatial_bin)
+            if finite
+            else dict.fromkeys(ordered, math.nan)
         )
     model.train(training)
     shares = world.gather(mine)

@@ -142,6 +142,12 @@ def wait_for_files(process: subprocess.Popen, folder: Path, pattern: str, count:
         time.sleep(0.01)
 
 
+def no_network(workspace: Workspace) -> dict[str, str]:
+    """What keeps LPIPS from looking for its weights, here and anywhere: a proxy that refuses."""
+    proxy = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    return {"TORCH_HOME": str(workspace.path / "hub"), **proxy}
+
+
 def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HDRBENCH_")}
 

@@ -10,7 +10,7 @@ from scipy import stats
 from hdrnet_bench.evaluate import saved_levels, score, summarise
 from hdrnet_bench.images import read_picture, write_png
 from hdrnet_bench.manifest import Dataset
-from tests.conftest import Workspace
+from tests.conftest import Workspace, no_network
 
 
 def test_summary_has_an_interval_from_six_pictures_on() -> None:
@@ -54,9 +54,10 @@ def test_eval_writes_all_it_should(trained: Workspace) -> None:
     folder = trained.path / "results/tiny/hdrnet-curves/seed-0"
     names = {p.name for p in folder.iterdir()}
     assert names == {"eval-test-full.json", "eval-test-full.csv", "train.csv", "pictures"}
-    assert not (trained.path / "results/tiny/identity/baseline/pictures").exists()
-    pictures = {p.name for p in (folder / "pictures").iterdir()}
-    assert pictures == {f"{i}-{r}.jpg" for i in "de" for r in ("input", "output", "target")}
+    roles = ("input", "output", "target", "error")
+    for of in ("hdrnet-curves/seed-0", "identity/baseline"):
+        pictures = {p.name for p in (trained.path / f"results/tiny/{of}/pictures/full").iterdir()}
+        assert pictures == {f"{i}-{r}.jpg" for i in "de" for r in roles}
 
     result = json.loads((folder / "eval-test-full.json").read_text())
     assert result == results[1]
@@ -138,13 +139,9 @@ def test_lpips_is_null_with_the_reason_where_its_weights_are_missing(trained: Wo
     write_recipe(
         trained.path / "lpips.yaml", lambda r: r["evaluation"].update(metrics=["psnr", "lpips"])
     )
-    # A proxy that refuses everything keeps the test off the network, wherever it runs.
-    environment = {
-        "TORCH_HOME": str(trained.path / "hub"),
-        "https_proxy": "http://127.0.0.1:9",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-    }
-    done = trained.run("eval", "./lpips.yaml", "--baseline", "identity", "--json", env=environment)
+    done = trained.run(
+        "eval", "./lpips.yaml", "--baseline", "identity", "--json", env=no_network(trained)
+    )
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
     lpips = result["metrics"]["lpips"]

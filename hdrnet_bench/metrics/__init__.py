@@ -5,6 +5,7 @@ All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture
 
 from ..metric_specs import METRICS
 from .delta_e import delta_e_76, delta_e_2000, delta_e_both
+from .grid_artefact import grid_artefact
 from .lpips import lpips, lpips_squeeze, lpips_vgg
 from .psnr import psnr
 from .ssim import ssim
@@ -14,6 +15,7 @@ __all__ = [
     "delta_e_76",
     "delta_e_2000",
     "delta_e_both",
+    "grid_artefact",
     "lpips",
     "lpips_squeeze",
     "lpips_vgg",

@@ -1,0 +1,52 @@
+"""eval --against: exit 5 where a metric got worse, beyond chance."""
+
+import json
+
+import pytest
+
+from tests.conftest import Workspace
+
+PATH = "results/tiny/hdrnet-curves/seed-0/eval-test-full.json"
+
+
+def shifted(workspace: Workspace, psnr: float) -> str:
+    """The run's result with every PSNR so much higher, as an earlier file."""
+    result = json.loads((workspace.path / PATH).read_text())
+    for row in result["rows"]:
+        row["psnr"] += psnr
+    result["metrics"]["psnr"]["mean"] += psnr
+    (workspace.path / "before.json").write_text(json.dumps(result))
+    return "before.json"
+
+
+@pytest.mark.parametrize(("before", "code"), [(1.0, 5), (0.0, 0), (-1.0, 0)])
+def test_worse_than_before(trained: Workspace, before: float, code: int) -> None:
+    trained.json("eval")
+    file = shifted(trained, before)
+    done = trained.run("eval", "tiny/seed-0", "--against", file, "--json")
+    assert done.returncode == code, done.stderr
+    assert [r["method"]["name"] for r in json.loads(done.stdout)] == ["identity", "hdrnet-curves"]
+    if code:
+        message = trained.fails(5, "eval", "tiny/seed-0", "--against", file)
+        assert "worse than before.json: hdrnet-curves seed-0: PSNR" in message
+
+
+def test_the_file_may_be_the_one_that_is_replaced(trained: Workspace) -> None:
+    """What is measured again is held against what stood there."""
+    trained.json("eval")
+    (trained.path / PATH).write_text((trained.path / shifted(trained, 1.0)).read_text())
+    trained.fails(5, "eval", "tiny/seed-0", "--overwrite", "--against", PATH)
+    trained.json("eval", "tiny/seed-0", "--overwrite", "--against", PATH)
+
+
+def test_of_other_pictures_or_nothing(trained: Workspace) -> None:
+    trained.json("eval")
+    file = shifted(trained, 0.0)
+    command = ("eval", "./tiny.yaml", "--baseline", "identity")
+    message = trained.fails(2, *command, "--split", "validation", "--against", file)
+    assert "before.json is of demo-tiny, test, full: nothing" in message
+    assert "missing" in trained.fails(3, *command, "--against", "no.json")
+    content = json.loads((trained.path / file).read_text())
+    content["dataset"]["digest"] = "0" * 64
+    (trained.path / file).write_text(json.dumps(content))
+    trained.fails(3, *command, "--against", file)
