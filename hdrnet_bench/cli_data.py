@@ -100,7 +100,7 @@ def prepare(
 ) -> None:
     """Prepare a dataset: pictures, rows with their hashes, header. Interrupted, it goes on."""
     from . import manifest, paths
-    from .prepare import SOURCES, build, protocols
+    from .prepare import SOURCES, build, protocols, staging
     from .prepare.schedule import cluster
 
     if source not in SOURCES:
@@ -114,7 +114,7 @@ def prepare(
     work = work_of(source, options)
     plan, tasks = work.plan, work.tasks
     directory = paths.data_dir() / plan.name
-    there = build.prepared(plan, paths.data_dir(), overwrite=overwrite)
+    there = staging.prepared(plan, paths.data_dir(), overwrite=overwrite)
     wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
     if dry_run:
         report = {

@@ -16,9 +16,10 @@ from .errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from .prepare import fivek, hdrplus
-    from .prepare.build import Maker, Plan, Review, Task
+    from .prepare.build import Maker, Review
     from .prepare.download import Downloads
     from .prepare.schedule import Fetching
+    from .prepare.staging import Plan, Task
 
 
 class Work(NamedTuple):
@@ -108,7 +109,7 @@ def _synthetic_hdrplus(options: Options) -> Work:
 
 def _fivek(options: Options) -> Work:
     from . import paths
-    from .prepare import build, download, fetching, fivek, fivek_download, fivek_index, protocols
+    from .prepare import download, fetching, fivek, fivek_download, fivek_index, protocols, staging
 
     name = "libraw" if options.protocol is None else options.protocol
     protocol = protocols.load_protocol("fivek", name)
@@ -143,7 +144,7 @@ def _fivek(options: Options) -> Work:
         )
 
     def estimate() -> dict[str, Any]:
-        jobs = [task.payload for task in build.unmade(plan, tasks, paths.data_dir())]
+        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
         wanted = [p for job in jobs for p in fivek_download.files(job) if not p.exists()]
         with progress("sizes", len(wanted)) as step:
             return fetching.estimate(
@@ -171,16 +172,16 @@ def _fivek(options: Options) -> Work:
 def _raw_folder(options: Options, plan: Plan) -> Path:
     """Where fetched files lie: for good where they are kept, else with what is being made."""
     from . import paths
-    from .prepare import build
+    from .prepare import staging
 
     kept = paths.data_dir() / "raw" / plan.source
-    hidden = build.staging_folder(plan, paths.data_dir()) / build.RAW
+    hidden = staging.staging_folder(plan, paths.data_dir()) / staging.RAW
     return (kept if options.keep_raw else hidden).absolute()
 
 
 def _hdrplus(options: Options) -> Work:
     from . import paths
-    from .prepare import build, download, fetching, hdrplus, hdrplus_bucket, protocols
+    from .prepare import download, fetching, hdrplus, hdrplus_bucket, protocols, staging
 
     if options.subset and options.full:
         raise UsageError("--subset and --full: give one of them")
@@ -228,7 +229,7 @@ def _hdrplus(options: Options) -> Work:
         return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.fetched)
 
     def estimate() -> dict[str, Any]:
-        jobs = [task.payload for task in build.unmade(plan, tasks, paths.data_dir())]
+        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
         with progress("sizes", len(jobs)) as step:
             return fetching.estimate(jobs, bucket.sizes, connections, step).report()
 

@@ -21,8 +21,9 @@ import pytest
 import yaml
 
 from hdrnet_bench.images import quantise
-from hdrnet_bench.prepare.build import Pair, Plan, Task, build
+from hdrnet_bench.prepare.build import Pair, build
 from hdrnet_bench.prepare.operators import OPERATORS
+from hdrnet_bench.prepare.staging import Plan, Task
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"

@@ -17,7 +17,8 @@ from hdrnet_bench.data import (
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.images import to_float32
 from hdrnet_bench.manifest import Dataset
-from hdrnet_bench.prepare.build import Pair, Task, build
+from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec
 from tests.conftest import Workspace, smooth_picture, tiny_plan
 

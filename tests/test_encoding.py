@@ -20,7 +20,8 @@ from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model import make_lowres
 from hdrnet_bench.model_file import ModelHeader, load_model, save_model
 from hdrnet_bench.photo import read_photo
-from hdrnet_bench.prepare.build import Pair, Plan, Task, build
+from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import TrainingSpec
 from tests.conftest import Workspace, smooth_picture, write_recipe
 

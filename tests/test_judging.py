@@ -16,7 +16,8 @@ from PIL import Image
 from hdrnet_bench.gallery import ERROR_WHITE, choose, error_map
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.partial_rows import PartialRows
-from hdrnet_bench.prepare.build import Plan, Task, build
+from hdrnet_bench.prepare.build import build
+from hdrnet_bench.prepare.staging import Plan, Task
 from tests.conftest import Workspace, clean_environment, make_tiny
 
 ROLES = ("input", "output", "target", "error")

@@ -8,7 +8,8 @@ import pytest
 from hdrnet_bench.leakage import leaked, trained_on
 from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model_file import read_model, save_model
-from hdrnet_bench.prepare.build import Plan, Task, build
+from hdrnet_bench.prepare.build import build
+from hdrnet_bench.prepare.staging import Plan, Task
 from tests.conftest import TINY, Workspace, make_tiny
 
 # a and c were trained and validated with; under another protocol they are other pixels.

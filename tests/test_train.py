@@ -18,7 +18,8 @@ from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.model_file import ModelHeader, read_model_header, save_model
 from hdrnet_bench.optimisation import loss_of
 from hdrnet_bench.overrides import override
-from hdrnet_bench.prepare.build import Task, build
+from hdrnet_bench.prepare.build import build
+from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import parse_recipe
 from hdrnet_bench.train import TrainingError, train
 from hdrnet_bench.validation import validate

@@ -1,71 +1,48 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
-Everything is written into a hidden folder beside the dataset; a pair's row is written last, so a
-row that is there stands for two whole pictures. When all are done, the pictures' folder gets the
-dataset's name in one step, and only then goes what was kept to go on from. The pairs are made in
-processes here, or wherever an executor has them: on a cluster whose machines see the same folder.
-
-.<dataset>.building/plan.json, tools.json    what is being made, with what
-.<dataset>.building/rows/<split>/            a file a pair: its row, or why it is left out
-.<dataset>.building/raw/                     fetched files until their pair is made
-.<dataset>.building/dataset/                 the dataset to be
+Everything is written into a hidden folder beside the dataset (staging.py); a pair's row is written
+last, so a row that is there stands for two whole pictures. When all are done, the pictures' folder
+gets the dataset's name in one step, and only then goes what was kept to go on from. The pairs are
+made in processes here, or wherever an executor has them: on a cluster whose machines see the same
+folder.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
 
-from ..config import FULL_SCALE, Encoding
 from ..environment import peak_memory_mib
-from ..errors import DataError, UsageError
-from ..files import atomic_path, json_line, json_text, read_json, write_text
+from ..errors import DataError
+from ..files import atomic_path, json_line, json_text, write_text
 from ..images import Pixels, pixels_sha256, write_png
 from ..manifest import (
     SPLITS,
     Header,
     Row,
-    Split,
     channel_statistics,
-    read_header,
-    read_rows,
     rows_digest,
     write_rows,
 )
 from .download import NotThere, Unreachable
 from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
-
-RAW, DATASET, ROWS = "raw", "dataset", "rows"
-# Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
-LASTING = ("size", "alignment")
-
-
-class Plan(NamedTuple):
-    """What a dataset is, before it is made."""
-
-    name: str
-    source: str
-    protocol: str
-    version: int
-    licence: str
-    settings: dict[str, Any]
-    input_encoding: Encoding = "srgb"
-    input_white: int = FULL_SCALE
-
-
-class Task(NamedTuple):
-    """One pair to make. `payload` goes to the maker in another process."""
-
-    id: str
-    split: Split
-    payload: Any
+from .staging import (
+    DATASET,
+    Plan,
+    Task,
+    kept,
+    open_staging,
+    prepared,
+    reject,
+    row_path,
+    staging_folder,
+    tool_versions,
+)
 
 
 class Pair(NamedTuple):
@@ -151,7 +128,7 @@ def build(
     pool = open_pool or (lambda pairs: processes(workers, pairs))
     try:
         with lock:
-            _open_staging(staging, plan, overwrite)
+            open_staging(staging, plan, overwrite)
             made = _make_all(tasks, maker, staging.resolve(), pool, step, fetching)
             rows, rejected, effort = made
             rows, rejected = _reviewed(review(rows), rows, rejected, staging / DATASET)
@@ -180,80 +157,6 @@ def _stopped(plan: Plan, reason: str) -> str:
     return f"preparing {plan.name} stopped: {reason}; {again}"
 
 
-def staging_folder(plan: Plan, root: Path) -> Path:
-    """Where a dataset is made before it has its name."""
-    return root / f".{plan.name}.building"
-
-
-def unmade(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
-    """The pairs that an interrupted preparation of the same plan has still to make."""
-    staging = staging_folder(plan, root)
-    if not _is_of(staging, plan):
-        return list(tasks)
-    return [task for task in tasks if not _kept(staging, task)]
-
-
-def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
-    """The header of what is there already, or None where it has to be made.
-
-    Raises UsageError where something else has that name, or another plan's dataset does and
-    `overwrite` does not say that it may go.
-    """
-    final = root / plan.name
-    if not final.exists():
-        return None
-    if not (final / "dataset.json").exists():
-        raise UsageError(f"{final} is there and is no dataset: move it away")
-    header = read_header(final / "dataset.json")
-    if header.name != plan.name:
-        raise UsageError(f"{final} holds dataset {header.name}: move it away")
-    if overwrite:
-        return None
-    if header.settings != plan.settings or header.version != plan.version:
-        raise UsageError(
-            f"{final} was prepared with other settings; --overwrite replaces it, "
-            "HDRBENCH_DATA puts the new one elsewhere"
-        )
-    return header
-
-
-def _open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
-    """Keep what an interrupted run of the same plan has made. What another plan has made, or other
-    versions of what decodes and computes, goes only where `overwrite` says so."""
-    if _is_of(staging, plan):
-        for leftover in staging.rglob(".tmp-*"):
-            leftover.unlink()
-        return
-    if not overwrite and any(staging.glob(f"{ROWS}/*/*.json*")):
-        raise UsageError(
-            f"{staging} is an unfinished preparation with other settings or other versions of "
-            "tools: --overwrite drops it"
-        )
-    shutil.rmtree(staging, ignore_errors=True)
-    for split in SPLITS:
-        (staging / ROWS / split).mkdir(parents=True)
-    write_text(staging / "tools.json", json_text(tool_versions()))
-    write_text(staging / "plan.json", json_text(plan._asdict()))
-
-
-def _is_of(staging: Path, plan: Plan) -> bool:
-    wanted = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
-    return all(
-        (staging / name).exists() and json_text(read_json(staging / name)) == json_text(content)
-        for name, content in wanted.items()
-    )
-
-
-def _kept(staging: Path, task: Task) -> Row | dict[str, str] | None:
-    """What an interrupted run has made of a pair: a whole row, or a lasting rejection."""
-    if (path := _row_path(staging, task)).exists() and len(rows := read_rows(path)) == 1:
-        return rows[0]
-    if (path := _rejection_path(staging, task)).exists():
-        rejection: dict[str, str] = read_json(path)
-        return rejection
-    return None
-
-
 def _make_all(
     tasks: Sequence[Task],
     maker: Maker,
@@ -266,14 +169,14 @@ def _make_all(
     rejected: list[dict[str, str]] = []
     waiting = []
     for task in tasks:
-        kept = _kept(staging, task)
-        if kept is None:
+        made = kept(staging, task)
+        if made is None:
             waiting.append(task)
             continue
-        if isinstance(kept, Row):
-            rows.append(kept)
+        if isinstance(made, Row):
+            rows.append(made)
         else:
-            rejected.append(kept)
+            rejected.append(made)
         step()
     start = time.perf_counter()
     cpu_seconds, memory, workers = 0.0, 0.0, 0
@@ -304,14 +207,6 @@ def _place(rejection: dict[str, str]) -> tuple[str, str]:
     return rejection["id"], rejection["split"]
 
 
-def _row_path(staging: Path, task: Task) -> Path:
-    return staging / ROWS / task.split / f"{task.id}.jsonl"
-
-
-def _rejection_path(staging: Path, task: Task) -> Path:
-    return staging / ROWS / task.split / f"{task.id}.rejected.json"
-
-
 class _Done(NamedTuple):
     result: Row | dict[str, str]
     cpu_seconds: float
@@ -322,14 +217,7 @@ def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
     """What the server does not have is left out; anything else about fetching is no reason to."""
     if not isinstance(error, NotThere):
         return None
-    return _Done(_reject(task, "download", str(error), staging), 0.0, 0.0)
-
-
-def _reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
-    rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
-    if stage in LASTING:
-        write_text(_rejection_path(staging, task), json_text(rejection))
-    return rejection
+    return _Done(reject(task, "download", str(error), staging), 0.0, 0.0)
 
 
 def _make(task: Task, maker: Maker, staging: Path) -> _Done:
@@ -344,11 +232,11 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
         pair = maker(task.payload)
     except RejectedPair as rejection:
         stage, reason = rejection.args
-        return _reject(task, stage, reason, staging)
+        return reject(task, stage, reason, staging)
     height, width = pair.input.shape[:2]
     if pair.target.shape[:2] != (height, width):
         reason = f"input {width}x{height}, target {pair.target.shape[1]}x{pair.target.shape[0]}"
-        return _reject(task, "size", reason, staging)
+        return reject(task, "size", reason, staging)
     folder = staging / DATASET / task.split
     names = []
     for role, pixels, file in zip(
@@ -382,7 +270,7 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
         target_std=target_std,
         measured=json_line(pair.measured),
     )
-    write_rows(_row_path(staging, task), [row])
+    write_rows(row_path(staging, task), [row])
     return row
 
 
@@ -429,12 +317,3 @@ def _swap(made: Path, final: Path) -> None:
         final.rename(old)
     made.rename(final)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def tool_versions() -> dict[str, str]:
-    """Versions of what decodes and computes; recorded, and not part of the digest."""
-    import rawpy
-
-    packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")
-    libraw = ".".join(map(str, rawpy.libraw_version))
-    return {"python": sys.version.split()[0], "libraw": libraw} | {n: version(n) for n in packages}

@@ -15,8 +15,9 @@ from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_file
 from ..images import Picture, quantise, read_picture, white_level
 from ..manifest import Split
-from .build import Pair, Plan, RejectedPair, Task
+from .build import Pair, RejectedPair
 from .operators import OPERATORS
+from .staging import Plan, Task
 
 VERSION = 2
 

@@ -26,13 +26,14 @@ from ..images import Picture as Decoded
 from ..images import Pixels, profile_name, read_picture
 from ..manifest import SPLITS, Split
 from . import raw
-from .build import Pair, Plan, RejectedPair, Task
+from .build import Pair, RejectedPair
 from .choosing import check_known, part_of
 from .expert import read_romm
 from .fivek_index import Picture, id_of
 from .protocol_models import FiveKProtocol, FiveKSide, FiveKSource
 from .protocols import pinned_lists, splits
 from .resize import SizeRule, curve, encoded, reduced
+from .staging import Plan, Task
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"

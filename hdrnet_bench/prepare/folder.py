@@ -24,8 +24,9 @@ from ..errors import DataError, UsageError
 from ..files import by_name, json_line, sha256_file, sha256_text
 from ..images import Picture, Pixels, read_picture, white_level
 from ..manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_hash
-from .build import Pair, Plan, RejectedPair, Task
+from .build import Pair, RejectedPair
 from .operators import OPERATORS
+from .staging import Plan, Task
 
 VERSION = 1
 TEST_SHARE = 0.10

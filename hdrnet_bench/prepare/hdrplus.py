@@ -26,11 +26,12 @@ from ..files import by_name, json_line, sha256_file, sha256_text
 from ..images import profile_name, read_picture
 from ..manifest import SPLITS, Split
 from . import align, camera
-from .build import Pair, Plan, RejectedPair, Task
+from .build import Pair, RejectedPair
 from .choosing import check_known, part_of
 from .protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
 from .protocols import pinned_lists, splits
 from .resize import Matrix, SizeRule, curve, encoded, linear_16, reduced
+from .staging import Plan, Task
 
 ROLES = ("merged", "final", "reference_frame", "rgb2rgb")  # what every pair needs
 PartName = Literal["subset", "full"]

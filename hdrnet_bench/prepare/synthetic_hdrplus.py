@@ -27,8 +27,9 @@ from ..files import sha256_file
 from ..images import Pixels, pixels_sha256, quantise, read_picture, white_level
 from ..manifest import Row
 from . import demo, folder, raw
-from .build import Pair, Plan, RejectedPair, Task
+from .build import Pair, RejectedPair
 from .operators import OPERATORS, Float, retouch
+from .staging import Plan, Task
 
 VERSION = 1
 SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"

@@ -10,7 +10,7 @@ from .groups import Group, by_seed, group, marks
 from .published import Published
 from .table import NONE, Cell, Column, Table, columns, number, plain
 
-__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows", "seeds_row"]
+__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows"]
 
 
 def cell(name: str, summary: MetricSummary | None) -> str:
@@ -105,12 +105,6 @@ def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
         number(first.metrics["psnr"].n, "{}"),
         *_over_seeds(of, results),
     ]
-
-
-def seeds_row(of: Group, results: Sequence[Evaluation]) -> list[str]:
-    """Recipe, method, "n seeds", parameters, n, and the spread of each of the group's metrics."""
-    cells = _seeds(of, results)
-    return [one.text for one in (*cells[:4], *cells[6:])]
 
 
 def notes(of: Group) -> list[str]:

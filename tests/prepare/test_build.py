@@ -11,7 +11,8 @@ import pytest
 
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.manifest import Dataset
-from hdrnet_bench.prepare.build import Pair, RejectedPair, Task, build
+from hdrnet_bench.prepare.build import Pair, RejectedPair, build
+from hdrnet_bench.prepare.staging import Task
 from tests.conftest import (
     ROOT,
     TINY,

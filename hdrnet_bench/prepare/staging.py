@@ -1,0 +1,147 @@
+"""What an interrupted preparation leaves, so that it can go on: a hidden folder beside the dataset.
+
+.<dataset>.building/plan.json, tools.json    what is being made, with what
+.<dataset>.building/rows/<split>/            a file a pair: its row, or why it is left out
+.<dataset>.building/raw/                     fetched files until their pair is made
+.<dataset>.building/dataset/                 the dataset to be
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..config import FULL_SCALE, Encoding
+from ..errors import UsageError
+from ..files import json_text, read_json, write_text
+from ..manifest import SPLITS, Header, Row, Split, read_header, read_rows
+
+RAW, DATASET, ROWS = "raw", "dataset", "rows"
+# Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
+LASTING = ("size", "alignment")
+
+
+class Plan(NamedTuple):
+    """What a dataset is, before it is made."""
+
+    name: str
+    source: str
+    protocol: str
+    version: int
+    licence: str
+    settings: dict[str, Any]
+    input_encoding: Encoding = "srgb"
+    input_white: int = FULL_SCALE
+
+
+class Task(NamedTuple):
+    """One pair to make. `payload` goes to the maker in another process."""
+
+    id: str
+    split: Split
+    payload: Any
+
+
+def staging_folder(plan: Plan, root: Path) -> Path:
+    """Where a dataset is made before it has its name."""
+    return root / f".{plan.name}.building"
+
+
+def unmade(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
+    """The pairs that an interrupted preparation of the same plan has still to make."""
+    staging = staging_folder(plan, root)
+    if not _is_of(staging, plan):
+        return list(tasks)
+    return [task for task in tasks if not kept(staging, task)]
+
+
+def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
+    """The header of what is there already, or None where it has to be made.
+
+    Raises UsageError where something else has that name, or another plan's dataset does and
+    `overwrite` does not say that it may go.
+    """
+    final = root / plan.name
+    if not final.exists():
+        return None
+    if not (final / "dataset.json").exists():
+        raise UsageError(f"{final} is there and is no dataset: move it away")
+    header = read_header(final / "dataset.json")
+    if header.name != plan.name:
+        raise UsageError(f"{final} holds dataset {header.name}: move it away")
+    if overwrite:
+        return None
+    if any(
+        getattr(header, name) != getattr(plan, name)
+        for name in ("settings", "version", "input_encoding", "input_white")
+    ):
+        raise UsageError(
+            f"{final} was prepared with other settings; --overwrite replaces it, "
+            "HDRBENCH_DATA puts the new one elsewhere"
+        )
+    return header
+
+
+def open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
+    """Keep what an interrupted run of the same plan has made. What another plan has made, or other
+    versions of what decodes and computes, goes only where `overwrite` says so."""
+    if _is_of(staging, plan):
+        for leftover in staging.rglob(".tmp-*"):
+            leftover.unlink()
+        return
+    if not overwrite and any(staging.glob(f"{ROWS}/*/*.json*")):
+        raise UsageError(
+            f"{staging} is an unfinished preparation with other settings or other versions of "
+            "tools: --overwrite drops it"
+        )
+    shutil.rmtree(staging, ignore_errors=True)
+    for split in SPLITS:
+        (staging / ROWS / split).mkdir(parents=True)
+    write_text(staging / "tools.json", json_text(tool_versions()))
+    write_text(staging / "plan.json", json_text(plan._asdict()))
+
+
+def _is_of(staging: Path, plan: Plan) -> bool:
+    wanted = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
+    return all(
+        (staging / name).exists() and json_text(read_json(staging / name)) == json_text(content)
+        for name, content in wanted.items()
+    )
+
+
+def kept(staging: Path, task: Task) -> Row | dict[str, str] | None:
+    """What an interrupted run has made of a pair: a whole row, or a lasting rejection."""
+    if (path := row_path(staging, task)).exists() and len(rows := read_rows(path)) == 1:
+        return rows[0]
+    if (path := _rejection_path(staging, task)).exists():
+        rejection: dict[str, str] = read_json(path)
+        return rejection
+    return None
+
+
+def row_path(staging: Path, task: Task) -> Path:
+    return staging / ROWS / task.split / f"{task.id}.jsonl"
+
+
+def _rejection_path(staging: Path, task: Task) -> Path:
+    return staging / ROWS / task.split / f"{task.id}.rejected.json"
+
+
+def reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
+    rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
+    if stage in LASTING:
+        write_text(_rejection_path(staging, task), json_text(rejection))
+    return rejection
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what decodes and computes; recorded, and not part of the digest."""
+    import rawpy
+
+    packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")
+    libraw = ".".join(map(str, rawpy.libraw_version))
+    return {"python": sys.version.split()[0], "libraw": libraw} | {n: version(n) for n in packages}
