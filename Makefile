@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HDRBENCH := $(BIN)/hdrbench
-RECIPES := demo-retouch demo-local-laplacian
+RECIPES := demo-retouch demo-local-laplacian demo-hdrplus
+VARIANTS := pointwise pyramid
 DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
@@ -48,14 +49,22 @@ report: setup  ## make the tables, figures and page in results/ from the result 
 report-check: setup  ## whether the committed tables, figures and page are what the result files give
 	$(HDRBENCH) report --check --insert README.md
 
-results: setup  ## measure again what is committed: both demo recipes, trained, evaluated, timed
+results: setup  ## measure again what is committed: demo recipes and variants, trained, evaluated, timed
+	$(HDRBENCH) prepare demo
+	$(HDRBENCH) prepare demo --protocol local-laplacian
+	$(HDRBENCH) prepare synthetic-hdrplus
 	for recipe in $(RECIPES); do \
-	  $(HDRBENCH) prepare demo --protocol $${recipe#demo-} && \
-	  $(HDRBENCH) verify $$recipe && \
 	  $(HDRBENCH) train $$recipe --overwrite && \
-	  $(HDRBENCH) eval $$recipe --overwrite || exit; \
+	  $(HDRBENCH) eval $$recipe --overwrite && \
+	  for baseline in affine grid; do \
+	    $(HDRBENCH) eval $$recipe --baseline $$baseline --overwrite || exit; \
+	  done || exit; \
 	done
-	$(HDRBENCH) time demo-retouch
+	for variant in $(VARIANTS); do \
+	  $(HDRBENCH) train demo-retouch --set model.variant=$$variant --overwrite || exit; \
+	done
+	$(HDRBENCH) eval --overwrite
+	$(HDRBENCH) time demo-retouch/seed-0
 	$(HDRBENCH) time --kernels --save
 	$(HDRBENCH) recipes --markdown > recipes/README.md
 	$(HDRBENCH) report --insert README.md
