@@ -92,3 +92,11 @@ class HDRNetConfig(BaseModel):
     def outputs(self) -> int:
         """Rows of a cell's matrix: 3, or 3 for each of the pyramid's three levels."""
         return 9 if self.variant == "pyramid" else 3
+
+
+def input_told(config: HDRNetConfig) -> str:
+    """What the network is to be given, for those who run it elsewhere."""
+    told = {"srgb": "sRGB", "linear": "linear light, sRGB primaries", "camera": "linear camera RGB"}
+    white = f", {config.input_white} of 16 bits is 1.0" if config.input_white != FULL_SCALE else ""
+    after = ", then sRGB's curve" if config.input_transfer == "srgb" else ""
+    return told[config.input_encoding] + white + after

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .config import input_told
 from .errors import CapabilityError
 from .files import atomic_path, json_line
 from .model import HDRNet
@@ -116,7 +117,8 @@ def _metadata(model: HDRNet) -> dict[str, str]:
     return said | {
         "producer": "hdrnet-bench",
         "config": json_line(model.config.model_dump(mode="json")),
-        "inputs": f"lowres (B, 3, {size}, {size}), fullres (B, 3, H, W); float32, about [0, 1]",
+        "inputs": f"lowres (B, 3, {size}, {size}), fullres (B, 3, H, W); float32, about [0, 1]; "
+        f"{input_told(model.config)}",
         "outputs": "output (B, 3, H, W); not clamped",
         "lowres": f"fullres resized to {size} x {size}, {model.config.lowres_resize}",
     }

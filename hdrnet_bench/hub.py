@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 
+from .config import input_told
 from .errors import DataError, UsageError
 from .files import json_text, write_text
 
@@ -168,7 +169,7 @@ def _card(
         ("steps", steps),
         ("source", header.source or source),
         ("network", f"{config.variant}, {parameters:,} parameters"),
-        ("input", f"{config.input_encoding}, low-res copy by {config.lowres_resize}"),
+        ("input", f"{input_told(config)}; low-res copy by {config.lowres_resize}"),
     ]
     return "\n".join(
         [

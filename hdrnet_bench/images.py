@@ -168,7 +168,10 @@ def profile_name(profile: bytes) -> str:
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """Write (H, W, 3) uint8 or uint16 as PNG: whole, or not at all."""
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
+    # Made anew from a line: where a side is one pixel, NumPy calls strides contiguous that the
+    # encoder refuses.
+    canonical = pixels.reshape(-1).reshape(pixels.shape)
+    encoded = imagecodecs.png_encode(canonical, level=6)
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(encoded)
 

@@ -97,7 +97,8 @@ class Header(BaseModel):
 
 
 def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel as shares of the white level, to eight digits."""
+    """Mean and standard deviation per channel as shares of the largest value that the depth can
+    store (of inputs with a white of their own too), to eight digits."""
     flat = pixels.reshape(-1, 3).astype(np.float64) / white_level(pixels)
     mean, std = flat.mean(0), flat.std(0)
     return [round(float(v), 8) for v in mean], [round(float(v), 8) for v in std]

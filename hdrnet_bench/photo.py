@@ -232,6 +232,8 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
     if encoding == "linear":
         photo.profile = icc.LINEAR
     elif encoding == "camera":
+        if isinstance(developed, CameraDeveloped) and developed.shading == "none":
+            notes.append("lens shading not corrected: the file does not say it (no GainMap)")
         photo.profile, photo.encoding, photo.white = None, "camera", camera.WHITE
     return photo
 

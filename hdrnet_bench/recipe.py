@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from .config import HDRNetConfig
@@ -41,6 +42,14 @@ class DatasetSpec(_Section):
     size: str | None = Field(
         None, pattern=_NAME, description="of the pictures, as prepare names it"
     )
+
+    @model_validator(mode="after")
+    def _part_of_hdrplus(self) -> DatasetSpec:
+        """Its datasets always have the part in their names: without it none would be found, however
+        often it is prepared."""
+        if (self.part is None) == (self.source == "hdrplus"):
+            raise ValueError("part: subset or full for source hdrplus, and for no other")
+        return self
 
     @model_serializer(mode="wrap")
     def _what_is_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:

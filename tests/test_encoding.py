@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
+from hdrnet_bench.config import input_told
 from hdrnet_bench.data import Crops, Pictures, load_pair
 from hdrnet_bench.encoding import to_display, to_model_input
 from hdrnet_bench.images import read_picture, write_png
@@ -147,6 +148,14 @@ def test_a_run_is_not_judged_on_inputs_of_another_white(linear: Workspace) -> No
 def test_srgb_inputs_are_not_encoded_twice() -> None:
     with pytest.raises(ValidationError, match="encoded already"):
         HDRNetConfig(input_transfer="srgb")
+
+
+def test_who_runs_it_elsewhere_is_told_what_to_give_it() -> None:
+    assert input_told(HDRNetConfig()) == "sRGB"
+    told = "linear light, sRGB primaries, 32767 of 16 bits is 1.0"
+    assert input_told(config()) == told
+    assert input_told(config(input_transfer="srgb")) == f"{told}, then sRGB's curve"
+    assert input_told(HDRNetConfig(input_encoding="camera")) == "linear camera RGB"
 
 
 def test_an_unsaid_encoding_leaves_files_as_they_were() -> None:

@@ -20,7 +20,7 @@ from hdrnet_bench.prepare.camera import develop_camera
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
-from tests.dng import write_dng
+from tests.dng import gain_map, opcode_list, write_dng
 
 native = pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
 
@@ -451,13 +451,18 @@ def test_a_model_for_camera_colours_takes_a_dng(workspace: Workspace) -> None:
     flat[:] = (0.4, 0.2, 0.1)
     write_dng(Path("raw.dng"), flat)
     (report,) = workspace.json("enhance", "camera.safetensors", "raw.dng", "out/")
-    assert report["notes"] == ["developed to linear camera colours, 16 bits"]
+    uncorrected = "lens shading not corrected: the file does not say it (no GainMap)"
+    assert report["notes"] == ["developed to linear camera colours, 16 bits", uncorrected]
     developed = develop_camera(Path("raw.dng"), None).pixels
     assert developed.max() < 65535
     out = read_photo(Path("out/raw.tif"))
     wanted = made.enhance(torch.from_numpy(developed).permute(2, 0, 1))
     assert_close(out.pixels, wanted.permute(1, 2, 0).numpy())
     assert icc.same(out.profile, icc.SRGB)
+    shading = opcode_list((9, 0, gain_map(np.ones((1, 1, 1)), (0, 0, 0, 0), pitch=(1, 1))))
+    write_dng(Path("said.dng"), flat, extra=[shading])
+    (report,) = workspace.json("enhance", "camera.safetensors", "said.dng", "out/")
+    assert uncorrected not in report["notes"]
 
 
 def test_dng_gives_16_bit_tiff(workspace: Workspace, model: HDRNet, linear_model: HDRNet) -> None:

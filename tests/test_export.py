@@ -57,6 +57,7 @@ def test_onnx_agrees_at_every_size(workspace: Workspace, variant) -> None:
     properties = {p.key: p.value for p in proto.metadata_props}
     assert properties["recipe"] == "tiny"
     assert properties["inputs"].startswith("lowres (B, 3, 32, 32), fullres (B, 3, H, W)")
+    assert properties["inputs"].endswith("about [0, 1]; sRGB")
     config = HDRNetConfig.model_validate(json.loads(properties["config"]))
     assert config == model.config
     session = onnxruntime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])

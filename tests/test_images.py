@@ -31,6 +31,15 @@ def test_png_comes_back_to_the_bit(tmp_path: Path, pixels: np.ndarray) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (4, 6)])
+def test_png_of_any_size_and_strides(tmp_path: Path, size: tuple[int, int]) -> None:
+    """As pictures come from planar computing: strides of a side of one pixel are any number."""
+    planar = RANDOM.integers(0, 65536, (3, *size), dtype=np.uint16)
+    for pixels in (planar.transpose(1, 2, 0), np.ascontiguousarray(planar.transpose(1, 2, 0))):
+        write_png(tmp_path / "x.png", pixels)
+        assert (read_picture(tmp_path / "x.png").pixels == pixels).all()
+
+
 def test_16_bit_tiff_keeps_its_bits(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", SIXTEEN, photometric="rgb", compression="deflate")
     assert (read_picture(tmp_path / "x.tif").pixels == SIXTEEN).all()

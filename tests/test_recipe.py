@@ -31,6 +31,28 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
     assert recipe.model.net_input_size == 32
 
 
+@pytest.mark.parametrize(
+    ("source", "part", "fits"),
+    [
+        ("hdrplus", "subset", True),
+        ("hdrplus", "full", True),
+        ("hdrplus", None, False),
+        ("fivek", "full", False),
+        ("fivek", None, True),
+    ],
+)
+def test_a_part_is_said_of_hdrplus_and_of_nothing_else(
+    tmp_path: Path, source: str, part: str | None, fits: bool
+) -> None:
+    said = {"source": source, "protocol": "hdrnet"} | ({"part": part} if part else {})
+    write_recipe(tmp_path / "a.yaml", lambda r: r.update(dataset=said))
+    if fits:
+        assert parse_recipe(tmp_path / "a.yaml").dataset.part == part
+    else:
+        with pytest.raises(UsageError, match="part: subset or full for source hdrplus"):
+            parse_recipe(tmp_path / "a.yaml")
+
+
 def test_digest_changes_with_any_value(tmp_path: Path) -> None:
     write_recipe(tmp_path / "a.yaml")
     write_recipe(tmp_path / "b.yaml", lambda r: r["training"].update(steps=7))

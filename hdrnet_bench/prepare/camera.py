@@ -275,12 +275,3 @@ def read_rgb2rgb(path: Path) -> NDArray[np.float64]:
         if not np.abs(sums - 1).max() <= _ROW_TOLERANCE:
             raise ValueError(f"its rows sum to {sums.tolist()}, 1 is wanted")
         return matrix
-
-
-def to_linear_srgb(pixels: NDArray[np.uint16], matrix: NDArray[np.float64]) -> NDArray[np.uint16]:
-    """Camera RGB (H, W, 3) to linear sRGB in the same scale; clipped to what 16 bits can say."""
-    converted = np.empty_like(pixels)
-    for start in range(0, pixels.shape[0], _STRIP):
-        light = pixels[start : start + _STRIP] @ matrix.T
-        converted[start : start + _STRIP] = np.rint(light.clip(0, _LARGEST, out=light))
-    return converted

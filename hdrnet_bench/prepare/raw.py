@@ -302,6 +302,8 @@ def cropped(
 
 def _reason(error: Exception, path: Path) -> str:
     """What a decoder says, without where the file lies."""
+    if isinstance(error, LookupError):  # a place in the file that is not there: only a number
+        return "the file is damaged, what it refers to is not in it"
     first = error.args[0] if error.args else ""
     text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)
     text = text.replace(str(path), path.name)

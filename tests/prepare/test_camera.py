@@ -22,7 +22,6 @@ from hdrnet_bench.prepare.camera import (
     develop_camera,
     read_rgb2rgb,
     read_shading,
-    to_linear_srgb,
 )
 from hdrnet_bench.prepare.gain_map import GainMap, multiply, read_opcodes
 from tests import dng
@@ -538,11 +537,8 @@ def test_strips_do_not_show(tmp_path: Path, monkeypatch) -> None:
     shading = shading_map()
     write_dng(path, gradient(), masked=(3, 5, 1, 1), black=(60, 61, 62, 63), white=1023)
     whole = develop_camera(path, shading).pixels
-    matrix = np.array([[1.6, -0.4, -0.2], [-0.3, 1.5, -0.2], [0.1, -0.6, 1.5]])
-    converted = to_linear_srgb(whole, matrix)
     monkeypatch.setattr(camera, "_STRIP", 7)
     assert (develop_camera(path, shading).pixels == whole).all()
-    assert (to_linear_srgb(whole, matrix) == converted).all()
 
 
 def test_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
@@ -690,24 +686,6 @@ def test_colour_matrices(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match=r"rgb2rgb\.txt is missing"):
         read_rgb2rgb(path)
-
-
-def test_camera_colours_to_linear_srgb() -> None:
-    matrix = np.array([[1.6, -0.4, -0.2], [-0.3, 1.5, -0.2], [0.1, -0.6, 1.5]])
-    pixels = np.random.default_rng(0).integers(0, 65536, (300, 11, 3), dtype=np.uint16)
-    pixels[0, 0], pixels[0, 1], pixels[0, 2] = (WHITE,) * 3, (0, 65535, 0), (65535, 0, 0)
-    converted = to_linear_srgb(pixels, matrix)
-    assert converted.dtype == np.uint16
-    want = np.empty(pixels.shape)
-    for place in np.ndindex(pixels.shape[:2]):
-        for channel in range(3):
-            light = sum(matrix[channel, k] * float(pixels[place][k]) for k in range(3))
-            want[(*place, channel)] = min(max(light, 0), 65535)
-    assert np.abs(converted - want).max() <= 0.5 + 1e-6
-    assert converted[0, 0].tolist() == [WHITE] * 3
-    assert converted[0, 1].tolist() == [0, 65535, 0]
-    assert converted[0, 2].tolist() == [65535, 0, 6554]
-    assert (to_linear_srgb(pixels, np.eye(3)) == pixels).all()
 
 
 def test_what_is_recorded_is_what_libraw_is_told() -> None:

@@ -341,6 +341,13 @@ def test_a_dng_and_its_experts_tiff_agree(tmp_path: Path) -> None:
     assert np.abs(raw - expert).max() < 2e-3
 
 
+def test_a_file_that_refers_to_nothing_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    path.write_bytes(b"II*\0" + (1 << 30).to_bytes(4, "little"))
+    with pytest.raises(DataError, match=r"a\.dng cannot be developed: the file is damaged"):
+        develop(path, Development())
+
+
 @pytest.mark.parametrize("compression", [None, "lzw"])
 def test_experts_that_are_refused(tmp_path: Path, compression: str | None) -> None:
     path = tmp_path / "a.tif"
