@@ -21,7 +21,7 @@ from .errors import UsageError
 from .files import json_text
 
 if TYPE_CHECKING:
-    from .results import TimingRow
+    from .results import Environment
     from .timing import Measured
 
 
@@ -189,50 +189,18 @@ def _time_network(
         ]
         print(json_text(measured.model_dump(mode="json") | {"rows": rows}), end="")
         return
-    _print_measured(measured)
+    _print_measured(measured, environment)
     out.print(f"on {environment.machine()}")
 
 
-def _print_measured(measured: Measured) -> None:
-    header = ["resolution", "backend", "part", "median ms [95 %]", "p5", "p95", "MP/s", "GB/s"]
-    header += ["of copy", "peak MiB", "max error", ""]
-    print_table(header, [_cells(row) for row in measured.rows])
-    for copy in measured.copies:
-        out.print(
-            f"copy of {copy.width}x{copy.height}, float32: {copy.median_ms:.2f} ms, "
-            f"{copy.gigabytes_per_s:.1f} GB/s"
-        )
-    names = {"clock_mhz": "clock (MHz)", "power_w": "power (W)", "load": "load"}
-    said = []
-    for name, title in names.items():
-        ends = getattr(measured.state, name)
-        said.append(f"{title} {f'{ends[0]:g} to {ends[1]:g}' if ends else 'not known'}")
-    out.print(f"while timing: {', '.join(said)}")
+def _print_measured(measured: Measured, environment: Environment) -> None:
+    from .report.tables_time import state_text, timing_cells
+
+    head, rows = timing_cells(measured.rows, measured.copies)
+    print_table([column.heading for column in head], [[c.text for c in row] for row in rows])
+    out.print(state_text(measured.state, environment))
     if any(row.noisy for row in measured.rows):
         out.print("noisy: the 5th and 95th percentile are more than a fifth of the median apart")
-
-
-def _cells(row: TimingRow) -> list[str]:
-    def number(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
-
-    low_high = row.interval_ms
-    interval = f" [{low_high[0]:.2f}, {low_high[1]:.2f}]" if low_high else ""
-    remarks = [*(["noisy"] if row.noisy else []), *([row.note] if row.note else [])]
-    return [
-        f"{row.width}x{row.height}",
-        row.backend,
-        row.part,
-        number(row.median_ms, ".2f") + interval,
-        number(row.p5_ms, ".2f"),
-        number(row.p95_ms, ".2f"),
-        number(row.megapixels_per_s, ".1f"),
-        number(row.gigabytes_per_s, ".2f"),
-        number(row.copy_share, ".1%"),
-        number(row.peak_memory_mib, ".0f"),
-        number(row.max_error, ".1e"),
-        "; ".join(remarks),
-    ]
 
 
 def _time_kernels(

@@ -462,8 +462,8 @@ def test_time_without_a_run_writes_nothing(workspace: Workspace) -> None:
     for word in ("resolution", "backend", "part", "median", "95 %", "p5", "MP/s", "GB/s", "error"):
         assert word in header
     assert [line.split("  ")[0] for line in lines[:3]] == ["40x40"] * 3
-    assert "copy of 40x40" in done.stdout
-    assert "while timing: clock" in done.stdout
+    assert "copy (the floor)" in done.stdout
+    assert "While timing: clock" in done.stdout
     assert list(workspace.path.iterdir()) == []
 
 

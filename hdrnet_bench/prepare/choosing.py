@@ -18,6 +18,14 @@ def check_known(protocol: str, what: str, value: str | None, known: Collection[s
         )
 
 
+def dataset_name(
+    source: str, protocol: str, kind: str, size: str, sizes: Collection[str], subset: str | None
+) -> str:
+    """<source>-<protocol>-<kind>[-<size>][-<subset>]; the first of the sizes is not said."""
+    named = [] if size == next(iter(sizes)) else [size]
+    return "-".join([source, protocol, kind, *named, *([subset] if subset else [])])
+
+
 def part_of(
     splits: dict[str, Split],
     limit: int | None,

@@ -27,7 +27,7 @@ from ..images import Pixels, profile_name, read_picture
 from ..manifest import SPLITS, Split
 from . import raw
 from .build import Pair, RejectedPair
-from .choosing import check_known, part_of
+from .choosing import check_known, dataset_name, part_of
 from .expert import read_romm
 from .fivek_index import Picture, id_of
 from .protocol_models import FiveKProtocol, FiveKSide, FiveKSource
@@ -52,10 +52,8 @@ class Choice(NamedTuple):
 
     @property
     def name(self) -> str:
-        sizes = list(self.protocol.sizes)
-        parts = ["fivek", self.protocol.name, self.expert]
-        parts += [self.size] if self.size != sizes[0] else []
-        return "-".join([*parts, *([self.subset] if self.subset else [])])
+        of = self.protocol
+        return dataset_name("fivek", of.name, self.expert, self.size, of.sizes, self.subset)
 
     @property
     def rule(self) -> SizeRule:

@@ -27,7 +27,7 @@ from ..images import profile_name, read_picture
 from ..manifest import SPLITS, Split
 from . import align, camera
 from .build import Pair, RejectedPair
-from .choosing import check_known, part_of
+from .choosing import check_known, dataset_name, part_of
 from .protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
 from .protocols import pinned_lists, splits
 from .resize import Matrix, SizeRule, curve, encoded, linear_16, reduced
@@ -50,10 +50,8 @@ class Choice(NamedTuple):
 
     @property
     def name(self) -> str:
-        sizes = list(self.protocol.sizes)
-        parts = ["hdrplus", self.protocol.name, self.part]
-        parts += [self.size] if self.size != sizes[0] else []
-        return "-".join([*parts, *([self.subset] if self.subset else [])])
+        of = self.protocol
+        return dataset_name("hdrplus", of.name, self.part, self.size, of.sizes, self.subset)
 
     @property
     def rule(self) -> SizeRule:

@@ -21,18 +21,20 @@ from .table import NONE, Cell, Column, Table, columns, number, plain
 def timing_table(timed: Timed) -> Table:
     """Every part at every resolution, and the copy that is the floor under it."""
     timing = timed.timing
+    head, cells = timing_cells(timing.rows, timing.copies)
+    state = state_text(timing.state, timing.environment)
+    return Table(timed.stem, timed.title, head, cells, [state], row_header=4)
+
+
+def timing_cells(
+    rows: Sequence[TimingRow], copies: Sequence[CopyRow]
+) -> tuple[list[Column], list[list[Cell]]]:
+    """Columns and rows, as the report and the terminal have them."""
     head = columns("resolution", "batch", "dtype", "backend", "part")
     head += [Column("median ms", ("median_ms", "median_ms_low", "median_ms_high"))]
     head += columns("p5 ms", "p95 ms", "repeats", "MP/s=megapixels_per_s", "GB/s=gigabytes_per_s")
     head += columns("of a copy's=copy_share", "peak MiB", "max error", "note")
-    return Table(
-        timed.stem,
-        timed.title,
-        head,
-        [*map(_timing_cells, timing.rows), *map(_copy_cells, timing.copies)],
-        [state_text(timing.state, timing.environment)],
-        row_header=4,
-    )
+    return head, [*map(_timing_cells, rows), *map(_copy_cells, copies)]
 
 
 def _timing_cells(row: TimingRow) -> list[Cell]:
