@@ -1,29 +1,62 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.files import read_json
-from hdrnet_bench.manifest import Dataset, find_lock
-from hdrnet_bench.prepare import demo
-from hdrnet_bench.prepare.build import build
+from hdrnet_bench.manifest import Dataset, Row, find_lock
+from hdrnet_bench.prepare import demo, synthetic_hdrplus
+from hdrnet_bench.prepare.build import Maker, build
+from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.verify import verify
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("protocol", ["retouch", "local-laplacian"])
-def test_preparing_again_gives_the_committed_hashes(tmp_path: Path, protocol: str) -> None:
-    header, _ = build(demo.plan(protocol), demo.tasks(protocol), demo.make, tmp_path)
-    lock = find_lock(f"demo-{protocol}")
-    assert lock is not None, "no lock is committed"
-    dataset = Dataset(tmp_path / f"demo-{protocol}")
-    sources = {row.id: row.source_sha256 for row in lock[1]}
-    drifted = [row.id for row in dataset.rows if row.source_sha256 != sources[row.id]]
+def check_sources(rows: list[Row], lock: list[Row]) -> None:
+    sources = {row.id: row.source_sha256 for row in lock}
+    drifted = [row.id for row in rows if row.source_sha256 != sources[row.id]]
     assert drifted == [], f"the installed packages carry other photographs: {drifted}"
+
+
+def test_preparing_again_gives_the_committed_hashes(tmp_path: Path) -> None:
+    header, _ = build(demo.plan("retouch"), demo.tasks("retouch"), demo.make, tmp_path)
+    lock = find_lock("demo-retouch")
+    assert lock is not None, "no lock is committed"
+    dataset = Dataset(tmp_path / "demo-retouch")
+    check_sources(dataset.rows, lock[1])
     result = verify(dataset)
     assert result.problems == []
     assert (result.status, result.lock) == ("identical", "identical")
     assert header.digest == lock[0].digest
+
+
+def synthetic_tasks(protocol: str) -> list[Task]:
+    return synthetic_hdrplus.plan_and_tasks(protocol, None)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "make"),
+    [
+        ("demo-local-laplacian", lambda: demo.tasks("local-laplacian"), demo.make),
+        (
+            "synthetic-hdrplus-local-tone-map",
+            lambda: synthetic_tasks("local-tone-map"),
+            synthetic_hdrplus.make,
+        ),
+    ],
+)
+def test_some_pictures_again_give_the_committed_hashes(
+    tmp_path: Path, name: str, tasks: Callable[[], list[Task]], make: Maker
+) -> None:
+    """Two of the smaller ones: the filters take seconds a picture."""
+    lock = find_lock(name)
+    assert lock is not None, "no lock is committed"
+    few = [task for task in tasks() if task.id in ("chelsea", "coffee")]
+    build(Plan("few", "demo", "few", 1, "CC0-1.0", {}), few, make, tmp_path, workers=2)
+    rows = Dataset(tmp_path / "few").rows
+    check_sources(rows, lock[1])
+    assert [row for row in lock[1] if row.id in ("chelsea", "coffee")] == rows
 
 
 def test_splits_have_different_scenes() -> None:
