@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.conftest import Workspace
+from tests.report.fixtures import made_up
 
 PATH = "results/tiny/hdrnet-curves/seed-0/eval-test-full.json"
 
@@ -50,3 +51,10 @@ def test_of_other_pictures_or_nothing(trained: Workspace) -> None:
     content["dataset"]["digest"] = "0" * 64
     (trained.path / file).write_text(json.dumps(content))
     trained.fails(3, *command, "--against", file)
+
+
+def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny: Workspace) -> None:
+    path = made_up.kernels(tiny.path)
+    message = tiny.fails(3, "eval", "./tiny.yaml", "--baseline", "identity", "--against", str(path))
+    assert "is no evaluation: give a file that eval wrote" in message
+    assert not (tiny.path / "results").exists()

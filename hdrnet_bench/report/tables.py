@@ -99,7 +99,7 @@ def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
     first = results[0]
     return [
         plain(first.recipe.name),
-        plain(first.method.name),
+        plain(first.method.name + marks(first)),
         plain(f"{len(results)} seeds"),
         *_cost(first),
         number(first.metrics["psnr"].n, "{}"),

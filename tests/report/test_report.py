@@ -14,6 +14,7 @@ from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import build_report, contents, outdated, readme
+from hdrnet_bench.report.groups import best_trained
 from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT, Workspace
 from tests.report.fixtures import made_up
@@ -135,6 +136,13 @@ def test_needs_no_torch_and_less_than_ten_seconds(root: Path) -> None:
     assert float(done.stderr.splitlines()[-1]) < 10
 
 
+def test_a_broken_page_is_outdated(root: Path) -> None:
+    made_up.evaluation(root)
+    build_report(root)
+    (root / "README.md").write_bytes(b"\xff\xfe")
+    assert outdated(root) == ["README.md"]
+
+
 def test_check_says_so_and_exits_with_3(root: Path, workspace: Workspace) -> None:
     made_up.evaluation(root)
     assert "report.html" in workspace.fails(3, "report", "--check")
@@ -253,6 +261,17 @@ def test_unpaired_and_leaked_are_said(root: Path) -> None:
     text = text_of(root)
     assert "hdrnet-curves, seed-0: of its pictures, 2 missing, 1 of the wrong size." in text
     assert "hdrnet-curves (trained with 3 of these)" in text
+
+
+def test_what_has_seen_the_pictures_is_not_shown_as_the_best(root: Path) -> None:
+    made_up.evaluation(root, gain=9, leaked=3)
+    made_up.evaluation(root, run="seed-1", seed=1, gain=9, leaked=3)
+    (of,) = contents.read(root).groups
+    assert best_trained(of.group) is not None
+    assert "hdrnet-curves (trained with 3 of these) | 2 seeds" in text_of(root)
+    made_up.evaluation(root, method="elsewhere", run="predictions", gain=2, seed=None)
+    (of,) = contents.read(root).groups
+    assert best_trained(of.group)[1].method.name == "elsewhere"
 
 
 def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
@@ -382,6 +401,16 @@ def test_broken_or_missing_results_are_named(root: Path) -> None:
     path.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         build_report(root)
+
+
+def test_a_result_of_another_schema_says_what_to_do(root: Path) -> None:
+    path = made_up.evaluation(root, pictures=False)
+    change(path, schema_version=1)
+    with pytest.raises(DataError, match=r"another version .* in its schema 1: measure it again"):
+        contents.read(root)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"eval-test-full\.json cannot be read as JSON"):
+        contents.read(root)
 
 
 def test_insert_needs_its_marks_and_keeps_what_is_around(root: Path, tmp_path: Path) -> None:
