@@ -147,6 +147,9 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
         )
     # The identity stands beside what is judged; alone it is what is judged.
     judged = [result for result in same if result.method.name != "identity"] or same
+    # Other recipes' results on the same pictures only where the file's own is not here.
+    of_it = (before.recipe.name, before.method.name)
+    judged = [r for r in judged if (r.recipe.name, r.method.name) == of_it] or judged
     worse = []
     for result in judged:
         what = f"{result.method.name} {result.method.run}"

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
@@ -287,12 +289,19 @@ def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
     build_report(root)
     text = text_of(root)
     mean = "27.97 ± 2.00"
-    row = f"| made-up | hdrnet-curves | 3 seeds | 482,080 | 221.0 M | 150 | 8 | {mean} |"
+    row = f"| made-up | hdrnet-curves | 3 seeds | 482,080 | 221.0 M | 150 | 8 | {mean} ["
     assert row in text
     assert "mean ± standard deviation over the seeds" in text
     assert mean in (root / "report.html").read_text()
     seeds = next(r for r in table(root, "quality-made-up-test") if r["run"] == "3 seeds")
     assert float(seeds["psnr_seeds_sd"]) == pytest.approx(2)
+    paths = [root.rglob(f"seed-{seed}/eval-test-full.json") for seed in range(3)]
+    files = [read_json(path) for found in paths for path in found]
+    values = np.array([[row["psnr"] for row in of["rows"]] for of in files])
+    assert len(values) == 3
+    low, high = stats.ttest_1samp(values.mean(0), 0).confidence_interval(0.95)
+    assert [float(seeds["psnr_low"]), float(seeds["psnr_high"])] == pytest.approx([low, high])
+    assert seeds["psnr_n"] == str(values.shape[1])
 
 
 def test_times_stand_with_their_floor_error_and_memory(a_few: Path) -> None:
