@@ -48,8 +48,19 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
         slug += f"-{number}" if number > 1 else ""
         title = f"{name}, {split} split, {size} size (data {digest[:12]})"
         results.sort(key=lambda item: (_rank(item[1]), str(item[0])))
-        groups.append(Group(slug, title, results))
+        groups.append(Group(slug, title, _once(results)))
     return groups
+
+
+def _once(results: list[tuple[Path, Evaluation]]) -> list[tuple[Path, Evaluation]]:
+    """What does nothing is the same under every recipe: once, where the same was measured."""
+    kept: list[tuple[Path, Evaluation]] = []
+    for item in results:
+        of = item[1]
+        same = (other for _, other in kept if is_identity(of) and is_identity(other))
+        if not any((of.rows, of.metrics) == (other.rows, other.metrics) for other in same):
+            kept.append(item)
+    return kept
 
 
 def _full_first(item: tuple[tuple[str, str, str, str], object]) -> tuple[object, ...]:
