@@ -110,6 +110,8 @@ def evaluate(
         for file in lpips_weights:
             err.print(f"LPIPS weights are in {install_backbone(file)}")
     before = None if against is None else read_result(against)  # first: it may be replaced below
+    if before is not None and not isinstance(before, Evaluation):
+        raise DataError(f"{against} is no evaluation: give a file that eval wrote")
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
     if dry_run:
         report_values({"would measure": [str(job.path) for job in todo]}, as_json)
@@ -123,8 +125,6 @@ def evaluate(
     else:
         print_evaluations(results)
     if before is not None:
-        if not isinstance(before, Evaluation):
-            raise DataError(f"{against} is no evaluation: give a file that eval wrote")
         _check_against(before, str(against), results)
 
 
@@ -147,6 +147,9 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
         )
     # The identity stands beside what is judged; alone it is what is judged.
     judged = [result for result in same if result.method.name != "identity"] or same
+    # Other recipes' results on the same pictures only where the file's own is not here.
+    of_it = (before.recipe.name, before.method.name)
+    judged = [r for r in judged if (r.recipe.name, r.method.name) == of_it] or judged
     worse = []
     for result in judged:
         what = f"{result.method.name} {result.method.run}"
@@ -222,7 +225,8 @@ def _predictions(
     judged = judge_predictions(terms, folder, name, size or "full", allow_missing)
     if judged.unpaired and (gaps := describe(judged.unpaired)):
         err.print(f"{folder}: {gaps}")
-    return [judge_baseline(terms, "identity")._replace(size=judged.size), judged]
+    jobs = [judge_baseline(terms, "identity"), judged]
+    return _at_sizes(jobs, terms.dataset, split, judged.size)
 
 
 def _terms(target: str | None, data: str | None, split: Split, what: str) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -124,6 +125,8 @@ def _time_network(
     if len(runs) > 1:
         known = ", ".join(str(run.directory) for run in runs)
         raise UsageError(f"{target} has several runs, time one: {known}")
+    if not math.isfinite(budget):
+        raise UsageError(f"--budget {budget}: a number of seconds")
     where = choose_device(device)
 
     from .config import HDRNetConfig

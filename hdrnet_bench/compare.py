@@ -320,7 +320,9 @@ def _notes(
                 f"does not confirm it (p = {p:.3f})"
             )
     for which, results in (("A", first), ("B", second)):
-        if len(results) == 1 and results[0].method.seed is not None:
+        if results[0].method.oracle:
+            notes.append(f"{which} is fitted to each picture's target: a bound, no method")
+        elif len(results) == 1 and results[0].method.seed is not None:
             notes.append(f"{which} is one training: what another seed would change is not in here")
         if len(results) > 1:
             notes.append(

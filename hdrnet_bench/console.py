@@ -39,6 +39,7 @@ MAX_PIXELS = 500_000_000
 def print_evaluations(results: list[Evaluation]) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
+    from .report.groups import marks
     from .report.tables import by_seed, cell, group
     from .results import spread
 
@@ -57,7 +58,7 @@ def print_evaluations(results: list[Evaluation]) -> None:
             result.metrics["psnr"].n,
         )
         cells = [cell(name, result.metrics.get(name)) for name in names]
-        named = [result.recipe.name, method.name, method.run, result.size]
+        named = [result.recipe.name, method.name + marks(result), method.run, result.size]
         rows.append([*named, *map(count, costs), *cells])
     print_table([*header, *(METRICS[n].label for n in names)], rows)
     for of in group([(Path(), result) for result in results]):

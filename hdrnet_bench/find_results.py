@@ -63,14 +63,15 @@ def find(name: str, split: str, size: str) -> list[Seeds]:
             f"{name} has no result of the {split} split, {size} size; there are: {', '.join(there)}"
         )
     results = {p.parent: r for p in paths if isinstance(r := read_result(p), Evaluation)}
-    trained = {f for f in of_recipe if f in results and results[f].method.model_sha256}
+    methods = {folder: r.method for folder, r in results.items() if folder in of_recipe}
+    trained = {f for f, method in methods.items() if method.model_sha256 and not method.oracle}
     left_out = of_recipe - trained if trained else set()
     return _by_method(result for folder, result in results.items() if folder not in left_out)
 
 
 def _folders(name: str) -> tuple[list[Path], set[Path]]:
-    """The folders of results that a name means; and those of them that it only names as a recipe,
-    whose baselines are not meant."""
+    """The folders of results that a name means; and those of them that it only names as a recipe or
+    a run, whose baselines and bounds are not meant."""
     root = results_dir()
     known = sorted({path.parent for path in root.glob("*/*/*/eval-*.json")})
     parts: tuple[str, ...] = tuple(name.strip("/").split("/"))
@@ -81,7 +82,7 @@ def _folders(name: str) -> tuple[list[Path], set[Path]]:
         parts = (open_run(directory).recipe.label, directory.resolve().name)
     found = [folder for folder in known if parts in _called(folder)]
     if found:
-        return found, {f for f in found if parts == f.parts[-3:-2] and parts != f.parts[-2:-1]}
+        return found, {folder for folder in found if not _names_method(parts, folder)}
     for pattern in ("", "*/", "*/*/") if name else ():
         if inside := sorted({path.parent for path in directory.glob(f"{pattern}eval-*.json")}):
             return inside, set()
@@ -104,6 +105,12 @@ def _called(folder: Path) -> set[tuple[str, ...]]:
         (method, run),
         (recipe, method, run),
     }
+
+
+def _names_method(parts: tuple[str, ...], folder: Path) -> bool:
+    """Whether a folder's method is a part of what it was called by."""
+    recipe, method, run = folder.parts[-3:]
+    return parts in {(method,), (recipe, method), (method, run), (recipe, method, run)}
 
 
 def _by_method(results: Iterable[Evaluation]) -> list[Seeds]:

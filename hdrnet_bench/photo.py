@@ -230,6 +230,7 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
     notes = [f"developed to {names[encoding]}, 16 bits", *developed.notes]
     photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=kept, notes=notes)
     if encoding == "linear":
+        notes.append("highlights end at white, and lens shading is as it was")
         photo.profile = icc.LINEAR
     elif encoding == "camera":
         if isinstance(developed, CameraDeveloped) and developed.shading == "none":

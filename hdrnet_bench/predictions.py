@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,8 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
         if path.name.startswith("."):
             continue
         if path.suffix.lower() not in SUFFIXES or path.stem not in ids or not path.is_file():
-            extra.append(path.name)
+            # A name need not be text, and a result is.
+            extra.append(os.fsencode(path.name).decode("utf-8", "replace"))
         elif path.stem in found:
             raise DataError(f"{folder} has {found[path.stem].name} and {path.name}: keep one")
         else:

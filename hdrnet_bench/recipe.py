@@ -44,11 +44,13 @@ class DatasetSpec(_Section):
     )
 
     @model_validator(mode="after")
-    def _part_of_hdrplus(self) -> DatasetSpec:
-        """Its datasets always have the part in their names: without it none would be found, however
+    def _named_in_full(self) -> DatasetSpec:
+        """What the names of prepared datasets always have: without it none would be found, however
         often it is prepared."""
         if (self.part is None) == (self.source == "hdrplus"):
             raise ValueError("part: subset or full for source hdrplus, and for no other")
+        if self.source == "fivek" and self.expert is None:
+            raise ValueError("expert: a to e for source fivek, whose datasets are of one expert")
         return self
 
     @model_serializer(mode="wrap")

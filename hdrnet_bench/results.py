@@ -314,6 +314,11 @@ def read_result(path: Path) -> Result:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
+        if where == "schema_version":
+            raise DataError(
+                f"{path}: written by another version of hdrnet-bench, in its schema "
+                f"{fault['input']}: measure it again, or remove it"
+            ) from None
         raise DataError(f"{path}: {where}: {fault['msg']}") from None
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.conftest import Workspace
+from tests.report.fixtures import made_up
 
 PATH = "results/tiny/hdrnet-curves/seed-0/eval-test-full.json"
 
@@ -50,3 +51,26 @@ def test_of_other_pictures_or_nothing(trained: Workspace) -> None:
     content["dataset"]["digest"] = "0" * 64
     (trained.path / file).write_text(json.dumps(content))
     trained.fails(3, *command, "--against", file)
+
+
+def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny: Workspace) -> None:
+    path = made_up.kernels(tiny.path)
+    message = tiny.fails(3, "eval", "./tiny.yaml", "--baseline", "identity", "--against", str(path))
+    assert "is no evaluation: give a file that eval wrote" in message
+    assert not (tiny.path / "results").exists()
+
+
+def test_other_recipes_are_not_held_against_the_files_own(trained: Workspace) -> None:
+    from hdrnet_bench.cli_eval import _check_against
+    from hdrnet_bench.errors import RegressionError
+    from hdrnet_bench.results import Evaluation, read_result
+
+    trained.json("eval")
+    now = read_result(trained.path / PATH)
+    assert isinstance(now, Evaluation)
+    rows = [row.model_copy(update={"psnr": row.value("psnr") - 5}) for row in now.rows]
+    recipe = now.recipe.model_copy(update={"name": "other"})
+    worse = now.model_copy(update={"rows": rows, "recipe": recipe})
+    _check_against(now, "before.json", [now, worse])
+    with pytest.raises(RegressionError, match="PSNR"):
+        _check_against(now, "before.json", [worse])

@@ -260,6 +260,10 @@ def test_notes_say_what_the_figures_do_not() -> None:
     assert any("not corrected" in note for note in notes)
     assert "A is one training: what another seed would change is not in here" in notes
     assert "A was trained with 2 of these pictures: its scores mean nothing" in notes
+    bound = result(method="oracle-grid-16x16x8-curves")
+    assert compare(result(**base), bound).notes == [
+        "B is fitted to each picture's target: a bound, no method"
+    ]
     old = {"versions": {"psnr": 7}}
     assert compare(result(**base, **old), result(**base, **old)).notes == [
         "A: measured by an older version: PSNR",
@@ -460,6 +464,17 @@ def test_a_recipe_named_like_a_method_means_either(stored: Workspace) -> None:
     found = stored.json("compare", "identity/seed-0", "identity")
     assert found["a"] == "identity, hdrnet-curves, seed-0"
     assert found["b"] == "identity, identity, baseline"
+
+
+def test_a_bound_under_a_run_is_meant_by_its_own_name_alone(stored: Workspace) -> None:
+    bound = {"method": "oracle-grid-16x16x8-curves", "digest": "y" * 64}
+    store(result(shifted(9), **bound))
+    for first, a in (
+        ("tiny", "tiny, hdrnet-curves, 2 seeds"),
+        ("tiny/seed-0", "tiny, hdrnet-curves, seed-0"),
+        ("tiny/oracle-grid-16x16x8-curves", "tiny, oracle-grid-16x16x8-curves, seed-0"),
+    ):
+        assert stored.json("compare", first, "big")["a"] == a
 
 
 def test_a_run_directory_and_a_recipe_file_mean_their_results(stored: Workspace) -> None:

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import stats
 from hdrnet_bench.evaluate import saved_levels, score, summarise
 from hdrnet_bench.images import read_picture, write_png
 from hdrnet_bench.manifest import Dataset
-from tests.conftest import Workspace, no_network
+from tests.conftest import Workspace, no_network, write_recipe
 
 
 def test_summary_has_an_interval_from_six_pictures_on() -> None:
@@ -161,3 +162,46 @@ def test_identical_pictures_give_null_not_infinity(trained: Workspace) -> None:
     assert result["metrics"]["psnr"]["mean"] is None
     assert result["metrics"]["psnr"]["reason"] == "not finite for 1 of 2 pictures"
     assert result["metrics"]["ssim"]["mean"] is not None
+
+
+def test_metrics_of_papers_are_measured_compared_and_reported(tiny: Workspace) -> None:
+    """As a recipe names them, of what a model made before it was rounded, in columns of their
+    own; the reference's PSNR, which no picture has one of, is refused."""
+    from hdrnet_bench.data import load_pair
+    from hdrnet_bench.metrics.as_published import MODES
+
+    named = ["zeng.ssim", "csrnet.l2_lab", "hdrnet.mse"]
+    metrics = ["psnr", "ssim", *named]
+    write_recipe(tiny.path / "papers.yaml", lambda r: r["evaluation"].update(metrics=metrics))
+    folder = tiny.path / "theirs"
+    folder.mkdir()
+    dataset = Dataset(tiny.path / "data/demo-tiny")
+    rows = dataset.split("test")
+    for row in rows:
+        shutil.copy(dataset.target_path(row), folder / f"{row.id}.png")
+    shutil.copy(dataset.input_path(rows[0]), folder / f"{rows[0].id}.png")
+    command = ("eval", "./papers.yaml", "--predictions", "theirs", "--name", "other")
+    identity, theirs = tiny.json(*command)
+    assert set(theirs["metrics"]) == {*metrics, "grid_artefact"}
+    for result in (identity, theirs):
+        pair = load_pair(dataset, rows[0])
+        for name in named:
+            mode, value = name.split(".")
+            assert result["rows"][0][name] == float(MODES[mode](pair.input, pair.target)[value])
+    assert theirs["rows"][1]["zeng.ssim"] == 1
+    assert theirs["rows"][1]["hdrnet.mse"] == 0
+
+    (compared,) = tiny.json("compare", "other", "identity", "--metric", "zeng.ssim")["metrics"]
+    assert compared["paired"]["wins"] == 1
+    assert compared["paired"]["ties"] == 1
+    tiny.json("report")
+    with (tiny.path / "results/tables/quality-demo-tiny-test.csv").open() as stream:
+        reported = {row["method"]: row for row in csv.DictReader(stream)}
+    mean = theirs["metrics"]["zeng.ssim"]["mean"]
+    assert float(reported["other"]["zeng.ssim"]) == mean
+    assert reported["other"]["ssim"] != reported["other"]["zeng.ssim"]
+    assert "| SSIM (zeng) ↑ |" in (tiny.path / "results/README.md").read_text()
+
+    wrong = ["psnr", "hdrnet.psnr"]
+    write_recipe(tiny.path / "papers.yaml", lambda r: r["evaluation"].update(metrics=wrong))
+    assert "unknown metric 'hdrnet.psnr'" in tiny.fails(2, *command)

@@ -37,6 +37,8 @@ def test_allowed_it_is_marked(other: Workspace) -> None:
         "hdrnet-curves": 2,
     }
     assert {r["recipe"]["name"] for r in results} == {"tiny-on-demo-other"}
+    command = ("eval", "tiny/seed-0", "--dataset", "demo-other", "--allow-leak")
+    assert "hdrnet-curves (trained with 2 of these)" in other.run(*command).stdout
     other.json("report")
     table = (other.path / "results/README.md").read_text()
     assert "hdrnet-curves (trained with 2 of these)" in table

@@ -1,6 +1,7 @@
 """Another method's pictures: paired by id, judged as they are, and what does not fit is said."""
 
 import csv
+import os
 from pathlib import Path
 
 import imagecodecs
@@ -68,6 +69,14 @@ def test_what_does_not_fit_is_listed(tiny: Workspace, folder: Path) -> None:
     assert result["metrics"]["psnr"]["n"] == 1
 
 
+def test_a_name_that_is_no_text_is_listed(tiny: Workspace, folder: Path) -> None:
+    (folder / os.fsdecode(b"\xe9t\xe9.png")).touch()  # Latin-1, as old archives have it
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    (_, theirs) = tiny.json(*command)
+    assert theirs["unpaired"]["extra"] == ["\ufffdt\ufffd.png"]
+    assert tiny.json(*command, "--dry-run") == {"would measure": []}
+
+
 def test_other_contents_are_judged_again(tiny: Workspace, folder: Path) -> None:
     command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
     tiny.json(*command)
@@ -116,6 +125,13 @@ def test_at_480p_the_files_are_of_that_size(tiny: Workspace, folder: Path) -> No
     Image.new("RGB", (480, 720)).save(folder / "d.png")
     assert pair_predictions(folder, [large], "480p").files == {"d": folder / "d.png"}
     assert pair_predictions(folder, [large], "full").unpaired.wrong_size == ["d"]
+
+
+def test_480p_of_small_pictures_would_be_the_full_size_again(tiny: Workspace, folder: Path) -> None:
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    message = tiny.fails(3, *command, "--size", "480p")
+    assert "480p would be the full size again" in message
+    assert not (tiny.path / "results").exists()
 
 
 def test_size_from_the_header_is_the_upright_one(tmp_path: Path) -> None:

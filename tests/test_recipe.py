@@ -38,7 +38,7 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
         ("hdrplus", "full", True),
         ("hdrplus", None, False),
         ("fivek", "full", False),
-        ("fivek", None, True),
+        ("demo", None, True),
     ],
 )
 def test_a_part_is_said_of_hdrplus_and_of_nothing_else(
@@ -51,6 +51,16 @@ def test_a_part_is_said_of_hdrplus_and_of_nothing_else(
     else:
         with pytest.raises(UsageError, match="part: subset or full for source hdrplus"):
             parse_recipe(tmp_path / "a.yaml")
+
+
+def test_an_expert_is_said_of_fivek(tmp_path: Path) -> None:
+    """Its datasets always have one in their names."""
+    said = {"source": "fivek", "protocol": "libraw"}
+    write_recipe(tmp_path / "a.yaml", lambda r: r.update(dataset=said))
+    with pytest.raises(UsageError, match="expert: a to e for source fivek"):
+        parse_recipe(tmp_path / "a.yaml")
+    write_recipe(tmp_path / "a.yaml", lambda r: r.update(dataset=said | {"expert": "c"}))
+    assert parse_recipe(tmp_path / "a.yaml").dataset.name == "fivek-libraw-c"
 
 
 def test_digest_changes_with_any_value(tmp_path: Path) -> None:

@@ -478,6 +478,7 @@ def test_bad_sizes_and_devices(workspace: Workspace) -> None:
 def test_bad_options(workspace: Workspace) -> None:
     assert "did you mean native" in workspace.fails(2, "time", "--backend", "nativ")
     assert "did you mean float16" in workspace.fails(2, "time", "--dtype", "float61")
+    assert "--budget inf" in workspace.fails(2, "time", "--budget", "inf", "--dry-run")
     most = ("--size=20000x20000", "--batch")
     assert "--batch 2 of 20000x20000" in workspace.fails(2, "time", *most, "2", "--dry-run")
     assert workspace.json("time", *most, "1", "--dry-run")["sizes"] == ["20000x20000"]

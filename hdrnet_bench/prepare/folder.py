@@ -183,6 +183,9 @@ def _paired(
 ) -> Found:
     """One name's files as a pair; `outs` is None where the target is computed."""
     problem = None
+    raws = [path for path in ins if path.suffix.lower() == ".dng"]
+    if ".dng" in suffixes and len(raws) == 1:
+        ins = raws  # beside it lies the camera's own rendition of the same shot
     sides = (("input", ins), ("target", outs))
     for role, files in sides:
         if files is None:

@@ -98,7 +98,7 @@ def _differs(old: Path, new: Path) -> bool:
         return True
     if old.suffix in {".jpg", ".png"}:
         return False  # pictures of what the SVG and the thumbnails hold, by Pillow's encoders
-    before, after = old.read_text(encoding="utf-8"), new.read_text(encoding="utf-8")
+    before, after = old.read_text(encoding="utf-8", errors="replace"), new.read_text("utf-8")
     if old.suffix == ".svg":
         return plots.drawn_with(before) == plots.drawn_with(after) and before != after
     if old.name == PAGE:

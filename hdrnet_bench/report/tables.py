@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from ..metric_specs import METRICS
 from ..results import Environment, Evaluation, KernelTiming, MetricSummary, spread
+from ..statistics import mean_interval
 from .groups import Group, by_seed, group, marks
 from .published import Published
 from .table import NONE, Cell, Column, Table, columns, number, plain
@@ -80,7 +82,8 @@ def _mean(name: str, summary: MetricSummary | None, n: int) -> Cell:
 
 
 def _over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
-    """Mean ± standard deviation over the seeds of each metric's mean over the pictures."""
+    """Mean ± standard deviation over the seeds of each metric's mean over the pictures, and the
+    interval over the pictures of each one's mean over the seeds."""
     cells = []
     for name in of.metrics:
         means = [result.metrics[name].mean for result in results if name in result.metrics]
@@ -91,15 +94,30 @@ def _over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
         mean, deviation = spread(values)
         decimals = METRICS[name].decimals
         text = f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
-        cells.append(Cell(text, (mean, None, None, None, deviation)))
+        n, interval = _over_pictures(name, results)
+        if interval:
+            text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
+        cells.append(Cell(text, (mean, *(interval or (None, None)), n, deviation)))
     return cells
+
+
+def _over_pictures(
+    name: str, results: Sequence[Evaluation]
+) -> tuple[int, tuple[float, float] | None]:
+    """How many pictures all seeds have a value of, and the interval of their means over seeds."""
+    by_id: dict[str, list[float]] = {}
+    for row in (row for result in results for row in result.rows):
+        if (value := row.value(name)) is not None:
+            by_id.setdefault(row.id, []).append(value)
+    found = [statistics.fmean(v) for v in by_id.values() if len(v) == len(results)]
+    return len(found), mean_interval(found).interval
 
 
 def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
     first = results[0]
     return [
         plain(first.recipe.name),
-        plain(first.method.name),
+        plain(first.method.name + marks(first)),
         plain(f"{len(results)} seeds"),
         *_cost(first),
         number(first.metrics["psnr"].n, "{}"),

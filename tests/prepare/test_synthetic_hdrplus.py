@@ -195,6 +195,7 @@ def test_dngs_and_pictures_of_16_bits_are_scenes_too(workspace: Workspace) -> No
     blocks[1, 2] = 0.4
     flat = np.kron(blocks, np.ones((16, 16, 1)))
     write_dng(workspace.path / "in/shot.DNG", flat, orientation=6)
+    write_png(workspace.path / "in/shot.png", smooth_picture(9, 64, 96))  # the camera's rendition
     write_png(
         workspace.path / "in/deep.png", np.rint(linear_to_srgb(flat) * 65535).astype("uint16")
     )

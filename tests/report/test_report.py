@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import build_report, contents, outdated, readme
+from hdrnet_bench.report.groups import best_trained
 from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT, Workspace
 from tests.report.fixtures import made_up
@@ -133,6 +136,13 @@ def test_needs_no_torch_and_less_than_ten_seconds(root: Path) -> None:
     assert (root / "report.html").exists()
     # Of the processor, which other work on the machine does not lengthen by much.
     assert float(done.stderr.splitlines()[-1]) < 10
+
+
+def test_a_broken_page_is_outdated(root: Path) -> None:
+    made_up.evaluation(root)
+    build_report(root)
+    (root / "README.md").write_bytes(b"\xff\xfe")
+    assert outdated(root) == ["README.md"]
 
 
 def test_check_says_so_and_exits_with_3(root: Path, workspace: Workspace) -> None:
@@ -255,6 +265,17 @@ def test_unpaired_and_leaked_are_said(root: Path) -> None:
     assert "hdrnet-curves (trained with 3 of these)" in text
 
 
+def test_what_has_seen_the_pictures_is_not_shown_as_the_best(root: Path) -> None:
+    made_up.evaluation(root, gain=9, leaked=3)
+    made_up.evaluation(root, run="seed-1", seed=1, gain=9, leaked=3)
+    (of,) = contents.read(root).groups
+    assert best_trained(of.group) is not None
+    assert "hdrnet-curves (trained with 3 of these) | 2 seeds" in text_of(root)
+    made_up.evaluation(root, method="elsewhere", run="predictions", gain=2, seed=None)
+    (of,) = contents.read(root).groups
+    assert best_trained(of.group)[1].method.name == "elsewhere"
+
+
 def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
     """Seeds of one recipe and digest; the same seed twice, or another digest, is none of them."""
     made_up.evaluation(root)
@@ -268,12 +289,34 @@ def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
     build_report(root)
     text = text_of(root)
     mean = "27.97 ± 2.00"
-    row = f"| made-up | hdrnet-curves | 3 seeds | 482,080 | 221.0 M | 150 | 8 | {mean} |"
+    row = f"| made-up | hdrnet-curves | 3 seeds | 482,080 | 221.0 M | 150 | 8 | {mean} ["
     assert row in text
     assert "mean ± standard deviation over the seeds" in text
     assert mean in (root / "report.html").read_text()
     seeds = next(r for r in table(root, "quality-made-up-test") if r["run"] == "3 seeds")
     assert float(seeds["psnr_seeds_sd"]) == pytest.approx(2)
+    paths = [root.rglob(f"seed-{seed}/eval-test-full.json") for seed in range(3)]
+    files = [read_json(path) for found in paths for path in found]
+    values = np.array([[row["psnr"] for row in of["rows"]] for of in files])
+    assert len(values) == 3
+    low, high = stats.ttest_1samp(values.mean(0), 0).confidence_interval(0.95)
+    assert [float(seeds["psnr_low"]), float(seeds["psnr_high"])] == pytest.approx([low, high])
+    assert seeds["psnr_n"] == str(values.shape[1])
+
+
+def test_what_does_nothing_stands_once_for_all_recipes(root: Path) -> None:
+    for recipe in ("made-up", "made-up-wide"):
+        made_up.evaluation(root, recipe=recipe)
+        made_up.evaluation(root, "identity", "baseline", recipe=recipe, gain=0, seed=None)
+    (of,) = contents.read(root).groups
+    assert [r.method.name for _, r in of.group.results] == [
+        "identity",
+        "hdrnet-curves",
+        "hdrnet-curves",
+    ]
+    made_up.evaluation(root, "identity", "baseline", recipe="other", gain=0.5, seed=None)
+    (of,) = contents.read(root).groups
+    assert sum(r.method.name == "identity" for _, r in of.group.results) == 2
 
 
 def test_what_does_nothing_stands_once_for_all_recipes(root: Path) -> None:
@@ -397,6 +440,16 @@ def test_broken_or_missing_results_are_named(root: Path) -> None:
     path.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         build_report(root)
+
+
+def test_a_result_of_another_schema_says_what_to_do(root: Path) -> None:
+    path = made_up.evaluation(root, pictures=False)
+    change(path, schema_version=1)
+    with pytest.raises(DataError, match=r"another version .* in its schema 1: measure it again"):
+        contents.read(root)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"eval-test-full\.json cannot be read as JSON"):
+        contents.read(root)
 
 
 def test_insert_needs_its_marks_and_keeps_what_is_around(root: Path, tmp_path: Path) -> None:
