@@ -319,21 +319,6 @@ def test_what_does_nothing_stands_once_for_all_recipes(root: Path) -> None:
     assert sum(r.method.name == "identity" for _, r in of.group.results) == 2
 
 
-def test_what_does_nothing_stands_once_for_all_recipes(root: Path) -> None:
-    for recipe in ("made-up", "made-up-wide"):
-        made_up.evaluation(root, recipe=recipe)
-        made_up.evaluation(root, "identity", "baseline", recipe=recipe, gain=0, seed=None)
-    (of,) = contents.read(root).groups
-    assert [r.method.name for _, r in of.group.results] == [
-        "identity",
-        "hdrnet-curves",
-        "hdrnet-curves",
-    ]
-    made_up.evaluation(root, "identity", "baseline", recipe="other", gain=0.5, seed=None)
-    (of,) = contents.read(root).groups
-    assert sum(r.method.name == "identity" for _, r in of.group.results) == 2
-
-
 def test_times_stand_with_their_floor_error_and_memory(a_few: Path) -> None:
     text = (a_few / "README.md").read_text()
     assert "1920 x 1080 | 1 | float32 | native | whole | 26.08 [25.56, 26.60]" in text
