@@ -59,7 +59,9 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	    $(HDRBENCH) eval $$recipe --baseline $$baseline --overwrite || exit; \
 	  done || exit; \
 	done
-	$(HDRBENCH) time demo-retouch/seed-0 --backend native
+	for recipe in demo-retouch demo-local-laplacian demo-hdrplus; do \
+	  $(HDRBENCH) time $$recipe/seed-0 --backend native || exit; \
+	done
 	$(HDRBENCH) time --kernels --save
 	$(HDRBENCH) recipes --markdown > recipes/README.md
 	$(HDRBENCH) report --insert README.md

@@ -201,6 +201,7 @@ def _print_measured(measured: Measured, environment: Environment) -> None:
 
     head, rows = timing_cells(measured.rows, measured.copies)
     print_table([column.heading for column in head], [[c.text for c in row] for row in rows])
+    out.print("In brackets: the median's 95 % interval.")
     out.print(state_text(measured.state, environment))
     if any(row.noisy for row in measured.rows):
         out.print("noisy: the 5th and 95th percentile are more than a fifth of the median apart")

@@ -94,7 +94,7 @@ def test_the_card_takes_scores_of_this_model_alone(workspace: Workspace) -> None
     )
     model.save_pretrained("folder", model_card_kwargs={"results": [path]})
     card = ModelCard.load("folder/README.md")
-    assert f"| {stated['metrics']['psnr']['mean']:.2f} |" in card.text
+    assert f"| {stated['metrics']['psnr']['mean']:.2f} [" in card.text
     assert "PSNR" in card.text
     with pytest.raises(DataError, match="another recipe, dataset or seed"):
         made().generate_model_card(results=[path])

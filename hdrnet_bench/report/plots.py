@@ -53,10 +53,15 @@ def write(folder: Path, plots: Sequence[Plot]) -> None:
     if not plots:
         return
     import matplotlib
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+    # The names of an SVG's clip paths are hashes of numbers as text, which other packages change.
+    with (
+        np.printoptions(legacy=False),
+        matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}),
+    ):
         for plot in plots:
             figure = Figure(figsize=plot.size, dpi=DOTS_PER_INCH)
             FigureCanvasAgg(figure)
