@@ -40,8 +40,8 @@ def print_evaluations(results: list[Evaluation]) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
     from .report.groups import marks
-    from .report.tables import by_seed, cell, group
-    from .results import spread
+    from .report.table import NONE
+    from .report.tables import by_seed, cell, group, over_seeds
 
     def count(value: int | None) -> str:
         return "–" if value is None else f"{value:,}"
@@ -63,16 +63,9 @@ def print_evaluations(results: list[Evaluation]) -> None:
     print_table([*header, *(METRICS[n].label for n in names)], rows)
     for of in group([(Path(), result) for result in results]):
         for seeds in by_seed(of):
-            first, shown = seeds[0], []
-            for name in names:
-                means = [r.metrics[name].mean for r in seeds if name in r.metrics]
-                known = [mean for mean in means if mean is not None]
-                if len(known) == len(seeds):
-                    mean, deviation = spread(known)
-                    decimals = METRICS[name].decimals
-                    shown.append(
-                        f"{METRICS[name].label} {mean:.{decimals}f} ± {deviation:.{decimals}f}"
-                    )
+            first = seeds[0]
+            spread = zip(of.metrics, over_seeds(of, seeds), strict=True)
+            shown = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
             out.print(
                 f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
                 f"n {first.metrics['psnr'].n}: {', '.join(shown)}"

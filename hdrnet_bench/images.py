@@ -201,7 +201,7 @@ def quantise(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
-def write_thumbnail(path: Path, image: NDArray[np.floating], long_edge: int = 400) -> None:
+def write_thumbnail(path: Path, image: NDArray[np.floating], long_edge: int) -> None:
     """(3, H, W) in [0, 1] as a small JPEG: for looking at, never for measuring."""
     thumbnail = Image.fromarray(quantise(image))
     thumbnail.thumbnail((long_edge, long_edge), Image.Resampling.LANCZOS)

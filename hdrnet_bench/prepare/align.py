@@ -3,10 +3,9 @@
 A camera's finished picture is a turned, digitally zoomed and tone-mapped rendition of its raw
 frame. All eight orientations and zooms of 1.02^k are tried; the one whose gradients of log luma
 correlate best with the target's is taken, then the zoom between two steps that correlates best, all
-averaged to 256 pixels on the long edge. Gradients
-of the logarithm do not depend on exposure, and local tone mapping changes their size more than
-their sign. What may be left, a shift, is measured and never corrected: a pair that is shifted, or
-that nothing fits, is one to leave out.
+averaged to 256 pixels on the long edge. Gradients of the logarithm do not depend on exposure, and
+local tone mapping changes their size more than their sign. What may be left, a shift, is measured
+and never corrected: a pair that is shifted, or that nothing fits, is one to leave out.
 
 What the target shows is taken to be the middle of the frame, in the target's own shape: a frame of
 another shape is cut, never stretched.

@@ -12,7 +12,7 @@ from .groups import Group, by_seed, group, marks
 from .published import Published
 from .table import NONE, Cell, Column, Table, columns, number, plain
 
-__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows"]
+__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows", "over_seeds"]
 
 
 def cell(name: str, summary: MetricSummary | None) -> str:
@@ -81,7 +81,7 @@ def _mean(name: str, summary: MetricSummary | None, n: int) -> Cell:
     return Cell(cell(name, summary) + other, (summary.mean, low, high, summary.n, None))
 
 
-def _over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
+def over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
     """Mean ± standard deviation over the seeds of each metric's mean over the pictures, and the
     interval over the pictures of each one's mean over the seeds."""
     cells = []
@@ -121,7 +121,7 @@ def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
         plain(f"{len(results)} seeds"),
         *_cost(first),
         number(first.metrics["psnr"].n, "{}"),
-        *_over_seeds(of, results),
+        *over_seeds(of, results),
     ]
 
 
