@@ -101,7 +101,7 @@ def evaluate(
     else:
         jobs = _runs(target, dataset, split, size, allow_leak)
 
-    from .judging import judge, up_to_date
+    from .judging import check_replaceable, judge, up_to_date
     from .results import Evaluation, read_result
 
     if lpips_weights and not dry_run:
@@ -113,6 +113,8 @@ def evaluate(
     if before is not None and not isinstance(before, Evaluation):
         raise DataError(f"{against} is no evaluation: give a file that eval wrote")
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
+    for job in [] if overwrite else todo:
+        check_replaceable(job)
     if dry_run:
         report_values({"would measure": [str(job.path) for job in todo]}, as_json)
         return

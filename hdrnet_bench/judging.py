@@ -19,7 +19,7 @@ from torch import Tensor
 from . import metrics
 from .data import Pair
 from .environment import describe
-from .errors import DataError
+from .errors import DataError, UsageError
 from .evaluate import measure, split_available, summarise
 from .files import json_line, sha256_text, write_text
 from .gallery import choose, pictures_of, write_gallery
@@ -56,6 +56,22 @@ def up_to_date(job: Judgement) -> bool:
         and not result.stale()
         and all(name in (result.rows[0].model_extra or {}) for name in names)
     )
+
+
+def check_replaceable(job: Judgement) -> None:
+    """Raises UsageError where the result of other predictions lies where this one's would: only
+    they could bring it back, and they may be gone."""
+    if job.method.predictions_sha256 is None or not job.path.exists():
+        return
+    try:
+        there = read_result(job.path)
+    except DataError:
+        return
+    if isinstance(there, Evaluation) and there.method != job.method:
+        raise UsageError(
+            f"{job.path} is the result of other pictures named {job.method.name}: --overwrite "
+            "replaces it, another --name keeps both"
+        )
 
 
 def judge(

@@ -205,3 +205,17 @@ def test_metrics_of_papers_are_measured_compared_and_reported(tiny: Workspace) -
     wrong = ["psnr", "hdrnet.psnr"]
     write_recipe(tiny.path / "papers.yaml", lambda r: r["evaluation"].update(metrics=wrong))
     assert "unknown metric 'hdrnet.psnr'" in tiny.fails(2, *command)
+
+
+def test_llf_luts_lpips_is_computed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs more than the rest together."""
+    from hdrnet_bench.metrics import as_published
+
+    asked = []
+    monkeypatch.setattr(as_published, "_has_weights", lambda: True)
+    monkeypatch.setattr(as_published, "lpips", lambda x, y: asked.append(x) or torch.tensor(0.25))
+    grey, white = torch.full((3, 16, 16), 0.5), torch.ones(3, 16, 16)
+    alone = score(grey, white, ["llf-lut.ssim"])
+    assert not asked
+    both = score(grey, white, ["llf-lut.lpips", "llf-lut.ssim"])
+    assert both == {"llf-lut.lpips": 0.25, **alone}

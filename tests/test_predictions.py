@@ -1,6 +1,7 @@
 """Another method's pictures: paired by id, judged as they are, and what does not fit is said."""
 
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -77,15 +78,23 @@ def test_a_name_that_is_no_text_is_listed(tiny: Workspace, folder: Path) -> None
     assert tiny.json(*command, "--dry-run") == {"would measure": []}
 
 
-def test_other_contents_are_judged_again(tiny: Workspace, folder: Path) -> None:
+def test_other_contents_are_judged_again_when_asked(tiny: Workspace, folder: Path) -> None:
+    """A result of pictures that may be gone is not replaced unasked."""
     command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
-    tiny.json(*command)
+    (_, before) = tiny.json(*command)
     assert tiny.json(*command, "--dry-run") == {"would measure": []}
     pixels = read_picture(folder / "d.png").pixels
     write_png(folder / "d.png", 255 - pixels)
-    assert tiny.json(*command, "--dry-run")["would measure"] == [
-        "results/tiny/other/predictions/eval-test-full.json"
-    ]
+    path = "results/tiny/other/predictions/eval-test-full.json"
+    for more in ((), ("--dry-run",)):
+        message = tiny.fails(2, *command, *more)
+        assert f"{path} is the result of other pictures named other: --overwrite" in message
+    assert json.loads((tiny.path / path).read_text()) == before
+    assert path in tiny.json(*command, "--overwrite", "--dry-run")["would measure"]
+    (_, after) = tiny.json(*command, "--overwrite")
+    assert after["rows"][0]["psnr"] < before["rows"][0]["psnr"]
+    (tiny.path / path).write_text("{}")  # nothing that could be lost
+    assert tiny.json(*command)[1]["rows"] == after["rows"]
 
 
 def test_two_files_of_one_id_and_broken_ones(tiny: Workspace, folder: Path) -> None:

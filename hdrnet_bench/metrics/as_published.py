@@ -88,8 +88,9 @@ def _matlab() -> LabConstants:
     return LabConstants(matrix.tolist(), white, slope=841 / 108, bend=(24 / 116) ** 3)
 
 
-def llf_lut(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim, lpips (None where its weights are not on this machine) of LLF-LUT.
+def llf_lut(output: Tensor, target: Tensor, with_lpips: bool = True) -> Values:
+    """psnr, ssim, lpips of LLF-LUT; lpips is None where its weights are not on this machine, or it
+    is not asked for.
 
     Raises ValueError where a side is under 7 pixels, with LPIPS's weights under 32.
     """
@@ -99,8 +100,12 @@ def llf_lut(output: Tensor, target: Tensor) -> Values:
     return {
         "psnr": per_picture(_psnr_of(_mse(x, y)), batched),
         "ssim": per_picture(similarity, batched),
-        "lpips": lpips(output, target) if BACKBONES["alex"].path.is_file() else None,
+        "lpips": lpips(output, target) if with_lpips and _has_weights() else None,
     }
+
+
+def _has_weights() -> bool:
+    return BACKBONES["alex"].path.is_file()
 
 
 def csrnet(output: Tensor, target: Tensor) -> Values:
