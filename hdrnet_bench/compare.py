@@ -32,8 +32,8 @@ from .statistics import (
     Mean,
     count_wins,
     mean_interval,
-    paired_bootstrap,
-    permutation_test,
+    paired_bootstraps,
+    permutation_tests,
 )
 
 Verdict = Literal["A better", "B better", "within noise", "too few pictures", "no value"]
@@ -173,7 +173,7 @@ def compare(
     if not ids:
         raise DataError(f"{describe(first[0])} and {describe(second[0])} share no picture")
     data = first[0].dataset
-    found = [_compare_metric(name, first, second, ids, seed) for name in names]
+    found = _compare_metrics(names, first, second, ids, seed)
     return Comparison(
         a=label(first),
         b=label(second),
@@ -253,29 +253,60 @@ def _side(of: np.ndarray) -> Side:
     )
 
 
-def _compare_metric(
-    name: str,
+def _compare_metrics(
+    names: Sequence[str],
     first: Sequence[Evaluation],
     second: Sequence[Evaluation],
     ids: Sequence[str],
     seed: int,
-) -> MetricComparison:
-    n = len(ids)
+) -> list[MetricComparison]:
+    both = {name: _both_sides(name, first, second, ids) for name in names}
+    told = {name: sides for name, sides in both.items() if not isinstance(sides, str)}
+    differences = [a.mean(axis=0) - b.mean(axis=0) for a, b in told.values()]
+    figures = zip(
+        differences,
+        paired_bootstraps(differences, seed),
+        permutation_tests(differences, seed),
+        strict=True,
+    )
+    paired = {
+        name: _compare_metric(name, ids, told[name], *figure)
+        for name, figure in zip(told, figures, strict=True)
+    }
+    return [
+        MetricComparison(metric=name, n=len(ids), verdict="no value", reason=sides, paired=None)
+        if isinstance(sides, str)
+        else paired[name]
+        for name, sides in both.items()
+    ]
+
+
+def _both_sides(
+    name: str, first: Sequence[Evaluation], second: Sequence[Evaluation], ids: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray] | str:
+    """A metric's values of both sides, (seeds, pictures) each and finite; or why there are none."""
     (of_a, why_a), (of_b, why_b) = values(name, first, ids), values(name, second, ids)
-    why = why_a or why_b
-    if of_a is not None and of_b is not None:
-        bad = int((~np.isfinite(of_a.sum(axis=0) + of_b.sum(axis=0))).sum())
-        why = f"no finite value for {bad} of {n} pictures" if bad else None
-    if of_a is None or of_b is None or why:
-        return MetricComparison(metric=name, n=n, verdict="no value", reason=why, paired=None)
+    if of_a is None or of_b is None:
+        return why_a or why_b or "no value"
+    bad = int((~np.isfinite(of_a.sum(axis=0) + of_b.sum(axis=0))).sum())
+    return f"no finite value for {bad} of {len(ids)} pictures" if bad else (of_a, of_b)
+
+
+def _compare_metric(
+    name: str,
+    ids: Sequence[str],
+    sides: tuple[np.ndarray, np.ndarray],
+    differences: np.ndarray,
+    mean: Mean,
+    p: float,
+) -> MetricComparison:
+    of_a, of_b = sides
     a, b = of_a.mean(axis=0), of_b.mean(axis=0)
-    differences = a - b
-    mean = paired_bootstrap(differences, seed)
     wins = count_wins(_sign(name) * differences)
-    order = sorted(range(n), key=lambda i: (-abs(differences[i]), ids[i]))
+    order = sorted(range(len(ids)), key=lambda i: (-abs(differences[i]), ids[i]))
     return MetricComparison(
         metric=name,
-        n=n,
+        n=len(ids),
         verdict=_verdict(name, mean),
         reason=mean.reason,
         paired=Paired(
@@ -287,7 +318,7 @@ def _compare_metric(
             ties=wins.ties,
             losses=wins.losses,
             win_rate=wins.rate,
-            p=permutation_test(differences, seed),
+            p=p,
             pictures=[
                 PictureDifference(id=ids[i], a=a[i], b=b[i], difference=differences[i])
                 for i in order

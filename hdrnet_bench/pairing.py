@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,13 +71,7 @@ def check_versions(results: Sequence[Evaluation], names: Sequence[str]) -> None:
 
 
 def common_ids(results: Sequence[Evaluation]) -> list[str]:
-    """The ids that all of a method's results have, in their order. Raises DataError where a result
-    has one twice."""
-    for result in results:
-        counts = Counter(row.id for row in result.rows)
-        twice = sorted(id_ for id_, count in counts.items() if count > 1)
-        if twice:
-            raise DataError(f"{describe(result)} has pictures twice: {', '.join(twice)}")
+    """The ids that all of a method's results have, in their order."""
     everywhere = set.intersection(*({row.id for row in result.rows} for result in results))
     return [row.id for row in results[0].rows if row.id in everywhere]
 

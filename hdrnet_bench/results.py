@@ -5,7 +5,9 @@ Light on purpose (no torch): the report is made from these alone.
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +18,7 @@ from .errors import DataError
 from .files import json_text, read_json, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
+from .statistics import Mean, mean_interval
 
 
 class _Record(BaseModel):
@@ -160,6 +163,19 @@ class Evaluation(_Record):
             raise ValueError("metrics hold no psnr")
         return self
 
+    @model_validator(mode="after")
+    def _is_of_its_rows(self) -> Evaluation:
+        """What is reported is what the rows say: a figure that was typed in does not pass."""
+        twice = [id_ for id_, times in Counter(row.id for row in self.rows).items() if times > 1]
+        if twice:
+            raise ValueError(f"rows hold {twice[0]} more than once")
+        for name, summary in self.metrics.items():
+            values = [row.value(name) for row in self.rows]
+            found = mean_interval([math.nan if value is None else value for value in values])
+            if (said := _differs(summary, found, values)) is not None:
+                raise ValueError(f"metrics.{name}.{said} is not what the rows give")
+        return self
+
     def stale(self) -> list[str]:
         """Metrics whose definition has changed since this was measured."""
         return [
@@ -167,6 +183,32 @@ class Evaluation(_Record):
             for name, summary in self.metrics.items()
             if name not in METRICS or METRICS[name].version != summary.version
         ]
+
+
+def _differs(summary: MetricSummary, found: Mean, values: list[float | None]) -> str | None:
+    """The first part of a summary that is not that of its values."""
+    if summary.mean is None:
+        return "mean" if found.mean is not None else None
+    pairs: dict[str, tuple[Sequence[float | None], Sequence[float | None]]] = {
+        "n": ([summary.n], [found.n]),
+        "mean": ([summary.mean], [found.mean]),
+        "interval": (summary.interval or (None,), found.interval or (None,)),
+    }
+    known = [value for value in values if value is not None]
+    for name, extreme in (("min", min), ("max", max)):
+        if (said := getattr(summary, name)) is not None:
+            pairs[name] = [said], [extreme(known, default=None)]
+    for name, (said, there) in pairs.items():
+        if len(said) != len(there) or not all(map(_close, said, there)):
+            return name
+    return None
+
+
+def _close(a: float | None, b: float | None) -> bool:
+    """Whether both are the same number but for the order of a sum, or both are none."""
+    if a is None or b is None:
+        return a is b
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
 
 
 Part = Literal[
@@ -319,7 +361,8 @@ def read_result(path: Path) -> Result:
                 f"{path}: written by another version of hdrnet-bench, in its schema "
                 f"{fault['input']}: measure it again, or remove it"
             ) from None
-        raise DataError(f"{path}: {where}: {fault['msg']}") from None
+        what = fault["msg"].removeprefix("Value error, ")
+        raise DataError(": ".join(filter(None, (str(path), where, what)))) from None
 
 
 def read_all(root: Path) -> list[tuple[Path, Result]]:

@@ -8,7 +8,7 @@ difference at the level that a 95 % interval stands for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,20 +67,35 @@ def paired_bootstrap(differences: ArrayLike, seed: int = 0, resamples: int = RES
     long tail that the pictures do not show: from six exponential differences the plain interval
     covers 81, this one and Student's t 88 (tests/test_statistics.py simulates it).
     """
-    array = np.asarray(differences, dtype=np.float64)
-    found = _mean(array)
-    if found.mean is None or found.reason:
+    return paired_bootstraps([differences], seed, resamples)[0]
+
+
+def paired_bootstraps(
+    columns: Sequence[ArrayLike], seed: int = 0, resamples: int = RESAMPLES
+) -> list[Mean]:
+    """paired_bootstrap of several metrics of the same pictures, resampled once for all of them."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    found = [_mean(array) for array in arrays]
+    sure = [k for k, mean in enumerate(found) if mean.mean is not None and not mean.reason]
+    if not sure:
         return found
+    n = found[sure[0]].n
+    together = np.stack([arrays[k] for k in sure], axis=1)
     rng = np.random.default_rng(seed)
     means = np.concatenate(
-        [
-            array[rng.integers(0, found.n, (rows, found.n))].mean(axis=1)
-            for rows in _batches(resamples, found.n)
-        ]
+        [_counts(rng.integers(0, n, (r, n))) @ together / n for r in _batches(resamples, n)]
     )
-    tail = expanded_tail(found.n)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return found._replace(interval=(float(low), float(high)))
+    tail = expanded_tail(n)
+    for k, (low, high) in zip(sure, np.quantile(means, [tail, 1 - tail], axis=0).T, strict=True):
+        found[k] = found[k]._replace(interval=(float(low), float(high)))
+    return found
+
+
+def _counts(drawn: np.ndarray) -> np.ndarray:
+    """(r, n) draws of n pictures with replacement -> how often each was drawn, (r, n)."""
+    rows, n = drawn.shape
+    flat = (drawn + n * np.arange(rows)[:, None]).reshape(-1)
+    return np.bincount(flat, minlength=rows * n).reshape(rows, n)
 
 
 def expanded_tail(n: int) -> float:
@@ -100,21 +115,33 @@ def permutation_test(differences: ArrayLike, seed: int = 0, resamples: int = RES
     Permutation P-values Should Never Be Zero, 2010). NaN where a difference is not finite, or
     there is none.
     """
-    array = np.asarray(differences, dtype=np.float64)
-    n = len(array)
-    if n == 0 or not np.isfinite(array).all():
-        return math.nan
+    return permutation_tests([differences], seed, resamples)[0]
+
+
+def permutation_tests(
+    columns: Sequence[ArrayLike], seed: int = 0, resamples: int = RESAMPLES
+) -> list[float]:
+    """permutation_test of several metrics of the same pictures, with the same flips for each."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    sure = [k for k, array in enumerate(arrays) if len(array) and np.isfinite(array).all()]
+    if not sure:
+        return [math.nan] * len(arrays)
+    known = np.stack([arrays[k] for k in sure], axis=1)
+    n = len(known)
     # What only the order of summation makes differ is a tie, and counts as as far out.
-    least = abs(float(array.sum())) - 1e-12 * float(np.abs(array).sum())
+    least = np.abs(known.sum(axis=0)) - 1e-12 * np.abs(known).sum(axis=0)
+
+    def beyond(flips: np.ndarray) -> np.ndarray:
+        return (np.abs((1 - 2 * flips) @ known) >= least).sum(axis=0)
+
     if n <= EXACT_UP_TO:
-        flips = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return float((np.abs((1 - 2 * flips) @ array) >= least).mean())
-    rng = np.random.default_rng(seed)
-    beyond = sum(
-        int((np.abs((1 - 2 * rng.integers(0, 2, (rows, n))) @ array) >= least).sum())
-        for rows in _batches(resamples, n)
-    )
-    return (beyond + 1) / (resamples + 1)
+        p = beyond((np.arange(2**n)[:, None] >> np.arange(n)) & 1) / 2**n
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = (beyond(rng.integers(0, 2, (rows, n))) for rows in _batches(resamples, n))
+        p = (sum(drawn, np.zeros(len(sure))) + 1) / (resamples + 1)
+    found = dict(zip(sure, p.tolist(), strict=True))
+    return [found.get(k, math.nan) for k in range(len(arrays))]
 
 
 def count_wins(gains: ArrayLike) -> Wins:

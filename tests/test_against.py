@@ -15,7 +15,9 @@ def shifted(workspace: Workspace, psnr: float) -> str:
     result = json.loads((workspace.path / PATH).read_text())
     for row in result["rows"]:
         row["psnr"] += psnr
-    result["metrics"]["psnr"]["mean"] += psnr
+    summary = result["metrics"]["psnr"]
+    for key in ("mean", "min", "max"):
+        summary[key] += psnr
     (workspace.path / "before.json").write_text(json.dumps(result))
     return "before.json"
 

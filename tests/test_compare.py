@@ -215,7 +215,6 @@ def test_what_one_side_has_not_measured_says_so() -> None:
         ({"split": "validation"}, "splits test and validation"),
         ({"size": "480p"}, "sizes full and 480p"),
         ({"ids": list("abcdef")}, "share no picture"),
-        ({"ids": ["p0", "p0", "p1", "p2", "p3", "p4"]}, "pictures twice: p0"),
         ({"versions": {"psnr": 7}}, "psnr was measured by its versions 1 and 7"),
     ],
 )

@@ -95,6 +95,14 @@ def _set(content: dict, where: str, value: object) -> None:
         ("metrics", {}),
         ("metrics.psnr.mean", None),
         ("metrics.psnr.mean", "high"),
+        ("metrics.psnr.mean", 99.0),
+        ("metrics.psnr.interval", [19.0, 20.0]),
+        ("metrics.psnr.interval", None),
+        ("metrics.psnr.max", 99.0),
+        ("metrics.psnr.n", 5),
+        ("rows.0.psnr", 99.0),
+        ("rows.0.psnr", None),
+        ("rows.0.id", "coffee"),
         ("rows.0.psnr", "high"),
         ("rows.0.id", "../../x"),
         ("rows", []),
@@ -108,8 +116,8 @@ def _set(content: dict, where: str, value: object) -> None:
 def test_edited_results_are_refused_with_the_key(tmp_path: Path, where: str, value: object) -> None:
     content = read_json(EVALUATIONS[0][0])
     _set(content, where, value)
-    if where == "metrics.psnr.mean" and value is None:
-        content["metrics"]["psnr"].pop("reason")
+    if where.startswith("metrics.psnr") and value is None:
+        content["metrics"]["psnr"]["reason"] = None
     path = tmp_path / "eval-x.json"
     path.write_text(json_text(content))
     with pytest.raises(DataError, match=r"eval-x\.json: "):

@@ -13,6 +13,7 @@ from .plots import Plot
 from .published import Published, beside, not_run, read_published
 from .table import Table
 from .tables import kernel_table, published_table, quality_table
+from .tables_paired import paired_table
 from .tables_time import timing_table, where_table
 
 NOTHING_MEASURED = "Nothing measured yet: `hdrbench eval`."
@@ -23,6 +24,7 @@ NO_GPU = "No GPU has been measured: every time here is of a CPU."
 class GroupPart(NamedTuple):
     group: Group
     quality: Table
+    paired: Table | None
     published: Table | None
     plots: list[Plot]
 
@@ -48,7 +50,7 @@ class Contents(NamedTuple):
 
     @property
     def tables(self) -> list[Table]:
-        found = [table for part in self.groups for table in (part.quality, part.published)]
+        found = [t for part in self.groups for t in (part.quality, part.paired, part.published)]
         found += [part.table for part in self.timings]
         found += [part.table for part in self.kernels]
         return [*(table for table in found if table is not None), self.where]
@@ -96,6 +98,7 @@ def _group(of: Group, timings: list[Timed], published: list[Published]) -> Group
     return GroupPart(
         of,
         quality_table(of),
+        paired_table(of),
         published_table(of, rows) if rows else None,
         plots_quality.of_group(of, timings),
     )

@@ -47,7 +47,8 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
         slug = f"{name}-{split}" + (f"-{size}" if size != "full" else "")
         slug += f"-{number}" if number > 1 else ""
         title = f"{name}, {split} split, {size} size (data {digest[:12]})"
-        results.sort(key=lambda item: (_rank(item[1]), str(item[0])))
+        # By parts: as text, "look-2/…" would come before "look/…".
+        results.sort(key=lambda item: (_rank(item[1]), item[0].parts))
         groups.append(Group(slug, title, _once(results)))
     return groups
 
@@ -103,15 +104,21 @@ def best_trained(of: Group) -> tuple[Path, Evaluation] | None:
     )
 
 
-def by_seed(of: Group) -> list[list[Evaluation]]:
-    """The results of one recipe and method with several seeds, up to date and each seed once."""
-    found: dict[tuple[str, str, str], dict[int, Evaluation]] = {}
+def by_method(of: Group) -> list[list[Evaluation]]:
+    """The results that are up to date, the seeds of one recipe and method together, each once."""
+    found: dict[tuple[str | None, ...], dict[int | None, Evaluation]] = {}
     for _, result in of.results:
-        method = result.method
-        if method.seed is not None and not result.stale():
-            key = (result.recipe.name, result.recipe.digest, method.name)
+        recipe, method = result.recipe, result.method
+        if not result.stale():
+            alone = method.run if method.seed is None else None
+            key = (recipe.name, recipe.digest, method.name, alone)
             found.setdefault(key, {}).setdefault(method.seed, result)
-    return [list(seeds.values()) for _, seeds in sorted(found.items()) if len(seeds) > 1]
+    return [list(seeds.values()) for seeds in found.values()]
+
+
+def by_seed(of: Group) -> list[list[Evaluation]]:
+    """Those with several seeds."""
+    return [seeds for seeds in by_method(of) if len(seeds) > 1]
 
 
 class Timed(NamedTuple):

@@ -59,9 +59,8 @@ def not_run_text(contents: Contents) -> str | None:
 
 
 def _group(part: GroupPart, comparison: Path | None) -> list[str]:
-    parts = [_titled(part.quality)]
-    if part.published:
-        parts.append(_titled(part.published))
+    tables = (part.quality, part.paired, part.published)
+    parts = [_titled(table) for table in tables if table]
     machines = sorted({measured_on(result.environment) for _, result in part.group.results})
     parts.append(escape_markdown("Measured on " + "; and on ".join(machines) + "."))
     parts += map(_figure, part.plots)

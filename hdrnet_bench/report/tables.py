@@ -41,15 +41,14 @@ def quality_table(of: Group) -> Table:
     head += [Column(heading(name), tuple(name + s for s in suffixes)) for name in of.metrics]
     rows = []
     for _, result in of.results:
-        n = result.metrics["psnr"].n
         rows.append(
             [
                 plain(result.recipe.name),
                 plain(result.method.name + marks(result)),
                 plain(result.method.run),
                 *_cost(result),
-                number(n, "{}"),
-                *(_mean(name, result.metrics.get(name), n) for name in of.metrics),
+                number(result.metrics["psnr"].n, "{}"),
+                *(_mean(name, result.metrics.get(name)) for name in of.metrics),
             ]
         )
     return Table(
@@ -72,13 +71,12 @@ def _cost(result: Evaluation) -> list[Cell]:
     ]
 
 
-def _mean(name: str, summary: MetricSummary | None, n: int) -> Cell:
-    """A mean with its interval, and its n where that is another than the row's."""
+def _mean(name: str, summary: MetricSummary | None) -> Cell:
+    """A mean with its interval."""
     if summary is None:
         return Cell(NONE, (None,) * 5)
     low, high = summary.interval or (None, None)
-    other = f" (n {summary.n})" if summary.n != n and summary.mean is not None else ""
-    return Cell(cell(name, summary) + other, (summary.mean, low, high, summary.n, None))
+    return Cell(cell(name, summary), (summary.mean, low, high, summary.n, None))
 
 
 def over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:

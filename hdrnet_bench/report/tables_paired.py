@@ -1,0 +1,94 @@
+"""Methods against the best one, picture by picture: what `hdrbench compare` says of each two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..compare import MetricComparison, compare
+from ..metric_specs import METRICS
+from ..pairing import common_ids
+from ..pairing import label as name_of
+from ..results import Evaluation
+from ..statistics import CONFIDENCE
+from .groups import Group, by_method, is_identity
+from .table import NONE, Cell, Column, Table, columns, number, plain
+from .tables import heading
+
+_VERDICTS = {"A better": "better", "B better": "worse", "within noise": "noise"}
+_SUFFIXES = ("", "_low", "_high", "_wins", "_ties", "_p", "_verdict")
+NOTE = (
+    "Mean difference with its 95 % interval (pictures resampled in pairs), and on how many of the "
+    "n pictures the first is better; noise: the interval holds zero, or the shown decimals round "
+    "the difference away. No correction for there being several metrics and methods."
+)
+ONE_TRAINING = "One training each: what another seed would change is not in here."
+
+
+def paired_table(of: Group) -> Table | None:
+    """The method with the highest mean PSNR less each other one, and less doing nothing; None where
+    there are no two.
+
+    Seeds count as their mean. Oracles, stale results, and models that have seen the pictures are
+    left out.
+    """
+    fair = [s for s in by_method(of) if not s[0].method.oracle and not any(r.leaked for r in s)]
+    methods = sorted((s for s in fair if not is_identity(s[0])), key=_mean_psnr, reverse=True)
+    if not methods:
+        return None
+    best, *others = methods
+    others += [s for s in fair if is_identity(s[0])]
+    others = [s for s in others if set(common_ids(best)) & set(common_ids(s))]
+    if not others:
+        return None
+    head = [*columns("recipe", "method", "run", "n")]
+    head += [Column(heading(name), tuple(name + s for s in _SUFFIXES)) for name in of.metrics]
+    single = any(len(s) == 1 and s[0].method.seed is not None for s in (best, *others))
+    return Table(
+        f"paired-{of.slug}",
+        f"{name_of(best)}, less each other method, paired over the pictures",
+        head,
+        [_row(of, best, other) for other in others],
+        [NOTE, *([ONE_TRAINING] if single else [])],
+        row_header=1,
+    )
+
+
+def _mean_psnr(seeds: Sequence[Evaluation]) -> float:
+    means = [result.metrics["psnr"].mean for result in seeds]
+    return sum(mean or 0.0 for mean in means) / len(means)
+
+
+def _row(of: Group, best: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Cell]:
+    found = compare(best, other)
+    by_name = {one.metric: one for one in found.metrics}
+    first = other[0]
+    return [
+        plain(first.recipe.name),
+        plain(first.method.name),
+        plain(first.method.run if len(other) == 1 else f"{len(other)} seeds"),
+        number(found.common, "{}"),
+        *(_cell(by_name.get(name)) for name in of.metrics),
+    ]
+
+
+def _cell(one: MetricComparison | None) -> Cell:
+    if one is None or one.paired is None:
+        return Cell(NONE, (None,) * len(_SUFFIXES))
+    paired, decimals = one.paired, METRICS[one.metric].decimals
+    text = f"{paired.difference:+.{decimals}f}"
+    if paired.interval:
+        low, high = paired.interval
+        text += f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    text += f", {paired.wins}/{one.n}"
+    if verdict := _VERDICTS.get(one.verdict):
+        text += f": {verdict}"
+        if verdict != "noise" and paired.p >= 1 - CONFIDENCE:
+            text += f" (sign-flip test: p = {paired.p:.2f})"
+    bounds = paired.interval or (None, None)
+    figures = [paired.difference, *bounds, paired.wins, paired.ties, paired.p]
+    return Cell(text, (*map(_digits, figures), verdict))
+
+
+def _digits(value: float | None) -> float | None:
+    """To six of them: processors differ in the last ones of a sum, and files must not."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
