@@ -43,6 +43,17 @@ class DatasetSpec(_Section):
         None, pattern=_NAME, description="of the pictures, as prepare names it"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_size_unsaid(cls, values: Any) -> Any:
+        """The size that a protocol has where none is said stands in no dataset's name."""
+        if not isinstance(values, dict) or values.get("size") is None:
+            return values
+        from .prepare.protocols import default_size
+
+        default = default_size(values.get("source"), values.get("protocol"))
+        return {k: v for k, v in values.items() if (k, v) != ("size", default)}
+
     @model_validator(mode="after")
     def _named_in_full(self) -> DatasetSpec:
         """What the names of prepared datasets always have: without it none would be found, however

@@ -168,3 +168,20 @@ def test_own_recipes_come_before_the_shipped_ones(
 def test_yaml_of_a_recipe_is_plain() -> None:
     text = load_recipe("demo-retouch").yaml()
     assert yaml.safe_load(text)["training"]["seeds"] == [0]
+
+
+def test_a_protocols_own_size_may_be_said(tmp_path: Path) -> None:
+    """It stands in no dataset's name, so that both recipes mean the same data."""
+    names, digests = {}, {}
+    for size in (None, "480p", "original"):
+        data = {"source": "fivek", "protocol": "zeng-srgb", "expert": "c"}
+        data |= {"size": size} if size else {}
+        write_recipe(tmp_path / "r.yaml", lambda r, data=data: r.update(dataset=data))
+        recipe = load_recipe(str(tmp_path / "r.yaml"))
+        names[size], digests[size] = recipe.dataset.name, recipe.digest
+    assert names == {
+        None: "fivek-zeng-srgb-c",
+        "480p": "fivek-zeng-srgb-c",
+        "original": "fivek-zeng-srgb-c-original",
+    }
+    assert digests["480p"] == digests[None] != digests["original"]

@@ -52,6 +52,8 @@ def load_source(name: str) -> Source:
 def load_protocol(source: Literal["fivek"], name: str) -> FiveKProtocol: ...
 @overload
 def load_protocol(source: Literal["hdrplus"], name: str) -> HdrplusProtocol: ...
+@overload
+def load_protocol(source: str, name: str) -> Protocol: ...
 def load_protocol(source: str, name: str) -> Protocol:
     """Raises UsageError for an unknown protocol and for one that cannot be had, with the reason."""
     known = protocol_names(source)
@@ -61,6 +63,16 @@ def load_protocol(source: str, name: str) -> Protocol:
     if isinstance(protocol, Unrunnable):
         raise UsageError(f"{source} {name} cannot be prepared: {protocol.not_runnable}")
     return protocol
+
+
+def default_size(source: object, name: object) -> str | None:
+    """The size that a protocol's pictures have where none is said; None where none is known."""
+    if not isinstance(source, str) or not isinstance(name, str) or source not in _MODELS:
+        return None
+    try:
+        return next(iter(load_protocol(source, name).sizes))
+    except UsageError:
+        return None
 
 
 def protocol_names(source: str) -> list[str]:
