@@ -59,7 +59,8 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	    $(HDRBENCH) eval $$recipe --baseline $$baseline --overwrite || exit; \
 	  done || exit; \
 	done
-	for recipe in demo-retouch demo-local-laplacian demo-hdrplus; do \
+	$(HDRBENCH) time demo-retouch/seed-0 --backend native --backend reference --backend compiled
+	for recipe in $(filter-out demo-retouch,$(RECIPES)); do \
 	  $(HDRBENCH) time $$recipe/seed-0 --backend native || exit; \
 	done
 	$(HDRBENCH) time --kernels --save

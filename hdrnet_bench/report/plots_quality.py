@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from .tables import heading
 
 # More points than this are drawn as one bitmap inside the SVG.
 _MANY_POINTS = 1000
+# Oracles' lines, each another one.
+_BOUNDS = (":", "-.", (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _ROW, _REFERENCE_SIZE = 0.27, (1920, 1080)
 
 
@@ -156,8 +159,9 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
                 axes.plot(point.row.interval_ms, [summary.mean] * 2, color=ink)
             marker = plots.MARKERS[point.order % len(plots.MARKERS)]
             axes.plot(point.row.median_ms, summary.mean, marker, color=ink, label=point.name)
+        bounds = itertools.cycle(_BOUNDS)
         for result, mean in lines:
-            style = ":" if result.method.oracle else "--"
+            style = next(bounds) if result.method.oracle else "--"
             axes.axhline(mean, color=plots.GRID, linestyle=style, label=label(of, result))
         ends = [point.row.interval_ms or (point.row.median_ms,) * 2 for point in points]
         plots.logarithmic(axes, "x", [end for both in ends for end in both if end])
