@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from .config import HDRNetConfig
+from .config import LEVELS, N_IN, HDRNetConfig
 from .guides import CURVE_POINTS
-from .model import LEVELS, N_IN, CoefficientNetwork, HDRNet
+from .model import CoefficientNetwork, HDRNet
 
 _CORNERS = 8  # cells that a trilinear sample reads
 _BILINEAR = 4 * 3  # pixels that one pixel of a resized picture reads, in three channels

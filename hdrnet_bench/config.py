@@ -17,6 +17,8 @@ LowresResize = Literal["area", "nearest"]
 # sRGB as it is displayed; linear light with sRGB primaries; linear camera RGB, white-balanced.
 Encoding = Literal["srgb", "linear", "camera"]
 FULL_SCALE = 65535
+N_IN = 4  # columns of a cell's matrix: red, green, blue and the offset
+LEVELS = 3  # of a pyramid
 # Came later than the first recipes: said only where it differs, so that their digests still hold.
 _UNSAID = {"input_encoding": "srgb", "input_white": FULL_SCALE, "input_transfer": "none"}
 
@@ -91,7 +93,7 @@ class HDRNetConfig(BaseModel):
     @property
     def outputs(self) -> int:
         """Rows of a cell's matrix: 3, or 3 for each of the pyramid's three levels."""
-        return 9 if self.variant == "pyramid" else 3
+        return 3 * LEVELS if self.variant == "pyramid" else 3
 
 
 def input_told(config: HDRNetConfig) -> str:

@@ -8,31 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .config import LEVELS, N_IN
 from .guides import PointwiseGuide
-from .model import LEVELS, N_IN, HDRNet
-from .slicing import cpu, use_native
+from .slicing import Backend, cpu, use_native
+
+if TYPE_CHECKING:
+    from .model import HDRNet
+
+_STRIP_PIXELS = 1 << 17  # what is made of a strip stays in the processor's caches
 
 # Rows [first, last) of a picture: (1, 3, last - first, width), float32.
 Rows = Callable[[int, int], Tensor]
 
 
-def serves(model: HDRNet, height: int, width: int) -> bool:
+def serves(model: HDRNet, height: int, width: int, backend: Backend = "auto") -> bool:
     """Whether the CPU's fused kernel can make a pyramid's levels."""
     weights, config = next(model.parameters()), model.config
     return (
         config.variant == "pyramid"
         and weights.device.type == "cpu"
         and weights.dtype == torch.float32
-        and use_native("auto", weights)
+        and use_native(backend, weights)
         and config.luma_bins <= 8
         and not model.training
         and min(height, width) >= 2 ** (LEVELS - 1)
     )
+
+
+def rendered(model: HDRNet, grid: Tensor, fullres: Tensor) -> Tensor:
+    """What HDRNet.render makes of whole pictures (B, 3, H, W), float32, of a model that `serves`.
+
+    Args:
+        grid: (B, 36, D, GH, GW), as `coefficients` returns it.
+    """
+    height, width = fullres.shape[-2:]
+    output = torch.empty(fullres.shape)
+    step = max(1, _STRIP_PIXELS // width)
+    for one, picture in enumerate(fullres.split(1)):
+
+        def lines(first: int, last: int, picture: Tensor = picture) -> Tensor:
+            return picture[:, :, first:last]
+
+        rows = enhanced_rows(model, grid[one : one + 1], lines, height, width)
+        for first in range(0, height, step):
+            last = min(first + step, height)
+            output[one : one + 1, :, first:last] = rows(first, last)
+    return output
 
 
 def enhanced_rows(model: HDRNet, grid: Tensor, picture: Rows, height: int, width: int) -> Rows:

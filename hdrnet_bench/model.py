@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import HDRNetConfig, LowresResize
+from . import enhance_pyramid
+from .config import LEVELS, N_IN, HDRNetConfig, LowresResize
 from .encoding import to_model_input
 from .guides import CurvesGuide, PointwiseGuide
 from .hub import HubMixin
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from .model_file import ModelHeader
 
 Resize = Callable[[Tensor, Sequence[int]], Tensor]
-N_IN = 4
-LEVELS = 3
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
@@ -97,6 +96,15 @@ class HDRNet(nn.Module, HubMixin):
             output = coarser + here
         return output
 
+    @torch.no_grad()
+    def render_fast(self, grid: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+        """`render` without gradients: on the CPU a pyramid's levels go through the fused kernel."""
+        height, width = fullres.shape[-2:]
+        on_cpu = fullres.dtype == torch.float32 and fullres.device.type == "cpu"
+        if on_cpu and enhance_pyramid.serves(self, height, width, backend):
+            return enhance_pyramid.rendered(self, grid, fullres)
+        return self.render(grid, fullres, backend)
+
     def coefficients(self, lowres: Tensor) -> Tensor:
         """(B, 3, S, S) -> the grid (B, n_out * n_in, D, GH, GW); channel i_out * n_in + i_in."""
         size = self.config.net_input_size
@@ -142,7 +150,7 @@ class HDRNet(nn.Module, HubMixin):
         output = None if as_it_is else self._enhance_fused(fullres, backend)
         if output is None:
             lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
-            output = self(lowres, fullres, backend=backend)
+            output = self.render_fast(self.coefficients(lowres), fullres, backend)
         if white is not None:
             output = output.clamp(0, 1).mul(_WHITE[image.dtype]).round()
         return output.to(image.dtype).reshape(image.shape)

@@ -189,7 +189,7 @@ def _slicer(
         if model.serves_fused(fullres, backend):
             output = fused(grid, fullres, *guide.packed())
         if output is None:
-            output = model.render(grid, fullres, backend)
+            output = model.render_fast(grid, fullres, backend)
         return (output.clamp(0, 1).mul(255).round() if white == 255 else output).to(batch.dtype)
 
     return partial(plain(whole), grid, batch)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .config import LEVELS, N_IN
 from .encoding import to_model_input
-from .model import LEVELS, N_IN, HDRNet, make_lowres
+from .model import HDRNet, make_lowres
 from .slicing.reference import apply_coefficients
 
 _STRIP_PIXELS = 1 << 18  # a float64 strip takes some 300 bytes a pixel

@@ -532,6 +532,26 @@ def test_a_pyramid_by_rows_is_the_pyramid(
     assert np.abs(photo.pixels - whole).max() < 4
 
 
+@native
+@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (2, 3, 37, 64), (3, 101, 50)])
+@pytest.mark.parametrize("strip", [1, 700, 1 << 17])
+def test_a_pyramid_is_enhanced_by_the_fused_kernel(
+    shape: tuple[int, ...], strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(variant="pyramid")
+    monkeypatch.setattr(enhance_pyramid, "_STRIP_PIXELS", strip)
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    plain = model.enhance(image, backend="reference")
+    turned = image.transpose(-1, -2).contiguous().transpose(-1, -2)
+    monkeypatch.setattr(HDRNet, "render", None)  # plain torch would be seen
+    for same in (image, turned):
+        assert (model.enhance(same) - plain).abs().max() < 2e-5
+    levels = (image * 255).round().byte()
+    monkeypatch.undo()
+    off = model.enhance(levels).int() - model.enhance(levels, backend="reference").int()
+    assert off.abs().max() <= 1
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 2)])
 def test_small_pictures(workspace: Workspace, model: HDRNet, shape: tuple[int, int]) -> None:
     pixels = smooth_picture(0, *shape)
