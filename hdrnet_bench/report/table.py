@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -112,7 +113,8 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+    escaped = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)  # a minus, not a hyphen
 
 
 def latex_text(table: Table) -> str:
@@ -125,6 +127,7 @@ def latex_text(table: Table) -> str:
     comments = [" ".join(note.split()) for note in (table.title, *table.notes)]
     lines = [
         *(f"% {comment}" for comment in comments),
+        r"% Needs \usepackage{booktabs}.",
         rf"\begin{{tabular}}{{{''.join(sides)}}}",
         r"\toprule",
         line([column.heading for column in table.columns]),

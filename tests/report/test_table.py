@@ -59,9 +59,10 @@ def test_latex_escapes_and_aligns() -> None:
     lines = text.splitlines()
     assert lines[0] == "% Made up"
     assert lines[1].startswith("% ")
-    assert lines[2] == r"\begin{tabular}{lr}"
-    assert lines[4] == r"method & PSNR (dB) $\uparrow$ \\"
-    body = lines[6]
+    assert lines[2] == r"% Needs \usepackage{booktabs}."
+    assert lines[3] == r"\begin{tabular}{lr}"
+    assert lines[5] == r"method & PSNR (dB) $\uparrow$ \\"
+    body = lines[7]
     assert body.endswith(r"1.00 {[}0.50, 1.50] \\")
     for mark in "&%$#_{}":
         assert f"\\{mark}" in body
@@ -71,6 +72,11 @@ def test_latex_escapes_and_aligns() -> None:
 
 def test_latex_escapes_a_backslash_once() -> None:
     assert escape_latex("\\_{x}") == r"\textbackslash{}\_\{x\}"
+
+
+def test_latex_tells_a_minus_from_a_hyphen() -> None:
+    minus = r"$-$0.12 {[}$-$1, +2], 1e-06, seed-0, l8-16, a -- b"
+    assert escape_latex("-0.12 [-1, +2], 1e-06, seed-0, l8-16, a -- b") == minus
 
 
 def test_missing_values_are_a_dash_and_nothing() -> None:
