@@ -25,6 +25,8 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+_Positive = Annotated[float, Field(gt=0)]
+_Count = Annotated[int, Field(ge=1)]
 # What becomes part of a path or of a figure's name.
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -228,20 +230,20 @@ class TimingRow(_Record):
     through plain torch. noisy: the 5th and 95th percentile are more than a fifth apart.
     """
 
-    width: int
-    height: int
-    batch: int
+    width: _Count
+    height: _Count
+    batch: _Count
     dtype: PictureType
     backend: TimedBackend
     part: Part
-    repeats: int
-    median_ms: float | None
-    interval_ms: tuple[float, float] | None
-    p5_ms: float | None
-    p95_ms: float | None
-    peak_memory_mib: float | None
-    gigabytes_per_s: float | None
-    copy_share: float | None
+    repeats: Annotated[int, Field(ge=0)]
+    median_ms: _Positive | None
+    interval_ms: tuple[_Positive, _Positive] | None
+    p5_ms: _Positive | None
+    p95_ms: _Positive | None
+    peak_memory_mib: Annotated[float, Field(ge=0)] | None
+    gigabytes_per_s: _Positive | None
+    copy_share: _Positive | None
     max_error: float | None
     noisy: bool
     note: str | None = None
@@ -265,10 +267,10 @@ class TimingRow(_Record):
 class CopyRow(_Record):
     """A copy of so many megapixels, float32 RGB, in the same run: the floor under every method."""
 
-    width: int
-    height: int
-    median_ms: float
-    gigabytes_per_s: float
+    width: _Count
+    height: _Count
+    median_ms: _Positive
+    gigabytes_per_s: _Positive
 
 
 class MachineState(_Record):
@@ -301,17 +303,17 @@ class KernelRow(_Record):
     `note` why. `max_error` is against float64, null where that ran out of memory."""
 
     size: str
-    megapixels: float
+    megapixels: _Positive
     guide: Literal["natural", "noise"]
     kernel: str
-    median_ms: float
-    p5_ms: float
-    p95_ms: float
-    ns_per_pixel: float
-    reference_ms: float | None
+    median_ms: _Positive
+    p5_ms: _Positive
+    p95_ms: _Positive
+    ns_per_pixel: _Positive
+    reference_ms: _Positive | None
     times_reference: float | None
-    compiled_ms: float | None
-    copy_ms: float
+    compiled_ms: _Positive | None
+    copy_ms: _Positive
     times_copy: float
     max_error: float | None
     note: str | None

@@ -12,6 +12,7 @@ from hdrnet_bench.manifest import find_lock
 from hdrnet_bench.recipe import load_recipe
 from hdrnet_bench.results import Evaluation, Timing, read_all, read_result
 from tests.conftest import ROOT
+from tests.report.fixtures import made_up
 
 FOUND = read_all(ROOT / "results")
 EVALUATIONS = [(p, r) for p, r in FOUND if isinstance(r, Evaluation)]
@@ -86,7 +87,24 @@ def _set(content: dict, where: str, value: object) -> None:
     *path, last = where.split(".")
     for key in path:
         content = content[int(key)] if isinstance(content, list) else content[key]
-    content[last] = value
+    content[int(last) if isinstance(content, list) else last] = value
+
+
+@pytest.mark.parametrize("value", [0, -1.5])
+@pytest.mark.parametrize(
+    "where",
+    ["rows.0.median_ms", "rows.0.p5_ms", "rows.0.interval_ms.0", "rows.0.width", "rows.0.batch",
+     "copies.0.median_ms", "copies.0.gigabytes_per_s"],
+)  # fmt: skip
+def test_times_and_sizes_are_above_zero(tmp_path: Path, where: str, value: float) -> None:
+    """Else a rate or a logarithm of them fails."""
+    path = made_up.timing(tmp_path)
+    read_result(path)
+    content = read_json(path)
+    _set(content, where, value)
+    path.write_text(json_text(content))
+    with pytest.raises(DataError, match=rf"timing-.*\.json: {where}: "):
+        read_result(path)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
     # The fewest that still let a value be read off.
     for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         ticks = [s * 10.0**e for e in range(-7, 9) for s in steps if low <= s * 10.0**e <= high]
-        if len(ticks) >= 4:
+        if len(ticks) >= 3:
             break
     getattr(axes, f"set_{axis}scale")("log")
     getattr(axes, f"set_{axis}lim")(low, high)

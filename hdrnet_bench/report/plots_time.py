@@ -61,11 +61,11 @@ def of_timing(timed: Timed) -> Plot:
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         axes.set(xlabel="megapixels", ylabel="milliseconds")
         axes.grid(True)
-        margins(figure, 0.75, side, 0.6, 0.4)
+        margins(figure, 0.9, side, 0.6, 0.4)
         axes.set_title(f"{dtype}, batch {batch}; median, band p5 to p95; grey: under a copy's time")
 
     title = f"Milliseconds against megapixels, {timed.title}"
-    return Plot(timed.stem, title, (5.2 + side, 4.2), draw)
+    return Plot(timed.stem, title, (5.35 + side, 4.2), draw)
 
 
 def _line(rows: Sequence[TimingRow], part: str, backend: str) -> list[TimingRow]:

@@ -58,7 +58,8 @@ def read_published(root: Path) -> list[Published]:
 def _read(path: Path) -> list[Published]:
     found, line = [], 1
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        # A spreadsheet puts a mark of the encoding first.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             head, *rows = csv.reader(stream, strict=True)
         for line, row in enumerate(rows, start=2):
             if len(row) != len(head):

@@ -35,6 +35,13 @@ def test_the_projects_own_are_read_whole() -> None:
     assert (row.psnr, row.ssim, row.time_ms, row.gpu) == (24.66, 0.915, 3.49, "V100")
 
 
+def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    whole = (ROOT / "results/published/fivek.csv").read_bytes()
+    (tmp_path / "published/fivek.csv").write_bytes(b"\xef\xbb\xbf" + whole.replace(b"\n", b"\r\n"))
+    assert read_published(tmp_path) == [row for row in PUBLISHED if row.protocol != "hdrplus-zeng"]
+
+
 @pytest.mark.parametrize(
     "row", [row for row in PUBLISHED if row.dataset], ids=lambda row: f"{row.dataset}-{row.method}"
 )
