@@ -194,10 +194,15 @@ def serve(root: Path) -> Iterator[FileServer]:
         def send(self, request: Request, body: bytes, start: int, end: int) -> None:
             for here in range(start, end, PIECE):
                 there = min(here + PIECE, end)
+                # Both before the client can know, and ask for the next file or how much was sent.
                 if there == len(body):
-                    files.end(request)  # before the client can know, and ask for the next file
-                self.wfile.write(body[here:there])
+                    files.end(request)
                 request.sent += there - here
+                try:
+                    self.wfile.write(body[here:there])
+                except ConnectionError:
+                    request.sent -= there - here
+                    raise
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
