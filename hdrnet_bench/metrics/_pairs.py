@@ -9,7 +9,7 @@ from torch import Tensor
 
 # Elements of one colour plane in a strip: some float64 copies of it stay in a core's cache, and two
 # threads have work; a GPU wants fewer, larger calls.
-_STRIP = {"cpu": 1 << 17, "cuda": 1 << 23}
+_STRIP = {"cpu": 1 << 16, "cuda": 1 << 23}
 
 
 def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
