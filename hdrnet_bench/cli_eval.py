@@ -149,9 +149,9 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
         )
     # The identity stands beside what is judged; alone it is what is judged.
     judged = [result for result in same if result.method.name != "identity"] or same
-    # Other recipes' results on the same pictures only where the file's own is not here.
-    of_it = (before.recipe.name, before.method.name)
-    judged = [r for r in judged if (r.recipe.name, r.method.name) == of_it] or judged
+    # The file's own run; else its recipe's and method's; only else others on the same pictures.
+    own = [r for r in judged if _named(r)[:2] == _named(before)[:2]]
+    judged = [r for r in own if _named(r) == _named(before)] or own or judged
     worse = []
     for result in judged:
         what = f"{result.method.name} {result.method.run}"
@@ -162,6 +162,10 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
         worse += [f"{what}: {regression}" for regression in checked.regressions]
     if worse:
         raise RegressionError(f"worse than {file}: {'; '.join(worse)}")
+
+
+def _named(result: Evaluation) -> tuple[str, str, str]:
+    return result.recipe.name, result.method.name, result.method.run
 
 
 def _runs(

@@ -101,7 +101,7 @@ def judge(
     def pair(of: str) -> Pair:
         return load_pair_at(dataset, by_id[of], job.size).to(device)
 
-    partial = PartialRows(job.path, sha256_text(json_line(decides)))
+    partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
     for row in job.rows:
         if row.id not in partial.rows:
             partial.add(measure(method, pair(row.id), names, job.cells))
@@ -139,7 +139,9 @@ def judge(
     write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
     if curve is not None:
         write_text(folder / "train.csv", curve)
-    write_text(job.path.with_suffix(".csv"), pd.DataFrame(measured).to_csv(index=False))
+    columns = ["id", "width", "height", "licence", *names]  # a resumed row has them by letters
+    rows = pd.DataFrame(measured, columns=columns)
+    write_text(job.path.with_suffix(".csv"), rows.to_csv(index=False))
     write_result(job.path, result)
     partial.remove()
     return result

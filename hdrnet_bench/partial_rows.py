@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from .files import json_line, write_text
+from .results import ResultRow
 
 
 class PartialRows:
     """A hidden file beside the result: what decides the rows on its first line, then a row a line.
 
-    Rows of anything else than `key` are dropped, and so is a line that a kill cut short.
+    Rows of anything else than `key` are dropped, and so is all from the first line on that is no
+    row with these `metrics`, as one that a kill cut short.
     """
 
-    def __init__(self, result: Path, key: str) -> None:
+    def __init__(self, result: Path, key: str, metrics: Collection[str]) -> None:
         self.path = result.with_name(f".{result.stem}.partial.jsonl")
         self.key = key
+        self.metrics = set(metrics)
         self.rows = {row["id"]: row for row in self._read()}
         lines = [json_line(line) for line in ({"key": key}, *self.rows.values())]
         write_text(self.path, "".join(f"{line}\n" for line in lines))
@@ -29,8 +33,8 @@ class PartialRows:
             if json.loads(first) != {"key": self.key}:
                 return rows
             for line in rest:
-                row = json.loads(line)
-                if not isinstance(row, dict) or "id" not in row:
+                row = ResultRow.model_validate(json.loads(line)).model_dump()
+                if not self.metrics <= set(row):
                     break
                 rows.append(row)
         except (OSError, ValueError):

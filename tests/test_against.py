@@ -76,3 +76,23 @@ def test_other_recipes_are_not_held_against_the_files_own(trained: Workspace) ->
     _check_against(now, "before.json", [now, worse])
     with pytest.raises(RegressionError, match="PSNR"):
         _check_against(now, "before.json", [worse])
+
+
+def test_a_run_is_held_against_its_own_result_first(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another run of the recipe scores is no regression of it."""
+    from hdrnet_bench.cli_eval import _check_against
+    from hdrnet_bench.errors import RegressionError
+    from hdrnet_bench.results import Evaluation
+
+    trained.json("eval")
+    content = json.loads((trained.path / PATH).read_text())
+    before = Evaluation.model_validate(content)
+    worse = json.loads((trained.path / shifted(trained, -9.0)).read_text())
+    worse["method"] |= {"run": "seed-1", "seed": 1}
+    other = Evaluation.model_validate(worse)
+    _check_against(before, PATH, [other, before])
+    with pytest.raises(RegressionError, match="hdrnet-curves seed-1: PSNR"):
+        _check_against(before, PATH, [other])
+    capsys.readouterr()

@@ -107,6 +107,8 @@ def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
     assert [row["id"] for row in evaluation["rows"]] == [f"p{i:02}" for i in range(9)]
     assert evaluation["rows"][0]["psnr"] == 12.5
     assert evaluation["shown"][0] == {"id": "p00", "why": ["worst"]}
+    head = result.with_suffix(".csv").read_text().splitlines()[0]
+    assert head.startswith("id,width,height,licence,psnr,"), "as of one that was not stopped"
     assert not partial.exists()
     assert {p.name for p in folder.iterdir()} == {
         "eval-test-full.json",
@@ -122,19 +124,28 @@ def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
 
 def test_rows_of_anything_else_are_not_taken_over(tmp_path: Path) -> None:
     result = tmp_path / "eval-test-full.json"
-    rows = PartialRows(result, "one")
-    rows.add({"id": "a", "psnr": 1.0})
-    rows.add({"id": "b", "psnr": None})
-    assert PartialRows(result, "one").rows == {
-        "a": {"id": "a", "psnr": 1.0},
-        "b": {"id": "b", "psnr": None},
-    }
-    rows.path.write_text(rows.path.read_text()[:-5])
-    assert list(PartialRows(result, "one").rows) == ["a"]
-    assert PartialRows(result, "another").rows == {}
-    assert PartialRows(result, "one").rows == {}, "they are gone, not hidden"
+    there = {"width": 2, "height": 3, "licence": "CC0-1.0"}
+    a, b = {"id": "a", "psnr": 1.0, **there}, {"id": "b", "psnr": None, **there}
+
+    def kept(key: str = "one") -> dict:
+        return PartialRows(result, key, ["psnr"]).rows
+
+    rows = PartialRows(result, "one", ["psnr"])
+    rows.add(a)
+    rows.add(b)
+    assert kept() == {"a": a, "b": b}
+    whole = rows.path.read_text()
+    for damaged in ("{}", '{"id": "b"}', json.dumps(b | {"id": ["b"]}), "[1]",
+                    json.dumps(b | {"psnr": "x"}), json.dumps({"id": "b", **there})):  # fmt: skip
+        head = whole.splitlines()[:2]
+        rows.path.write_text("\n".join([*head, damaged, ""]))
+        assert list(kept()) == ["a"], damaged
+    rows.path.write_text(whole[:-5])
+    assert list(kept()) == ["a"]
+    assert kept("another") == {}
+    assert kept() == {}, "they are gone, not hidden"
     rows.path.write_text("nonsense")
-    assert PartialRows(result, "one").rows == {}
+    assert kept() == {}
     rows.remove()
     rows.remove()
 

@@ -30,6 +30,7 @@ def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
         # Both extremes are NaN where any value is; no copy of the picture is made.
         if not torch.stack(picture.aminmax()).isfinite().all():
             raise ValueError(f"the {name} picture holds NaN or infinite values")
+    output, target = output.detach(), target.detach()
     batched = output.ndim == 4
     return (output, target, True) if batched else (output[None], target[None], False)
 
