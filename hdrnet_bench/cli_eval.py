@@ -101,6 +101,8 @@ def evaluate(
     else:
         jobs = _runs(target, dataset, split, size, allow_leak)
 
+    where = choose_device(device)
+
     from .judging import check_replaceable, judge, up_to_date
     from .results import Evaluation, read_result
 
@@ -120,7 +122,7 @@ def evaluate(
         return
     for job in todo:
         with progress(f"eval {job.title}", len(job.rows)) as step:
-            judge(job, choose_device(device), step)
+            judge(job, where, step)
     results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
     if as_json:
         print(json_text([result.model_dump(mode="json") for result in results]), end="")

@@ -100,11 +100,12 @@ def recipe_terms(recipe: Recipe, dataset: Dataset, split: Split) -> Terms:
 
 
 def dataset_terms(dataset: Dataset, split: Split) -> Terms:
-    """A dataset's without a recipe: under its own name, by what a recipe that says nothing says."""
+    """A dataset's without a recipe: by what a recipe that says nothing says, and apart from the
+    results of a recipe with the dataset's name."""
     spec, header = EvaluationSpec(), dataset.header
     digest = sha256_text(json_line(spec.model_dump(mode="json")))
     config = HDRNetConfig(input_encoding=header.input_encoding, input_white=header.input_white)
-    recipe = RecipeId(name=header.name, version=header.version, digest=digest)
+    recipe = RecipeId(name=f"on-{header.name}", version=header.version, digest=digest)
     return Terms(recipe, spec.metrics, config, dataset, split)
 
 

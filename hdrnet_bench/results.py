@@ -113,7 +113,8 @@ class ResultRow(BaseModel):
     """One picture: its metrics by name, null where they are not finite."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, float | None]
+    # No metric is so large: sums of what is typed in must not overflow.
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=-1e12, le=1e12)] | None]
 
     id: Slug
     width: int

@@ -87,8 +87,8 @@ def test_a_dataset_alone_will_do(tiny: Workspace) -> None:
         "eval", "--baseline", "identity", "--dataset", "demo-tiny", "--json", env=no_network(tiny)
     )
     (result,) = json.loads(done.stdout)
-    assert result["recipe"]["name"] == "demo-tiny"
-    assert (tiny.path / "results/demo-tiny/identity/baseline/eval-test-full.json").exists()
+    assert result["recipe"]["name"] == "on-demo-tiny"
+    assert (tiny.path / "results/on-demo-tiny/identity/baseline/eval-test-full.json").exists()
     assert set(result["metrics"]) >= {"psnr", "ssim", "lpips", "delta_e_2000", "grid_artefact"}
     message = tiny.fails(2, "eval", "--baseline", "affine")
     assert "--baseline affine needs a recipe or --dataset NAME" in message

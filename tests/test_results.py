@@ -120,6 +120,7 @@ def test_times_and_sizes_are_above_zero(tmp_path: Path, where: str, value: float
         ("metrics.psnr.n", 5),
         ("rows.0.psnr", 99.0),
         ("rows.0.psnr", None),
+        ("rows.0.psnr", 1e308),
         ("rows.0.id", "coffee"),
         ("rows.0.psnr", "high"),
         ("rows.0.id", "../../x"),
