@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import HDRNetConfig
-    from .model import HDRNet
-    from .model_file import load_model
+    from .model.file import load_model
+    from .model.hdrnet import HDRNet
 
 __all__ = ["HDRNet", "HDRNetConfig", "load_model"]
 
-_HOME = {"HDRNet": "model", "HDRNetConfig": "config", "load_model": "model_file"}
+_HOME = {"HDRNet": "model.hdrnet", "HDRNetConfig": "config", "load_model": "model.file"}
 
 
 def __getattr__(name: str) -> Any:

@@ -77,12 +77,12 @@ class DatasetSpec(_Section):
     def prepare_command(self) -> str:
         command = f"hdrbench prepare {self.source} --protocol {self.protocol}"
         if self.source == "folder":
-            from .prepare.folder import COMPUTED
+            from .prepare.sources.folder import COMPUTED
 
             computed = self.protocol in COMPUTED
             command += " --input-dir DIR" + ("" if computed else " --target-dir DIR")
         if self.source == "synthetic-hdrplus":
-            from .prepare import synthetic_hdrplus
+            from .prepare.sources import synthetic_hdrplus
 
             command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source DIR"
         command += f" --expert {self.expert}" if self.expert else ""

@@ -13,7 +13,7 @@ from .paths import runs_dir
 from .recipe import Recipe, load_recipe, parse_recipe, recipe_paths
 
 if TYPE_CHECKING:
-    from .model_file import ModelHeader
+    from .model.file import ModelHeader
 
 LAST, BEST, LOG, RECIPE = "last.safetensors", "best.safetensors", "log.jsonl", "recipe.yaml"
 SETUP = "setup.json"
@@ -35,7 +35,7 @@ class Run(NamedTuple):
         """The last checkpoint's header. Raises DataError where training did not reach its end."""
         if not self.model_path.exists():
             raise DataError(f"{self.directory} has no {LAST}: its training did not get that far")
-        from .model_file import read_model_header
+        from .model.file import read_model_header
 
         header = read_model_header(self.model_path)
         if header.recipe_digest != self.recipe.digest:

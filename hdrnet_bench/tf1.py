@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from .config import HDRNetConfig
-from .model import HDRNet
+from .model.hdrnet import HDRNet
 
 _PREFIX = "inference/"
 _BATCH_NORM = {"BatchNorm/beta": "bias", "BatchNorm/moving_mean": "running_mean"} | {

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hdrnet_bench.images import quantise
+from hdrnet_bench.images.files import quantise
 from hdrnet_bench.prepare.build import Pair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task
@@ -91,7 +91,7 @@ class Workspace(NamedTuple):
         self, *arguments: str, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run the command in this process (importing torch anew each time takes seconds)."""
-        from hdrnet_bench.cli import main
+        from hdrnet_bench.cli.app import main
 
         out, err = io.StringIO(), io.StringIO()
         code: Any = 0

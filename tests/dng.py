@@ -16,7 +16,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from hdrnet_bench import color, icc
+from hdrnet_bench import color
+from hdrnet_bench.images import icc
 
 BLACK, WHITE = 512, 16383  # 14 bits
 SENSITIVITY = (0.5, 1.0, 0.7)  # what the camera's R, G, B see of white light

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from hdrnet_bench import color, icc
+from hdrnet_bench import color
+from hdrnet_bench.images import icc
 
 
 @given(st.floats(0, 1))

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from hdrnet_bench.images import read_picture
+from hdrnet_bench.images.files import read_picture
 from tests.conftest import ROOT, Workspace
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hdrnet_bench.data.manifest import find_lock
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
-from hdrnet_bench.manifest import find_lock
 from hdrnet_bench.recipe import load_recipe
 from hdrnet_bench.results import Evaluation, Timing, read_all, read_result
 from tests.conftest import ROOT

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from hdrnet_bench import load_model
+from hdrnet_bench.data.manifest import open_dataset
 from hdrnet_bench.files import read_json
-from hdrnet_bench.images import quantise
-from hdrnet_bench.manifest import open_dataset
-from hdrnet_bench.overrides import override
+from hdrnet_bench.images.files import quantise
 from hdrnet_bench.prepare.build import Pair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import Recipe, load_recipe, parse_recipe
-from hdrnet_bench.train import train
+from hdrnet_bench.training.overrides import override
+from hdrnet_bench.training.train import train
 from tests.conftest import ROOT, Workspace, smooth_picture
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

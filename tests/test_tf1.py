@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
-from hdrnet_bench.model_file import read_model_header
+from hdrnet_bench.model.file import read_model_header
 from hdrnet_bench.tf1 import config_from_tf1, state_dict_from_tf1
 from tests.conftest import Workspace
-from tests.test_model import golden
+from tests.model.test_hdrnet import golden
 
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None,

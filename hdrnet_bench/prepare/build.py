@@ -17,19 +17,12 @@ from typing import Any, NamedTuple
 
 import filelock
 
+from ..data.manifest import SPLITS, Header, Row, channel_statistics, rows_digest, write_rows
 from ..environment import peak_memory_mib
 from ..errors import DataError
 from ..files import atomic_path, json_line, json_text, write_text
-from ..images import Pixels, pixels_sha256, write_png
-from ..manifest import (
-    SPLITS,
-    Header,
-    Row,
-    channel_statistics,
-    rows_digest,
-    write_rows,
-)
-from .download import NotThere, Unreachable
+from ..images.files import Pixels, pixels_sha256, write_png
+from .fetch.download import NotThere, Unreachable
 from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
 from .staging import (
     DATASET,

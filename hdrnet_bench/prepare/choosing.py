@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from ..data.manifest import SPLITS, Split
 from ..errors import DataError, UsageError, near_matches
 from ..files import json_line, sha256_text
-from ..manifest import SPLITS, Split
 
 
 def check_known(protocol: str, what: str, value: str | None, known: Collection[str]) -> None:

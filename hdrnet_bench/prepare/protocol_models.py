@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..manifest import Split
-from .raw import Development
-from .resize import SizeRule
+from ..data.manifest import Split
+from ..images.raw import Development
+from ..images.resize import SizeRule
 
 _ID = r"^[a-z0-9][a-z0-9-]*$"
 _SHA256 = r"^[0-9a-f]{64}$"

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from ..data.manifest import SPLITS, VALIDATION_SHARE, Split, chosen_by_hash
 from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_text
-from ..manifest import SPLITS, VALIDATION_SHARE, Split, chosen_by_hash
 from ..paths import search
 from ..yaml_files import read_mapping, validated
-from .download import cached
+from .fetch.download import cached
 from .protocol_models import (
     ByHash,
     ById,

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import CapabilityError, DataError
-from .download import Unreachable
+from .fetch.download import Unreachable
 
 
 class WorkerLost(DataError):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import FULL_SCALE, Encoding
+from ..data.manifest import SPLITS, Header, Row, Split, read_header, read_rows
 from ..errors import UsageError
 from ..files import json_text, read_json, write_text
-from ..manifest import SPLITS, Header, Row, Split, read_header, read_rows
 
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
 # Left out for what the files hold. For want of files a pair is tried again when preparing goes on.

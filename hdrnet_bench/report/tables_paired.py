@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..compare import MetricComparison, compare
+from ..evaluation.compare import MetricComparison, compare
+from ..evaluation.pairing import common_ids
+from ..evaluation.pairing import label as name_of
 from ..metric_specs import METRICS
-from ..pairing import common_ids
-from ..pairing import label as name_of
 from ..results import Evaluation
 from ..statistics import CONFIDENCE
 from .groups import Group, by_method, is_identity

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results import (
-    CopyRow,
-    Environment,
-    KernelTiming,
-    MachineState,
-    Result,
-    Timing,
-    TimingRow,
-)
+from ..results import CopyRow, Environment, KernelTiming, MachineState, Result, Timing, TimingRow
 from .groups import Timed
 from .table import NONE, Cell, Column, Table, columns, number, plain
 

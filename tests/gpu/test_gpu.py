@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.errors import CapabilityError
-from hdrnet_bench.guides import CurvesGuide
+from hdrnet_bench.model.guides import CurvesGuide
 from hdrnet_bench.slicing import bilateral_slice, bilateral_slice_apply, cuda_launch
 from hdrnet_bench.slicing.operators import curves_guide, slice_apply
 from tests.slicing.test_native import curves, off_the_kinks

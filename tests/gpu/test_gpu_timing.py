@@ -10,7 +10,7 @@ import torch
 
 from hdrnet_bench import HDRNetConfig
 from hdrnet_bench.results import Part
-from hdrnet_bench.timing import choose_backends, time_model
+from hdrnet_bench.timing.network import choose_backends, time_model
 
 pytestmark = [
     pytest.mark.gpu,

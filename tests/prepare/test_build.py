@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.errors import DataError, UsageError
-from hdrnet_bench.manifest import Dataset
 from hdrnet_bench.prepare.build import Pair, RejectedPair, build
 from hdrnet_bench.prepare.staging import Task
 from tests.conftest import (
@@ -224,7 +224,7 @@ def test_a_broken_row_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_task_ids_are_safe_file_names() -> None:
-    from hdrnet_bench.prepare.demo import PHOTOGRAPHS
+    from hdrnet_bench.prepare.sources.demo import PHOTOGRAPHS
 
     names = [photo.id for photo in PHOTOGRAPHS]
     assert len(set(names)) == len(names)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hdrnet_bench.data.manifest import SPLITS
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.files import sha256_file
-from hdrnet_bench.manifest import SPLITS
 from hdrnet_bench.prepare import protocols
-from hdrnet_bench.prepare.download import cached
+from hdrnet_bench.prepare.fetch.download import cached
 from hdrnet_bench.prepare.protocols import Protocol, Unrunnable, all_protocols, load_source
 from tests.conftest import ROOT, Workspace
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hdrnet_bench.compare import compare
+from hdrnet_bench.evaluation.compare import compare
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import contents

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.prepare.fivek import Choice
 from hdrnet_bench.prepare.protocols import Protocol, load_protocol
+from hdrnet_bench.prepare.sources.fivek import Choice
 from hdrnet_bench.report import contents, page, readme
 from hdrnet_bench.report.published import read_published
 from hdrnet_bench.report.table import csv_text

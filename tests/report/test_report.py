@@ -124,7 +124,7 @@ def test_needs_no_torch_and_less_than_ten_seconds(root: Path) -> None:
     made_up.a_few(root)
     code = (
         "import sys, time; sys.modules['torch'] = None\n"
-        "from hdrnet_bench.cli import main\n"
+        "from hdrnet_bench.cli.app import main\n"
         "sys.argv = ['hdrbench', 'report', '--json']\n"
         "try: main()\n"
         "finally: print(time.process_time(), file=sys.stderr)\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hdrnet_bench import HDRNet, HDRNetConfig
-from hdrnet_bench.guides import PointwiseGuide
+from hdrnet_bench.model.guides import PointwiseGuide
 from hdrnet_bench.slicing import cpu, cuda, reference
 from hdrnet_bench.slicing.cuda_launch import KERNELS
 from hdrnet_bench.slicing.operators import _parameter_gradients

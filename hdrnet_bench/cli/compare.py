@@ -1,0 +1,135 @@
+"""`hdrbench compare`: two methods' results on the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..files import json_text
+from ..metric_specs import METRICS
+from .console import out, print_table
+from .options import Json
+
+if TYPE_CHECKING:
+    from ..evaluation.compare import Comparison, MetricComparison, Side
+
+_SHOWN_IDS = 5
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(compare)
+
+
+def compare(
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A result file or folder, RECIPE/RUN, a recipe (its seeds), or a method's name.",
+        ),
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="What to compare it with, likewise.")],
+    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
+    size: Annotated[Literal["full", "480p"], typer.Option()] = "full",
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(min=0, help="How many of the pictures that differ most to list.")
+    ] = 3,
+    as_json: Json = False,
+) -> None:
+    """Which of two methods is better on the same pictures, and whether it is more than noise."""
+    from ..evaluation.compare import compare as compare_results
+    from ..evaluation.find import find_two
+
+    found = compare_results(*find_two(first, second, split, size), metric)
+    if as_json:
+        content = found.model_dump(mode="json")
+        for one in content["metrics"]:
+            if one["paired"]:
+                one["paired"]["pictures"] = one["paired"]["pictures"][:worst]
+        print(json_text(content), end="")
+        return
+    out.print(f"A: {found.a}\nB: {found.b}")
+    out.print(
+        f"{found.dataset}, {found.split} split, {found.size} size: {found.common} pictures in both"
+    )
+    for which, ids in (("A", found.only_a), ("B", found.only_b)):
+        if ids:
+            more = ", …" if len(ids) > _SHOWN_IDS else ""
+            out.print(f"only in {which}: {len(ids)} ({', '.join(ids[:_SHOWN_IDS])}{more})")
+    header = ["metric", "n", "A [95 %]", "B [95 %]", "A - B [95 %]", "A wins", "p", "verdict"]
+    print_table(header, [_row(one) for one in found.metrics])
+    _print_seeds(found)
+    for one in found.metrics:
+        if one.reason:
+            out.print(f"  {METRICS[one.metric].label}: {one.reason}")
+    for note in found.notes:
+        out.print(f"  {note}")
+    rows = [
+        [
+            METRICS[one.metric].label,
+            picture.id,
+            *(_number(one.metric, value) for value in (picture.a, picture.b)),
+            _change(one.metric, picture.difference),
+        ]
+        for one in found.metrics
+        for picture in (one.paired.pictures[:worst] if one.paired else [])
+    ]
+    if rows:
+        print_table(["differ most by", "picture", "A", "B", "A - B"], rows)
+
+
+def _row(one: MetricComparison) -> list[str]:
+    from ..statistics import MIN_FOR_INTERVAL
+
+    metric, paired = METRICS[one.metric], one.paired
+    unit = f" ({metric.unit})" if metric.unit else ""
+    row = [f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}", str(one.n)]
+    if paired is None:
+        return [*row, *["–"] * 5, one.verdict]
+    for side in (paired.a, paired.b):
+        row.append(_with_interval(_number, one.metric, side.mean, side.interval))
+    row.append(_with_interval(_change, one.metric, paired.difference, paired.interval))
+    ties = f", {paired.ties} tied" if paired.ties else ""
+    row.append(f"{paired.wins} of {one.n} ({paired.win_rate:.0%}){ties}")
+    few = f" (n < {MIN_FOR_INTERVAL})" if one.verdict == "too few pictures" else ""
+    return [*row, f"{paired.p:.4f}", one.verdict + few]
+
+
+def _print_seeds(found: Comparison) -> None:
+    """A line for each side with several seeds."""
+    for which in ("a", "b"):
+        spreads = []
+        for one in found.metrics:
+            side: Side | None = getattr(one.paired, which, None)
+            if side and side.deviation is not None:
+                mean, deviation = (_number(one.metric, v) for v in (side.mean, side.deviation))
+                spreads.append(f"{METRICS[one.metric].label} {mean} ± {deviation}")
+        if spreads:
+            title = f"{which.upper()}, mean ± standard deviation over its seeds"
+            out.print(f"{title}: {', '.join(spreads)}")
+
+
+def _number(metric: str, value: float) -> str:
+    return f"{value:.{METRICS[metric].decimals}f}"
+
+
+def _change(metric: str, value: float) -> str:
+    """A difference, with its sign and one decimal more."""
+    return f"{value:+.{METRICS[metric].decimals + 1}f}"
+
+
+def _with_interval(
+    text: Callable[[str, float], str],
+    metric: str,
+    mean: float,
+    interval: tuple[float, float] | None,
+) -> str:
+    if interval is None:
+        return text(metric, mean)
+    low, high = (text(metric, value) for value in interval)
+    return f"{text(metric, mean)} [{low}, {high}]"

@@ -1,0 +1,229 @@
+"""What the command line shows and understands: tables, progress bars, devices, sizes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ..errors import CapabilityError, UsageError
+from ..files import json_text
+from ..metric_specs import METRICS
+
+if TYPE_CHECKING:
+    from ..results import Evaluation
+    from ..training.run_writer import Progress as TrainingStep
+
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out = Console(highlight=False, soft_wrap=True, markup=False)
+
+MAX_PIXELS = 500_000_000
+
+
+def print_evaluations(results: list[Evaluation]) -> None:
+    """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
+    what is missing, and the distance to the identity baseline."""
+    from ..report.groups import marks
+    from ..report.table import NONE
+    from ..report.tables import by_seed, cell, group, over_seeds
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
+    names = [name for name in METRICS if any(name in result.metrics for result in results)]
+    header = ["recipe", "method", "run", "size", "parameters", "MACs", "MACs/pixel", "n"]
+    rows = []
+    for result in results:
+        method = result.method
+        costs = (
+            method.parameters,
+            method.network_macs,
+            method.pixel_macs,
+            result.metrics["psnr"].n,
+        )
+        cells = [cell(name, result.metrics.get(name)) for name in names]
+        named = [result.recipe.name, method.name + marks(result), method.run, result.size]
+        rows.append([*named, *map(count, costs), *cells])
+    print_table([*header, *(METRICS[n].label for n in names)], rows)
+    for of in group([(Path(), result) for result in results]):
+        for seeds in by_seed(of):
+            first = seeds[0]
+            spread = zip(of.metrics, over_seeds(of, seeds), strict=True)
+            shown = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
+            out.print(
+                f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
+                f"n {first.metrics['psnr'].n}: {', '.join(shown)}"
+            )
+    reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
+    for reason in sorted(reasons):
+        out.print(f"  {reason}")
+    if any(r.method.oracle for r in results):
+        out.print("  oracle: fitted to each picture's target; a bound, no method")
+    for result in results:
+        if result.unpaired and len(result.unpaired.missing + result.unpaired.wrong_size):
+            left = len(result.unpaired.missing + result.unpaired.wrong_size)
+            out.print(f"  {result.method.name}: {left} pictures of the split are not among these")
+    baselines = {(r.recipe.name, r.size): r for r in results if r.method.name == "identity"}
+    for result in results:
+        base = baselines.get((result.recipe.name, result.size))
+        if base is None or result is base or len(base.rows) != len(result.rows):
+            continue
+        here, there = result.metrics["psnr"].mean, base.metrics["psnr"].mean
+        if here is not None and there is not None:
+            out.print(
+                f"{result.recipe.name}, {result.method.name} {result.method.run}, {result.size}: "
+                f"PSNR {here:.2f} dB, identity {there:.2f} dB: {here - there:+.2f} dB"
+            )
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Aligned columns, never shortened or wrapped, whatever the terminal's width."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for number, row in enumerate([header, *rows]):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), style="bold" if number == 0 else None)
+
+
+def report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A line for each row: its first values, then, indented, the last one."""
+    if as_json:
+        print(json_text(rows), end="")
+        return
+    for row in rows:
+        *first, last = row.values()
+        out.print("  ".join(str(value) for value in first), style="bold")
+        out.print(f"    {last}")
+
+
+def report_values(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json_text(values), end="")
+        return
+    for key, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if isinstance(value, list):
+            value = ", ".join(map(str, value)) or "nothing"
+        out.print(f"{key}: {value}")
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+class Transfer(NamedTuple):
+    """What a transfer reports, from any thread: a picture that is done, and bytes that came."""
+
+    picture: Callable[[], None]
+    received: Callable[[int], None]
+
+
+@contextmanager
+def transfer_progress(title: str, total_pictures: int) -> Iterator[Transfer]:
+    """A bar of pictures, with the bytes that came, their rate over the last seconds, and the time
+    that the remaining pictures take at their rate over the last minutes."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    # Bytes are counted in a bar of their own, which is not shown: it keeps their rate.
+    bytes_bar = Progress(console=err, disable=True)
+    received = bytes_bar.add_task("", total=None)
+    with Progress(
+        *columns,
+        _BytesColumn(bytes_bar.tasks[0]),
+        TimeRemainingColumn(),
+        console=err,
+        speed_estimate_period=300,
+    ) as bar:
+        task = bar.add_task(title, total=total_pictures)
+        yield Transfer(lambda: bar.advance(task), lambda n: bytes_bar.advance(received, n))
+
+
+class _BytesColumn(ProgressColumn):
+    def __init__(self, received: Task) -> None:
+        super().__init__()
+        self.received = received
+
+    def render(self, task: Task) -> Text:
+        rate = decimal(int(self.received.speed or 0))
+        return Text(f"{decimal(int(self.received.completed))}  {rate}/s")
+
+
+@contextmanager
+def training_progress(title: str) -> Iterator[Callable[[TrainingStep], None]]:
+    """A bar with the loss and PSNR of the last steps and the share of the time that was waited for
+    data, and a line for each validation."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
+    ) as bar:
+        task = bar.add_task(title, total=None, now="")
+        smooth = math.nan
+
+        def report(step: TrainingStep) -> None:
+            nonlocal smooth
+            first = math.isnan(smooth)
+            smooth = step.psnr if first else 0.95 * smooth + 0.05 * step.psnr
+            now = f"loss {step.loss:.5f}  PSNR {smooth:.2f} dB  data {step.data_wait_share:.0%}"
+            bar.update(task, completed=step.step, total=step.steps, now=now)
+            if step.validation is not None:
+                measured = ", ".join(
+                    f"{METRICS[name].label} {value:.{METRICS[name].decimals}f}"
+                    + (f" {METRICS[name].unit}" if METRICS[name].unit else "")
+                    for name, value in step.validation.items()
+                )
+                err.print(
+                    f"step {step.step}/{step.steps}: training PSNR {smooth:.2f} dB, "
+                    f"validation {measured}"
+                )
+
+        yield report
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device to use. Raises CapabilityError where CUDA is asked for and not there."""
+    if wanted is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"device {wanted!r}: use cpu, cuda or cuda:N")
+    import torch
+
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if torch.device(wanted).index is not None and torch.device(wanted).index >= count > 0:
+            raise CapabilityError(f"there is no {wanted}: {count} CUDA device(s) are here")
+        if not count:
+            raise CapabilityError(
+                "no CUDA device here (torch.cuda.is_available() is false): use --device cpu"
+            )
+        # Events, names and synchronisation are of the current device.
+        torch.cuda.set_device(wanted if ":" in wanted else 0)
+    return wanted
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(int(match[1]), int(match[2])) < 8:
+        raise UsageError(f"size {text!r}: write WIDTHxHEIGHT in pixels, at least 8x8, as 1920x1080")
+    width, height = int(match[1]), int(match[2])
+    if width * height > MAX_PIXELS:
+        raise UsageError(f"size {text!r} is over {MAX_PIXELS / 1e6:.0f} megapixels")
+    return width, height

@@ -1,0 +1,279 @@
+"""Commands that make and check datasets: prepare, verify, compare-datasets; cli.py has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, UsageError, near_matches
+from ..files import json_text
+from .console import err, out, print_table, progress, report_rows, report_values, transfer_progress
+from .options import DryRun, Json, Overwrite
+from .sources import Options, Work, work_of
+
+if TYPE_CHECKING:
+    from ..prepare.schedule import Fetching
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(prepare)
+    app.command()(verify)
+    app.command("compare-datasets")(compare_datasets)
+
+
+def prepare(
+    source: Annotated[
+        str, typer.Argument(help="demo, folder, fivek, hdrplus or synthetic-hdrplus")
+    ],
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="What the pairs are (see `recipes --protocols`). demo: retouch; fivek: libraw; "
+            "hdrplus: hdrnet; folder: a name of your own, or an operator's, which makes targets.",
+        ),
+    ] = None,
+    expert: Annotated[
+        str | None, typer.Option(help="fivek: whose edit is the target, a to e; by default c.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="fivek, hdrplus: a size of the protocol; by default its first."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="fivek, hdrplus: so many pictures, of every split some."),
+    ] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="fivek, hdrplus: only the ids that this file lists.")
+    ] = None,
+    source_dir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--source",
+            "--source-dir",
+            help="fivek, hdrplus: a copy of its files, fivek's repeatable; folder: with input/, "
+            "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs.",
+        ),
+    ] = None,
+    input_dir: Annotated[
+        Path | None, typer.Option("--input-dir", help="folder, fivek: where the inputs are.")
+    ] = None,
+    target_dir: Annotated[
+        Path | None, typer.Option("--target-dir", help="folder, fivek: the targets.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="fivek, hdrplus: a mirror of its server.")
+    ] = None,
+    connections: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Downloads at once; by default 6.")
+    ] = None,
+    keep_raw: Annotated[
+        bool, typer.Option("--keep-raw", help="Keep downloaded files in data/raw/SOURCE.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="fivek: accept its licences without asking.")
+    ] = False,
+    subset: Annotated[
+        bool, typer.Option("--subset", help="hdrplus: the subset of 153 bursts, which is default.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="hdrplus: the full set, as far as LTMNet's lists go.")
+    ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask cluster that sees the same folders, to make pairs."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default as many as cores.")
+    ] = None,
+    overwrite: Overwrite = False,
+    write_lock: Annotated[
+        bool, typer.Option("--write-lock", help="Also write the lock into manifests/.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Prepare a dataset: pictures, rows with their hashes, header. Interrupted, it goes on."""
+    from .. import paths
+    from ..data import manifest
+    from ..prepare import SOURCES, build, protocols, staging
+    from ..prepare.schedule import cluster
+
+    if source not in SOURCES:
+        raise UsageError(f"unknown source {source!r}: {near_matches(source, SOURCES)}")
+    if scheduler and workers:
+        raise UsageError("--scheduler brings its own workers: leave --workers out")
+    options = Options(
+        protocol, expert, size, limit, ids, source_dir, input_dir, target_dir, base_url,
+        connections, keep_raw, accept_licence, subset, full,
+    )  # fmt: skip
+    work = work_of(source, options)
+    plan, tasks = work.plan, work.tasks
+    directory = paths.data_dir() / plan.name
+    there = staging.prepared(plan, paths.data_dir(), overwrite=overwrite)
+    wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
+    if dry_run:
+        report = {
+            "dataset": plan.name,
+            "directory": str(directory),
+            "would make": not there,
+            "pairs": wanted,
+            "would write lock": write_lock,
+        }
+        report_values(report | ({} if there else work.estimate()), as_json)
+        return
+    if not there:
+        work.before()
+    with _progress_of(work) as (step, fetching):
+        header, effort = build.build(
+            plan,
+            tasks,
+            work.maker,
+            paths.data_dir(),
+            workers=workers,
+            overwrite=overwrite,
+            review=work.review,
+            step=step,
+            fetching=fetching,
+            open_pool=(lambda pairs: cluster(scheduler)) if scheduler else None,
+        )
+    if write_lock:
+        dataset = manifest.Dataset(directory)
+        manifest.write_lock(Path("manifests"), header, dataset.rows)
+    report = {
+        "dataset": header.name,
+        "directory": str(directory),
+        "prepared": "now" if effort else "before, with the same settings; nothing to do",
+        "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
+        "digest": header.digest,
+        "effort": _effort(effort),
+    }
+    report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
+    if header.counts["rejected"]:
+        err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
+        if not effort:
+            err.print("what was left out is tried again with --overwrite")
+    lacking = {s: f"{header.counts[s]} of {n}" for s, n in wanted.items() if header.counts[s] < n}
+    if lacking and source in protocols.SOURCES:
+        text = ", ".join(f"{split} {count}" for split, count in lacking.items())
+        err.print(f"not all pictures of protocol {plan.protocol}: {text}")
+
+
+@contextmanager
+def _progress_of(work: Work) -> Iterator[tuple[Callable[[], None], Fetching | None]]:
+    """A bar of the pairs, with the bytes that come where they are fetched."""
+    title = f"prepare {work.plan.name}"
+    if work.fetching is None:
+        with progress(title, len(work.tasks)) as step:
+            yield step, None
+        return
+    with transfer_progress(title, len(work.tasks)) as transfer:
+        with work.fetching(transfer.received) as fetching:
+            yield transfer.picture, fetching
+
+
+def _effort(effort: Any) -> dict[str, Any] | None:
+    if effort is None:
+        return None
+    ideal = effort.times_ideal
+    return {
+        "pairs": effort.pairs,
+        "seconds": round(effort.seconds, 2),
+        "cpu seconds": round(effort.cpu_seconds, 2),
+        "workers": effort.workers,
+        "times the ideal": round(ideal, 3) if ideal else None,
+        "most MiB of a worker": round(effort.worker_memory_mib),
+    }
+
+
+def list_protocols(name: str | None, as_json: bool) -> None:
+    """`hdrbench recipes --protocols [NAME]`."""
+    from ..prepare import protocols
+    from ..prepare.sources import demo, folder, synthetic_hdrplus
+
+    found = [
+        {"source": source, "protocol": protocol, "summary": summary}
+        for source, known in (
+            ("demo", demo.protocols()),
+            ("folder", folder.protocols()),
+            ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
+        )
+        for protocol, summary in known.items()
+    ]
+    published: list[dict[str, Any]] = [
+        {"source": name_of_source} | protocols.described(one, protocols.load_source(name_of_source))
+        for name_of_source in protocols.SOURCES
+        for one in protocols.all_protocols(name_of_source)
+    ]
+    if name is not None:
+        chosen = [one for one in published if one["protocol"] == name]
+        if not chosen:
+            names = [one["protocol"] for one in published]
+            raise UsageError(f"unknown protocol {name!r}: {near_matches(name, names)}")
+        report_values(chosen[0], as_json)
+        return
+    if as_json:
+        print(json_text(found + published), end="")
+        return
+    for one in published:
+        summary = one["summary"]
+        if not one["runnable"]:
+            summary += f" Cannot be prepared: {one['reason']}."
+        elif not str(one["needs"]).startswith("Nothing"):
+            summary += f" Needs: {one['needs']}"
+        found.append({"source": one["source"], "protocol": one["protocol"], "summary": summary})
+    report_rows(found, as_json)
+
+
+def verify(
+    dataset: Annotated[str, typer.Argument(help="Name of a prepared dataset, or its directory.")],
+    as_json: Json = False,
+) -> None:
+    """Re-hash every picture and compare with the dataset's rows and its committed lock."""
+    from ..data import verify as verification
+    from ..data.manifest import open_dataset
+
+    opened = open_dataset(dataset)
+    with progress(f"verify {opened.header.name}", len(opened.rows)) as step:
+        result = verification.verify(opened, step)
+    if as_json:
+        print(json_text(result.as_json()), end="")
+    else:
+        lock = "no lock known" if result.lock == "unknown" else f"lock {result.lock}"
+        out.print(f"{result.dataset}: {result.status} ({result.pictures} pictures, {lock})")
+        for problem in result.problems:
+            out.print(
+                f"  {problem.kind}: {problem.split}/{problem.id}: {problem.what}", markup=False
+            )
+    if result.status != "identical":
+        raise typer.Exit(DataError.exit_code)
+
+
+def compare_datasets(
+    first: Annotated[str, typer.Argument(help="A prepared dataset, by name or directory.")],
+    second: Annotated[str, typer.Argument(help="Another preparation of the same protocol.")],
+    worst: Annotated[int, typer.Option(min=1, help="How many pictures to list.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """How far two preparations of one protocol are apart, picture by picture."""
+    from ..data.compare import compare
+    from ..data.manifest import open_dataset
+
+    a, b = open_dataset(first), open_dataset(second)
+    with progress("compare-datasets", len(a.rows)) as step:
+        result = compare(a, b, step)
+    if as_json:
+        print(json_text(result.as_json()), end="")
+        return
+    out.print(result.summary())
+    rows = [
+        [f"{d.split}/{d.id}", d.role, d.what or f"{d.psnr:.2f} dB", str(d.largest or "–")]
+        for d in result.differences[:worst]
+    ]
+    if rows:
+        print_table(["picture", "side", "PSNR between the two", "largest, of 255"], rows)

@@ -1,0 +1,294 @@
+"""`hdrbench eval`: runs, baselines and other methods' pictures, judged alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..errors import DataError, UsageError
+from ..files import json_text
+from .console import choose_device, err, print_evaluations, progress, report_values
+from .options import Device, DryRun, Json
+
+if TYPE_CHECKING:
+    from ..data.manifest import Dataset, Split
+    from ..evaluation.baselines import Baseline
+    from ..evaluation.job import Judgement, Terms
+    from ..recipe import Recipe
+    from ..results import Evaluation, Size
+    from ..runs import Run
+
+Sizes = Literal["full", "480p", "both"]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    target: Annotated[
+        str | None, typer.Argument(help="A run directory, RECIPE/RUN or a recipe; by default all.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Judge a folder of pictures ID.png (.jpg, .tif …) of another method."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="With --predictions: the method's name.")] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing", help="With --predictions: judge what is there; it is marked."
+        ),
+    ] = False,
+    baseline: Annotated[
+        Literal["identity", "affine", "grid"] | None,
+        typer.Option(
+            help="Judge only this baseline. affine and grid are fitted to each picture's target: "
+            "bounds, no methods. grid with a run as TARGET is under its guide, else under luma."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Judge on this dataset instead of the recipe's; results kept apart."),
+    ] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
+    size: Annotated[
+        Sizes | None,
+        typer.Option(
+            help="Full size, 480 pixels on the short edge, or both. By default both where they "
+            "differ; for --predictions full."
+        ),
+    ] = None,
+    allow_leak: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An earlier result (eval-….json): exit 5 where a metric is worse beyond chance.",
+        ),
+    ] = None,
+    lpips_weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Install these weights for LPIPS first (without a network)."
+        ),
+    ] = None,
+    device: Device = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Measure again what is up to date.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Judge runs beside the identity baseline; measures what has no up-to-date result."""
+    if predictions is None and (name is not None or allow_missing):
+        raise UsageError("--name and --allow-missing go with --predictions")
+    if predictions is not None:
+        if baseline:
+            raise UsageError("--predictions and --baseline are two things: judge one at a time")
+        if name is None:
+            raise UsageError("--predictions needs --name: what the method is called in results")
+        jobs = _predictions(target, predictions, name, dataset, split, size, allow_missing)
+    elif baseline:
+        jobs = _baselines(target, baseline, dataset, split, size)
+    else:
+        jobs = _runs(target, dataset, split, size, allow_leak)
+
+    where = choose_device(device)
+
+    from ..evaluation.measure import check_replaceable, judge, up_to_date
+    from ..results import Evaluation, read_result
+
+    if lpips_weights and not dry_run:
+        from ..metrics.lpips import install_backbone
+
+        for file in lpips_weights:
+            err.print(f"LPIPS weights are in {install_backbone(file)}")
+    before = None if against is None else read_result(against)  # first: it may be replaced below
+    if before is not None and not isinstance(before, Evaluation):
+        raise DataError(f"{against} is no evaluation: give a file that eval wrote")
+    todo = [job for job in jobs if overwrite or not up_to_date(job)]
+    for job in [] if overwrite else todo:
+        check_replaceable(job)
+    if dry_run:
+        report_values({"would measure": [str(job.path) for job in todo]}, as_json)
+        return
+    for job in todo:
+        with progress(f"eval {job.title}", len(job.rows)) as step:
+            judge(job, where, step)
+    results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
+    if as_json:
+        print(json_text([result.model_dump(mode="json") for result in results]), end="")
+    else:
+        print_evaluations(results)
+    if before is not None:
+        _check_against(before, str(against), results)
+
+
+def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> None:
+    """Raises RegressionError where a result of the same pictures is worse than it was; UsageError
+    where none is of the same."""
+    from ..errors import RegressionError
+    from ..evaluation.compare import check
+
+    same = [
+        result
+        for result in results
+        if (result.dataset.name, result.dataset.split, result.size)
+        == (before.dataset.name, before.dataset.split, before.size)
+    ]
+    if not same:
+        raise UsageError(
+            f"{file} is of {before.dataset.name}, {before.dataset.split}, {before.size}: nothing "
+            "that was judged now is"
+        )
+    # The identity stands beside what is judged; alone it is what is judged.
+    judged = [result for result in same if result.method.name != "identity"] or same
+    # The file's own run; else its recipe's and method's; only else others on the same pictures.
+    own = [r for r in judged if _named(r)[:2] == _named(before)[:2]]
+    judged = [r for r in own if _named(r) == _named(before)] or own or judged
+    worse = []
+    for result in judged:
+        what = f"{result.method.name} {result.method.run}"
+        checked = check(result, before)
+        untold = [f"{name} {reason}" for name, reason in checked.untold.items()]
+        for note in (*checked.notes, *untold):
+            err.print(f"{what} against {file}: {note}")
+        worse += [f"{what}: {regression}" for regression in checked.regressions]
+    if worse:
+        raise RegressionError(f"worse than {file}: {'; '.join(worse)}")
+
+
+def _named(result: Evaluation) -> tuple[str, str, str]:
+    return result.recipe.name, result.method.name, result.method.run
+
+
+def _runs(
+    target: str | None, data: str | None, split: Split, size: Sizes | None, allow_leak: bool
+) -> list[Judgement]:
+    """The identity baseline of each recipe first, then its runs."""
+    from ..runs import finished_runs
+
+    runs = finished_runs(target, lambda note: err.print(f"passed over: {note}"))
+
+    from ..evaluation.job import judge_baseline, judge_run, recipe_terms
+
+    by_label: dict[str, list[Run]] = {}
+    for run in runs:
+        by_label.setdefault(run.recipe.label, []).append(run)
+    jobs = []
+    for same in by_label.values():
+        dataset = _dataset(same[0].recipe, data)
+        terms = [recipe_terms(run.recipe, dataset, split) for run in same]
+        judged = [judge_baseline(terms[0], "identity")]
+        judged += [judge_run(t, run, allow_leak) for t, run in zip(terms, same, strict=True)]
+        jobs += _at_sizes(judged, dataset, split, size)
+    return jobs
+
+
+def _baselines(
+    target: str | None, baseline: Baseline, data: str | None, split: Split, size: Sizes | None
+) -> list[Judgement]:
+    """One baseline, on a recipe's data or on a dataset; the grid also under the guides of runs."""
+    from ..evaluation.job import judge_baseline, judge_grid_under, recipe_terms
+
+    if target is not None and not _is_recipe(target):
+        from ..runs import finished_runs
+
+        runs = finished_runs(target, lambda note: None)
+        dataset = _dataset(runs[0].recipe, data)
+        terms = [recipe_terms(run.recipe, dataset, split) for run in runs]
+        if baseline == "grid":
+            judged = [judge_grid_under(t, run) for t, run in zip(terms, runs, strict=True)]
+        else:
+            judged = [judge_baseline(terms[0], baseline)]
+        return _at_sizes(judged, dataset, split, size)
+    of = _terms(target, data, split, f"--baseline {baseline}")
+    return _at_sizes([judge_baseline(of, baseline)], of.dataset, split, size)
+
+
+def _predictions(
+    target: str | None,
+    folder: Path,
+    name: str,
+    data: str | None,
+    split: Split,
+    size: Sizes | None,
+    allow_missing: bool,
+) -> list[Judgement]:
+    """Another method's pictures, beside the identity baseline."""
+    from ..evaluation.job import judge_baseline, judge_predictions
+    from ..evaluation.predictions import describe
+
+    if size == "both":
+        raise UsageError("--predictions are pictures of one size: --size full or --size 480p")
+    terms = _terms(target, data, split, f"--predictions {folder}")
+    judged = judge_predictions(terms, folder, name, size or "full", allow_missing)
+    if judged.unpaired and (gaps := describe(judged.unpaired)):
+        err.print(f"{folder}: {gaps}")
+    jobs = [judge_baseline(terms, "identity"), judged]
+    return _at_sizes(jobs, terms.dataset, split, judged.size)
+
+
+def _terms(target: str | None, data: str | None, split: Split, what: str) -> Terms:
+    """Of a recipe, of a dataset, or of a recipe on a dataset."""
+    from ..evaluation.job import dataset_terms, recipe_terms
+
+    if target is None:
+        if data is None:
+            raise UsageError(
+                f"{what} needs a recipe or --dataset NAME: hdrbench eval RECIPE {what}"
+            )
+        return dataset_terms(_dataset(None, data), split)
+    if not _is_recipe(target):
+        from ..runs import finished_runs
+
+        recipe = finished_runs(target, lambda note: None)[0].recipe
+    else:
+        from ..recipe import load_recipe
+
+        recipe = load_recipe(target)
+    return recipe_terms(recipe, _dataset(recipe, data), split)
+
+
+def _is_recipe(target: str) -> bool:
+    """Whether it means a recipe itself rather than runs."""
+    from ..recipe import recipe_paths
+
+    return target.endswith((".yaml", ".yml")) or target in recipe_paths()
+
+
+def _dataset(recipe: Recipe | None, data: str | None) -> Dataset:
+    from ..data.manifest import open_dataset
+
+    if data is not None:
+        return open_dataset(data)
+    assert recipe is not None
+    return open_dataset(recipe.dataset.name, recipe.dataset.advice)
+
+
+def _at_sizes(
+    jobs: list[Judgement], dataset: Dataset, split: Split, size: Sizes | None
+) -> list[Judgement]:
+    """The same at each size that is asked for; 480p is left out, with a word, where it would be the
+    full size again."""
+    from ..data.sizes import differ
+
+    sizes: list[Size] = ["full", "480p"] if size in (None, "both") else []
+    if size in ("full", "480p"):
+        sizes = [size]
+    if "480p" in sizes and not differ(dataset.split(split)):
+        same = f"{dataset.header.name}, {split}: no picture is above 480 pixels on its short edge"
+        if size == "480p":
+            raise DataError(f"{same}: 480p would be the full size again")
+        sizes = ["full"]
+        if size == "both":
+            err.print(f"{same}: measured at full size alone")
+    return [job._replace(size=at) for at in sizes for job in jobs]

@@ -1,0 +1,203 @@
+"""Commands that use a trained model: enhance, export, import-tf1. cli.py takes them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import DataError, UsageError
+from ..files import json_text
+from .console import choose_device, err, out, progress, report_values
+from .options import Device, DryRun, Json, Overwrite
+
+_Model = Annotated[str, typer.Argument(help="A .safetensors file, or a run directory.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(enhance)
+    app.command()(export)
+    app.command("import-tf1")(import_tf1)
+
+
+def enhance(
+    model: _Model,
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="INPUT… OUTPUT", help="Pictures, folders or globs.")
+    ],
+    kind: Annotated[
+        Literal["jpeg", "png", "tiff", "webp"] | None,
+        typer.Option("--format", help="Of the outputs; by default that of each input."),
+    ] = None,
+    bits: Annotated[
+        Literal["8", "16"] | None, typer.Option(help="A channel; by default as the input.")
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    untagged: Annotated[
+        Literal["srgb", "linear", "camera"],
+        typer.Option(help="What pictures without a colour profile are."),
+    ] = "srgb",
+    linearise: Annotated[
+        bool,
+        typer.Option(
+            "--linearise", help="Give a model for linear light pictures encoded for display."
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode, and that encode.")
+    ] = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Enhance pictures with a trained model: JPEG, PNG, TIFF, WebP and DNG.
+
+    OUTPUT is a file for one picture, else a folder. Profile, EXIF and alpha are kept.
+    """
+    if len(pictures) < 2:
+        raise UsageError("name at least one INPUT and the OUTPUT")
+    from ..enhance.plan import plan
+
+    *inputs, output = pictures
+    jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite)
+    if dry_run:
+        would = [{"input": str(j.source), "output": str(j.target)} for j in jobs]
+        if as_json:
+            print(json_text(would), end="")
+        else:
+            for pair in would:
+                out.print(f"{pair['input']} -> {pair['output']}")
+        return
+
+    from ..enhance.run import Settings, run
+    from ..model.file import load_model
+
+    network = load_model(model, choose_device(device))
+    settings = Settings(untagged, linearise, quality, overwrite)
+    with progress("enhance", len(jobs)) as step:
+        reports = list(run(network, jobs, settings, workers, step))
+    failed = [report for report in reports if report["error"]]
+    if as_json:
+        print(json_text(reports), end="")
+    else:
+        for report in reports:
+            _print_enhanced(report)
+    if failed:
+        names = ", ".join(report["input"] for report in failed[:3])
+        raise DataError(f"{len(failed)} of {len(reports)} pictures were not enhanced: {names}")
+
+
+def _print_enhanced(report: dict[str, Any]) -> None:
+    if report["error"]:
+        err.print(f"{report['input']}: {report['error']}", style="red")
+        return
+    seconds = ", ".join(f"{name} {value * 1e3:.0f}" for name, value in report["seconds"].items())
+    notes = f"; {'; '.join(report['notes'])}" if report["notes"] else ""
+    out.print(
+        f"{report['output']}: {report['width']}x{report['height']}, {report['bits']} bits; "
+        f"ms: {seconds}{notes}"
+    )
+
+
+def export(
+    model: _Model,
+    output: Annotated[
+        Path | None,
+        typer.Argument(help="By default beside the model, with the format's suffix."),
+    ] = None,
+    kind: Annotated[
+        Literal["onnx", "torch"],
+        typer.Option("--format", help="ONNX (opset 20), or a torch.export program."),
+    ] = "onnx",
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size."""
+    from ..model.export import SUFFIXES
+    from ..model.export import export as write
+    from ..model.file import read_model, resolve
+
+    source = resolve(model)
+    path = output or source.with_suffix(SUFFIXES[kind])
+    if path.suffix != SUFFIXES[kind]:
+        raise UsageError(f"{path}: the name of this format ends in {SUFFIXES[kind]}")
+    _not_there(path, overwrite)
+    network, _ = read_model(source)
+    if dry_run:
+        report_values({"model": str(source), "would write": str(path)}, as_json)
+        return
+    with progress(f"export {path.name}", 1) as step:
+        metadata = write(network, path, kind)
+        step()
+    report_values({"model": str(source), "wrote": str(path)} | metadata, as_json)
+
+
+def import_tf1(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A TensorFlow checkpoint: its prefix, or the folder it is in.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    net_input_size: Annotated[
+        int | None, typer.Option(help="Side of the low-res input, where it is not the usual one.")
+    ] = None,
+    lowres_resize: Annotated[
+        Literal["area", "nearest"], typer.Option(help="How the low-res input is made.")
+    ] = "nearest",
+    input_encoding: Annotated[
+        Literal["srgb", "linear", "camera"], typer.Option(help="What the model was trained on.")
+    ] = "srgb",
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Make a model file of the reference implementation's weights (needs the tf1 extra).
+
+    Variant, grid and layers are read off the variables' shapes.
+    """
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: the name of a model file ends in .safetensors")
+    _not_there(output, overwrite)
+
+    from ..model.file import ModelHeader, save_model
+    from ..model.hdrnet import HDRNet
+    from ..tf1 import config_from_tf1, state_dict_from_tf1
+    from ..tf1_checkpoint import read_checkpoint
+
+    name, variables = read_checkpoint(checkpoint)
+    try:
+        config = config_from_tf1(
+            variables,
+            net_input_size=net_input_size,
+            lowres_resize=lowres_resize,
+            input_encoding=input_encoding,
+        )
+        state = state_dict_from_tf1(variables, config)
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{checkpoint}: {error.args[0]}") from None
+    network = HDRNet(config)
+    network.load_state_dict(state)
+    step = variables.get("global_step")
+    header = ModelHeader(
+        config=config,
+        step=None if step is None else int(step),
+        source=f"imported from the TensorFlow checkpoint {name}",
+    )
+    report = {
+        "checkpoint": name,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "step": header.step,
+        "config": config.model_dump(mode="json"),
+    }
+    if dry_run:
+        report_values(report | {"would write": str(output)}, as_json)
+        return
+    save_model(output, network, header)
+    report_values(report | {"wrote": str(output)}, as_json)
+
+
+def _not_there(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already: name another one, or --overwrite")

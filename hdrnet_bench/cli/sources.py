@@ -1,0 +1,270 @@
+"""Options to work: what each source of `prepare` makes of what the command line says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import typer
+
+from ..errors import DataError, UsageError
+from .console import err, progress
+
+if TYPE_CHECKING:
+    from ..prepare.build import Maker, Review
+    from ..prepare.fetch.download import Downloads
+    from ..prepare.schedule import Fetching
+    from ..prepare.sources import fivek, hdrplus
+    from ..prepare.staging import Plan, Task
+
+
+class Work(NamedTuple):
+    """What is to be made. `fetching` opens what brings files here, given what counts bytes."""
+
+    plan: Plan
+    tasks: list[Task]
+    maker: Maker
+    review: Review = lambda rows: {}
+    fetching: Callable[[Callable[[int], None]], AbstractContextManager[Fetching]] | None = None
+    estimate: Callable[[], dict[str, Any]] = dict
+    before: Callable[[], None] = lambda: None
+
+
+class Options(NamedTuple):
+    """The options that not every source has, by their names."""
+
+    protocol: str | None
+    expert: str | None
+    size: str | None
+    limit: int | None
+    ids: Path | None
+    source_dir: list[Path] | None
+    input_dir: Path | None
+    target_dir: Path | None
+    base_url: str | None
+    connections: int | None
+    keep_raw: bool
+    accept_licence: bool
+    subset: bool
+    full: bool
+
+
+_COMMON = {"protocol", "size", "limit", "ids", "source_dir", "base_url", "connections", "keep_raw"}
+_TAKES = {
+    "demo": {"protocol"},
+    "folder": {"protocol", "source_dir", "input_dir", "target_dir"},
+    "synthetic-hdrplus": {"protocol", "source_dir"},
+    "fivek": _COMMON | {"expert", "input_dir", "target_dir", "accept_licence"},
+    "hdrplus": _COMMON | {"subset", "full"},
+}
+
+
+def work_of(source: str, options: Options) -> Work:
+    """What is to be made. Raises UsageError for options that the source does not take."""
+    for name, value in options._asdict().items():
+        if value not in (None, False) and name not in _TAKES[source]:
+            option = "source" if name == "source_dir" else name.replace("_", "-")
+            raise UsageError(f"--{option} is not for source {source}")
+    sources = {
+        "demo": _demo,
+        "folder": _folder,
+        "fivek": _fivek,
+        "hdrplus": _hdrplus,
+        "synthetic-hdrplus": _synthetic_hdrplus,
+    }
+    return sources[source](options)
+
+
+def _demo(options: Options) -> Work:
+    from ..prepare.sources import demo
+
+    plan = demo.plan("retouch" if options.protocol is None else options.protocol)
+    return Work(plan, demo.tasks(plan.protocol), demo.make)
+
+
+def _folder(options: Options) -> Work:
+    from ..prepare.sources import folder
+
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source folder: give --source-dir once")
+    source_dir = options.source_dir[0] if options.source_dir else None
+    where = folder.folders(source_dir, options.input_dir, options.target_dir)
+    plan, tasks = folder.plan_and_tasks(options.protocol, where)
+    return Work(plan, tasks, folder.make, folder.duplicates)
+
+
+def _synthetic_hdrplus(options: Options) -> Work:
+    from ..prepare.sources import synthetic_hdrplus
+
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source synthetic-hdrplus: give --source once")
+    source = options.source_dir[0] if options.source_dir else None
+    plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
+    return Work(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
+
+
+def _fivek(options: Options) -> Work:
+    from .. import paths
+    from ..prepare import protocols, staging
+    from ..prepare.fetch import download, fetching
+    from ..prepare.sources import fivek, fivek_download, fivek_index
+
+    name = "libraw" if options.protocol is None else options.protocol
+    protocol = protocols.load_protocol("fivek", name)
+    source = protocols.load_source("fivek")
+    _check_way(options, protocol.of_renderings, protocol.name, protocol.needs)
+    base_url = options.base_url or source.base_url
+    folders = options.source_dir or []
+    pictures = fivek_index.read_index(source, base_url, folders)
+    choice = fivek.choose(
+        protocol, source, pictures,
+        expert=options.expert, size=options.size, limit=options.limit, ids=options.ids,
+    )  # fmt: skip
+    if options.input_dir and options.target_dir:
+        found, digest = fivek.find_renderings(choice, options.input_dir, options.target_dir)
+        plan = fivek.plan(choice, source, digest)
+        return Work(plan, fivek.tasks(choice, pictures, found), fivek.make)
+    plan = fivek.plan(choice, source)
+    if folders:
+        found = fivek.find_files(choice, pictures, folders)
+        return Work(plan, fivek.tasks(choice, pictures, found), fivek.make)
+    remote = fivek_download.Remote(source, base_url, _raw_folder(options, plan))
+    found = fivek_download.remote_files(choice, pictures, remote)
+    tasks = fivek.tasks(choice, pictures, found)
+    connections = options.connections or download.CONNECTIONS
+
+    def opened(step: Callable[[int], None]) -> AbstractContextManager[Fetching]:
+        def bring(downloads: Downloads, job: fivek.Job) -> None:
+            remote.bring(downloads, job, step)
+
+        return fetching.fetching(
+            remote.folder, connections, options.keep_raw, bring, fivek_download.files
+        )
+
+    def estimate() -> dict[str, Any]:
+        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
+        wanted = [p for job in jobs for p in fivek_download.files(job) if not p.exists()]
+        with progress("sizes", len(wanted)) as step:
+            return fetching.estimate(
+                wanted, lambda d, path: [remote.size(d, path)], connections, step
+            ).report()
+
+    def licences() -> None:
+        if options.accept_licence:
+            fivek_index.accept(source)
+        if fivek_index.is_accepted(source):
+            return
+        err.print(fivek_index.licence_texts(source, base_url), markup=False, highlight=False)
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"the licences of {source.title} must be accepted: read them above, then give "
+                "--accept-licence"
+            )
+        if not typer.confirm("Do you accept these licences?", err=True):
+            raise UsageError("nothing is fetched without the licences' acceptance")
+        fivek_index.accept(source)
+
+    return Work(plan, tasks, fivek.make, fetching=opened, estimate=estimate, before=licences)
+
+
+def _raw_folder(options: Options, plan: Plan) -> Path:
+    """Where fetched files lie: for good where they are kept, else with what is being made."""
+    from .. import paths
+    from ..prepare import staging
+
+    kept = paths.data_dir() / "raw" / plan.source
+    hidden = staging.staging_folder(plan, paths.data_dir()) / staging.RAW
+    return (kept if options.keep_raw else hidden).absolute()
+
+
+def _hdrplus(options: Options) -> Work:
+    from .. import paths
+    from ..prepare import protocols, staging
+    from ..prepare.fetch import download, fetching
+    from ..prepare.sources import hdrplus, hdrplus_bucket
+
+    if options.subset and options.full:
+        raise UsageError("--subset and --full: give one of them")
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source hdrplus: give --source once")
+    part: Literal["subset", "full"] = "full" if options.full else "subset"
+    name = "hdrnet" if options.protocol is None else options.protocol
+    protocol = protocols.load_protocol("hdrplus", name)
+    source = protocols.load_source("hdrplus")
+    wanted = source.parts[part]
+    _check_address(options, bool(options.source_dir))
+    if options.source_dir and options.base_url:
+        raise UsageError("--base-url goes with downloading")
+    copy = options.source_dir[0] if options.source_dir else None
+    local = hdrplus.local_folder(copy, source, part) if copy else None
+    base_url = options.base_url or source.base_url
+    # Where a burst's files come to lie is known once the plan is, and the plan by the bursts.
+    bucket = hdrplus_bucket.Bucket(source, base_url, wanted, Path())
+    bursts = None
+    if hdrplus.needs_bursts(protocol, source, part):
+        if local:
+            bursts = hdrplus.local_bursts(local, source)
+        else:
+            with download.Downloads() as downloads:
+                bursts = bucket.bursts(downloads)
+        if not bursts:
+            raise DataError(f"no burst is in {local or f'{base_url} ({wanted.prefix})'}")
+        if len(bursts) < wanted.bursts:
+            err.print(f"{len(bursts)} bursts are there, of {wanted.bursts} that are stated")
+    choice = hdrplus.choose(
+        protocol, source, part, bursts, size=options.size, limit=options.limit, ids=options.ids
+    )
+    plan = hdrplus.plan(choice, source)
+    if local:
+        return Work(plan, hdrplus.tasks(choice, source, local), hdrplus.make)
+    raw = _raw_folder(options, plan)
+    bucket = bucket._replace(folder=raw / wanted.prefix)
+    tasks = hdrplus.tasks(choice, source, bucket.folder)
+    connections = options.connections or download.CONNECTIONS
+
+    def opened(step: Callable[[int], None]) -> AbstractContextManager[Fetching]:
+        def bring(downloads: Downloads, job: hdrplus.Job) -> None:
+            bucket.bring(downloads, job, step)
+
+        return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.fetched)
+
+    def estimate() -> dict[str, Any]:
+        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
+        with progress("sizes", len(jobs)) as step:
+            return fetching.estimate(jobs, bucket.sizes, connections, step).report()
+
+    return Work(plan, tasks, hdrplus.make, fetching=opened, estimate=estimate)
+
+
+def _check_way(options: Options, of_renderings: bool, name: str, needs: str) -> None:
+    """Files come one way: from the server, from a copy, or as renderings in two folders."""
+    rendered = options.input_dir or options.target_dir
+    if of_renderings:
+        if not (options.input_dir and options.target_dir) or options.source_dir:
+            raise UsageError(
+                f"protocol {name} takes renderings, by --input-dir and --target-dir; it needs: "
+                f"{needs}"
+            )
+    elif rendered:
+        raise UsageError(
+            f"protocol {name} makes its pictures from FiveK's own files: --source DIR, or nothing "
+            "to download them"
+        )
+    _check_address(options, bool(rendered or options.source_dir))
+
+
+def _check_address(options: Options, local: bool) -> None:
+    if local:
+        for given, option in (
+            (options.connections, "--connections"),
+            (options.keep_raw, "--keep-raw"),
+            (options.accept_licence, "--accept-licence"),
+        ):
+            if given:
+                raise UsageError(f"{option} goes with downloading")
+    if options.base_url and not re.match(r"https?://[^/]", options.base_url):
+        raise UsageError(f"--base-url {options.base_url!r}: an address begins with https://")

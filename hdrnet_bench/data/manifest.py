@@ -1,0 +1,226 @@
+"""Prepared datasets on disk: a header, rows beside the pictures, and the lock of both.
+
+data/<dataset>/dataset.json               the header, with a digest over all rows
+data/<dataset>/<split>/metadata.jsonl     one row a pair; `datasets` opens it as imagefolder
+data/<dataset>/<split>/{input,target}/    the pictures
+data/<dataset>/rejected.jsonl             what was left out, and why
+manifests/<dataset>.json, .jsonl          the committed lock: same header, same rows
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from ..config import FULL_SCALE, Encoding
+from ..errors import DataError
+from ..files import json_line, json_text, read_json, sha256_text, write_text
+from ..images.files import Pixels, white_level
+from ..paths import data_dir, search
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+PerChannel = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class Row(BaseModel):
+    """One pair.
+
+    File names are relative to the split's folder; means and standard deviations are per channel,
+    as shares of the white level. `measured` is JSON text, an open set of what preparing found:
+    as text, because `datasets` wants the same columns of the same types in every split.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    split: Split
+    input_file_name: str
+    target_file_name: str
+    width: int
+    height: int
+    input_bit_depth: int
+    target_bit_depth: int
+    input_pixels_sha256: str
+    target_pixels_sha256: str
+    source_names: list[str]
+    source_sha256: list[str]
+    licence: str
+    input_mean: PerChannel
+    input_std: PerChannel
+    target_mean: PerChannel
+    target_std: PerChannel
+    measured: str = "{}"
+
+    def line(self) -> str:
+        return json_line(self.model_dump())
+
+
+class Header(BaseModel):
+    """dataset.json: what was prepared, from what, how, and with which tools."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    name: str
+    source: str
+    protocol: str
+    version: int
+    licence: str
+    settings: dict[str, Any]
+    tools: dict[str, str]
+    counts: dict[str, int]
+    digest: str
+    input_encoding: Encoding = "srgb"
+    input_white: int = Field(FULL_SCALE, description="what of 16-bit inputs stands for 1.0")
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Datasets from before had neither: their files stay as they are."""
+        said: dict[str, Any] = handler(self)
+        usual = {"input_encoding": "srgb", "input_white": FULL_SCALE}
+        return {k: v for k, v in said.items() if k not in usual or v != usual[k]}
+
+
+def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel as shares of the largest value that the depth can
+    store (of inputs with a white of their own too), to eight digits."""
+    flat = pixels.reshape(-1, 3).astype(np.float64) / white_level(pixels)
+    mean, std = flat.mean(0), flat.std(0)
+    return [round(float(v), 8) for v in mean], [round(float(v), 8) for v in std]
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """SHA-256 over the rows in their canonical order (split, then id)."""
+    return sha256_text("".join(row.line() + "\n" for row in in_order(rows)))
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (SPLITS.index(row.split), row.id))
+
+
+VALIDATION_SHARE = 0.05
+
+
+def chosen_by_hash(ids: Sequence[str], share: float) -> set[str]:
+    """A share of the ids, at least one: those with the lowest SHA-256.
+
+    VALIDATION_SHARE of the training ids are validated on where a protocol has no such split.
+    """
+    count = max(1, round(share * len(ids)))
+    return set(sorted(ids, key=sha256_text)[:count])
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    write_text(path, "".join(row.line() + "\n" for row in in_order(rows)))
+
+
+def write_lock(folder: Path, header: Header, rows: Sequence[Row]) -> None:
+    """manifests/<dataset>.jsonl, then .json: the header is there only when the rows are."""
+    write_rows(folder / f"{header.name}.jsonl", rows)
+    write_text(folder / f"{header.name}.json", json_text(header.model_dump()))
+
+
+def read_header(path: Path) -> Header:
+    try:
+        return Header.model_validate(read_json(path))
+    except ValidationError as error:
+        raise DataError(f"{path} is not a dataset header: {_first(error)}") from None
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a metadata.jsonl. Raises DataError that names the file and the line."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(Row.model_validate(json.loads(line)))
+        except ValidationError as error:
+            raise DataError(f"{path}, line {number}: {_first(error)}") from None
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}") from None
+    return rows
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"
+
+
+class Dataset:
+    """A prepared dataset directory: its header and rows, with every file name checked.
+
+    Raises DataError where the directory is no dataset, or a row leads out of it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        if not directory.is_dir():
+            raise DataError(f"there is no dataset at {directory}")
+        self.header = read_header(directory / "dataset.json")
+        self.rows: list[Row] = []
+        for split in SPLITS:
+            if self.header.counts.get(split) or (directory / split).exists():
+                self.rows += read_rows(directory / split / "metadata.jsonl")
+        for row in self.rows:
+            for name in (row.input_file_name, row.target_file_name):
+                if Path(name).is_absolute() or ".." in Path(name).parts:
+                    raise DataError(f"{directory}: row {row.id} names {name}, outside its folder")
+
+    def split(self, split: Split) -> list[Row]:
+        return [row for row in self.rows if row.split == split]
+
+    def input_path(self, row: Row) -> Path:
+        return self.directory / row.split / row.input_file_name
+
+    def target_path(self, row: Row) -> Path:
+        return self.directory / row.split / row.target_file_name
+
+
+def open_dataset(name: str, advice: str | None = None) -> Dataset:
+    """The prepared dataset of that name, or at that path.
+
+    Raises DataError with `advice` on how it is made where it is not there.
+    """
+    directory = Path(name) if "/" in name or (Path(name) / "dataset.json").exists() else None
+    directory = directory or data_dir() / name
+    if not (directory / "dataset.json").exists():
+        hint = advice or _prepared()
+        raise DataError(f"dataset {name} is not prepared (no {directory}/dataset.json): {hint}")
+    return Dataset(directory)
+
+
+def _prepared() -> str:
+    there = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
+    return f"prepared here: {', '.join(there) or 'none'}"
+
+
+def find_lock(name: str) -> tuple[Header, list[Row]] | None:
+    """The committed header and rows of a dataset, or None where none is known."""
+    for folder in search("manifests"):
+        if (folder / f"{name}.json").exists():
+            header = read_header(folder / f"{name}.json")
+            rows = read_rows(folder / f"{name}.jsonl")
+            if rows_digest(rows) != header.digest:
+                raise DataError(f"the lock {folder / name}.json does not fit its rows in .jsonl")
+            return header, rows
+    return None

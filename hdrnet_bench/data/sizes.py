@@ -1,0 +1,58 @@
+"""The sizes that methods are judged at: a dataset's own, and 480p as papers on FiveK have it.
+
+At 480p a pair is what a dataset prepared at that size would hold: input and target averaged in
+linear light until the short edge has 480 pixels, and rounded once to the depth they are stored
+with. A method is given the small input; its full-size output is never made smaller. A picture whose
+short edge has 480 pixels or fewer is the same at both sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..color import srgb_to_linear
+from ..config import Encoding
+from ..images.files import Pixels, white_level
+from ..images.resize import SizeRule, encoded, resized
+from ..results import Size
+from .manifest import Dataset, Row
+from .pairs import Pair, as_pair, decode_pair
+
+RULE_480P = SizeRule(edge="short", pixels=480)
+
+
+def size_of(row: Row, size: Size) -> tuple[int, int]:
+    """(width, height) that a pair is judged at."""
+    whole = (row.width, row.height)
+    return RULE_480P.target(*whole) if size == "480p" else whole
+
+
+def differ(rows: Iterable[Row]) -> bool:
+    """Whether any picture is another one at 480p."""
+    return any(size_of(row, "480p") != size_of(row, "full") for row in rows)
+
+
+def load_pair_at(dataset: Dataset, row: Row, size: Size) -> Pair:
+    """Decode one pair at a size. Raises DataError as load_pair."""
+    input_, target = decode_pair(dataset, row)
+    to = size_of(row, size)
+    small = averaged(input_, to, dataset.header.input_encoding), averaged(target, to, "srgb")
+    return as_pair(dataset, row, small)
+
+
+def averaged(pixels: Pixels, size: tuple[int, int], encoding: Encoding) -> Pixels:
+    """(H, W, 3) to (height, width, 3) of the same depth, neither larger: the mean of the area in
+    linear light, rounded once."""
+    height, width = pixels.shape[:2]
+    if size == (width, height):
+        return pixels
+    white = white_level(pixels)
+    stored = np.arange(white + 1) / white
+    light = (srgb_to_linear(stored) if encoding == "srgb" else stored).astype(np.float32)
+    planar = np.stack([resized(light[pixels[:, :, channel]], size) for channel in range(3)])
+    if encoding == "srgb":
+        return encoded(planar, 8 if white == 255 else 16)
+    levels = np.rint(planar.transpose(1, 2, 0).astype(np.float64) * white)
+    return levels.astype(np.uint8) if white == 255 else levels.astype(np.uint16)

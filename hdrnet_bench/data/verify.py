@@ -1,0 +1,138 @@
+"""Does a prepared dataset still hold the pixels that its rows, and its lock, say?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from ..errors import DataError
+from ..images.files import pixels_sha256, read_picture
+from .manifest import SPLITS, Dataset, Row, channel_statistics, find_lock, rows_digest
+
+Kind = Literal["differing", "incomplete"]
+Status = Literal["identical", "differing", "incomplete"]
+
+# Half of an 8-bit level, averaged over the picture: what rounding alone can move a mean by.
+ROUNDING = 0.5 / 255
+
+
+class Problem(NamedTuple):
+    kind: Kind
+    split: str
+    id: str
+    what: str
+
+
+class Verification(NamedTuple):
+    dataset: str
+    status: Status
+    pictures: int
+    lock: Literal["identical", "differing", "incomplete", "unknown"]
+    problems: list[Problem]
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict() | {"problems": [problem._asdict() for problem in self.problems]}
+
+
+def verify(dataset: Dataset, step: Callable[[], None] = lambda: None) -> Verification:
+    """Re-hash every picture; compare with the rows, the header's digest and the committed lock.
+
+    `step` is called after each pair. Incomplete: something is missing. Differing: something is
+    there and is not what it should be.
+    """
+    problems = []
+    for row in dataset.rows:
+        problems += _check_row(dataset, row)
+        step()
+    for split in SPLITS:
+        here, counted = len(dataset.split(split)), dataset.header.counts.get(split, 0)
+        if here != counted:
+            kind: Kind = "incomplete" if here < counted else "differing"
+            what = f"{here} rows where dataset.json counts {counted}"
+            problems.append(Problem(kind, split, "-", what))
+    if dataset.header.name != dataset.directory.resolve().name:
+        what = f"dataset.json names {dataset.header.name}, its folder is another"
+        problems.append(Problem("differing", "-", "-", what))
+    if not problems and rows_digest(dataset.rows) != dataset.header.digest:
+        problems.append(Problem("differing", "-", "-", "rows do not give dataset.json's digest"))
+    lock_problems = _compare_with_lock(dataset)
+    lock = "unknown" if lock_problems is None else _worst(lock_problems)
+    known = {(p.split, p.id) for p in problems}
+    problems += [p for p in lock_problems or [] if p.id == "-" or (p.split, p.id) not in known]
+    return Verification(
+        dataset.header.name, _worst(problems), 2 * len(dataset.rows), lock, problems
+    )
+
+
+def _worst(problems: list[Problem]) -> Status:
+    kinds = {problem.kind for problem in problems}
+    return "differing" if "differing" in kinds else "incomplete" if kinds else "identical"
+
+
+def _check_row(dataset: Dataset, row: Row) -> list[Problem]:
+    problems = []
+    for role, path, expected, mean, std in (
+        ("input", dataset.input_path(row), row.input_pixels_sha256, row.input_mean, row.input_std),
+        (
+            "target",
+            dataset.target_path(row),
+            row.target_pixels_sha256,
+            row.target_mean,
+            row.target_std,
+        ),
+    ):
+        if not path.exists():
+            problems.append(Problem("incomplete", row.split, row.id, f"{role} {path} is missing"))
+            continue
+        try:
+            pixels = read_picture(path).pixels
+        except DataError as error:
+            problems.append(Problem("differing", row.split, row.id, f"{role}: {error}"))
+            continue
+        if pixels_sha256(pixels) != expected:
+            if pixels.shape[:2] != (row.height, row.width):
+                what = f"size {pixels.shape[1]}x{pixels.shape[0]}, not {row.width}x{row.height}"
+            else:
+                what = _drift(channel_statistics(pixels), (mean, std))
+            problems.append(Problem("differing", row.split, row.id, f"{role} pixels: {what}"))
+    return problems
+
+
+def _drift(now: tuple[list[float], list[float]], then: tuple[list[float], list[float]]) -> str:
+    moved = max(
+        abs(a - b) for s, t in zip(now, then, strict=True) for a, b in zip(s, t, strict=True)
+    )
+    size = "rounding-sized" if moved <= ROUNDING else "more than rounding"
+    return f"{size} (channel statistics moved by at most {moved * 255:.4f} of 255)"
+
+
+def _compare_with_lock(dataset: Dataset) -> list[Problem] | None:
+    lock = find_lock(dataset.header.name)
+    if lock is None:
+        return None
+    locked = {(row.split, row.id): row for row in lock[1]}
+    here = {(row.split, row.id): row for row in dataset.rows}
+    problems = []
+    for field in ("source", "protocol", "version", "settings", "licence"):
+        if getattr(dataset.header, field) != getattr(lock[0], field):
+            what = f"{field} in dataset.json differs from the lock's"
+            problems.append(Problem("differing", "-", "-", what))
+    for key in sorted(locked.keys() | here.keys()):
+        if key not in here:
+            problems.append(Problem("incomplete", *key, "in the lock, not in the dataset"))
+        elif key not in locked:
+            problems.append(Problem("differing", *key, "in the dataset, not in the lock"))
+        elif here[key] != locked[key]:
+            problems.append(Problem("differing", *key, _row_difference(here[key], locked[key])))
+    return problems
+
+
+def _row_difference(here: Row, lock: Row) -> str:
+    for role in ("input", "target"):
+        if getattr(here, f"{role}_pixels_sha256") != getattr(lock, f"{role}_pixels_sha256"):
+            stats = [
+                (getattr(row, f"{role}_mean"), getattr(row, f"{role}_std")) for row in (here, lock)
+            ]
+            return f"{role} pixels differ from the lock's: {_drift(stats[0], stats[1])}"
+    fields = [f for f in Row.model_fields if getattr(here, f) != getattr(lock, f)]
+    return f"row differs from the lock's in {', '.join(fields)}"

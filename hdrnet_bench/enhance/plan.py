@@ -1,0 +1,131 @@
+"""Which picture goes where: the inputs of `enhance` to jobs, refused before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from ..errors import DataError, UsageError
+from ..images.photo import KINDS, SIXTEEN_BIT, SUFFIXES, Kind
+
+
+class Job(NamedTuple):
+    """One picture: `bits` a channel of the output, None as the input has them."""
+
+    source: Path
+    target: Path
+    kind: Kind
+    bits: int | None
+
+
+def plan(
+    inputs: Sequence[str],
+    output: str,
+    kind: Kind | None = None,
+    bits: int | None = None,
+    overwrite: bool = False,
+) -> list[Job]:
+    """Jobs for files, folders (with all below them) and globs.
+
+    Args:
+        inputs: as the user wrote them.
+        output: a file where there is one input file and it looks like a picture's name, else a
+            folder.
+        kind: of the outputs; by default that of each input (of `output`, where that is a file).
+        bits: 8 or 16, where the kind can hold them.
+        overwrite: let outputs replace what is there; never an input.
+
+    Raises:
+        UsageError: outputs that are there, that are inputs, or that two inputs share; bits that
+            the kind cannot hold.
+        DataError: a folder or glob without a picture.
+    """
+    target = Path(output)
+    sources = list(_sources(inputs, target))
+    named = KINDS.get(target.suffix.lower())
+    single = (
+        len(sources) == 1
+        and not Path(inputs[0]).is_dir()
+        and named is not None
+        and not target.is_dir()
+        and not output.endswith("/")
+    )
+    if single:
+        if named == "dng":
+            raise UsageError(f"{output}: a DNG cannot be written; TIFF holds 16 bits")
+        if kind and kind != named:
+            raise UsageError(f"{output} is a name for {named}, --format says {kind}")
+        kind = cast(Kind, named)
+    elif target.exists() and not target.is_dir():
+        raise UsageError(f"{output} is a file, and several pictures need a folder")
+    jobs = []
+    for source, relative in sources:
+        this = kind or _kind_of(source)
+        if bits == 16 and this not in SIXTEEN_BIT:
+            raise UsageError(f"{source.name} as {this}: it holds 8 bits; --format png or tiff")
+        suffix = source.suffix if KINDS[source.suffix.lower()] == this else SUFFIXES[this]
+        place = target if single else target / relative.with_suffix(suffix)
+        jobs.append(Job(source, place, this, bits))
+    _refuse_collisions(jobs, overwrite)
+    return jobs
+
+
+def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]:
+    """Each picture with its place below the output folder."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            found = [p for p in sorted(path.rglob("*")) if _wanted(p, path, output)]
+            if not found:
+                raise DataError(f"{text} holds no picture ({', '.join(KINDS)})")
+            yield from ((p, p.relative_to(path)) for p in found)
+            continue
+        names = [text]
+        if not path.exists() and has_magic(text):
+            names = sorted(glob(text, recursive=True))  # noqa: PTH207 (relative or not, as it is written)
+            names = [n for n in names if Path(n).is_file()]
+            # What an earlier run wrote is passed over; matches that all lie there are meant.
+            names = [n for n in names if not _inside(Path(n), output)] or names
+            if not names:
+                raise DataError(f"no picture matches {text}")
+        for name in names:
+            if Path(name).suffix.lower() not in KINDS:
+                raise UsageError(f"{name} is of no known kind ({', '.join(KINDS)})")
+            yield Path(name), Path(Path(name).name)
+
+
+def _wanted(path: Path, folder: Path, output: Path) -> bool:
+    """Pictures, not hidden ones, and not what an earlier run wrote into a folder below."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    below = output.resolve() != folder.resolve() and _inside(path, output)
+    return path.suffix.lower() in KINDS and path.is_file() and not hidden and not below
+
+
+def _inside(path: Path, output: Path) -> bool:
+    return path.resolve().is_relative_to(output.resolve())
+
+
+def _kind_of(source: Path) -> Kind:
+    kind = KINDS[source.suffix.lower()]
+    return "tiff" if kind == "dng" else kind
+
+
+def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
+    sources = {job.source.resolve(): job.source for job in jobs}
+    takers: dict[Path, Path] = {}
+    for job in jobs:
+        place = job.target.resolve()
+        if place in sources:
+            raise UsageError(f"{job.target} is an input itself: name another OUTPUT")
+        if place in takers:
+            raise UsageError(
+                f"{takers[place]} and {job.source} would both become {job.target}: "
+                "enhance them into two folders"
+            )
+        takers[place] = job.source
+    there = [str(job.target) for job in jobs if job.target.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise UsageError(f"{there[0]}{more}: there already; --overwrite replaces")

@@ -1,0 +1,364 @@
+"""A trained model on a user's pictures: colours in and out, many files, bounded memory.
+
+Decoding, computing and encoding overlap: decoders and encoders are threads, the model runs in the
+caller's; at most a few pictures are in memory at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..color import linear_to_srgb
+from ..config import FULL_SCALE, Encoding, HDRNetConfig
+from ..errors import DataError
+from ..images import icc
+from ..images.files import Pixels
+from ..images.photo import Photo, read_photo, write_photo
+from ..model import pyramid as enhance_pyramid
+from ..model.hdrnet import HDRNet, lowres_as_it_lies, make_lowres, nearest_places
+from .plan import Job
+
+_STRIP_PIXELS = 1 << 19
+_PROFILES = {"srgb": icc.SRGB, "linear": icc.LINEAR}
+
+
+class Settings(NamedTuple):
+    """How pictures are treated. untagged: what one without a profile is. linearise: let a model
+    for linear light have pictures that are encoded for display."""
+
+    untagged: Encoding = "srgb"
+    linearise: bool = False
+    quality: int = 95
+    overwrite: bool = False
+
+
+class Colours(NamedTuple):
+    """From the picture's numbers to the model's and back.
+
+    to_model, back: pairs of profiles; None: the same. white: what of the picture's numbers stands
+    for 1.0. transfer: whether sRGB's curve follows, as the model's configuration says.
+    """
+
+    to_model: tuple[bytes, bytes] | None
+    back: tuple[bytes, bytes] | None
+    white: int
+    transfer: bool
+
+    def as_it_is(self, pixels: Pixels) -> bool:
+        """Whether the kernel may be given these integers themselves, here and in what returns."""
+        profiles = self.to_model or self.back
+        return not profiles and not self.transfer and self.white == np.iinfo(pixels.dtype).max
+
+
+def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) -> dict[str, float]:
+    """Enhance a photograph in place; alpha stays as it is.
+
+    Returns:
+        Seconds of making the grid ("network") and of guide, slice and apply with all conversions
+        of colours ("slice").
+
+    Raises:
+        DataError: a display-encoded picture for a model of linear light, unless linearise.
+    """
+    colours = _colours(model.config, photo, settings)
+    return _enhance(model, photo, np.dtype(f"uint{bits}"), colours)
+
+
+def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
+    wanted, white = config.input_encoding, int(np.iinfo(photo.pixels.dtype).max)
+    transfer = config.input_transfer == "srgb"
+    untagged = photo.profile is None and photo.encoding is None
+    said = settings.untagged if untagged else photo.encoding
+    if untagged and wanted == said and photo.pixels.dtype == np.uint16:
+        white = config.input_white  # as in the data that the model was trained on
+    if photo.encoding == "camera":
+        white = photo.white
+    target = photo.output_profile or photo.profile or icc.SRGB
+    if not icc.can_write(target):
+        photo.notes.append("its profile only reads: written in sRGB")
+        target = icc.SRGB
+    back = None if icc.same(icc.SRGB, target) else (icc.SRGB, target)
+    if (wanted == "camera") != (said == "camera"):
+        raise DataError(
+            "the model is for linear camera colours: give it a DNG, or a picture in such colours "
+            "with --untagged camera"
+            if wanted == "camera"
+            else f"its colours are a camera's, and the model is for {wanted}"
+        )
+    if wanted == "camera":
+        photo.profile = target if photo.encoding else None
+        return Colours(None, back, white, transfer)
+    source = photo.profile or _PROFILES[settings.untagged]
+    if wanted == "linear" and not (icc.is_linear(source) or settings.linearise):
+        raise DataError(
+            "it is encoded for display (sRGB or alike), and the model is for linear light: give it "
+            "a linear picture (--untagged linear if it says nothing of itself), or --linearise"
+        )
+    if photo.profile is not None:
+        photo.profile = target
+    model_space = _PROFILES[wanted]
+    to_model = None if icc.same(source, model_space) else (source, model_space)
+    return Colours(to_model, back, white, transfer)
+
+
+def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) -> dict[str, float]:
+    pixels = photo.pixels
+    whole = _tensor(pixels)
+    device = next(model.parameters()).device
+    config = model.config
+    start = time.perf_counter()
+    fused = device.type == "cpu" and model.serves_fused(whole)
+    if fused and colours.as_it_is(pixels) and pixels.dtype == out_type:
+        grid = _grid(model, lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize))
+        made = time.perf_counter()
+        model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
+        return _split(start, made)
+    height, width = pixels.shape[:2]
+    if enhance_pyramid.serves(model, height, width):
+        output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
+        grid = _grid(model, _lowres(model, pixels, colours))
+        made = time.perf_counter()
+
+        def picture(first: int, last: int) -> Tensor:
+            return _tensor(_to_model(pixels[first:last], colours))
+
+        rows = enhance_pyramid.enhanced_rows(model, grid, picture, height, width)
+
+        def levels(first: int, last: int) -> None:
+            result = rows(first, last)[0].permute(1, 2, 0).contiguous().numpy()
+            output[first:last, :, :3] = _back(result, colours.back, out_type)
+
+        _in_strips(levels, height, 4 * width)  # a pyramid needs some four times the memory a row
+        photo.pixels = output
+        return _split(start, made)
+    output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
+    if fused:
+        grid = _grid(model, _lowres(model, pixels, colours))
+        made = time.perf_counter()
+
+        def strip(first: int, last: int) -> None:
+            rows = _to_model(pixels[first:last], colours)
+            tensor = _tensor(rows)
+            model.enhance_rows(grid, tensor, first, height, out=tensor)
+            output[first:last, :, :3] = _back(rows, colours.back, out_type)
+
+        _in_strips(strip, height, width)
+        photo.pixels = output
+        return _split(start, made)
+    # Other devices, no native library: in floating point as a whole.
+    fullres = torch.empty(1, 3, height, width)
+
+    def load(first: int, last: int) -> None:
+        fullres[:, :, first:last] = _tensor(_to_model(pixels[first:last], colours))
+
+    def store(first: int, last: int) -> None:
+        rows = result[0, :, first:last].permute(1, 2, 0).contiguous().numpy()
+        output[first:last, :, :3] = _back(rows, colours.back, out_type)
+
+    _in_strips(load, height, width)
+    fullres = fullres.to(device)
+    grid = _grid(model, make_lowres(fullres, config.net_input_size, config.lowres_resize))
+    made = time.perf_counter()
+    result = model.render(grid, fullres).cpu()
+    _in_strips(store, height, width)
+    photo.pixels = output
+    return _split(start, made)
+
+
+def _grid(model: HDRNet, lowres: Tensor) -> Tensor:
+    """The coefficients, on one thread: the network is small, and threads that wait for each other
+    at every layer, while decoders and encoders have the cores, cost ten times what they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return model.coefficients(lowres)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _split(start: float, made: float) -> dict[str, float]:
+    return {"network": made - start, "slice": time.perf_counter() - made}
+
+
+def _tensor(pixels: NDArray[Any]) -> Tensor:
+    """(H, W, 3 or more) as (1, 3, H, W), without a copy."""
+    return torch.from_numpy(pixels[:, :, :3]).permute(2, 0, 1)[None]
+
+
+def _with_alpha(pixels: Pixels, dtype: np.dtype) -> Pixels:
+    """Room for another depth, alpha brought to it."""
+    output = np.empty(pixels.shape, dtype)
+    white, before = np.iinfo(dtype).max, np.iinfo(pixels.dtype).max
+    output[:, :, 3:] = np.rint(pixels[:, :, 3:] * (white / before))
+    return output
+
+
+def _to_model(rows: Pixels, colours: Colours) -> NDArray[np.float32]:
+    rows, white = rows[:, :, :3], colours.white
+    if colours.to_model:  # 16 bits between, which keeps bytes' colours to a third of their level
+        rows, white = icc.convert(rows, *colours.to_model, np.uint16), FULL_SCALE
+    floating = rows.astype(np.float32) / np.float32(white)
+    return linear_to_srgb(floating) if colours.transfer else floating
+
+
+def _back(
+    rows: NDArray[np.float32], profiles: tuple[bytes, bytes] | None, dtype: np.dtype
+) -> NDArray[Any]:
+    rows = rows.clip(0, 1)
+    if profiles:
+        return icc.convert(rows, *profiles, dtype)
+    return np.rint(rows * np.float32(np.iinfo(dtype).max))
+
+
+def _lowres(model: HDRNet, pixels: Pixels, colours: Colours) -> Tensor:
+    """make_lowres of a picture whose colours must be converted first, row of it by row."""
+    size, (height, width) = model.config.net_input_size, pixels.shape[:2]
+    if colours.as_it_is(pixels):
+        return lowres_as_it_lies(_tensor(pixels), size, model.config.lowres_resize)
+    if model.config.lowres_resize == "nearest":
+        rows, columns = nearest_places(height, size), nearest_places(width, size)
+        picked = pixels[rows.numpy()[:, None], columns.numpy()]
+        return _tensor(_to_model(picked, colours)).contiguous()
+    lowres = torch.empty(1, 3, size, size)
+
+    def average(first: int, last: int) -> None:
+        for i in range(first, last):
+            window = pixels[i * height // size : -(-(i + 1) * height // size)]
+            lowres[:, :, i : i + 1] = torch.nn.functional.interpolate(
+                _tensor(_to_model(window, colours)), size=(1, size), mode="area"
+            )
+
+    _in_strips(average, size, max(1, width * height // size))
+    return lowres
+
+
+def _in_strips(work: Callable[[int, int], None], height: int, width: int) -> None:
+    """work(first, last) over strips of rows, on as many threads as torch uses."""
+    rows = max(1, _STRIP_PIXELS // width)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for done in [
+            pool.submit(work, first, min(first + rows, height)) for first in range(0, height, rows)
+        ]:
+            done.result()
+
+
+def run(
+    model: HDRNet,
+    jobs: Sequence[Job],
+    settings: Settings,
+    workers: int | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> Iterator[dict[str, Any]]:
+    """Enhance files, one report each in their order: size, bits, notes, seconds of each part, or
+    the error. A file that fails does not stop the others.
+
+    Args:
+        workers: threads that decode, and as many that encode; by default up to four.
+        step: called after each file.
+    """
+    workers = workers or min(4, os.cpu_count() or 1)
+    raw_as = model.config.input_encoding
+    jobs = list(jobs)
+    with (
+        _large_pictures_allowed(),
+        ThreadPoolExecutor(workers) as decoders,
+        ThreadPoolExecutor(workers) as encoders,
+    ):
+        decoding: deque[Future[tuple[Photo, float]]] = deque()
+        encoding: deque[Future[dict[str, Any]]] = deque()
+        ahead = iter(jobs)
+
+        def decode_ahead() -> None:
+            while len(decoding) < workers and (job := next(ahead, None)):
+                decoding.append(decoders.submit(_timed_read, job.source, raw_as))
+
+        def finished(most: int) -> Iterator[dict[str, Any]]:
+            while len(encoding) > most:
+                report = encoding.popleft().result()
+                step()
+                yield report
+
+        try:
+            decode_ahead()
+            for job in jobs:
+                photo = decoding.popleft()
+                encoding.append(_one(model, job, photo, settings, encoders))
+                del photo  # so that a picture ends with its encoding
+                decode_ahead()
+                yield from finished(workers)
+            yield from finished(0)
+        finally:
+            for reading in decoding:
+                reading.cancel()
+            for writing in encoding:
+                writing.cancel()
+
+
+def _timed_read(path: Path, raw_as: Encoding) -> tuple[Photo, float]:
+    start = time.perf_counter()
+    return read_photo(path, raw_as), time.perf_counter() - start
+
+
+def _one(
+    model: HDRNet,
+    job: Job,
+    decoded: Future[tuple[Photo, float]],
+    settings: Settings,
+    encoders: ThreadPoolExecutor,
+) -> Future[dict[str, Any]]:
+    report: dict[str, Any] = {"input": str(job.source), "output": str(job.target), "error": None}
+    try:
+        photo, seconds = decoded.result()
+        height, width, channels = photo.pixels.shape
+        bits = job.bits or photo.pixels.dtype.itemsize * 8
+        if job.kind in ("jpeg", "webp"):
+            bits = 8
+        if channels == 4 and job.kind == "jpeg":
+            raise DataError("it has an alpha channel, which JPEG cannot hold: --format png")
+        with torch.no_grad():
+            parts = enhance_photo(model, photo, bits, settings)
+        report |= {"width": width, "height": height, "bits": bits}
+        report["seconds"] = {"decode": seconds, **parts}
+        return encoders.submit(_write, job, photo, settings, report)
+    except (DataError, MemoryError, RuntimeError, ValueError) as error:
+        # Want of memory on a device, a picture too small for a pyramid.
+        failed: Future[dict[str, Any]] = Future()
+        failed.set_result(report | {"error": str(error) or "not enough memory"})
+        return failed
+
+
+def _write(job: Job, photo: Photo, settings: Settings, report: dict[str, Any]) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        write_photo(job.target, photo, job.kind, settings.quality, settings.overwrite)
+    except (DataError, MemoryError) as error:
+        return report | {"error": str(error) or "not enough memory"}
+    except OSError as error:
+        return report | {"error": f"{job.target} cannot be written: {error.strerror}"}
+    report["seconds"] = {
+        name: round(value, 4)
+        for name, value in (report["seconds"] | {"encode": time.perf_counter() - start}).items()
+    }
+    return report | {"notes": photo.notes}
+
+
+@contextmanager
+def _large_pictures_allowed() -> Iterator[None]:
+    """Pillow warns above 89 megapixels (and refuses above twice that, which stays)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield

@@ -1,0 +1,242 @@
+"""What is judged: a run, a baseline, or a folder of pictures, by the terms of a recipe or dataset.
+
+Everything that can be wrong with it is found here, before a picture is scored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ..config import HDRNetConfig
+from ..data.encoding import check_encoding
+from ..data.leakage import leaked as leaked_rows
+from ..data.leakage import trained_on
+from ..data.manifest import Dataset, Row, Split, open_dataset
+from ..errors import DataError, UsageError
+from ..files import json_line, sha256_text
+from ..metrics.grid_artefact import CELLS
+from ..model.file import ModelHeader, read_model
+from ..recipe import EvaluationSpec, Recipe
+from ..results import DatasetId, MethodId, RecipeId, Size, Unpaired, evaluation_path, result_folder
+from ..runs import Run
+from . import baselines
+from .baselines import Baseline, Method
+from .predictions import describe, pair_predictions
+from .score import method_id, recipe_id
+
+BASELINE, PREDICTIONS = "baseline", "predictions"  # where a run's name would stand
+ALWAYS = "grid_artefact"  # stands beside every recipe's metrics
+
+
+class Terms(NamedTuple):
+    """By what methods are judged: pictures, metrics, and the model that oracles are the bound of.
+
+    recipe: the name that results carry, one of their own on another dataset than the recipe's.
+    """
+
+    recipe: RecipeId
+    metrics: tuple[str, ...]
+    config: HDRNetConfig
+    dataset: Dataset
+    split: Split
+
+
+class Judgement(NamedTuple):
+    """One result to be measured.
+
+    open: the method on a device. cells: a side of the grid that artefacts are looked for along.
+    leaked: how many of the pictures the model was trained with. rows: those that are judged.
+    """
+
+    terms: Terms
+    method: MethodId
+    open: Callable[[str], Method]
+    rows: list[Row]
+    size: Size = "full"
+    cells: int = CELLS
+    run: Run | None = None
+    leaked: int = 0
+    unpaired: Unpaired | None = None
+
+    @property
+    def path(self) -> Path:
+        folder = result_folder(self.terms.recipe.name, self.method.name, self.method.run)
+        return evaluation_path(folder, self.terms.split, self.size)
+
+    @property
+    def title(self) -> str:
+        return f"{self.terms.recipe.name}: {self.method.name}, {self.method.run}, {self.size}"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        named = self.terms.metrics
+        return named if ALWAYS in named else (*named, ALWAYS)
+
+    @property
+    def dataset(self) -> DatasetId:
+        header, split = self.terms.dataset.header, self.terms.split
+        return DatasetId(
+            name=header.name, protocol=header.protocol, split=split, digest=header.digest
+        )
+
+
+def recipe_terms(recipe: Recipe, dataset: Dataset, split: Split) -> Terms:
+    """A recipe's, on its own dataset or on another, whose results are kept apart."""
+    own = dataset.header.name == recipe.dataset.name
+    label = recipe.label if own else f"{recipe.label}-on-{dataset.header.name}"
+    metrics = recipe.evaluation.metrics
+    return Terms(recipe_id(recipe, label), metrics, recipe.model, dataset, split)
+
+
+def dataset_terms(dataset: Dataset, split: Split) -> Terms:
+    """A dataset's without a recipe: by what a recipe that says nothing says, and apart from the
+    results of a recipe with the dataset's name."""
+    spec, header = EvaluationSpec(), dataset.header
+    digest = sha256_text(json_line(spec.model_dump(mode="json")))
+    config = HDRNetConfig(input_encoding=header.input_encoding, input_white=header.input_white)
+    recipe = RecipeId(name=f"on-{header.name}", version=header.version, digest=digest)
+    return Terms(recipe, spec.metrics, config, dataset, split)
+
+
+def judge_run(terms: Terms, run: Run, allow_leak: bool) -> Judgement:
+    """A finished run.
+
+    Raises DataError where it is unfinished, was trained on another version of the dataset, or with
+    pictures that it is to be judged on, unless `allow_leak`; UsageError where it is for inputs in
+    another encoding.
+    """
+    dataset, split = terms.dataset, terms.split
+    header = run.finished_header()
+    own = dataset.header.name == run.recipe.dataset.name
+    if own and header.dataset_digest != dataset.header.digest:
+        raise DataError(
+            f"{run.directory} was trained on {header.dataset} with digest "
+            f"{str(header.dataset_digest)[:12]}, which is now {dataset.header.digest[:12]}: "
+            "prepare that version again, or train again"
+        )
+    check_encoding(header.config, dataset.header, str(run.directory))
+    leaked = _leaked(run, header, dataset, split)
+    if leaked and not allow_leak:
+        raise DataError(
+            f"{run.directory} was trained with {leaked} of the {len(dataset.split(split))} "
+            f"pictures in {dataset.header.name}, {split}: its scores there would mean nothing; "
+            "--allow-leak measures them all the same and marks the result"
+        )
+
+    def method(device: str) -> Method:
+        model, _ = read_model(run.model_path, device)
+        return lambda pair: model.enhance(pair.input)
+
+    rows, cells = dataset.split(split), header.config.spatial_bin
+    return Judgement(terms, method_id(run), method, rows, cells=cells, run=run, leaked=leaked)
+
+
+def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> int:
+    """How many of a split's pictures the run was trained with.
+
+    Raises DataError where nothing says what it was trained with.
+    """
+    known = header.trained_on
+    if known is None:  # a file from before models said so
+        try:
+            trained = open_dataset(run.recipe.dataset.name)
+            if trained.header.digest != header.dataset_digest:
+                raise DataError(f"{trained.directory} is another version than it was trained on")
+            known = trained_on(trained)
+        except DataError as error:
+            raise DataError(
+                f"{run.directory} does not say which pictures it was trained with: {error}"
+            ) from None
+    return len(leaked_rows(known, dataset, dataset.split(split)))
+
+
+def judge_baseline(terms: Terms, name: Baseline) -> Judgement:
+    """A baseline; the grid's guide is luma.
+
+    Raises UsageError where an oracle would be of a model for inputs in another encoding.
+    """
+    config, header = terms.config, terms.dataset.header
+    if name != "identity":
+        check_encoding(config, header, f"recipe {terms.recipe.name}")
+    methods = {
+        "identity": ("identity", baselines.identity(header.input_encoding), CELLS),
+        "affine": ("oracle-affine", baselines.affine(config), CELLS),
+        "grid": (
+            baselines.grid_name(config, "luma"),
+            baselines.grid(config, baselines.luma),
+            config.spatial_bin,
+        ),
+    }
+    called, method, cells = methods[name]
+    identity = MethodId(name=called, run=BASELINE, parameters=None, model_sha256=None, seed=None)
+    rows = terms.dataset.split(terms.split)
+    return Judgement(terms, identity, lambda device: method, rows, cells=cells)
+
+
+def judge_grid_under(terms: Terms, run: Run) -> Judgement:
+    """The best grid under the guide of a finished run. Raises UsageError for a pyramid."""
+    header = run.finished_header()
+    config = header.config
+    if config.variant == "pyramid":
+        raise UsageError(
+            f"{run.directory} is a pyramid, three grids under three guides: --baseline grid is the "
+            "bound of one; give it a recipe, and the guide is luma"
+        )
+    check_encoding(config, terms.dataset.header, str(run.directory))
+
+    def method(device: str) -> Method:
+        model, _ = read_model(run.model_path, device)
+        return baselines.grid(config, model.guides[0])
+
+    identity = method_id(run).model_copy(
+        update={
+            "name": baselines.grid_name(config, config.variant),
+            **dict.fromkeys(("parameters", "network_macs", "pixel_macs")),
+        }
+    )
+    rows = terms.dataset.split(terms.split)
+    return Judgement(terms, identity, method, rows, cells=config.spatial_bin)
+
+
+def judge_predictions(
+    terms: Terms, folder: Path, name: str, size: Size, allow_missing: bool
+) -> Judgement:
+    """Pictures that another method made, paired by id; they must be as large as `size` has them.
+
+    Raises DataError where some are missing or of another size, unless `allow_missing`, and where
+    none is left.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
+    if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
+        raise UsageError(f"--name {name} is the name of a method of this project: choose another")
+    every = terms.dataset.split(terms.split)
+    found = pair_predictions(folder, every, size)
+    gaps = found.unpaired.model_copy(update={"extra": []})
+    if not found.files:
+        raise DataError(
+            f"{folder} has no picture for {terms.dataset.header.name}, {terms.split}, {size}: they "
+            f"are paired by id, as {every[0].id}.png; {describe(found.unpaired)}"
+            if every
+            else f"dataset {terms.dataset.header.name} has no pictures in its {terms.split} split"
+        )
+    if describe(gaps) and not allow_missing:
+        raise DataError(
+            f"{folder}: {describe(gaps)}; --allow-missing judges the other {len(found.files)} of "
+            f"{len(every)}, and the result says so"
+        )
+    identity = MethodId(
+        name=name,
+        run=PREDICTIONS,
+        parameters=None,
+        model_sha256=None,
+        predictions_sha256=found.sha256,
+        seed=None,
+    )
+    rows = [row for row in every if row.id in found.files]
+    return Judgement(
+        terms, identity, lambda device: found.method, rows, size, unpaired=found.unpaired
+    )

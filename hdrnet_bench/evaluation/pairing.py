@@ -1,0 +1,93 @@
+"""Whether results may be compared, and their values of the same pictures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import DataError, UsageError, near_matches
+from ..metric_specs import METRICS
+from ..results import Evaluation
+
+
+def describe(result: Evaluation) -> str:
+    return f"{result.recipe.name}, {result.method.name}, {result.method.run}"
+
+
+def label(results: Sequence[Evaluation]) -> str:
+    """One side's name: a run, or how many seeds."""
+    if len(results) == 1:
+        return describe(results[0])
+    return f"{results[0].recipe.name}, {results[0].method.name}, {len(results)} seeds"
+
+
+def check_same_data(a: Evaluation, b: Evaluation) -> None:
+    """Raises DataError where two results were not measured on the same thing."""
+
+    def refuse(what: str, of_a: str, of_b: str) -> DataError:
+        return DataError(
+            f"{describe(a)} and {describe(b)} cannot be compared: {what} {of_a} and {of_b}"
+        )
+
+    if a.dataset.name != b.dataset.name:
+        raise refuse("datasets", a.dataset.name, b.dataset.name)
+    if a.dataset.digest != b.dataset.digest:
+        raise refuse(f"versions of {a.dataset.name}", a.dataset.digest[:12], b.dataset.digest[:12])
+    if a.dataset.split != b.dataset.split:
+        raise refuse("splits", a.dataset.split, b.dataset.split)
+    if a.size != b.size:
+        raise refuse("sizes", a.size, b.size)
+
+
+def metric_names(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], wanted: Sequence[str] | None
+) -> list[str]:
+    """The metrics to compare, in the order of METRICS: those wanted, or all that are anywhere.
+
+    Raises UsageError for a name that is no metric, or that is nowhere.
+    """
+    there = [n for n in METRICS if any(n in r.metrics for r in [*first, *second])]
+    if wanted is None:
+        return there
+    for name in wanted:
+        if name not in METRICS:
+            raise UsageError(f"unknown metric {name!r}: {near_matches(name, METRICS)}")
+        if name not in there:
+            raise UsageError(f"{name} is not in either result: {near_matches(name, there)}")
+    return [name for name in METRICS if name in wanted]
+
+
+def check_versions(results: Sequence[Evaluation], names: Sequence[str]) -> None:
+    """Raises DataError where a metric was measured by different definitions of it."""
+    for name in names:
+        versions = {r.metrics[name].version for r in results if name in r.metrics}
+        if len(versions) > 1:
+            both = " and ".join(map(str, sorted(versions)))
+            raise DataError(
+                f"{name} was measured by its versions {both}, which cannot be compared: measure "
+                "again with `hdrbench eval`, or choose other metrics (--metric)"
+            )
+
+
+def common_ids(results: Sequence[Evaluation]) -> list[str]:
+    """The ids that all of a method's results have, in their order."""
+    everywhere = set.intersection(*({row.id for row in result.rows} for result in results))
+    return [row.id for row in results[0].rows if row.id in everywhere]
+
+
+def values(
+    name: str, results: Sequence[Evaluation], ids: Sequence[str]
+) -> tuple[np.ndarray | None, str | None]:
+    """A metric's values (seeds, pictures), NaN where one is null; or None with the reason."""
+    for result in results:
+        summary = result.metrics.get(name)
+        if summary is None:
+            return None, f"not measured for {describe(result)}"
+        if summary.mean is None and all(row.value(name) is None for row in result.rows):
+            return None, f"{describe(result)}: {summary.reason}"
+    table = []
+    for result in results:
+        rows = {row.id: row.value(name) for row in result.rows}
+        table.append([np.nan if rows[id_] is None else rows[id_] for id_ in ids])
+    return np.array(table, dtype=np.float64), None

@@ -1,0 +1,83 @@
+"""A folder of another method's pictures: paired with a split's rows by id, before any is judged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..data.manifest import Row
+from ..data.pairs import Pair
+from ..data.sizes import size_of
+from ..errors import DataError
+from ..files import sha256_file, sha256_text
+from ..images.files import picture_size, read_picture, to_float32
+from ..results import Size, Unpaired
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+
+
+class Predictions(NamedTuple):
+    """files: by the id of their row, those that can be judged; sha256: over these, names and
+    contents."""
+
+    files: dict[str, Path]
+    unpaired: Unpaired
+    sha256: str
+
+    def method(self, pair: Pair) -> Tensor:
+        """(3, H, W) in [0, 1], 8 or 16 bit."""
+        path = self.files[pair.row.id]
+        pixels = read_picture(path).pixels
+        if pixels.shape[:2] != pair.target.shape[-2:]:
+            raise DataError(f"{path} is not as large as its target any more")
+        return torch.from_numpy(to_float32(pixels)).to(pair.target.device)
+
+
+def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictions:
+    """The folder's pictures <id>.<suffix>, and what does not fit the rows: nothing is resized.
+
+    Raises DataError where the folder is none, a file is broken, or two files have the same id.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder of pictures")
+    found: dict[str, Path] = {}
+    extra = []
+    ids = {row.id for row in rows}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() not in SUFFIXES or path.stem not in ids or not path.is_file():
+            # A name need not be text, and a result is.
+            extra.append(os.fsencode(path.name).decode("utf-8", "replace"))
+        elif path.stem in found:
+            raise DataError(f"{folder} has {found[path.stem].name} and {path.name}: keep one")
+        else:
+            found[path.stem] = path
+    wrong = [
+        row.id
+        for row in rows
+        if row.id in found and picture_size(found[row.id]) != size_of(row, size)
+    ]
+    files = {row.id: found[row.id] for row in rows if row.id in found and row.id not in wrong}
+    missing = [row.id for row in rows if row.id not in found]
+    digests = (f"{path.name} {sha256_file(path)}\n" for path in files.values())
+    return Predictions(
+        files,
+        Unpaired(missing=missing, extra=extra, wrong_size=wrong),
+        sha256_text("".join(digests)),
+    )
+
+
+def describe(unpaired: Unpaired) -> str:
+    """What does not fit, in words; nothing where all fits."""
+    kinds = (
+        ("missing", unpaired.missing),
+        ("of another size", unpaired.wrong_size),
+        ("of no picture in the split", unpaired.extra),
+    )
+    return "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in kinds if names)

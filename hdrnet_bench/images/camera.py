@@ -1,0 +1,277 @@
+"""A DNG to linear light in the camera's own colours: HDRNet's input on the HDR+ bursts.
+
+Black and white level, white balance and lens shading are applied here, on the mosaic, in the order
+of the DNG specification (1.7, chapter 5); LibRaw unpacks before and demosaics after, and scales
+nothing. 1.0 is stored as 32767, so that what the gains lift above white survives up to 2.0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import rawpy
+import tifffile
+from numpy.typing import NDArray
+
+from . import gain_map, raw
+from .files import upright
+from .gain_map import GainMap
+
+WHITE = 32767  # stored value of 1.0
+_LARGEST = 65535
+_STRIP = 256  # rows at a time, so that a phone's whole picture is never in memory as float
+# Tags of the DNG specification (Adobe, version 1.7).
+_BLACK_REPEAT, _BLACK_ACROSS, _BLACK_DOWN, _WHITE_LEVEL = 50713, 50715, 50716, 50717
+# A neutral must stay neutral and as bright: what a matrix's rows may miss of 1.
+_ROW_TOLERANCE = 0.05
+
+
+class CameraDeveloped(NamedTuple):
+    """pixels: (H, W, 3) uint16, linear camera RGB after white balance, 1.0 = 32767; upright.
+    multipliers: of R, G, B; the smallest is 1, so that what saturates is white or above it.
+    shading: where the shading's gains came from: the file's opcodes, the map given, nowhere.
+    orientation: EXIF's code, that was applied.
+    black: level of each place of its repeated pattern, row by row; of R, G, B within where the
+        camera has demosaiced.
+    white: level, of R, G, B where the camera has demosaiced.
+    """
+
+    pixels: NDArray[np.uint16]
+    multipliers: list[float]
+    shading: Literal["opcode", "map", "none"]
+    orientation: int
+    black: list[float]
+    white: list[float]
+    camera: str
+    notes: list[str]
+
+
+class _Levels(NamedTuple):
+    """black: (rows, columns, samples), repeated from the active area's corner; `down` (H, 1, 1) and
+    `across` (1, W, 1) come on top. white, span: (samples). All float32.
+
+    The span is from the largest black level to white, as the specification divides.
+    """
+
+    black: NDArray[np.float32]
+    down: NDArray[np.float32]
+    across: NDArray[np.float32]
+    white: NDArray[np.float32]
+    span: NDArray[np.float32]
+
+
+class _Sensor(NamedTuple):
+    """What the tags of the raw picture say; active: top, left, height, width."""
+
+    active: tuple[int, int, int, int]
+    levels: _Levels
+    maps: list[GainMap]
+
+
+def settings() -> dict[str, Any]:
+    """All that develops, for a dataset's header: what LibRaw is told, and the versions."""
+    return raw.recorded(_parameters())
+
+
+def _parameters() -> dict[str, Any]:
+    return raw.parameters(raw.Development()) | {
+        "output_color": rawpy.ColorSpace.raw,
+        "user_wb": [1.0] * 4,
+        "user_black": 0,
+        "user_cblack": [0] * 4,
+        "user_sat": _LARGEST,
+        "no_auto_scale": True,
+    }
+
+
+def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDeveloped:
+    """A DNG to linear camera RGB.
+
+    Args:
+        path: of a colour DNG, mosaic or demosaiced.
+        shading: lens shading map, (h, w, 4) as `read_shading` gives it; used only where the file
+            has no GainMap opcode of its own, so that shading is never corrected twice.
+
+    What saturates comes out as 1.0 at least. Raises DataError that names the file: as
+    `raw.develop`, and for levels or opcodes that cannot be applied.
+    """
+    with raw.decoding(path, "cannot be developed"):
+        with tifffile.TiffFile(path) as tiff:
+            layout = raw.layout_of(tiff)
+            notes = [
+                f"{name} not applied" for tag, name in layout.opcodes.items() if tag != raw.OPCODES2
+            ] + layout.notes
+            sensor = _sensor(layout.page, notes)
+        with rawpy.imread(str(path)) as libraw:
+            given, _ = raw.camera_white_balance(libraw, raw.Development(), notes)
+            if libraw.color_desc != b"RGBG" or libraw.num_colors != 3:
+                raise ValueError("its colours are not red, green and blue")
+            multipliers = [value / min(given[:3]) for value in given[:3]]
+            source = _scale(libraw, sensor, multipliers, shading)
+            sizes = libraw.sizes
+            pixels = cast(NDArray[np.uint16], libraw.postprocess(**_parameters()))
+        if layout.crop:
+            pixels = raw.cropped(pixels, sizes, layout.crop, notes)
+        return CameraDeveloped(
+            np.ascontiguousarray(upright(pixels, layout.orientation)),
+            multipliers,
+            source,
+            layout.orientation,
+            sensor.levels.black.ravel().tolist(),
+            sensor.levels.white.tolist(),
+            layout.camera,
+            notes,
+        )
+
+
+def _sensor(page: tifffile.TiffPage, notes: list[str]) -> _Sensor:
+    if page.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"its samples are {page.dtype}, up to 16 bits of whole numbers are wanted")
+    frame = [0.0, 0.0, page.imagelength, page.imagewidth]
+    top, left, bottom, right = map(round, raw.numbers(page.tags, raw.ACTIVE_AREA) or frame)
+    if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
+        raise ValueError("its active area lies outside the picture")
+    active = top, left, bottom - top, right - left
+    maps = []
+    if raw.OPCODES2 in page.tags:
+        value = page.tags[raw.OPCODES2].value
+        content = value if isinstance(value, bytes) else bytes(np.atleast_1d(value).tolist())
+        maps = gain_map.read_opcodes(content, notes)
+    return _Sensor(active, _levels(page, active[2:]), maps)
+
+
+def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
+    samples = page.samplesperpixel
+
+    def level(code: int, count: int, otherwise: list[float]) -> NDArray[np.float32]:
+        values = raw.numbers(page.tags, code) or otherwise
+        if len(values) != count:
+            raise ValueError(f"its tag {code} has {len(values)} numbers, {count} are wanted")
+        return np.array(values, np.float32)
+
+    rows, columns = map(int, level(_BLACK_REPEAT, 2, [1, 1]))
+    count = rows * columns * samples
+    black = level(raw.BLACK_LEVEL, count, [0] * count).reshape(rows, columns, samples)
+    down = level(_BLACK_DOWN, size[0], [0] * size[0])
+    across = level(_BLACK_ACROSS, size[1], [0] * size[1])
+    white = level(_WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
+    # The largest of each place in the pattern, where the further levels repeat their own.
+    largest = (
+        black
+        + np.array([down[y::rows].max() for y in range(rows)])[:, None, None]
+        + np.array([across[x::columns].max() for x in range(columns)])[:, None]
+    )
+    span = white - largest.max(axis=(0, 1))
+    if span.min() <= 0:
+        raise ValueError(f"its white level {white.tolist()} is not above its black level")
+    return _Levels(black, down[:, None, None], across[:, None], white, span)
+
+
+def _scale(
+    libraw: rawpy.RawPy,
+    sensor: _Sensor,
+    multipliers: list[float],
+    shading: NDArray[np.float32] | None,
+) -> Literal["opcode", "map", "none"]:
+    """Put what LibRaw unpacked to its final scale, in place; where the shading came from."""
+    picture = libraw.raw_image_visible
+    top, left, *active = sensor.active
+    y, x = corner = libraw.sizes.top_margin - top, libraw.sizes.left_margin - left
+    if min(corner) < 0 or y + picture.shape[0] > active[0] or x + picture.shape[1] > active[1]:
+        raise ValueError("LibRaw's picture is larger than the active area")
+    by_colour = np.array([*multipliers, multipliers[1]], np.float32)
+    if picture.ndim == 3:
+        picture, gains = picture[:, :, :3], by_colour[None, None, :3]
+    else:
+        period = len(cast(NDArray[np.uint8], libraw.raw_pattern))
+        colours = libraw.raw_colors_visible[:period, :period]
+        picture, gains = picture[:, :, None], by_colour[colours][:, :, None]
+    maps = sensor.maps
+    source: Literal["opcode", "map", "none"] = "opcode" if maps else "none"
+    if not maps and shading is not None:
+        if gains.shape != (2, 2, 1):
+            raise ValueError("a lens shading map is for a Bayer pattern, which it does not have")
+        maps, source = gain_map.over_bayer(shading, colours, corner), "map"
+    _balance(picture, sensor.levels, gains, maps, (active[0], active[1]), corner)
+    return source
+
+
+def _balance(
+    picture: NDArray[np.uint16],
+    levels: _Levels,
+    gains: NDArray[np.float32],
+    maps: list[GainMap],
+    active: tuple[int, int],
+    corner: tuple[int, int],
+) -> None:
+    """Levels, white balance and lens shading of (H, W, samples), in place.
+
+    gains: (rows, columns, samples), repeated from the picture's corner; `corner` is that in the
+    active area.
+    """
+    columns = np.arange(picture.shape[1])
+    across = columns + corner[1]
+    for start in range(0, picture.shape[0], _STRIP):
+        strip = picture[start : start + _STRIP]
+        rows = np.arange(start, start + len(strip))
+        down = rows + corner[0]
+        light = strip - _repeated(levels.black, down, across)
+        light -= levels.down[down] + levels.across[across]
+        light /= levels.span
+        light.clip(0, 1, out=light)
+        light *= _repeated(gains, rows, columns)
+        for each in maps:
+            gain_map.multiply(light, each, active, (int(down[0]), corner[1]))
+        # A gain below 1 must not make grey of what saturates.
+        np.maximum(light, 1, out=light, where=strip >= levels.white)
+        light *= WHITE
+        strip[:] = np.rint(light.clip(0, _LARGEST, out=light), out=light)
+
+
+def _repeated(
+    pattern: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    return pattern[np.ix_(rows % pattern.shape[0], columns % pattern.shape[1])]
+
+
+def read_shading(path: Path) -> NDArray[np.float32]:
+    """The lens shading map beside an HDR+ frame: (h, w, 4) gains of R, G beside R, G beside B, B.
+
+    Raises DataError that names the file: it is missing, broken, of another shape, or has gains
+    that are no positive numbers.
+    """
+    with raw.decoding(path, "is no lens shading map"):
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            raw.check_whole(tiff, page)
+            gains = page.asarray()
+            if page.axes == "SYX":
+                gains = np.moveaxis(gains, 0, -1)
+        if gains.ndim != 3 or gains.shape[2] != 4 or gains.dtype.kind != "f":
+            raise ValueError(
+                f"{' x '.join(map(str, gains.shape))} {gains.dtype} samples, "
+                "h x w x 4 floating ones are wanted"
+            )
+        gains = np.ascontiguousarray(gains, np.float32)
+        gain_map.check_gains(gains)
+        return gains
+
+
+def read_rgb2rgb(path: Path) -> NDArray[np.float64]:
+    """A burst's (3, 3) matrix from white-balanced camera RGB to linear sRGB.
+
+    Raises DataError that names the file: it is missing, not nine finite numbers, or its rows do
+    not sum to 1, so that white would not stay white.
+    """
+    with raw.decoding(path, "is no colour matrix"):
+        numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
+        if len(numbers) != 9:
+            raise ValueError(f"{len(numbers)} numbers, 9 are wanted")
+        matrix = np.array(numbers).reshape(3, 3)
+        sums = matrix.sum(axis=1)
+        # Written so that what is no number is refused too.
+        if not np.abs(sums - 1).max() <= _ROW_TOLERANCE:
+            raise ValueError(f"its rows sum to {sums.tolist()}, 1 is wanted")
+        return matrix

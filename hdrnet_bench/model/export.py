@@ -1,0 +1,127 @@
+"""A trained model for other runtimes: ONNX, or a torch.export program.
+
+Both compute (lowres, fullres) -> output by the reference path, for pictures of any size: lowres
+(B, 3, S, S), fullres and output (B, 3, H, W), float32 in about [0, 1], the output not clamped.
+Making lowres from the picture is the caller's (area averages or nearest: the metadata says which).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import input_told
+from ..errors import CapabilityError
+from ..files import atomic_path, json_line
+from .hdrnet import HDRNet
+
+Format = Literal["onnx", "torch"]
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
+OPSET = 20  # the first whose GridSample takes three dimensions
+_LEAST = 8  # pixels: the pyramid's coarsest level must have some
+
+
+class _Reference(nn.Module):
+    """The whole network in plain torch, which the exporters understand."""
+
+    def __init__(self, model: HDRNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, lowres: Tensor, fullres: Tensor) -> Tensor:
+        grid = self.model.coefficients(lowres)
+        return self.model.render(grid, fullres, "reference", _resize)
+
+
+def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear with aligned corners, as F.interpolate does it, to the rounding: runtimes find the
+    places of pixels by other roundings, which on large pictures shows (over 1e-4)."""
+    for axis, wanted in ((-2, size[0]), (-1, size[1])):
+        last = image.shape[axis] - 1
+        places = torch.arange(wanted, dtype=torch.float32) * (last / (wanted - 1))
+        low = places.floor()
+        high_weight = (places - low).unflatten(0, (-1, 1) if axis == -2 else (1, -1))
+        low_index = low.long().clamp(max=last)
+        high_index = (low_index + 1).clamp(max=last)
+        below, above = (image.index_select(axis, i) for i in (low_index, high_index))
+        image = below * (1 - high_weight) + above * high_weight
+    return image
+
+
+def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:
+    """Write a model: whole, or not at all.
+
+    Returns:
+        The metadata that stands in the file.
+
+    Raises:
+        CapabilityError: what ONNX needs is not installed.
+    """
+    if kind == "onnx":
+        for name in ("onnx", "onnxscript"):
+            if importlib.util.find_spec(name) is None:
+                raise CapabilityError(
+                    f"exporting to ONNX needs {name}: pip install 'hdrnet-bench[onnx]'"
+                )
+    metadata = _metadata(model)
+    size = model.config.net_input_size
+    # Two pictures, of sides that nothing else has: what is traced must hold for all.
+    example = (torch.rand(2, 3, size, size), torch.rand(2, 3, 107, 83))
+    batch = torch.export.Dim("batch", min=1)
+    height, width = (torch.export.Dim(n, min=_LEAST, max=1 << 16) for n in ("height", "width"))
+    shapes = {"lowres": {0: batch}, "fullres": {0: batch, 2: height, 3: width}}
+    network = _Reference(model).eval()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporters' remarks about themselves
+        program = torch.export.export(network, example, dynamic_shapes=shapes)
+        with atomic_path(path) as temporary:
+            if kind == "torch":
+                files = {"hdrnet_bench.json": json_line(metadata)}
+                torch.export.save(program, temporary, extra_files=files)
+            else:
+                _onnx(program, temporary, metadata)
+    return metadata
+
+
+def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+    import onnx
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    exported = torch.onnx.export(
+        program,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["lowres", "fullres"],
+        output_names=["output"],
+        verbose=False,
+        external_data=False,
+    )
+    assert exported is not None
+    proto = exported.model_proto
+    onnx.helper.set_model_props(proto, metadata)
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
+
+
+def _metadata(model: HDRNet) -> dict[str, str]:
+    header: dict[str, Any] = model.header.model_dump(mode="json") if model.header else {}
+    said = {name: str(header[name]) for name in _PROVENANCE if header.get(name) is not None}
+    size = model.config.net_input_size
+    return said | {
+        "producer": "hdrnet-bench",
+        "config": json_line(model.config.model_dump(mode="json")),
+        "inputs": f"lowres (B, 3, {size}, {size}), fullres (B, 3, H, W); float32, about [0, 1]; "
+        f"{input_told(model.config)}",
+        "outputs": "output (B, 3, H, W); not clamped",
+        "lowres": f"fullres resized to {size} x {size}, {model.config.lowres_resize}",
+    }
+
+
+_PROVENANCE = ("recipe", "recipe_digest", "dataset", "dataset_digest", "seed", "source")

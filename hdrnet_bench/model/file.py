@@ -1,0 +1,131 @@
+"""Model files: safetensors with the weights, and in the header all it takes to use them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..config import HDRNetConfig
+from ..data.leakage import TrainedOn
+from ..errors import DataError
+from ..files import atomic_path, json_line
+from .hdrnet import HDRNet
+
+_KEY = "hdrnet_bench"
+FORMAT = 1
+
+
+class ModelHeader(BaseModel):
+    """What a model file says of itself. `step` of `steps`: where training stood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    config: HDRNetConfig
+    recipe: str | None = None
+    recipe_digest: str | None = None
+    dataset: str | None = None
+    dataset_digest: str | None = None
+    seed: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    trained_on: TrainedOn | None = None
+    source: str | None = None  # where the weights come from, if not from training here
+
+
+def save_model(path: Path, model: HDRNet, header: ModelHeader) -> None:
+    """Write a model file: whole, or not at all."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    # Older files are without these.
+    unsaid = {key for key in ("source", "trained_on") if getattr(header, key) is None}
+    metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=unsaid))}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata=metadata)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> HDRNet:
+    """An HDRNet in evaluation mode, from a .safetensors file or a run directory (its `last`).
+
+    Raises DataError where it is missing, or is no model of this project. Nothing is unpickled.
+    """
+    return read_model(resolve(path), device)[0]
+
+
+def resolve(path: str | Path) -> Path:
+    """The model file that a path stands for: itself, or a run directory's last.safetensors."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "last.safetensors"
+    if not path.exists():
+        raise DataError(f"there is no model file {path}")
+    return path
+
+
+def read_model(path: Path, device: str | torch.device = "cpu") -> tuple[HDRNet, ModelHeader]:
+    header = read_model_header(path)
+    try:
+        tensors: dict[str, Any] = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a whole safetensors file: {error}") from None
+    _check_weights(path, tensors, header.config)
+    model = HDRNet(header.config)
+    model.load_state_dict(tensors)
+    model.header = header
+    return model.to(device).eval(), header
+
+
+def _check_weights(path: Path, tensors: Mapping[str, torch.Tensor], config: HDRNetConfig) -> None:
+    """Before memory is taken for what a header claims: names, shapes, types, finite values."""
+    with torch.device("meta"):
+        expected = HDRNet(config).state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is not of this network" for name in tensors if name not in expected]
+    for name, tensor in tensors.items():
+        wanted = expected.get(name)
+        if wanted is None:
+            continue
+        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+            problems.append(
+                f"{name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"not {wanted.dtype} {tuple(wanted.shape)}"
+            )
+        elif not torch.isfinite(tensor).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise DataError(
+            f"{path}: the weights do not fit the configuration: {', '.join(problems[:3])}{more}"
+        )
+
+
+def read_model_header(path: Path) -> ModelHeader:
+    """The header alone. Raises DataError for anything that is not a model of this project."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path} is not a model file of this project (safetensors): {error}"
+        ) from None
+    try:
+        content = json.loads(metadata[_KEY])
+        if isinstance(content, dict) and content.get("format") != FORMAT:
+            raise DataError(f"{path} has model format {content.get('format')}, known is {FORMAT}")
+        return ModelHeader.model_validate(content)
+    except KeyError:
+        raise DataError(f"{path} is safetensors, but holds no HDRNet configuration") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise DataError(
+            f"{path}: its configuration is not known: {where}: {fault['msg']}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its header is not JSON: {error}") from None

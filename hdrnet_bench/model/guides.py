@@ -1,0 +1,75 @@
+"""The guide maps that pick a cell of the grid's depth for every pixel.
+
+Source: Gharbi et al. 2017, section 3.4.1, and the reference's hdrnet/models.py.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..slicing import Backend, cpu, use_native
+from ..slicing.operators import curves_guide
+from .layers import Conv
+
+CURVE_POINTS = 16
+
+
+class CurvesGuide(nn.Module):
+    """The paper's guide: a colour matrix, a learned curve per channel, a mix (section 3.4.1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ccm = nn.Parameter(torch.eye(3) + torch.randn(()) * 1e-4)  # x @ ccm
+        self.ccm_bias = nn.Parameter(torch.zeros(3))
+        shifts = torch.arange(CURVE_POINTS) / CURVE_POINTS
+        self.shifts = nn.Parameter(shifts.repeat(3, 1))
+        slopes = torch.zeros(3, CURVE_POINTS)
+        slopes[:, 0] = 1
+        self.slopes = nn.Parameter(slopes)
+        self.mix = nn.Parameter(torch.full((3,), 1 / 3))
+        self.mix_bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+        """(B, 3, H, W) -> (B, H, W) in [0, 1]."""
+        if fullres.dtype == torch.float32 and use_native(backend, fullres):
+            return curves_guide(fullres, *self.parameters())
+        x = torch.einsum("bihw,io->bohw", fullres, self.ccm) + self.ccm_bias[:, None, None]
+        shifts, slopes = self.shifts[:, :, None, None], self.slopes[:, :, None, None]
+        curve = slopes[:, 0] * F.relu(x - shifts[:, 0])
+        for k in range(1, CURVE_POINTS):
+            curve = curve + slopes[:, k] * F.relu(x - shifts[:, k])
+        guide = torch.einsum("bchw,c->bhw", curve, self.mix) + self.mix_bias
+        return guide.clamp(0, 1)
+
+    def packed(self) -> tuple[Tensor, int]:
+        """Parameters for the fused kernel."""
+        return cpu.pack_curves(*self.parameters()), 0
+
+
+class PointwiseGuide(nn.Module):
+    """Two 1 x 1 convolutions with batch norm always on (HDRNetPointwiseNNGuide)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = Conv(3, width, kernel=1, norm=True)
+        self.conv2 = Conv(width, 1, kernel=1, relu=False)
+
+    def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
+        """(B, 3, H, W) -> (B, H, W) in [0, 1]. Plain torch, whatever the backend."""
+        return self.conv2(self.conv1(fullres))[:, 0].sigmoid()
+
+    def packed(self) -> tuple[Tensor, int]:
+        """Parameters for the fused kernel, the batch norm folded into the first layer."""
+        norm = self.conv1.norm
+        assert norm is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = (norm.running_var + norm.eps).rsqrt()
+        w1 = self.conv1.conv.weight.flatten(1) * scale[:, None]
+        b1 = norm.bias - norm.running_mean * scale
+        w2, b2 = self.conv2.conv.weight, self.conv2.conv.bias
+        assert b2 is not None
+        parts = [part.detach().reshape(-1) for part in (w1, b1, w2, b2)]
+        return torch.cat(parts).float().contiguous(), len(b1)

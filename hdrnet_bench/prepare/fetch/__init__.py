@@ -1,0 +1,1 @@
+"""Files from servers: fetched several at once, resumed, checked, and let go when they are used."""

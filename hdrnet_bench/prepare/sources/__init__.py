@@ -1,0 +1,1 @@
+"""A module for each source of pairs: it makes a Plan, Tasks and a maker for the shared build."""

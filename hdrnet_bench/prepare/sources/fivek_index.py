@@ -1,0 +1,110 @@
+"""What FiveK consists of: its pictures' names and licence classes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import filelock
+
+from ...errors import DataError
+from ...files import sha256_file, sha256_text
+from ...paths import cache_dir
+from ..fetch.download import Downloads, cached, quoted
+from ..protocol_models import FiveKSource, Licence
+
+ACCEPTED = "fivek-licence-accepted"
+
+
+class Picture(NamedTuple):
+    """A picture of FiveK: a0001, its file name without suffix, its licence class."""
+
+    id: str
+    name: str
+    licence: str
+
+
+def read_index(source: FiveKSource, base_url: str, folders: list[Path]) -> dict[str, Picture]:
+    """All pictures by id: from lists in the folders, from the cache, or from the server.
+
+    Raises DataError where a list cannot be had, or is not the pinned one.
+    """
+    pictures: dict[str, Picture] = {}
+    for licence in source.licences:
+        for name in _names(licence, base_url, folders):
+            id_ = id_of(name)
+            if id_ is None or id_ in pictures:
+                raise DataError(f"{licence.names}: {name!r} has no id of its own")
+            pictures[id_] = Picture(id_, name, licence.id)
+    return dict(sorted(pictures.items()))
+
+
+def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
+    file_name = Path(licence.names).name
+    for folder in folders:
+        for path in (folder / file_name, folder / licence.names, folder.parent / file_name):
+            if path.is_file():
+                return _checked(path, licence, str(path))
+    kept = cache_dir() / f"{licence.names_sha256}.names"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    url = quoted(base_url, licence.names)
+    with filelock.FileLock(f"{kept}.lock"):
+        if not kept.is_file():
+            with Downloads(retries=2) as downloads:
+                try:
+                    downloads.fetch(url, kept)
+                except DataError as error:
+                    raise DataError(f"{error}; or put {file_name} of FiveK at {kept}") from None
+        try:
+            return _checked(kept, licence, url)
+        except DataError:
+            kept.unlink()
+            raise
+
+
+def _checked(path: Path, licence: Licence, where: str) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    names = sorted({line.strip() for line in text.splitlines()} - {""})
+    known = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
+    if not known and sha256_file(path) != licence.file_sha256:
+        raise DataError(
+            f"{where} is not the list of {licence.count} names that is pinned: it holds "
+            f"{len(names)} others; take {licence.names} from FiveK's own server"
+        )
+    return names
+
+
+def licence_texts(source: FiveKSource, base_url: str) -> str:
+    """The licences as the server has them; where it cannot say, where they are to be read."""
+    texts = []
+    for licence in source.licences:
+        url = quoted(base_url, licence.text)
+        try:
+            text = cached(url, licence.text_sha256).decode(errors="replace")
+        except DataError:
+            text = f"(the text could not be fetched: read {url})\n"
+        texts.append(f"{licence.id}, {licence.count} pictures:\n\n{text}")
+    return f"{source.title}: {source.terms}.\n\n" + "\n".join(texts)
+
+
+def is_accepted(source: FiveKSource) -> bool:
+    """Whether these very licences were accepted before, on this machine."""
+    path = cache_dir() / ACCEPTED
+    return path.is_file() and path.read_text(encoding="utf-8") == _terms(source)
+
+
+def accept(source: FiveKSource) -> None:
+    path = cache_dir() / ACCEPTED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_terms(source), encoding="utf-8")
+
+
+def _terms(source: FiveKSource) -> str:
+    return "".join(f"{licence.text_sha256}\n" for licence in source.licences)
+
+
+def id_of(name: str) -> str | None:
+    """a0001 of a0001-jmac_DSC1459; None for a name that does not begin so."""
+    match = re.match(r"(a\d{4})(?!\d)", name)
+    return match[1] if match else None

@@ -1,0 +1,237 @@
+"""Source `synthetic-hdrplus`: pairs like HDR+'s from finished photographs or DNGs, nothing fetched.
+
+The input is what a merged burst might have been: linear light with sRGB primaries, exposed down,
+with highlights that go over white and a camera's noise; 16 bits with 1.0 stored as 32767, so that
+2.0 is the most. The target is the same without noise, tone-mapped by one fixed local operator to
+8-bit sRGB. How far down, how high and how noisy differs from picture to picture, decided by the
+SHA-256 of its id, and is in its row.
+
+Pictures are the demo photographs, in the demo's splits, or those of a folder, in splits as source
+`folder` makes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...color import linear_to_srgb, srgb_to_linear
+from ...data.manifest import Row
+from ...errors import DataError, UsageError
+from ...files import sha256_file
+from ...images import raw
+from ...images.files import Pixels, pixels_sha256, quantise, read_picture, white_level
+from ..build import Pair, RejectedPair
+from ..operators import OPERATORS, Float, retouch
+from ..staging import Plan, Task
+from . import demo, folder
+
+VERSION = 1
+SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"
+WHITE = 32767  # stands for 1.0
+DNG = ".dng"
+STOPS_DOWN = (1.0, 3.0)
+PEAK = (1.25, 1.75)
+# Both are multiplied by the gain, which stands for the sensitivity that a burst was taken at.
+SHOT, READ, GAIN_STOPS = 2.5e-4, 5e-4, (0.0, 2.0)
+# The highlights that are lifted: brighter than this share of the pixels, all the way for those
+# brighter than the second share; never a narrower range than from KNEE times where that begins.
+LIFTED_ABOVE, PEAK_ABOVE, KNEE = 0.9, 0.995, 0.8
+# Brings inputs back to about the exposure that `retouch` is made for.
+TARGET_STOPS_UP = 1.0
+_DEVELOPMENT = raw.Development()
+
+
+class Camera(NamedTuple):
+    """How a picture is taken anew.
+
+    exposure: factor on linear light.
+    peak: what the highlights are lifted to; above 1.0, below 65535 / 32767.
+    shot, read: the noise of value x has variance shot * x + read^2.
+    """
+
+    exposure: float
+    peak: float
+    shot: float
+    read: float
+
+
+class Job(NamedTuple):
+    """What a worker is given: one of the demo photographs, or a file with its name in the row, or a
+    problem."""
+
+    id: str
+    photograph: demo.Photograph | None = None
+    path: Path | None = None
+    name: str = ""
+    problem: tuple[str, str] | None = None
+
+
+def protocols() -> dict[str, str]:
+    """Name and summary of each protocol of this source."""
+    made = "dark, noisy, linear inputs with highlights over white, and tone-mapped targets"
+    return {PROTOCOL: f"{made}, from the demo photographs", "NAME": f"{made}, from --source DIR"}
+
+
+def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, list[Task]]:
+    """What is made: of the demo photographs, or of the pictures below `source`.
+
+    Raises UsageError for a protocol that does not fit, DataError for a folder without pictures.
+    """
+    if source is None:
+        if protocol not in (None, PROTOCOL):
+            raise UsageError(
+                f"source {SOURCE} has the protocol {PROTOCOL}; other names are for pictures of "
+                "your own, by --source DIR"
+            )
+        tasks = [Task(p.id, p.split, Job(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
+        pictures = "scikit-image's and matplotlib's sample photographs, full size, 8-bit sRGB"
+        return _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": pictures}), tasks
+    if protocol is None or protocol == PROTOCOL or not re.fullmatch(folder.OWN_NAME, protocol):
+        raise UsageError(
+            f"source {SOURCE} with --source needs --protocol NAME, a name of your own for these "
+            f"pictures: small letters, digits and '-', and not {PROTOCOL}"
+        )
+    where = folder.folders(None, source, None)[0]
+    where = where._replace(suffixes=(*folder.SUFFIXES, DNG))
+    found, tasks = folder.plan_and_tasks("identity", [where])
+    kept = {key: found.settings[key] for key in ("splits", "validation", "files_sha256")}
+    own = {"pictures": "a folder's", "dng": raw.settings(_DEVELOPMENT), **kept}
+    return _plan(protocol, "not-stated", own), [
+        Task(
+            task.id,
+            task.split,
+            Job(
+                task.id,
+                path=task.payload.input,
+                name=next(iter(task.payload.names), ""),
+                problem=task.payload.problem,
+            ),
+        )
+        for task in tasks
+    ]
+
+
+def _plan(protocol: str, licence: str, pictures: dict[str, object]) -> Plan:
+    settings = {
+        "operator": "retouch",
+        "operator_version": OPERATORS["retouch"].version,
+        "target_stops_up": TARGET_STOPS_UP,
+        "stops_down": list(STOPS_DOWN),
+        "peak": list(PEAK),
+        "lifted_above": LIFTED_ABOVE,
+        "peak_above": PEAK_ABOVE,
+        "knee": KNEE,
+        "shot": SHOT,
+        "read": READ,
+        "gain_stops": list(GAIN_STOPS),
+        **pictures,
+    }
+    return Plan(
+        f"{SOURCE}-{protocol}", SOURCE, protocol, VERSION, licence, settings, "linear", WHITE
+    )
+
+
+def make(job: Job) -> Pair:
+    """Take one picture anew."""
+    if job.problem is not None:
+        raise RejectedPair(*job.problem)
+    if job.photograph is not None:
+        path, picture = demo.read(job.photograph)
+        pixels, notes, scene = picture.pixels, list(picture.notes), _decoded(picture.pixels)
+        name, licence = f"{job.photograph.package}/{job.photograph.path}", job.photograph.licence
+    else:
+        assert job.path is not None
+        path, name, licence = job.path, job.name, "not-stated"
+        pixels, notes, scene = _read(path)
+    camera, random = camera_of(job.id)
+    clean = exposed(scene, camera)
+    measured = camera._asdict() | {"scene_pixels_sha256": pixels_sha256(pixels)}
+    return Pair(
+        input=stored(noisy(clean, camera, random)),
+        target=quantise(tone_mapped(clean)),
+        source_names=[name],
+        source_sha256=[sha256_file(path)],
+        licence=licence,
+        measured=measured | ({"notes": notes} if notes else {}),
+    )
+
+
+def _read(path: Path) -> tuple[Pixels, list[str], Float]:
+    """A file's pixels, what reading them had to say, and the scene."""
+    try:
+        if path.suffix.lower() == DNG:
+            developed = raw.develop(path, _DEVELOPMENT)
+            planar = developed.pixels.transpose(2, 0, 1)
+            return developed.pixels, developed.notes, planar / white_level(developed.pixels)
+        picture = read_picture(path)
+    except DataError as error:
+        # Said by the file's name: where it lay on this machine is nobody's business.
+        raise RejectedPair("decode", str(error).replace(str(path), path.name)) from None
+    return picture.pixels, list(picture.notes), _decoded(picture.pixels)
+
+
+def _decoded(pixels: Pixels) -> Float:
+    """(H, W, 3) sRGB to (3, H, W) linear light."""
+    return srgb_to_linear(pixels.transpose(2, 0, 1).astype(np.float64) / white_level(pixels))
+
+
+def camera_of(id_: str) -> tuple[Camera, np.random.Generator]:
+    """The camera of a picture, and the random numbers of its noise: both decided by its id."""
+    key = hashlib.sha256(f"{SOURCE}/{VERSION}/{id_}".encode()).digest()
+    random = np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
+    exposure = 2.0 ** -random.uniform(*STOPS_DOWN)
+    peak = random.uniform(*PEAK)
+    gain = 2.0 ** random.uniform(*GAIN_STOPS)
+    # To six digits, as the row has them.
+    camera = (exposure, peak, gain * SHOT, gain * READ)
+    return Camera(*(float(f"{value:.6g}") for value in camera)), random
+
+
+def exposed(scene: Float, camera: Camera) -> Float:
+    """Expose (3, H, W) linear light down, and lift its highlights over white.
+
+    A finished picture has its highlights under a shoulder. What undoes one here takes the largest
+    channel m of a pixel to e m + (p - e top) t^2, with t from 0 at the knee, where the slope has no
+    step, to 1 at `top`, which becomes the peak p. Both are quantiles of the picture's own m, so
+    that every picture but a black one goes over white. The channels of a pixel keep their ratios.
+    """
+    largest = scene.max(axis=0)
+    quantiles = np.quantile(largest, (LIFTED_ABOVE, PEAK_ABOVE), method="lower")
+    top = quantiles[1]
+    if top <= 0:
+        return scene * camera.exposure
+    knee = min(quantiles[0], KNEE * top)
+    t = np.clip((largest - knee) / (top - knee), 0.0, 1.0)
+    over = (camera.peak - camera.exposure * top) * t * t
+    # Where the largest is 0, nothing is over the knee.
+    return scene * (camera.exposure + over / np.where(largest > 0, largest, 1.0))
+
+
+def noisy(clean: Float, camera: Camera, random: np.random.Generator) -> Float:
+    """Shot and read noise on (3, H, W) linear light: normal, of variance shot * x + read^2."""
+    deviation = np.sqrt(camera.shot * clean + camera.read**2)
+    return clean + deviation * random.standard_normal(clean.shape)
+
+
+def stored(linear: Float) -> NDArray[np.uint16]:
+    """(3, H, W) linear light to (H, W, 3) 16 bits: 1.0 to WHITE, clipped to [0, 65535]."""
+    levels = np.rint(np.clip(linear * WHITE, 0, 65535)).astype(np.uint16)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def tone_mapped(clean: Float) -> Float:
+    """(3, H, W) linear light to sRGB in [0, 1]: a stop up, then the operator `retouch`, whose
+    curves go on above 1.0 and whose local tone mapping brings that below white."""
+    return retouch(linear_to_srgb(clean * 2.0**TARGET_STOPS_UP))
+
+
+def duplicates(rows: list[Row]) -> dict[tuple[str, str], str]:
+    """As folder.duplicates, by the pixels of the scenes: noise makes every input another."""
+    return folder.duplicates(rows, lambda row: json.loads(row.measured)["scene_pixels_sha256"])

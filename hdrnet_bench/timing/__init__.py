@@ -1,0 +1,1 @@
+"""Timing: a model per resolution (network.py), the slicing kernels, training steps."""

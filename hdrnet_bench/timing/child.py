@@ -1,0 +1,320 @@
+"""One size timed, in a process of its own that timing.py starts."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import HDRNetConfig
+from ..model.file import read_model
+from ..model.hdrnet import HDRNet, make_lowres
+from ..results import CopyRow, Part, TimedBackend, TimingRow
+from ..slicing.fused import fused
+from .clock import Clock, copier
+from .exact import Exact, exact, largest_difference, model_input
+from .network import EXACT, Job, Measured, natural_picture
+from .state import Watch
+from .turns import NO_MEMORY, Timed, in_turns, median_interval, of_memory
+
+NOISY = 0.2
+TRANSFERS = ("upload", "download", "whole with transfer")
+TIMING = "timing"
+
+
+def serve(job_json: str, pipe: Connection) -> None:
+    """Measure a Job: what is being done goes to the pipe, as JSON strings, then the result."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent answers
+    with contextlib.suppress(OSError):  # of all processes, let want of memory end this one
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    job = Job.model_validate_json(job_json)
+    torch.set_num_threads(job.threads)
+
+    def say(doing: str) -> None:
+        pipe.send_bytes(json.dumps(doing).encode())
+
+    try:
+        measured = measure(job, say)
+    except Exception as error:
+        if not of_memory(error):
+            raise
+        state = Watch(torch.device("cpu")).state()
+        rows = job.rows_without_times(dict.fromkeys(job.backends, NO_MEMORY))
+        measured = Measured(rows=rows, copies=[], state=state)
+    pipe.send_bytes(measured.model_dump_json().encode())
+
+
+Key = tuple[TimedBackend, Part]
+
+
+@torch.no_grad()
+def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measured:
+    """Time one size in this process. `say` is told what is being done: EXACT, a backend, TIMING."""
+    device = torch.device(job.device)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # whose events and streams are meant
+    model = _model(job).to(device)
+    one = natural_picture(job.width, job.height)[None]
+    one = (one * 255).round().byte() if job.dtype == "uint8" else one.to(getattr(torch, job.dtype))
+    truth, note = None, job.no_exact
+    if note is None:
+        say(EXACT)
+        try:
+            truth = exact(model, one.to(device))
+        except Exception as error:
+            if not of_memory(error):
+                raise
+            note = NO_MEMORY
+    batch = (one if job.batch == 1 else one.repeat(job.batch, 1, 1, 1)).to(device)
+    del one  # a picture more would show in the peak
+    parts = _parts(job, model, batch, truth)
+    expected = _expected(job, truth)
+    held = truth.mebibytes if truth else 0.0
+    for backend in job.backends:
+        say(backend)
+        for part in job.parts:
+            _first(parts[backend, part], backend == "compiled", expected.get(part), device, held)
+    del truth, expected
+    say(TIMING)
+    copy = _copy(job, device)
+    watch = Watch(device)
+    in_turns([*parts.values(), copy], Clock(device), job.budget_s, watch)
+    note = note and f"no float64 to compare with: {note}"
+    copies = []
+    if copy.note is None:
+        copies.append(
+            CopyRow(
+                width=job.width,
+                height=job.height,
+                median_ms=_digits(float(np.median(copy.times))),
+                gigabytes_per_s=_digits(copy.gigabytes_per_s),
+            )
+        )
+    rows = [_row(job, key, timed, copy, note) for key, timed in parts.items()]
+    return Measured(rows=rows, copies=copies, state=watch.state())
+
+
+def _copy(job: Job, device: torch.device) -> Timed:
+    """Of one picture in float32."""
+    moved = 24 * job.width * job.height
+    try:
+        return Timed(copier(moved, device), moved)
+    except Exception as error:
+        if not of_memory(error):
+            raise
+        lacking = Timed(lambda: torch.empty(0), 0)
+        lacking.note = NO_MEMORY
+        return lacking
+
+
+def _model(job: Job) -> HDRNet:
+    if isinstance(job.model, HDRNetConfig):
+        torch.manual_seed(0)
+        return HDRNet(job.model).eval()
+    return read_model(job.model)[0]
+
+
+def _parts(job: Job, model: HDRNet, batch: Tensor, truth: Exact | None) -> dict[Key, Timed]:
+    """What is timed, and the bytes that each must at least read and write."""
+    size, resize = model.config.net_input_size, model.config.lowres_resize
+    if truth:
+        lowres, grid = (t.float().repeat(job.batch, *[1] * (t.ndim - 1)) for t in truth[:2])
+    else:
+        lowres = make_lowres(model_input(model, batch, torch.float32), size, resize)
+        grid = model.coefficients(lowres)
+    grid = grid.contiguous()
+    weights = sum(p.nbytes for p in model.coefficient_network.parameters())
+    pictures = 2 * batch.nbytes
+    moved: dict[Part, int] = {
+        "coefficients": lowres.nbytes + weights + grid.nbytes,
+        "guide + slice + apply": pictures + grid.nbytes,
+        "whole": pictures + weights,
+        "upload": batch.nbytes,
+        "download": batch.nbytes,
+        "whole with transfer": pictures,
+    }
+    parts = {}
+    for backend in job.backends:
+        plain = partial(torch.compile, dynamic=False) if backend == "compiled" else _as_it_is
+        slicing: Any = "native" if backend == "native" else "reference"
+        enhance = plain(partial(model.enhance, backend=slicing))
+        runs: dict[Part, Callable[[], Tensor]] = {
+            "coefficients": partial(plain(model.coefficients), lowres),
+            "guide + slice + apply": _slicer(model, grid, batch, slicing, plain),
+            "whole": partial(enhance, batch),
+        }
+        if batch.is_cuda:
+            runs |= _transfers(batch, enhance)
+        for part in job.parts:
+            often = backend == "native" or part in ("coefficients", "upload", "download")
+            parts[backend, part] = Timed(runs[part], moved[part], often)
+    return parts
+
+
+def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return function
+
+
+def _slicer(
+    model: HDRNet, grid: Tensor, batch: Tensor, backend: Any, plain: Callable[[Any], Any]
+) -> Callable[[], Tensor]:
+    """Picture to picture, as `enhance` does it once it has the grid."""
+    white = 255 if batch.dtype == torch.uint8 else 1
+    guide: Any = model.guides[0]
+    if model.config.input_transfer == "none" and model.serves_fused(batch, backend):
+        out = torch.empty_like(batch)
+        parameters, width = guide.packed()
+        into = partial(fused, grid, batch, parameters, width, out)
+        if into() is not None:
+            return into  # type: ignore[return-value]
+
+    def whole(grid: Tensor, batch: Tensor) -> Tensor:
+        output = None
+        fullres = model_input(model, batch, torch.float32)
+        if model.serves_fused(fullres, backend):
+            output = fused(grid, fullres, *guide.packed())
+        if output is None:
+            output = model.render_fast(grid, fullres, backend)
+        return (output.clamp(0, 1).mul(255).round() if white == 255 else output).to(batch.dtype)
+
+    return partial(plain(whole), grid, batch)
+
+
+def _transfers(
+    batch: Tensor, enhance: Callable[[Tensor], Tensor]
+) -> dict[Part, Callable[[], Tensor]]:
+    """Between the device and pinned memory."""
+    source = batch.cpu().pin_memory()
+    target, device_batch = torch.empty_like(source).pin_memory(), torch.empty_like(batch)
+
+    def upload() -> Tensor:
+        return device_batch.copy_(source, non_blocking=True)
+
+    def there_and_back() -> Tensor:
+        return target.copy_(enhance(upload()), non_blocking=True)
+
+    return {
+        "upload": upload,
+        "download": lambda: target.copy_(batch, non_blocking=True),
+        "whole with transfer": there_and_back,
+    }
+
+
+def _expected(job: Job, truth: Exact | None) -> dict[str, Tensor]:
+    """What a part's result should be, in float64."""
+    if truth is None:
+        return {}
+    if job.dtype == "uint8":
+        truth.output.clamp_(0, 1).mul_(255)
+    return {
+        "coefficients": truth.grid,
+        "guide + slice + apply": truth.output,
+        "whole": truth.output,
+    }
+
+
+def _first(
+    timed: Timed, compiled: bool, expected: Tensor | None, device: torch.device, held: float
+) -> None:
+    """Run it once, to see whether it fits, with how much memory (less what is `held` to compare
+    with), and how far it is off."""
+    try:
+        if compiled:
+            timed.run()
+        _forget_peak(device)
+        result = timed.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        peak = _peak_mib(device)
+        timed.peak = None if peak is None else round(peak - held, 1)
+        if expected is not None:
+            timed.error = largest_difference(result, expected)
+    except Exception as error:
+        if of_memory(error):
+            timed.note = NO_MEMORY
+            torch.cuda.empty_cache()  # for the others
+        elif compiled:  # it may meet anything
+            timed.note = f"torch.compile failed: {(str(error) or 'nothing said').splitlines()[0]}"
+        else:
+            raise
+
+
+def _row(job: Job, key: Key, timed: Timed, copy: Timed, no_exact: str | None) -> TimingRow:
+    backend, part = key
+    if timed.note is not None:
+        return job.row_without_time(backend, part, timed.note)
+    p5, median, p95 = (float(v) for v in np.percentile(timed.times, (5, 50, 95)))
+    interval = median_interval(timed.times)
+    assert interval is not None
+    rate, on_the_bus = timed.gigabytes_per_s, part in TRANSFERS
+    share = None
+    if copy.note is None and not on_the_bus:
+        share = _digits(rate / copy.gigabytes_per_s)
+    return TimingRow(
+        width=job.width,
+        height=job.height,
+        batch=job.batch,
+        dtype=job.dtype,
+        backend=backend,
+        part=part,
+        repeats=len(timed.times),
+        median_ms=round(median, 4),
+        interval_ms=(round(interval[0], 4), round(interval[1], 4)),
+        p5_ms=round(p5, 4),
+        p95_ms=round(p95, 4),
+        peak_memory_mib=timed.peak,
+        gigabytes_per_s=_digits(rate),
+        copy_share=share,
+        max_error=None if timed.error is None else _digits(timed.error),
+        noisy=p95 - p5 > NOISY * median,
+        note=None if on_the_bus else no_exact,
+    )
+
+
+def _digits(value: float) -> float:
+    """To four of them: a rate may be small."""
+    return float(f"{value:.4g}")
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    # What the C library keeps of freed memory first goes back to the system: it is not this run's.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mib(device: torch.device) -> float | None:
+    """The most since `_forget_peak`: on CUDA what torch took, else what the process held; None
+    where the system cannot tell (Linux can)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return int(match[1]) / 2**10 if match else None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

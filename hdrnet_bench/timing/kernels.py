@@ -1,0 +1,285 @@
+"""The slicing kernels against plain torch and against a copy of the same bytes, in one run.
+
+Every figure of a table row is taken in turns with what it is compared with, so that ratios hold
+although the machine's speed does not. Plain torch, which takes seconds on a CPU, has every fifth
+turn only. On CUDA times are between events, and a buffer larger than the L2 cache is written before
+each repeat.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy as copy_module
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CapabilityError
+from ..model.hdrnet import HDRNet
+from ..results import KernelRow
+from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
+from ..slicing.fused import fused
+from .clock import WARM_UP_S, Clock, copier
+from .network import natural_picture
+
+SIZES = {
+    "1080p": (1920, 1080),
+    "4K": (3840, 2160),
+    "12 MP": (4000, 3000),
+    "24 MP": (6000, 4000),
+}
+Guide = Literal["natural", "noise"]
+GUIDES: tuple[Guide, ...] = ("natural", "noise")
+MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
+WARM_UPS, REPEATS, SELDOM = 2, 15, 5
+NO_MEMORY = "plain torch ran out of memory"
+
+
+def time_kernels(
+    sizes: dict[str, tuple[int, int]] | None = None,
+    device: str = "cpu",
+    compiled: bool = False,
+    step: Callable[[], None] = lambda: None,
+) -> Iterator[KernelRow]:
+    """Time the kernels: forward into `out`, into a fresh tensor, forward and backward, fused.
+
+    The grid is 16 x 16 x 8 cells of 3 x 4; the natural guide is an untrained curves guide of a
+    photograph, and so is fused inference's; its noise is a picture of noise. `max_error` is against
+    float64: of the output, for the backward of the gradients, relative to the largest; for bytes,
+    in levels. The copy moves as many bytes as the kernel must.
+
+    Args:
+        sizes: (width, height) by name.
+        device: "cpu" or a CUDA device.
+        compiled: also time the plain-torch slicing under torch.compile (inductor).
+        step: called after each size and guide.
+
+    Raises CapabilityError where there are no native kernels for the device.
+    """
+    where = torch.device(device)
+    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
+    if reason:
+        raise CapabilityError(f"there are no native kernels to time: {reason}")
+    for name, (width, height) in (sizes or SIZES).items():
+        for guide in GUIDES:
+            yield from _one(name, width, height, guide, where, compiled)
+            gc.collect()
+            step()
+
+
+def _plain(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+    return reference.apply_coefficients(reference.bilateral_slice(grid, guide), image, True)
+
+
+def _one(
+    name: str, width: int, height: int, kind: Guide, device: torch.device, compiled: bool
+) -> Iterator[KernelRow]:
+    torch.manual_seed(0)
+    model = HDRNet().eval().to(device)
+    image = natural_picture(width, height)[None].to(device)
+    grid = torch.randn(1, 12, 8, 16, 16, device=device)
+    with torch.no_grad():
+        natural = model.guides[0](image)
+    guide = natural if kind == "natural" else torch.rand(1, height, width, device=device)
+    out = torch.empty_like(image)
+    row = _Rower(name, width * height, kind)
+    clock = _Turns(device)
+    torch._dynamo.reset()  # else a second size is compiled for all sizes
+    other = torch.compile(_plain, dynamic=False) if compiled else None
+
+    def forward(into: Tensor | None = None) -> Tensor:
+        return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
+
+    error = _error(lambda: forward() - _exact(grid, guide, image))
+    copy = copier(28 * row.pixels, device)  # guide and picture read, result written
+    (ours, fresh, copies), (plain, theirs) = clock.in_turns(
+        [lambda: forward(out), forward, copy],
+        [lambda: _plain(grid, guide, image), other and partial(other, grid, guide, image)],
+    )
+    lack = None if plain else NO_MEMORY
+    yield row("forward, out given", ours, plain, theirs, copies, error, lack)
+    yield row("forward, fresh output", fresh, plain, theirs, copies, error, lack)
+    yield _backward(row, clock, grid, guide, image, other)
+    if kind == "noise":  # whose guide is noise as well
+        image = torch.rand_like(image)
+    for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
+        yield from _fused(row, clock, model, image, dtype)
+
+
+def _error(difference: Callable[[], Tensor]) -> float | None:
+    """The largest, or None where there is not the memory to compute it."""
+    try:
+        return float(difference().abs().max())
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+    """In float64."""
+    if image.is_cuda:
+        return _plain(grid.double(), guide.double(), image.double())
+    exact = torch.empty(image.shape, dtype=torch.float64)
+    cpu.forward(grid.double(), guide.double(), image.double(), True, exact)
+    return exact
+
+
+def _backward(
+    row: _Rower, clock: _Turns, grid: Tensor, guide: Tensor, image: Tensor, other: Any
+) -> KernelRow:
+    """Forward and backward with all three gradients."""
+    cotangent = torch.randn_like(image)
+
+    def both(apply: Any, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        leaves = [t.to(dtype).detach().requires_grad_() for t in (grid, guide, image)]
+        output = apply(*leaves)
+        output.backward(cotangent.to(dtype))
+        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    def native(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
+        return bilateral_slice_apply(grid, guide, image, backend="native")
+
+    def difference() -> Tensor:
+        # The guide's gradient jumps where a guide meets a bin's centre, and float32 may see it
+        # from the other side: those pixels are left out.
+        position = guide.double() * grid.shape[2] - 0.5
+        kink = (position - position.round()).abs() < 1e-5
+        exact = both(_plain if image.is_cuda else native, torch.float64)
+        largest = []
+        for index, (a, b) in enumerate(zip(both(native), exact, strict=True)):
+            off = (a - b).abs()
+            if index == 1:
+                off[kink] = 0
+            largest.append(off.max() / b.abs().max())
+        return torch.stack(largest)
+
+    error = _error(difference)
+    copy = copier(72 * guide.numel(), image.device)  # 28 forward, 44 backward
+    fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
+    (ours, copies), (plain, theirs) = clock.in_turns(
+        [lambda: both(native), copy],
+        [fits and (lambda: both(_plain)), fits and other and (lambda: both(other))],
+    )
+    note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
+    lack = None if plain else NO_MEMORY if fits else note
+    return row("forward + backward", ours, plain, theirs, copies, error, lack)
+
+
+def _fused(
+    row: _Rower, clock: _Turns, model: HDRNet, image: Tensor, dtype: torch.dtype
+) -> Iterator[KernelRow]:
+    """Guide, slice and apply in the picture's own type, after the coefficients."""
+    levels = (image * 255).round().to(dtype) if dtype == torch.uint8 else image.to(dtype)
+    with torch.no_grad():
+        lowres = torch.rand(1, 3, 256, 256, device=image.device)
+        grid = model.coefficients(lowres).contiguous()
+    parameters, hidden = model.guides[0].packed()  # type: ignore[operator]
+
+    white = 255 if dtype == torch.uint8 else 1
+
+    def plain() -> Tensor:
+        with torch.no_grad():
+            output = model.render(grid, levels.float() / white, "reference")
+            if dtype == torch.uint8:
+                output = output.clamp(0, 1).mul(255).round()
+            return output.to(dtype)
+
+    out = torch.empty_like(levels)
+
+    def ours(into: Tensor | None = None) -> Tensor:
+        result = fused(grid, levels, parameters, hidden, into)
+        assert result is not None
+        return result
+
+    def difference() -> Tensor:
+        exact = copy_module(model).double()
+        with torch.no_grad():
+            output = exact.render(grid.double(), levels.double() / white, "reference")
+        return ours() - (output.clamp(0, 1) * 255 if dtype == torch.uint8 else output)
+
+    error = _error(difference)
+    copy = copier(6 * levels.element_size() * row.pixels, image.device)
+    (given, fresh, copies), (theirs,) = clock.in_turns([lambda: ours(out), ours, copy], [plain])
+    lack = None if theirs else NO_MEMORY
+    name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
+    kernel = f"fused, {name} to {name}"
+    yield row(f"{kernel}, out given", given, theirs, None, copies, error, lack)
+    yield row(f"{kernel}, fresh output", fresh, theirs, None, copies, error, lack)
+
+
+class _Rower(NamedTuple):
+    size: str
+    pixels: int
+    guide: Guide
+
+    def __call__(
+        self,
+        kernel: str,
+        times: list[float],
+        reference: list[float] | None,
+        compiled: list[float] | None,
+        copies: list[float],
+        error: float | None,
+        note: str | None = None,
+    ) -> KernelRow:
+        p5, median, p95 = (round(float(v), 4) for v in np.percentile(times, (5, 50, 95)))
+        plain, theirs = (
+            None if t is None else round(float(np.median(t)), 4) for t in (reference, compiled)
+        )
+        copy = round(float(np.median(copies)), 4)
+        return KernelRow(
+            size=self.size,
+            megapixels=self.pixels / 1e6,
+            guide=self.guide,
+            kernel=kernel,
+            median_ms=median,
+            p5_ms=p5,
+            p95_ms=p95,
+            ns_per_pixel=round(median * 1e6 / self.pixels, 4),
+            reference_ms=plain,
+            times_reference=None if plain is None else round(plain / median, 1),
+            compiled_ms=theirs,
+            copy_ms=copy,
+            times_copy=round(median / copy, 2),
+            max_error=error,
+            note=note,
+        )
+
+
+class _Turns(Clock):
+    """Times several runs in turns."""
+
+    def in_turns(
+        self, runs: list[Callable[[], object]], seldom: list[Any]
+    ) -> tuple[list[list[float]], list[list[float] | None]]:
+        """Milliseconds of each repeat of each run, one after the other; those that are `seldom` run
+        have every SELDOM-th turn. None for what is no function, or runs out of memory."""
+        slow: list[Any] = [run if run and self._fits(run) else None for run in seldom]
+        warm, count = time.perf_counter() + WARM_UP_S, 0
+        while count < WARM_UPS or (self.cuda and time.perf_counter() < warm):
+            for run in runs:
+                run()
+            count += 1
+        times: list[list[float]] = [[] for _ in runs]
+        slow_times: list[list[float] | None] = [[] if run else None for run in slow]
+        for turn in range(REPEATS):
+            for run, mine in zip(runs, times, strict=True):
+                mine.append(self.once(run))
+            for seldom_run, theirs in zip(slow, slow_times, strict=True):
+                if theirs is not None and turn % SELDOM == SELDOM // 2:
+                    theirs.append(self.once(seldom_run))
+                    # What it left in the caches, and pages it gave back, are not the next run's.
+                    runs[0]()
+        return times, slow_times
+
+    def _fits(self, run: Callable[[], object]) -> bool:
+        """Run it once, as a warm-up."""
+        try:
+            run()
+        except torch.OutOfMemoryError:
+            return False
+        return True

@@ -1,0 +1,256 @@
+"""Forward time per resolution, each in a process of its own: want of memory is a row, not an end.
+
+On a CPU the system kills a process that wants too much memory. What it was about to run is then
+left out and the rest of that size tried again, so that a backend that does not fit takes none of
+the others' figures with it. timing_child.py has what happens in such a process.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from ..config import HDRNetConfig
+from ..errors import CapabilityError, UsageError, near_matches
+from ..results import CopyRow, MachineState, Part, PictureType, TimedBackend, TimingRow
+from ..slicing import cpu, cuda_launch
+from .state import together
+
+SIZES = {
+    "480p": (640, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "4K": (3840, 2160),
+    "12 MP": (4000, 3000),
+    "24 MP": (6000, 4000),
+    "48 MP": (8000, 6000),
+}
+BACKENDS: tuple[TimedBackend, ...] = get_args(TimedBackend)
+PICTURE_TYPES: tuple[PictureType, ...] = get_args(PictureType)
+START, EXACT = "start", "float64"
+CLOSING_S = 5.0
+
+
+class Job(BaseModel):
+    """One size for a child: a model by its file or its configuration (then untrained)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Path | HDRNetConfig
+    device: str
+    threads: int
+    width: int
+    height: int
+    batch: int
+    dtype: PictureType
+    backends: tuple[TimedBackend, ...]
+    budget_s: float
+    no_exact: str | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        every: tuple[Part, ...] = get_args(Part)
+        return every if self.device.startswith("cuda") else every[:3]
+
+    def rows_without_times(self, notes: dict[TimedBackend, str]) -> list[TimingRow]:
+        """For backends that could not be timed, with the reason."""
+        return [
+            self.row_without_time(b, part, note) for b, note in notes.items() for part in self.parts
+        ]
+
+    def row_without_time(self, backend: TimedBackend, part: Part, note: str) -> TimingRow:
+        return TimingRow(
+            width=self.width,
+            height=self.height,
+            batch=self.batch,
+            dtype=self.dtype,
+            backend=backend,
+            part=part,
+            repeats=0,
+            median_ms=None,
+            interval_ms=None,
+            p5_ms=None,
+            p95_ms=None,
+            peak_memory_mib=None,
+            gigabytes_per_s=None,
+            copy_share=None,
+            max_error=None,
+            noisy=False,
+            note=note,
+        )
+
+
+class Measured(BaseModel):
+    rows: list[TimingRow]
+    copies: list[CopyRow]
+    state: MachineState
+
+
+def time_model(
+    model: Path | HDRNetConfig,
+    sizes: Sequence[tuple[int, int]],
+    device: str = "cpu",
+    *,
+    backends: Sequence[TimedBackend] = ("native", "reference"),
+    batch: int = 1,
+    dtype: PictureType = "float32",
+    budget_s: float = 10.0,
+    step: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Time a model's parts at (width, height) resolutions.
+
+    The network's weights are float32, whatever the pictures: half precision is computed in float32
+    where there is no kernel for it, as `enhance` does. Parts: "coefficients" from the low-res input
+    to the grid; "guide + slice + apply" from picture and grid to picture, into a result that is
+    there already where the fused kernel serves, else into a fresh one; "whole" is `enhance`, from
+    picture to a fresh picture; on CUDA also to the device and back, from and to pinned memory.
+
+    Args:
+        model: a model file, or the configuration of an untrained network.
+        sizes: (width, height) in pixels.
+        device: where to run.
+        backends: those that `choose_backends` gives.
+        batch: pictures at a time.
+        dtype: of the pictures.
+        budget_s: seconds of repeats for each size; at least six are made of each part.
+        step: called after each size.
+    """
+    rows, copies, states = [], [], []
+    for width, height in sizes:
+        job = Job(
+            model=model,
+            device=device,
+            threads=torch.get_num_threads(),
+            width=width,
+            height=height,
+            batch=batch,
+            dtype=dtype,
+            backends=tuple(backends),
+            budget_s=budget_s,
+        )
+        measured = _one_size(job)
+        rows += measured.rows
+        copies += measured.copies
+        states.append(measured.state)
+        step()
+    return Measured(rows=rows, copies=copies, state=together(states))
+
+
+def choose_backends(wanted: Sequence[str] | None, device: str) -> list[TimedBackend]:
+    """The backends to time; by default native, where it is there, and reference.
+
+    Raises UsageError for an unknown name, CapabilityError for what this machine cannot do.
+    """
+    where = torch.device(device)
+    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
+    if not wanted:
+        return ["reference"] if reason else ["native", "reference"]
+    chosen = []
+    for name in dict.fromkeys(wanted):
+        backend = next((known for known in BACKENDS if known == name), None)
+        if backend is None:
+            raise UsageError(f"unknown backend {name!r}: {near_matches(name, BACKENDS)}")
+        chosen.append(backend)
+    if "native" in chosen and reason:
+        raise CapabilityError(f"there are no native kernels to time: {reason}")
+    if "compiled" in chosen:
+        _try_to_compile(where)
+    return chosen
+
+
+def picture_type(name: str) -> PictureType:
+    found = next((known for known in PICTURE_TYPES if known == name), None)
+    if found is None:
+        raise UsageError(f"unknown dtype {name!r}: {near_matches(name, PICTURE_TYPES)}")
+    return found
+
+
+def natural_picture(width: int, height: int) -> Tensor:
+    """A photograph (scikit-image's astronaut) brought to that size: (3, H, W) in [0, 1].
+
+    What a guide reads decides which cells a slice touches, so noise or zeros would not do.
+    """
+    import skimage.data
+
+    photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float() / 255
+    return F.interpolate(photo, size=(height, width), mode="bilinear", align_corners=False)[0]
+
+
+def _try_to_compile(device: torch.device) -> None:
+    """Raises CapabilityError where torch.compile lacks a compiler."""
+
+    def one_more(x: Tensor) -> Tensor:
+        return x + 1
+
+    try:
+        torch.compile(one_more)(torch.zeros(8, device=device))
+    except Exception as error:  # whatever a back end of torch.compile meets
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CapabilityError(
+            f"torch.compile cannot be timed here: {reason}; on a CPU it needs a C++ compiler (g++)"
+        ) from None
+
+
+def _one_size(job: Job) -> Measured:
+    """A size, again without what it was killed at."""
+    order = job.backends
+    lost: dict[TimedBackend, str] = {}
+    nothing = MachineState(clock_mhz=None, power_w=None, load=None)
+    measured = Measured(rows=[], copies=[], state=nothing)
+    while job.backends:
+        found, doing, note = _in_a_child(job)
+        if found is not None:
+            measured = found
+            break
+        if doing == EXACT:
+            job = job.model_copy(update={"no_exact": note})
+            continue
+        # In the midst of the start or the repeats it is nobody's fault: nothing is tried again.
+        gone = tuple(b for b in job.backends if b == doing) or job.backends
+        lost |= dict.fromkeys(gone, note)
+        job = job.model_copy(update={"backends": tuple(b for b in job.backends if b not in gone)})
+    rows = measured.rows + job.rows_without_times(lost)
+    rows.sort(key=lambda row: order.index(row.backend))  # stable: parts stay in their order
+    return Measured(rows=rows, copies=measured.copies, state=measured.state)
+
+
+def _in_a_child(job: Job) -> tuple[Measured | None, str, str]:
+    """What a child measured; else None, what it was at, and what became of it."""
+    from .child import serve
+
+    # Spawned, not forked: the parent may hold threads (progress bar, torch).
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=serve, args=(job.model_dump_json(), theirs))
+    doing = START
+    child.start()
+    try:
+        theirs.close()
+        while True:
+            said = json.loads(ours.recv_bytes())
+            if isinstance(said, dict):
+                child.join(CLOSING_S)
+                return Measured.model_validate(said), doing, ""
+            doing = said
+    except EOFError:
+        child.join()
+    finally:
+        child.kill()  # where it has not ended: Ctrl-C
+        child.join()
+        ours.close()
+    assert child.exitcode is not None
+    if child.exitcode >= 0:
+        raise RuntimeError(f"the process that timed ended with exit code {child.exitcode}")
+    name = signal.Signals(-child.exitcode).name
+    why = ", most likely for want of memory" if name == "SIGKILL" else ""
+    return None, doing, f"its process was ended by {name}{why}"

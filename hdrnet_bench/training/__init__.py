@@ -1,0 +1,1 @@
+"""Training: batches, the loop (train.py), checkpoints, several processes."""

@@ -1,0 +1,160 @@
+"""The state that training is resumed from: state.safetensors, and state.json for people to read.
+
+Weights, optimiser, averages, the best weights so far and random states are tensors; where training
+stood is JSON in the header of the same file, so that one rename replaces all of it and a kill at
+any moment leaves one whole generation. state.json is a copy of that header; nothing reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from ..data.manifest import Dataset
+from ..errors import DataError, UsageError
+from ..files import atomic_path, json_line, json_text, write_text
+from ..model.hdrnet import HDRNet
+from ..recipe import Recipe
+
+STATE, STATE_TEXT = "state.safetensors", "state.json"
+_KEY = "hdrnet_bench_state"
+
+
+class Standing(BaseModel):
+    """Where training stands. `best`: the named metric's best value so far, at step `best_step`;
+    `last`: validation metrics of the last time; `seconds`: trained, of which `data_wait` waiting
+    for data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    recipe: str
+    recipe_digest: str
+    dataset: str
+    dataset_digest: str
+    seed: int
+    step: int
+    steps: int
+    best: float | None = None
+    best_step: int | None = None
+    best_validation: dict[str, float] | None = None
+    last: dict[str, float] | None = None
+    seconds: float = 0.0
+    data_wait: float = 0.0
+    processes: int = 1
+    threads: int
+    scaler: dict[str, Any] | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.step == self.steps
+
+
+class State:
+    """What changes while training, gathered so that it can be written and read back."""
+
+    def __init__(
+        self,
+        model: HDRNet,
+        optimiser: torch.optim.Optimizer,
+        average: HDRNet | None,
+    ) -> None:
+        self.model, self.optimiser, self.average = model, optimiser, average
+        self.best: dict[str, Tensor] = {}
+
+    def kept(self) -> HDRNet:
+        """The network that is validated and written: the averaged one where there is one."""
+        return self.model if self.average is None else self.average
+
+    def remember_best(self) -> None:
+        self.best = {name: t.detach().clone() for name, t in self.kept().state_dict().items()}
+
+    def finite(self) -> bool:
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+
+    def save(self, directory: Path, standing: Standing) -> None:
+        """Write both files: whole, or not at all."""
+        tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": t for name, t in self.average.state_dict().items()}
+        tensors |= {f"best/{name}": t for name, t in self.best.items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimiser.state[parameter].items():
+                tensors[f"optimiser/{name}/{key}"] = torch.as_tensor(value)
+        tensors["random/cpu"] = torch.get_rng_state()
+        device = next(self.model.parameters()).device
+        if device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(device)
+        content = standing.model_dump(mode="json")
+        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        with atomic_path(directory / STATE) as temporary:
+            safetensors.torch.save_file(whole, temporary, metadata={_KEY: json_line(content)})
+        write_text(directory / STATE_TEXT, json_text(content))
+
+    def load(self, directory: Path) -> None:
+        """Read the tensors back. Raises DataError where they do not fit."""
+        path = directory / STATE
+        try:
+            tensors = safetensors.torch.load_file(path)
+            self.model.load_state_dict(_below(tensors, "model/"))
+            if self.average is not None:
+                self.average.load_state_dict(_below(tensors, "average/"))
+            for name, parameter in self.model.named_parameters():
+                # Adam counts its steps on the CPU, wherever the parameters are.
+                self.optimiser.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in _below(tensors, f"optimiser/{name}/").items()
+                }
+            self.best = _below(tensors, "best/")
+            torch.set_rng_state(tensors["random/cpu"])
+            if "random/cuda" in tensors and torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensors["random/cuda"])
+        except (safetensors.SafetensorError, OSError, RuntimeError, KeyError) as error:
+            problem = " ".join(str(error).split())[:300]
+            raise DataError(f"{path} does not fit this training: {problem}") from None
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+
+def read_standing(directory: Path) -> Standing | None:
+    """Where a run stands, or None where it has no state yet. Raises DataError for a broken one."""
+    path = directory / STATE
+    if not path.exists():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return Standing.model_validate(json.loads(metadata[_KEY]))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is not a training state of this version: {problem}") from None
+
+
+def check_same(
+    standing: Standing, recipe: Recipe, dataset: Dataset, seed: int, where: Path
+) -> None:
+    """Raise UsageError where a state belongs to another recipe or seed, DataError where to another
+    version of the data."""
+    if standing.recipe_digest != recipe.digest:
+        raise UsageError(
+            f"{where} was trained with another {recipe.name} (digest "
+            f"{standing.recipe_digest[:12]}, now {recipe.digest[:12]}): resume with the run's own, "
+            f"`hdrbench train {where / 'recipe.yaml'} --resume`, or train another --run"
+        )
+    if standing.seed != seed:
+        raise UsageError(f"{where} was trained with seed {standing.seed}, not {seed}")
+    if standing.dataset_digest != dataset.header.digest:
+        raise DataError(
+            f"{where} was trained on {standing.dataset} with digest "
+            f"{standing.dataset_digest[:12]}, which is now {dataset.header.digest[:12]}: prepare "
+            "that version again, or train another --run"
+        )

@@ -1,0 +1,282 @@
+"""Evaluations on their way: sizes, stopped and gone on with, and what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.evaluation.gallery import ERROR_WHITE, choose, error_map
+from hdrnet_bench.evaluation.partial_rows import PartialRows
+from hdrnet_bench.prepare.build import build
+from hdrnet_bench.prepare.staging import Plan, Task
+from tests.conftest import Workspace, clean_environment, make_tiny
+
+ROLES = ("input", "output", "target", "error")
+
+
+def prepare(workspace: Workspace, name: str, sizes: list[tuple[int, int]]) -> Dataset:
+    """A dataset of test pictures (height, width) beside the tiny one."""
+    tasks = [Task(f"p{i:02}", "test", (50 + i, *size)) for i, size in enumerate(sizes)]
+    plan = Plan(f"demo-{name}", "demo", name, 1, "CC0-1.0", {})
+    build(plan, tasks, make_tiny, workspace.path / "data", workers=1)
+    return Dataset(workspace.path / f"data/demo-{name}")
+
+
+def test_both_sizes_where_they_differ(trained: Workspace) -> None:
+    from hdrnet_bench import load_model
+    from hdrnet_bench.data.sizes import load_pair_at
+    from hdrnet_bench.metrics import psnr
+
+    dataset = prepare(trained, "big", [(500, 610), (60, 50)])
+    results = trained.json("eval", "tiny/seed-0", "--dataset", "demo-big")
+    assert [(r["method"]["name"], r["size"]) for r in results] == [
+        ("identity", "full"),
+        ("hdrnet-curves", "full"),
+        ("identity", "480p"),
+        ("hdrnet-curves", "480p"),
+    ]
+    full, small = results[1], results[3]
+    assert [(r["width"], r["height"]) for r in full["rows"]] == [(610, 500), (50, 60)]
+    assert [(r["width"], r["height"]) for r in small["rows"]] == [(586, 480), (50, 60)]
+    assert small["rows"][0]["psnr"] != full["rows"][0]["psnr"]
+    assert small["rows"][1] == full["rows"][1]
+    # The model is given the small input; its large output is not made smaller.
+    pair = load_pair_at(dataset, dataset.split("test")[0], "480p")
+    output = load_model(trained.path / "runs/tiny/seed-0").enhance(pair.input)
+    assert small["rows"][0]["psnr"] == pytest.approx(float(psnr(output, pair.target)))
+    folder = trained.path / "results/tiny-on-demo-big/hdrnet-curves/seed-0"
+    for size, longest in (("full", 480), ("480p", 480)):
+        assert (folder / f"eval-test-{size}.csv").exists()
+        for role in ROLES:
+            with Image.open(folder / f"pictures/{size}/p00-{role}.jpg") as picture:
+                assert max(picture.size) == longest
+    assert trained.json("eval", "tiny/seed-0", "--dataset", "demo-big", "--dry-run") == {
+        "would measure": []
+    }
+
+
+def test_one_size_is_asked_for_or_would_be_the_same(trained: Workspace) -> None:
+    (result,) = trained.json("eval", "./tiny.yaml", "--baseline", "identity", "--size", "full")
+    assert result["size"] == "full"
+    command = ("eval", "./tiny.yaml", "--baseline", "identity", "--size")
+    assert "480p would be the full size again" in trained.fails(3, *command, "480p")
+    done = trained.run(*command, "both")
+    assert done.returncode == 0
+    assert "measured at full size alone" in done.stderr
+    prepare(trained, "big", [(500, 610)])
+    (result,) = trained.json(*command, "480p", "--dataset", "demo-big")
+    assert result["size"] == "480p"
+
+
+def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
+    prepare(tiny, "many", [(200, 220)] * 9)
+    command = ["eval", "./tiny.yaml", "--baseline", "grid", "--dataset", "demo-many"]
+    folder = tiny.path / "results/tiny-on-demo-many/oracle-grid-4x4x4-luma/baseline"
+    partial, result = folder / ".eval-test-full.partial.jsonl", folder / "eval-test-full.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hdrnet_bench", *command],
+        cwd=tiny.path, env=clean_environment(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not partial.exists() or len(partial.read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not result.exists()
+    lines = partial.read_text().splitlines()
+    assert 3 <= len(lines) < 10
+
+    # What is there is taken over: a row that says so, and one that a kill cut short is made again.
+    first = json.loads(lines[1])
+    marked = json.dumps(first | {"psnr": 12.5})
+    partial.write_text("\n".join([lines[0], marked, *lines[2:], '{"id": "p08", "psn']))
+    done = tiny.process(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    (evaluation,) = json.loads(done.stdout)
+    assert [row["id"] for row in evaluation["rows"]] == [f"p{i:02}" for i in range(9)]
+    assert evaluation["rows"][0]["psnr"] == 12.5
+    assert evaluation["shown"][0] == {"id": "p00", "why": ["worst"]}
+    head = result.with_suffix(".csv").read_text().splitlines()[0]
+    assert head.startswith("id,width,height,licence,psnr,"), "as of one that was not stopped"
+    assert not partial.exists()
+    assert {p.name for p in folder.iterdir()} == {
+        "eval-test-full.json",
+        "eval-test-full.csv",
+        "pictures",
+    }
+
+    # The same file is of no use to another grid, dataset or environment: none has its key.
+    fresh = tiny.json(*command, "--overwrite")[0]["rows"]
+    assert fresh[0]["psnr"] == pytest.approx(first["psnr"])
+    assert fresh[1:] == [pytest.approx(row) for row in evaluation["rows"][1:]]
+
+
+def test_rows_of_anything_else_are_not_taken_over(tmp_path: Path) -> None:
+    result = tmp_path / "eval-test-full.json"
+    there = {"width": 2, "height": 3, "licence": "CC0-1.0"}
+    a, b = {"id": "a", "psnr": 1.0, **there}, {"id": "b", "psnr": None, **there}
+
+    def kept(key: str = "one") -> dict:
+        return PartialRows(result, key, ["psnr"]).rows
+
+    rows = PartialRows(result, "one", ["psnr"])
+    rows.add(a)
+    rows.add(b)
+    assert kept() == {"a": a, "b": b}
+    whole = rows.path.read_text()
+    for damaged in ("{}", '{"id": "b"}', json.dumps(b | {"id": ["b"]}), "[1]",
+                    json.dumps(b | {"psnr": "x"}), json.dumps({"id": "b", **there})):  # fmt: skip
+        head = whole.splitlines()[:2]
+        rows.path.write_text("\n".join([*head, damaged, ""]))
+        assert list(kept()) == ["a"], damaged
+    rows.path.write_text(whole[:-5])
+    assert list(kept()) == ["a"]
+    assert kept("another") == {}
+    assert kept() == {}, "they are gone, not hidden"
+    rows.path.write_text("nonsense")
+    assert kept() == {}
+    rows.remove()
+    rows.remove()
+
+
+@pytest.mark.parametrize("what", ["model", "dataset", "metric", "device"])
+def test_the_key_is_of_all_that_decides_the_rows(
+    trained: Workspace, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation is stopped after a row; then something else decides, and no row is reused."""
+    from hdrnet_bench import metrics
+    from hdrnet_bench.evaluation import measure as judging
+    from hdrnet_bench.evaluation.job import judge_run, recipe_terms
+    from hdrnet_bench.runs import open_run
+
+    run = open_run(Path("runs/tiny/seed-0"))
+    terms = recipe_terms(run.recipe, Dataset(Path("data/demo-tiny")), "test")
+    job = judge_run(terms, run, allow_leak=False)
+
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        judging.judge(job, step=stop)
+    judged: list[str] = []
+    measure = judging.measure
+
+    def counted(method, pair, *rest):
+        judged.append(pair.row.id)
+        return measure(method, pair, *rest)
+
+    monkeypatch.setattr(judging, "measure", counted)
+    with pytest.raises(Stop):
+        judging.judge(job, step=stop)
+    assert judged == [], "the row that is there was made again"
+    device = "cpu"
+    if what == "model":
+        job = job._replace(method=job.method.model_copy(update={"model_sha256": "0" * 64}))
+    elif what == "dataset":
+        header = terms.dataset.header.model_copy(update={"digest": "0" * 64})
+        monkeypatch.setattr(terms.dataset, "header", header)
+    elif what == "metric":
+        changed = metrics.METRICS["ssim"]._replace(version=99)
+        monkeypatch.setitem(metrics.METRICS, "ssim", changed)
+    else:
+        device = "cpu:0"
+    judging.judge(job, device)
+    assert judged == ["d", "e"]
+
+
+def test_worst_median_and_best() -> None:
+    def rows(*values: float | None) -> list[dict]:
+        return [{"id": f"p{i}", "psnr": value} for i, value in enumerate(values)]
+
+    def chosen(*values: float | None) -> dict[str, list[str]]:
+        return {shown.id: list(shown.why) for shown in choose(rows(*values))}
+
+    assert chosen(3.0, 1.0, 2.0, 5.0, 4.0) == {"p1": ["worst"], "p0": ["median"], "p3": ["best"]}
+    assert chosen(3.0, 1.0) == {"p1": ["worst", "median"], "p0": ["best"]}
+    assert chosen(3.0) == {"p0": ["worst", "median", "best"]}
+    assert chosen(3.0, None, 2.0) == {"p2": ["worst"], "p0": ["median"], "p1": ["best"]}
+
+
+def test_error_map_is_its_scale() -> None:
+    from matplotlib import colormaps
+
+    target = torch.full((3, 4, 5), 0.2)
+    output = target.clone()
+    output[:, 0, 0] += 2 * ERROR_WHITE
+    output[0, 1, 1] += 38 / 255
+    found = error_map(output, target)
+    assert found.shape == (3, 4, 5)
+    mapped = colormaps["inferno"]
+    np.testing.assert_allclose(found[:, 3, 3], mapped(0.0)[:3])
+    np.testing.assert_allclose(found[:, 0, 0], mapped(1.0)[:3])
+    np.testing.assert_allclose(found[:, 1, 1], mapped(38 / 255 / 3 / ERROR_WHITE)[:3], atol=0.01)
+    wide = error_map(torch.rand(3, 10, 960), torch.rand(3, 10, 960))
+    assert wide.shape == (3, 5, 480)
+
+
+def test_pictures_of_before_do_not_stay(trained: Workspace) -> None:
+    trained.json("eval")
+    folder = trained.path / "results/tiny/hdrnet-curves/seed-0/pictures"
+    (folder / "full/zz-input.jpg").write_bytes(b"another picture's")
+    (folder / "d-input.jpg").write_bytes(b"from before there were sizes")
+    (folder / ".tmp-full-new").mkdir()
+    (folder / ".tmp-full-old").mkdir()
+    trained.json("eval", "--overwrite")
+    assert {p.name for p in folder.iterdir()} == {"full"}
+    assert {p.name for p in (folder / "full").iterdir()} == {
+        f"{i}-{role}.jpg" for i in "de" for role in ROLES
+    }
+    (folder / "full/d-error.jpg").unlink()
+    plan = trained.json("eval", "--dry-run")["would measure"]
+    assert plan == ["results/tiny/hdrnet-curves/seed-0/eval-test-full.json"]
+
+
+def test_splits_keep_their_pictures(tiny: Workspace) -> None:
+    command = ("eval", "./tiny.yaml", "--baseline", "identity")
+    for split in ("test", "validation", "test"):
+        tiny.json(*command, "--split", split, "--overwrite")
+        folder = tiny.path / "results/tiny/identity/baseline/pictures/full"
+    assert {p.name for p in folder.iterdir()} == {f"{i}-{r}.jpg" for i in "cde" for r in ROLES}
+    for split in ("test", "validation"):
+        assert tiny.json(*command, "--split", split, "--dry-run") == {"would measure": []}
+
+
+def test_tables_in_the_terminal(trained: Workspace) -> None:
+    for seed in ("1", "2"):
+        done = trained.run("train", "./tiny.yaml", "--seed", seed, "--set", "training.steps=1")
+        assert done.returncode == 0, done.stderr
+    done = trained.run("eval")
+    assert done.returncode == 0, done.stderr
+    header, *lines = done.stdout.splitlines()
+    for column in (
+        "size",
+        "parameters",
+        "MACs",
+        "MACs/pixel",
+        "n",
+        "PSNR",
+        "ΔE00",
+        "grid artefact",
+    ):
+        assert f" {column}" in header, header
+    assert any("2 seeds, n 2: PSNR" in line and "±" in line for line in lines), done.stdout
+    (row,) = [line for line in lines if "hdrnet-curves  seed-1" in line]
+    from hdrnet_bench import HDRNetConfig
+    from hdrnet_bench.model.complexity import complexity
+
+    costs = complexity(HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4))
+    assert [f"{value:,}" for value in costs] == row.split()[4:7]

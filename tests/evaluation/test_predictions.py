@@ -1,0 +1,154 @@
+"""Another method's pictures: paired by id, judged as they are, and what does not fit is said."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.evaluation.predictions import pair_predictions
+from hdrnet_bench.images.files import picture_size, read_picture, write_png
+from tests.conftest import Workspace
+
+
+@pytest.fixture
+def folder(tiny: Workspace) -> Path:
+    """Test inputs as another method's output: d as PNG, e as 16-bit TIFF."""
+    dataset, path = Dataset(tiny.path / "data/demo-tiny"), tiny.path / "theirs"
+    path.mkdir()
+    d, e = (read_picture(dataset.input_path(row)).pixels for row in dataset.split("test"))
+    write_png(path / "d.png", d)
+    (path / "e.tiff").write_bytes(imagecodecs.tiff_encode(e.astype(np.uint16) * 257))
+    return path
+
+
+def test_the_inputs_score_as_the_identity(tiny: Workspace, folder: Path) -> None:
+    identity, theirs = tiny.json(
+        "eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other"
+    )
+    assert theirs["method"]["name"] == "other"
+    assert theirs["method"]["run"] == "predictions"
+    assert len(theirs["method"]["predictions_sha256"]) == 64
+    assert theirs["method"]["parameters"] is None
+    assert theirs["unpaired"] == {"missing": [], "extra": [], "wrong_size": []}
+    assert theirs["rows"] == identity["rows"]
+    rows = list(
+        csv.DictReader((tiny.path / "results/tiny/other/predictions/eval-test-full.csv").open())
+    )
+    assert [row["id"] for row in rows] == ["d", "e"]
+
+
+def test_what_does_not_fit_is_listed(tiny: Workspace, folder: Path) -> None:
+    (folder / "d.png").rename(folder / "dd.png")
+    (folder / "notes.txt").write_text("by hand")
+    Image.new("RGB", (50, 61)).save(folder / "e.png")
+    (folder / "e.tiff").unlink()
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    message = tiny.fails(3, *command)
+    assert "no picture for demo-tiny, test, full" in message
+    assert (
+        "1 missing: d; 1 of another size: e; 2 of no picture in the split: dd.png, notes.txt"
+        in message
+    )
+    (folder / "dd.png").rename(folder / "d.png")
+    message = tiny.fails(3, *command)
+    assert "1 of another size: e; --allow-missing judges the other 1 of 2" in message
+    assert not (tiny.path / "results/tiny/other").exists()
+
+    done = tiny.run(*command, "--allow-missing")
+    assert done.returncode == 0, done.stderr
+    assert "1 of another size: e; 1 of no picture in the split: notes.txt" in done.stderr
+    assert "other: 1 pictures of the split are not among these" in done.stdout
+    _, result = tiny.json(*command, "--allow-missing")
+    assert result["unpaired"] == {"missing": [], "extra": ["notes.txt"], "wrong_size": ["e"]}
+    assert [row["id"] for row in result["rows"]] == ["d"]
+    assert result["metrics"]["psnr"]["n"] == 1
+
+
+def test_a_name_that_is_no_text_is_listed(tiny: Workspace, folder: Path) -> None:
+    (folder / os.fsdecode(b"\xe9t\xe9.png")).touch()  # Latin-1, as old archives have it
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    (_, theirs) = tiny.json(*command)
+    assert theirs["unpaired"]["extra"] == ["\ufffdt\ufffd.png"]
+    assert tiny.json(*command, "--dry-run") == {"would measure": []}
+
+
+def test_other_contents_are_judged_again_when_asked(tiny: Workspace, folder: Path) -> None:
+    """A result of pictures that may be gone is not replaced unasked."""
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    (_, before) = tiny.json(*command)
+    assert tiny.json(*command, "--dry-run") == {"would measure": []}
+    pixels = read_picture(folder / "d.png").pixels
+    write_png(folder / "d.png", 255 - pixels)
+    path = "results/tiny/other/predictions/eval-test-full.json"
+    for more in ((), ("--dry-run",)):
+        message = tiny.fails(2, *command, *more)
+        assert f"{path} is the result of other pictures named other: --overwrite" in message
+    assert json.loads((tiny.path / path).read_text()) == before
+    assert path in tiny.json(*command, "--overwrite", "--dry-run")["would measure"]
+    (_, after) = tiny.json(*command, "--overwrite")
+    assert after["rows"][0]["psnr"] < before["rows"][0]["psnr"]
+    (tiny.path / path).write_text("{}")  # nothing that could be lost
+    assert tiny.json(*command)[1]["rows"] == after["rows"]
+
+
+def test_two_files_of_one_id_and_broken_ones(tiny: Workspace, folder: Path) -> None:
+    command = ("eval", "--dataset", "demo-tiny", "--predictions", "theirs", "--name", "other")
+    (folder / "e.jpg").write_bytes(b"no picture")
+    assert "has e.jpg and e.tiff: keep one" in tiny.fails(3, *command)
+    (folder / "e.tiff").unlink()
+    assert "e.jpg is no picture that can be read" in tiny.fails(3, *command)
+    assert "is not a folder" in tiny.fails(3, *command[:3], "--predictions", "x", "--name", "y")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--predictions", "theirs"), "needs --name"),
+        (("--name", "x"), "go with --predictions"),
+        (("--allow-missing",), "go with --predictions"),
+        (("--predictions", "theirs", "--name", "a/b"), "use letters"),
+        (("--predictions", "theirs", "--name", "oracle-x"), "a method of this project"),
+        (("--predictions", "theirs", "--name", "identity"), "a method of this project"),
+        (("--predictions", "theirs", "--name", "x", "--baseline", "grid"), "one at a time"),
+        (("--predictions", "theirs", "--name", "x", "--size", "both"), "of one size"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    tiny: Workspace, folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in tiny.fails(2, "eval", "./tiny.yaml", *arguments)
+    assert "needs a recipe" in tiny.fails(2, "eval", "--predictions", "theirs", "--name", "x")
+
+
+def test_at_480p_the_files_are_of_that_size(tiny: Workspace, folder: Path) -> None:
+    """Never a picture made smaller here: rows that are large at full size."""
+    dataset = Dataset(tiny.path / "data/demo-tiny")
+    (d, _) = dataset.split("test")
+    large = d.model_copy(update={"width": 960, "height": 1440})
+    Image.new("RGB", (480, 720)).save(folder / "d.png")
+    assert pair_predictions(folder, [large], "480p").files == {"d": folder / "d.png"}
+    assert pair_predictions(folder, [large], "full").unpaired.wrong_size == ["d"]
+
+
+def test_480p_of_small_pictures_would_be_the_full_size_again(tiny: Workspace, folder: Path) -> None:
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    message = tiny.fails(3, *command, "--size", "480p")
+    assert "480p would be the full size again" in message
+    assert not (tiny.path / "results").exists()
+
+
+def test_size_from_the_header_is_the_upright_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    for orientation, size in ((1, (30, 20)), (3, (30, 20)), (6, (20, 30)), (5, (20, 30))):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", (30, 20)).save(path, exif=exif)
+        assert picture_size(path) == size
+        height, width, _ = read_picture(path).pixels.shape
+        assert (width, height) == size

@@ -1,0 +1,187 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from hdrnet_bench import HDRNet, HDRNetConfig, load_model
+from hdrnet_bench.errors import DataError, UsageError
+from hdrnet_bench.model.file import ModelHeader, save_model
+from tests.conftest import ROOT, Workspace, clean_environment
+from tests.hub_server import hub
+
+CONFIG = HDRNetConfig(net_input_size=16, spatial_bin=4, luma_bins=2, variant="pointwise")
+HEADER = ModelHeader(
+    config=CONFIG,
+    recipe="tiny",
+    recipe_digest="1" * 64,
+    dataset="demo-tiny",
+    dataset_digest="2" * 64,
+    seed=3,
+    step=6,
+    steps=6,
+)
+
+
+def made() -> HDRNet:
+    save_model(Path("m.safetensors"), HDRNet(CONFIG), HEADER)
+    return load_model("m.safetensors")
+
+
+def test_a_folder_there_and_back(workspace: Workspace) -> None:
+    model = made()
+    model.save_pretrained("folder")
+    names = sorted(path.name for path in Path("folder").iterdir())
+    assert names == ["README.md", "config.json", "model.safetensors"]
+    assert HDRNetConfig.model_validate_json(Path("folder/config.json").read_text()) == CONFIG
+    for name in ("folder", Path("folder")):
+        back = HDRNet.from_pretrained(name)
+        assert isinstance(back, HDRNet)
+        assert not back.training
+        assert back.header == HEADER
+        state = back.state_dict()
+        assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
+    assert load_model("folder/model.safetensors").header == HEADER
+    assert HDRNet(CONFIG).config == CONFIG  # the constructor is as it was
+    assert HDRNet().config == HDRNetConfig()
+
+
+def test_nothing_is_replaced_unasked(workspace: Workspace) -> None:
+    model = made()
+    Path("folder").mkdir()
+    Path("folder/README.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"README\.md is there already"):
+        model.save_pretrained("folder")
+    assert [path.name for path in Path("folder").iterdir()] == ["README.md"]
+    assert Path("folder/README.md").read_text() == "mine"
+    model.save_pretrained("folder", overwrite=True)
+    assert "tiny" in Path("folder/README.md").read_text()
+
+
+def test_the_card_says_what_is_known_and_what_is_not(workspace: Workspace) -> None:
+    card = made().generate_model_card(licence="cc0-1.0")
+    assert card.data.license == "cc0-1.0"
+    assert card.data.library_name == "hdrnet-bench"
+    assert "| recipe | tiny, digest `111111111111` |" in card.text
+    assert "| data | demo-tiny, digest `222222222222` |" in card.text
+    assert "| steps | 6 of 6 |" in card.text
+    assert "None are stated." in card.text
+
+    bare = HDRNet(CONFIG).generate_model_card()
+    assert bare.data.license == "unknown"
+    assert "| recipe | not stated |" in bare.text
+    assert "| source | not stated |" in bare.text
+    assert "Not stated by whoever made this model." in bare.text
+    imported = HDRNet(CONFIG)
+    imported.header = ModelHeader(config=CONFIG, source="imported from x")
+    assert "| source | imported from x |" in imported.generate_model_card().text
+
+
+def test_the_card_takes_scores_of_this_model_alone(workspace: Workspace) -> None:
+    path = ROOT / "results/demo-retouch/hdrnet-curves/seed-0/eval-test-full.json"
+    stated = json.loads(path.read_text())
+    model = made()
+    assert model.header is not None
+    model.header = HEADER.model_copy(
+        update={
+            "recipe_digest": stated["recipe"]["digest"],
+            "dataset_digest": stated["dataset"]["digest"],
+            "seed": stated["method"]["seed"],
+        }
+    )
+    model.save_pretrained("folder", model_card_kwargs={"results": [path]})
+    card = ModelCard.load("folder/README.md")
+    assert f"| {stated['metrics']['psnr']['mean']:.2f} [" in card.text
+    assert "PSNR" in card.text
+    with pytest.raises(DataError, match="another recipe, dataset or seed"):
+        made().generate_model_card(results=[path])
+
+
+def test_a_folder_of_pickles_is_refused(workspace: Workspace) -> None:
+    Path("folder").mkdir()
+    torch.save(HDRNet(CONFIG).state_dict(), "folder/pytorch_model.bin")
+    with pytest.raises(
+        DataError, match=r"no model\.safetensors; other files, pickles like pytorch"
+    ):
+        HDRNet.from_pretrained("folder")
+    with pytest.raises(DataError, match="neither a folder nor the name of a repository"):
+        HDRNet.from_pretrained("no/such/folder")
+    torch.save(HDRNet(CONFIG).state_dict(), "folder/model.safetensors")
+    with pytest.raises(DataError, match="not a model file of this project"):
+        HDRNet.from_pretrained("folder")
+
+
+SCRIPT = """
+import json, torch
+from hdrnet_bench import HDRNet, load_model
+from hdrnet_bench.errors import DataError
+
+model = load_model("m.safetensors")
+report = {"url": str(model.push_to_hub("owner/name", token="made-up"))}
+back = HDRNet.from_pretrained("owner/name")
+report["equal"] = all(
+    torch.equal(back.state_dict()[k], v) for k, v in model.state_dict().items()
+)
+report["recipe"] = back.header.recipe
+for name in ("owner/pickles", "owner/nothing", "owner/other"):
+    try:
+        HDRNet.from_pretrained(name)
+    except DataError as error:
+        report[name] = str(error)
+again = HDRNet.from_pretrained("owner/name", local_files_only=True)
+report["from the cache"] = again.config == model.config
+print(json.dumps(report))
+"""
+
+
+def test_pushed_to_a_hub_and_had_from_it(workspace: Workspace) -> None:
+    made()
+    repositories = {
+        "owner/pickles": {"pytorch_model.bin": b"a pickle", "config.json": b"{}"},
+        "owner/other": {"model.safetensors": b"no such file", "config.json": b"{}"},
+    }
+    with hub(repositories) as address:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=clean_environment()
+            | {"HF_ENDPOINT": address, "HF_HOME": "home", "HF_HUB_DISABLE_XET": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["equal"]
+    assert report["recipe"] == "tiny"
+    assert report["from the cache"]
+    assert "no model.safetensors; other files, pickles" in report["owner/pickles"]
+    assert "cannot be had from the Hub" in report["owner/nothing"]
+    assert "not a model file of this project" in report["owner/other"]
+    assert all("\n" not in report[name] for name in report if name.startswith("owner/"))
+    pushed = repositories["owner/name"]
+    assert sorted(pushed) == ["README.md", "config.json", "model.safetensors"]
+    assert pushed["model.safetensors"] == Path("m.safetensors").read_bytes()
+
+
+def test_without_the_hub_it_says_so(workspace: Workspace) -> None:
+    script = """
+from hdrnet_bench import HDRNet
+from hdrnet_bench.errors import DataError
+try:
+    HDRNet.from_pretrained("owner/name")
+except DataError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=clean_environment() | {"HF_HUB_OFFLINE": "1", "HF_HOME": "home"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "owner/name cannot be had from the Hub" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
