@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import HDRNetConfig
-    from .model.file import load_model
     from .model.hdrnet import HDRNet
+    from .model.load import load_model
 
 __all__ = ["HDRNet", "HDRNetConfig", "load_model"]
 
-_HOME = {"HDRNet": "model.hdrnet", "HDRNetConfig": "config", "load_model": "model.file"}
+_HOME = {"HDRNet": "model.hdrnet", "HDRNetConfig": "config", "load_model": "model.load"}
 
 
 def __getattr__(name: str) -> Any:

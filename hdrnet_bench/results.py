@@ -27,6 +27,7 @@ class _Record(BaseModel):
 
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
+NONE = "–"  # where there is no value to show
 # What becomes part of a path or of a figure's name.
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -373,3 +374,21 @@ def read_all(root: Path) -> list[tuple[Path, Result]]:
     runs = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
     paths = [*runs, *root.glob("kernels-*.json")]
     return [(path, read_result(path)) for path in sorted(paths)]
+
+
+def cell(name: str, summary: MetricSummary | None) -> str:
+    """A mean with its interval, or a dash where there is no value."""
+    if summary is None or summary.mean is None:
+        return NONE
+    decimals = METRICS[name].decimals
+    text = f"{summary.mean:.{decimals}f}"
+    if summary.interval:
+        low, high = summary.interval
+        text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return text
+
+
+def heading(name: str) -> str:
+    metric = METRICS[name]
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"

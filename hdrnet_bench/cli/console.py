@@ -39,9 +39,9 @@ MAX_PIXELS = 500_000_000
 def print_evaluations(results: list[Evaluation]) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
-    from ..report.groups import marks
-    from ..report.table import NONE
-    from ..report.tables import by_seed, cell, group, over_seeds
+    from ..report.groups import by_seed, group, marks
+    from ..report.tables import over_seeds
+    from ..results import NONE, cell
 
     def count(value: int | None) -> str:
         return "–" if value is None else f"{value:,}"

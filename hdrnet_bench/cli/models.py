@@ -72,7 +72,7 @@ def enhance(
         return
 
     from ..enhance.run import Settings, run
-    from ..model.file import load_model
+    from ..model.load import load_model
 
     network = load_model(model, choose_device(device))
     settings = Settings(untagged, linearise, quality, overwrite)
@@ -118,7 +118,8 @@ def export(
     """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size."""
     from ..model.export import SUFFIXES
     from ..model.export import export as write
-    from ..model.file import read_model, resolve
+    from ..model.file import resolve
+    from ..model.load import read_model
 
     source = resolve(model)
     path = output or source.with_suffix(SUFFIXES[kind])

@@ -23,7 +23,7 @@ from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
     from ..results import Environment
-    from ..timing.network import Measured
+    from ..timing.job import Measured
 
 
 def register(app: typer.Typer) -> None:

@@ -92,7 +92,7 @@ def _check(recipe: Recipe, directories: list[Path], resume: bool, overwrite: boo
 
 
 def _plan(recipe: Recipe, dataset: Dataset, directories: list[Path], device: str) -> dict[str, Any]:
-    from ..data.pairs import training_rows
+    from ..training.crops import training_rows
 
     rows, validation, rule = training_rows(dataset)
     return {

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
-
+from ..model.file import TrainedOn
 from .manifest import Dataset, Row
 
 # Sources whose ids name the same picture under every protocol.
 _NAMING = ("demo", "fivek", "hdrplus")
-
-
-class TrainedOn(BaseModel):
-    """The pictures that weights, or their choice, were made with: training and validation.
-
-    ids: of a source whose ids name pictures, else none. pixels: of the inputs, the first 16 digits
-    of their SHA-256, by which the same file is known under any name.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str
-    ids: tuple[str, ...]
-    pixels: tuple[str, ...]
 
 
 def trained_on(dataset: Dataset) -> TrainedOn:

@@ -28,8 +28,9 @@ from ..errors import DataError
 from ..images import icc
 from ..images.files import Pixels
 from ..images.photo import Photo, read_photo, write_photo
-from ..model import pyramid as enhance_pyramid
-from ..model.hdrnet import HDRNet, lowres_as_it_lies, make_lowres, nearest_places
+from ..model import pyramid
+from ..model.hdrnet import HDRNet
+from ..model.lowres import lowres_as_it_lies, make_lowres, nearest_places
 from .plan import Job
 
 _STRIP_PIXELS = 1 << 19
@@ -128,7 +129,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
         return _split(start, made)
     height, width = pixels.shape[:2]
-    if enhance_pyramid.serves(model, height, width):
+    if model.serves_pyramid(height, width):
         output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
         grid = _grid(model, _lowres(model, pixels, colours))
         made = time.perf_counter()
@@ -136,7 +137,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
         def picture(first: int, last: int) -> Tensor:
             return _tensor(_to_model(pixels[first:last], colours))
 
-        rows = enhance_pyramid.enhanced_rows(model, grid, picture, height, width)
+        rows = pyramid.enhance_rows(model.pyramid_guides(), grid, picture, height, width)
 
         def levels(first: int, last: int) -> None:
             result = rows(first, last)[0].permute(1, 2, 0).contiguous().numpy()

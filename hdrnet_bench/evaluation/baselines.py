@@ -18,14 +18,13 @@ from torch import Tensor
 
 from ..color import LUMINANCE
 from ..config import Encoding, HDRNetConfig
-from ..data.encoding import to_display, to_model_input
 from ..data.pairs import Pair
+from ..model.encoding import to_display, to_model_input
 from ..slicing import bilateral_slice_apply
 from .grid_fit import fit_grid, fit_transform
+from .score import Method
 
 Baseline = Literal["identity", "affine", "grid"]
-# A method: a pair at its size to an output (3, H, W), not clamped. Only oracles look at the target.
-Method = Callable[[Pair], Tensor]
 Guide = Callable[[Tensor], Tensor]  # (B, 3, H, W) as a model is given it -> (B, H, W) in [0, 1]
 
 

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import Encoding
-from ..data.encoding import to_display
 from ..data.pairs import Pair
 from ..images.files import write_thumbnail
+from ..model.encoding import to_display
 from ..results import Shown, Size
 from .score import saved_levels
 

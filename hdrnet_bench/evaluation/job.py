@@ -18,14 +18,15 @@ from ..data.manifest import Dataset, Row, Split, open_dataset
 from ..errors import DataError, UsageError
 from ..files import json_line, sha256_text
 from ..metrics.grid_artefact import CELLS
-from ..model.file import ModelHeader, read_model
+from ..model.file import ModelHeader
+from ..model.load import read_model
 from ..recipe import EvaluationSpec, Recipe
 from ..results import DatasetId, MethodId, RecipeId, Size, Unpaired, evaluation_path, result_folder
 from ..runs import Run
 from . import baselines
-from .baselines import Baseline, Method
+from .baselines import Baseline
 from .predictions import describe, pair_predictions
-from .score import method_id, recipe_id
+from .score import Method, method_id, recipe_id
 
 BASELINE, PREDICTIONS = "baseline", "predictions"  # where a run's name would stand
 ALWAYS = "grid_artefact"  # stands beside every recipe's metrics

@@ -26,7 +26,9 @@ from ..recipe import Recipe
 from ..results import MethodId, RecipeId
 from ..runs import Run
 from ..statistics import mean_interval
-from .baselines import Method
+
+# A method: a pair at its size to an output (3, H, W), not clamped. Only oracles look at the target.
+Method = Callable[[Pair], Tensor]
 
 
 def saved_levels(output: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import nn
 
 from ..config import LEVELS, N_IN, HDRNetConfig
 from .guides import CURVE_POINTS
-from .hdrnet import CoefficientNetwork, HDRNet
+from .hdrnet import HDRNet
+from .network import CoefficientNetwork
 
 _CORNERS = 8  # cells that a trilinear sample reads
 _BILINEAR = 4 * 3  # pixels that one pixel of a resized picture reads, in three channels

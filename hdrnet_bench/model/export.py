@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from ..config import input_told
 from ..errors import CapabilityError
 from ..files import atomic_path, json_line
 from .hdrnet import HDRNet
+from .pyramid import Size, neighbours
 
 Format = Literal["onnx", "torch"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
@@ -40,19 +40,15 @@ class _Reference(nn.Module):
         return self.model.render(grid, fullres, "reference", _resize)
 
 
-def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear with aligned corners, as F.interpolate does it, to the rounding: runtimes find the
-    places of pixels by other roundings, which on large pictures shows (over 1e-4)."""
-    for axis, wanted in ((-2, size[0]), (-1, size[1])):
-        last = image.shape[axis] - 1
-        places = torch.arange(wanted, dtype=torch.float32) * (last / (wanted - 1))
-        low = places.floor()
-        high_weight = (places - low).unflatten(0, (-1, 1) if axis == -2 else (1, -1))
-        low_index = low.long().clamp(max=last)
-        high_index = (low_index + 1).clamp(max=last)
-        below, above = (image.index_select(axis, i) for i in (low_index, high_index))
-        image = below * (1 - high_weight) + above * high_weight
-    return image
+def _resize(picture: Tensor, old: Size, new: Size) -> Tensor:
+    """As pyramid.resize, to the rounding: runtimes find the places of pixels by other roundings,
+    which on large pictures shows (over 1e-4)."""
+    for axis in (0, 1):
+        before, after, weight = neighbours(0, new[axis], old[axis], new[axis])
+        weight = weight.unflatten(0, (-1, 1) if axis == 0 else (1, -1))
+        low, high = (picture.index_select(axis - 2, index) for index in (before, after))
+        picture = low * (1 - weight) + high * weight
+    return picture
 
 
 def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from ..config import HDRNetConfig
-from ..data.leakage import TrainedOn
 from ..errors import DataError
 from ..files import atomic_path, json_line
-from .hdrnet import HDRNet
 
 _KEY = "hdrnet_bench"
 FORMAT = 1
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class TrainedOn(BaseModel):
+    """The pictures that weights, or their choice, were made with: training and validation.
+
+    ids: of a source whose ids name pictures, else none. pixels: of the inputs, the first 16 digits
+    of their SHA-256, by which the same file is known under any name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    ids: tuple[str, ...]
+    pixels: tuple[str, ...]
 
 
 class ModelHeader(BaseModel):
@@ -40,7 +54,7 @@ class ModelHeader(BaseModel):
     source: str | None = None  # where the weights come from, if not from training here
 
 
-def save_model(path: Path, model: HDRNet, header: ModelHeader) -> None:
+def save_model(path: Path, model: nn.Module, header: ModelHeader) -> None:
     """Write a model file: whole, or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # Older files are without these.
@@ -48,14 +62,6 @@ def save_model(path: Path, model: HDRNet, header: ModelHeader) -> None:
     metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=unsaid))}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> HDRNet:
-    """An HDRNet in evaluation mode, from a .safetensors file or a run directory (its `last`).
-
-    Raises DataError where it is missing, or is no model of this project. Nothing is unpickled.
-    """
-    return read_model(resolve(path), device)[0]
 
 
 def resolve(path: str | Path) -> Path:
@@ -68,23 +74,34 @@ def resolve(path: str | Path) -> Path:
     return path
 
 
-def read_model(path: Path, device: str | torch.device = "cpu") -> tuple[HDRNet, ModelHeader]:
+def read_model(
+    path: Path, build: Callable[[HDRNetConfig], Model], device: str | torch.device = "cpu"
+) -> tuple[Model, ModelHeader]:
+    """A network in evaluation mode with a file's weights, and what the file says of them.
+
+    Args:
+        build: makes the network of a configuration, whose weights are then the file's.
+
+    Raises DataError where the file is broken, or its weights are not such a network's.
+    """
     header = read_model_header(path)
     try:
         tensors: dict[str, Any] = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"{path} is not a whole safetensors file: {error}") from None
-    _check_weights(path, tensors, header.config)
-    model = HDRNet(header.config)
+    # Without memory first: a header may claim a network of any size.
+    with torch.device("meta"):
+        expected = build(header.config).state_dict()
+    _check_weights(path, tensors, expected)
+    model = build(header.config)
     model.load_state_dict(tensors)
-    model.header = header
     return model.to(device).eval(), header
 
 
-def _check_weights(path: Path, tensors: Mapping[str, torch.Tensor], config: HDRNetConfig) -> None:
-    """Before memory is taken for what a header claims: names, shapes, types, finite values."""
-    with torch.device("meta"):
-        expected = HDRNet(config).state_dict()
+def _check_weights(
+    path: Path, tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> None:
+    """Names, shapes, types, finite values. Raises DataError."""
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not of this network" for name in tensors if name not in expected]
     for name, tensor in tensors.items():

@@ -6,33 +6,26 @@ rows, columns); n_out, n_in rows and columns of a cell's matrix (3, 4: the last 
 
 Source: Gharbi et al. 2017, section 3, and the reference's hdrnet/models.py, to every detail that
 shows in a number: TensorFlow's SAME padding, batch norm without scale, H-W-C flattening, the
-prediction's channel order, initialisation.
+prediction's channel order, initialisation (network.py, layers.py, guides.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import LEVELS, N_IN, HDRNetConfig, LowresResize
-from ..data.encoding import to_model_input
+from ..config import LEVELS, HDRNetConfig
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
-from ..slicing.fused import area_lowres, fused
-from . import pyramid as enhance_pyramid
+from ..slicing.fused import fused
+from . import pyramid
+from .encoding import to_model_input
+from .file import ModelHeader
 from .guides import CurvesGuide, PointwiseGuide
 from .hub import HubMixin
-from .layers import Conv, Dense
-
-if TYPE_CHECKING:
-    from .file import ModelHeader
-
-Resize = Callable[[Tensor, Sequence[int]], Tensor]
-_WHITE = {torch.uint8: 255, torch.uint16: 65535}
+from .lowres import INTEGER_WHITE, lowres_as_it_lies, make_lowres
+from .network import CoefficientNetwork
 
 
 class HDRNet(nn.Module, HubMixin):
@@ -64,7 +57,11 @@ class HDRNet(nn.Module, HubMixin):
         return self.render(self.coefficients(lowres), fullres, backend)
 
     def render(
-        self, grid: Tensor, fullres: Tensor, backend: Backend = "auto", resize: Resize | None = None
+        self,
+        grid: Tensor,
+        fullres: Tensor,
+        backend: Backend = "auto",
+        resize: pyramid.Resize[Tensor] = pyramid.resize,
     ) -> Tensor:
         """The full-resolution half: guide, slice and apply.
 
@@ -72,37 +69,34 @@ class HDRNet(nn.Module, HubMixin):
             grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it.
             fullres: (B, 3, H, W), about [0, 1].
             backend: of the slicing.
-            resize: between a pyramid's levels, where not torch's own: (image, size) -> image.
+            resize: between a pyramid's levels.
 
         Returns:
             (B, 3, H, W), not clamped.
         """
-        resize = resize or _resize
         if self.config.variant != "pyramid":
             guide = self.guides[0](fullres, backend)
             return bilateral_slice_apply(grid, guide, fullres, backend=backend)
-        rows = grid.unflatten(1, (LEVELS, 3 * N_IN)).unbind(1)  # the coarsest level stands first
-        pictures = _pyramid(fullres, resize)
-        output = torch.zeros((), device=fullres.device, dtype=fullres.dtype)
-        for level in reversed(range(LEVELS)):
+        height, width = fullres.shape[-2:]
+        sizes = pyramid.level_sizes(height, width)
+        pictures = pyramid.downsample(fullres, sizes, resize)
+        grids = pyramid.level_grids(grid)
+
+        def level_output(level: int, coarser: Tensor | None) -> Tensor:
             picture = pictures[level]
-            here = bilateral_slice_apply(
-                rows[LEVELS - 1 - level],
-                self.guides[level](picture, backend),
-                picture,
-                backend=backend,
-            )
-            coarser = output if output.ndim == 0 else resize(output, picture.shape[-2:])
-            output = coarser + here
-        return output
+            guide = self.guides[level](picture, backend)
+            output = bilateral_slice_apply(grids[level], guide, picture, backend=backend)
+            return output if coarser is None else coarser + output
+
+        return pyramid.collapse(sizes, level_output, resize)
 
     @torch.no_grad()
     def render_fast(self, grid: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:
         """`render` without gradients: on the CPU a pyramid's levels go through the fused kernel."""
         height, width = fullres.shape[-2:]
         on_cpu = fullres.dtype == torch.float32 and fullres.device.type == "cpu"
-        if on_cpu and enhance_pyramid.serves(self, height, width, backend):
-            return enhance_pyramid.rendered(self, grid, fullres)
+        if on_cpu and self.serves_pyramid(height, width, backend):
+            return pyramid.render(self.pyramid_guides(), grid, fullres)
         return self.render(grid, fullres, backend)
 
     def coefficients(self, lowres: Tensor) -> Tensor:
@@ -118,7 +112,10 @@ class HDRNet(nn.Module, HubMixin):
         """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse."""
         if self.config.variant != "pyramid":
             return self.guides[0](fullres)
-        return [guide(p) for guide, p in zip(self.guides, _pyramid(fullres, _resize), strict=True)]
+        height, width = fullres.shape[-2:]
+        sizes = pyramid.level_sizes(height, width)
+        pictures = pyramid.downsample(fullres, sizes, pyramid.resize)
+        return [guide(picture) for guide, picture in zip(self.guides, pictures, strict=True)]
 
     @torch.no_grad()
     def enhance(self, image: Tensor, backend: Backend = "auto") -> Tensor:
@@ -140,7 +137,10 @@ class HDRNet(nn.Module, HubMixin):
         white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(image.dtype)
         if white is None and not image.is_floating_point():
             raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
-        as_it_is = self.config.input_transfer == "none" and white in (None, _WHITE.get(image.dtype))
+        as_it_is = self.config.input_transfer == "none" and white in (
+            None,
+            INTEGER_WHITE.get(image.dtype),
+        )
         if as_it_is and (output := self._enhance_fused(batch, backend)) is not None:
             return output.reshape(image.shape)
         fullres = batch.to(next(self.parameters()).dtype)
@@ -152,7 +152,7 @@ class HDRNet(nn.Module, HubMixin):
             lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
             output = self.render_fast(self.coefficients(lowres), fullres, backend)
         if white is not None:
-            output = output.clamp(0, 1).mul(_WHITE[image.dtype]).round()
+            output = output.clamp(0, 1).mul(INTEGER_WHITE[image.dtype]).round()
         return output.to(image.dtype).reshape(image.shape)
 
     def _enhance_fused(self, batch: Tensor, backend: Backend) -> Tensor | None:
@@ -200,75 +200,22 @@ class HDRNet(nn.Module, HubMixin):
             and not self.training
         )
 
-
-def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
-    """(B, 3, H, W) -> (B, 3, size, size), whatever the aspect ratio.
-
-    "area" averages; "nearest" is torch's (floor), as published, and aliases.
-    """
-    return F.interpolate(fullres, size=(size, size), mode=resize)
-
-
-def lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
-    """make_lowres for the fused kernel: float32 in about [0, 1] from float32 or integers of any
-    strides, without a floating or contiguous copy of the whole picture."""
-    if resize == "area":
-        return area_lowres(image, size)
-    rows, columns = (nearest_places(length, size) for length in image.shape[-2:])
-    picked = image[:, :, rows[:, None], columns].float()
-    return picked / _WHITE.get(image.dtype, 1)
-
-
-def nearest_places(length: int, size: int) -> Tensor:
-    """Which of `length` rows (or columns) torch's "nearest" takes for each of `size`."""
-    places = torch.arange(length, dtype=torch.float64)[None, None]
-    return F.interpolate(places, size=size, mode="nearest")[0, 0].long()
-
-
-class CoefficientNetwork(nn.Module):
-    """Low-res picture to grid: low-level features, a local and a global path, their sum."""
-
-    def __init__(self, config: HDRNetConfig) -> None:
-        super().__init__()
-        depth, multiplier, norm = config.luma_bins, config.channel_multiplier, config.batch_norm
-        width = 8 * multiplier * depth
-        self.config = config
-
-        splat, channels = [], 3
-        for i in range(config.splat_layers):
-            # The first layer has no batch norm, whatever the configuration.
-            out = multiplier * 2**i * depth
-            splat.append(Conv(channels, out, stride=2, norm=norm and i > 0))
-            channels = out
-        self.splat = nn.Sequential(*splat)
-
-        local = [
-            Conv(channels if i == 0 else width, width, norm=norm)
-            for i in range(config.local_layers - 1)
-        ]
-        local_in = width if local else channels
-        self.local = nn.Sequential(*local, Conv(local_in, width, bias=False, relu=False))
-
-        self.global_convs = nn.Sequential(
-            Conv(channels, width, stride=2, norm=norm), Conv(width, width, stride=2, norm=norm)
+    def serves_pyramid(self, height: int, width: int, backend: Backend = "auto") -> bool:
+        """Whether the CPU's fused kernel serves a pyramid's levels of such a picture."""
+        weights, config = next(self.parameters()), self.config
+        return (
+            config.variant == "pyramid"
+            and weights.device.type == "cpu"
+            and weights.dtype == torch.float32
+            and use_native(backend, weights)
+            and config.luma_bins <= 8
+            and not self.training
+            and min(height, width) >= 2 ** (LEVELS - 1)
         )
-        side = math.ceil(math.ceil(config.spatial_bin / 2) / 2)
-        self.global_dense = nn.Sequential(
-            Dense(side * side * width, 4 * width, norm=norm),
-            Dense(4 * width, 2 * width, norm=norm),
-            Dense(2 * width, width, relu=False),
-        )
-        self.prediction = Conv(width, depth * config.outputs * N_IN, kernel=1, relu=False)
 
-    def forward(self, lowres: Tensor) -> Tensor:
-        """(B, 3, S, S) -> (B, n_out * n_in, D, GH, GW)."""
-        features = self.splat(lowres)
-        context = self.global_convs(features).permute(0, 2, 3, 1).flatten(1)  # H, W, C order
-        context = self.global_dense(context)
-        fused = F.relu(self.local(features) + context[:, :, None, None])
-        # The prediction's channel is (i_in * n_out + i_out) * D + z.
-        grid = self.prediction(fused).unflatten(1, (N_IN, self.config.outputs, -1))
-        return grid.transpose(1, 2).flatten(1, 2)
+    def pyramid_guides(self) -> list[PointwiseGuide]:
+        """The levels' guides, fine to coarse."""
+        return [guide for guide in self.guides if isinstance(guide, PointwiseGuide)]
 
 
 def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
@@ -277,16 +224,3 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
     else:
         for _ in range(LEVELS if config.variant == "pyramid" else 1):
             yield PointwiseGuide(config.guide_complexity)
-
-
-def _pyramid(fullres: Tensor, resize: Resize) -> list[Tensor]:
-    """The picture, a half and a quarter of it (sizes rounded down), without antialiasing."""
-    height, width = fullres.shape[-2:]
-    if min(height, width) < 4:
-        raise ValueError(f"a pyramid of three levels needs 4 x 4 pixels, not {width} x {height}")
-    half = resize(fullres, (height // 2, width // 2))
-    return [fullres, half, resize(half, (height // 4, width // 4))]
-
-
-def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(image, size=tuple(size), mode="bilinear", align_corners=True)

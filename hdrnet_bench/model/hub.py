@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from huggingface_hub import ModelCard, ModelHubMixin, constants, hf_hub_download
 from huggingface_hub.errors import (
@@ -16,22 +16,28 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
 )
+from torch import nn
 
-from ..config import input_told
+from ..config import HDRNetConfig
 from ..errors import DataError, UsageError
 from ..files import json_text, write_text
-
-if TYPE_CHECKING:
-    from ..results import Evaluation
-    from .file import ModelHeader
-    from .hdrnet import HDRNet
+from ..results import Evaluation, read_result
+from .card import card_text
+from .file import ModelHeader, read_model, save_model
 
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
 CARD = "README.md"
 
 
 class HubMixin(ModelHubMixin):
-    """from_pretrained, save_pretrained and push_to_hub for HDRNet."""
+    """from_pretrained, save_pretrained and push_to_hub for a torch module.
+
+    The module is made by its class from a configuration, and keeps that as `config`; `header` is
+    what the file it was read from says of it, None where it was made here.
+    """
+
+    config: HDRNetConfig
+    header: ModelHeader | None = None
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
@@ -58,8 +64,6 @@ class HubMixin(ModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, config: Any = None, **options: Any) -> Any:
-        from .file import load_model
-
         nothing_else = (
             f"{model_id} has no {WEIGHTS}; other files, pickles like "
             f"{constants.PYTORCH_WEIGHTS_NAME} above all, are not read"
@@ -68,13 +72,16 @@ class HubMixin(ModelHubMixin):
             path = Path(model_id) / WEIGHTS
             if not path.exists():
                 raise DataError(nothing_else)
-            return load_model(path)
-        try:
-            return load_model(hf_hub_download(repo_id=model_id, filename=WEIGHTS, **options))
-        except LocalEntryNotFoundError:
-            raise  # no network, which is something else
-        except EntryNotFoundError:
-            raise DataError(nothing_else) from None
+        else:
+            try:
+                path = Path(hf_hub_download(repo_id=model_id, filename=WEIGHTS, **options))
+            except LocalEntryNotFoundError:
+                raise  # no network, which is something else
+            except EntryNotFoundError:
+                raise DataError(nothing_else) from None
+        model, header = read_model(path, cast(Any, cls))
+        model.header = header
+        return model
 
     def save_pretrained(
         self,
@@ -104,11 +111,8 @@ class HubMixin(ModelHubMixin):
         return super().save_pretrained(folder, model_card_kwargs=model_card_kwargs, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from .file import save_model
-
-        model = cast("HDRNet", self)
-        save_model(save_directory / WEIGHTS, model, _header(model))
-        config = model.config.model_dump(mode="json")
+        save_model(save_directory / WEIGHTS, cast(nn.Module, self), self._own_header())
+        config = self.config.model_dump(mode="json")
         write_text(save_directory / constants.CONFIG_NAME, json_text(config))
 
     def generate_model_card(
@@ -124,10 +128,7 @@ class HubMixin(ModelHubMixin):
         Raises:
             DataError: a result is not of this model's recipe, seed or data.
         """
-        from ..results import Evaluation, read_result
-
-        model = cast("HDRNet", self)
-        header = _header(model)
+        header = self._own_header()
         evaluations = []
         for path in map(Path, results):
             result = read_result(path)
@@ -140,87 +141,9 @@ class HubMixin(ModelHubMixin):
             ):
                 raise DataError(f"{path} is of another recipe, dataset or seed than this model")
             evaluations.append(result)
-        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return ModelCard(_card(header, parameters, evaluations, licence))
+        weights = cast(nn.Module, self).parameters()
+        parameters = sum(p.numel() for p in weights if p.requires_grad)
+        return ModelCard(card_text(header, parameters, evaluations, licence))
 
-
-def _header(model: HDRNet) -> ModelHeader:
-    from .file import ModelHeader
-
-    return model.header or ModelHeader(config=model.config)
-
-
-def _card(
-    header: ModelHeader, parameters: int, evaluations: list[Evaluation], licence: str | None
-) -> str:
-    config = header.config
-
-    def named(name: str | None, digest: str | None) -> str:
-        return f"{name}, digest `{str(digest)[:12]}`" if name else "not stated"
-
-    steps = "not stated" if header.step is None else f"{header.step:,}"
-    if header.steps is not None:
-        steps += f" of {header.steps:,}"
-    source = "trained with hdrnet-bench" if header.recipe else "not stated"
-    rows = [
-        ("recipe", named(header.recipe, header.recipe_digest)),
-        ("data", named(header.dataset, header.dataset_digest)),
-        ("seed", "not stated" if header.seed is None else str(header.seed)),
-        ("steps", steps),
-        ("source", header.source or source),
-        ("network", f"{config.variant}, {parameters:,} parameters"),
-        ("input", f"{input_told(config)}; low-res copy by {config.lowres_resize}"),
-    ]
-    return "\n".join(
-        [
-            "---",
-            f"license: {licence or 'unknown'}",
-            "library_name: hdrnet-bench",
-            "pipeline_tag: image-to-image",
-            "tags: [hdrnet, bilateral-grid, photo-enhancement]",
-            "---",
-            "",
-            f"# HDRNet, {config.variant}" + (f": {header.recipe}" if header.recipe else ""),
-            "",
-            "A network for photo enhancement (Gharbi et al., Deep Bilateral Learning for Real-Time "
-            "Image Enhancement, SIGGRAPH 2017), as hdrnet-bench trains and runs it.",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {value} |" for name, value in rows),
-            "",
-            "## Scores",
-            "",
-            *_scores(evaluations),
-            "",
-            "## Licence",
-            "",
-            f"{licence}" if licence else "Not stated by whoever made this model.",
-            "",
-            "## Use",
-            "",
-            "```python",
-            "from hdrnet_bench import HDRNet",
-            "",
-            'model = HDRNet.from_pretrained("owner/name")  # or this folder',
-            "output = model.enhance(picture)  # (3, H, W), uint8 or floating in [0, 1]",
-            "```",
-            "",
-        ]
-    )
-
-
-def _scores(evaluations: list[Evaluation]) -> list[str]:
-    from ..metric_specs import METRICS
-    from ..report.tables import cell
-
-    if not evaluations:
-        return ["None are stated."]
-    names = [name for name in METRICS if any(name in e.metrics for e in evaluations)]
-    labels = " | ".join(METRICS[name].label for name in names)
-    lines = [f"| data | split | n | {labels} |", "|---" * (len(names) + 3) + "|"]
-    for e in evaluations:
-        cells = " | ".join(cell(name, e.metrics.get(name)) for name in names)
-        n = e.metrics["psnr"].n
-        lines.append(f"| {e.dataset.name} | {e.dataset.split} | {n} | {cells} |")
-    return lines
+    def _own_header(self) -> ModelHeader:
+        return self.header or ModelHeader(config=self.config)

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..metric_specs import METRICS
-from ..results import Evaluation, TimingRow
+from ..results import Evaluation, TimingRow, heading
 from . import plots
 from .groups import Group, Timed, is_identity, label
 from .plots import Plot, colour, margins, text_width
-from .tables import heading
 
 # More points than this are drawn as one bitmap inside the SVG.
 _MANY_POINTS = 1000

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files import write_text
-
-NONE = "–"
+from ..results import NONE
 
 Value = float | int | str | None
 

@@ -6,31 +6,20 @@ import statistics
 from collections.abc import Sequence
 
 from ..metric_specs import METRICS
-from ..results import Environment, Evaluation, KernelTiming, MetricSummary, spread
+from ..results import (
+    NONE,
+    Environment,
+    Evaluation,
+    KernelTiming,
+    MetricSummary,
+    cell,
+    heading,
+    spread,
+)
 from ..statistics import mean_interval
-from .groups import Group, by_seed, group, marks
+from .groups import Group, by_seed, marks
 from .published import Published
-from .table import NONE, Cell, Column, Table, columns, number, plain
-
-__all__ = ["by_seed", "cell", "group", "kernel_notes", "kernel_rows", "over_seeds"]
-
-
-def cell(name: str, summary: MetricSummary | None) -> str:
-    """A mean with its interval, or a dash where there is no value."""
-    if summary is None or summary.mean is None:
-        return NONE
-    decimals = METRICS[name].decimals
-    text = f"{summary.mean:.{decimals}f}"
-    if summary.interval:
-        low, high = summary.interval
-        text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
-    return text
-
-
-def heading(name: str) -> str:
-    metric = METRICS[name]
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
+from .table import Cell, Column, Table, columns, number, plain
 
 
 def quality_table(of: Group) -> Table:

@@ -8,11 +8,10 @@ from ..evaluation.compare import MetricComparison, compare
 from ..evaluation.pairing import common_ids
 from ..evaluation.pairing import label as name_of
 from ..metric_specs import METRICS
-from ..results import Evaluation
+from ..results import NONE, Evaluation, heading
 from ..statistics import CONFIDENCE
 from .groups import Group, by_method, is_identity
-from .table import NONE, Cell, Column, Table, columns, number, plain
-from .tables import heading
+from .table import Cell, Column, Table, columns, number, plain
 
 _VERDICTS = {"A better": "better", "B better": "worse", "within noise": "noise"}
 _SUFFIXES = ("", "_low", "_high", "_wins", "_ties", "_p", "_verdict")

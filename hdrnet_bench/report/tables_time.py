@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results import CopyRow, Environment, KernelTiming, MachineState, Result, Timing, TimingRow
+from ..results import (
+    NONE,
+    CopyRow,
+    Environment,
+    KernelTiming,
+    MachineState,
+    Result,
+    Timing,
+    TimingRow,
+)
 from .groups import Timed
-from .table import NONE, Cell, Column, Table, columns, number, plain
+from .table import Cell, Column, Table, columns, number, plain
 
 
 def timing_table(timed: Timed) -> Table:

@@ -21,19 +21,19 @@ import torch
 from torch import Tensor
 
 from ..config import HDRNetConfig
-from ..model.file import read_model
-from ..model.hdrnet import HDRNet, make_lowres
+from ..model.hdrnet import HDRNet
+from ..model.load import read_model
+from ..model.lowres import make_lowres
 from ..results import CopyRow, Part, TimedBackend, TimingRow
 from ..slicing.fused import fused
-from .clock import Clock, copier
+from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input
-from .network import EXACT, Job, Measured, natural_picture
+from .job import EXACT, TIMING, Job, Measured
 from .state import Watch
 from .turns import NO_MEMORY, Timed, in_turns, median_interval, of_memory
 
 NOISY = 0.2
 TRANSFERS = ("upload", "download", "whole with transfer")
-TIMING = "timing"
 
 
 def serve(job_json: str, pipe: Connection) -> None:

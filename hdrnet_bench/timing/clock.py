@@ -1,4 +1,4 @@
-"""How long one repeat takes on a device, and the copy that it stands beside."""
+"""How long one repeat takes on a device; the copy it is compared with, and the picture it is of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 WARM_UP_S = 0.15
@@ -49,3 +50,14 @@ def copier(moved: int, device: torch.device) -> Callable[[], Tensor]:
     source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source)
+
+
+def natural_picture(width: int, height: int) -> Tensor:
+    """A photograph (scikit-image's astronaut) brought to that size: (3, H, W) in [0, 1].
+
+    What a guide reads decides which cells a slice touches, so noise or zeros would not do.
+    """
+    import skimage.data
+
+    photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float() / 255
+    return F.interpolate(photo, size=(height, width), mode="bilinear", align_corners=False)[0]

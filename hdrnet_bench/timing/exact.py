@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import LEVELS, N_IN
-from ..data.encoding import to_model_input
-from ..model.hdrnet import HDRNet, make_lowres
+from ..model import pyramid
+from ..model.encoding import to_model_input
+from ..model.hdrnet import HDRNet
+from ..model.lowres import make_lowres
 from ..slicing.reference import apply_coefficients
 
 _STRIP_PIXELS = 1 << 18  # a float64 strip takes some 300 bytes a pixel
@@ -48,15 +49,16 @@ def exact(model: HDRNet, picture: Tensor) -> Exact:
     grid = model.coefficients(lowres)
     if config.variant != "pyramid":
         return Exact(lowres, grid, _sliced(grid, model.guides[0], fullres))
-    grids = grid.unflatten(1, (LEVELS, 3 * N_IN)).unbind(1)  # the coarsest stands first
-    pictures = [fullres]
-    for _ in range(1, LEVELS):
-        height, width = pictures[-1].shape[-2:]
-        pictures.append(_resized(pictures[-1], (height // 2, width // 2)))
-    output = torch.zeros_like(pictures[-1])
-    for level in reversed(range(LEVELS)):
-        here = _sliced(grids[LEVELS - 1 - level], model.guides[level], pictures[level])
-        output = here.add_(_resized(output, here.shape[-2:]))
+    height, width = fullres.shape[-2:]
+    sizes = pyramid.level_sizes(height, width)
+    pictures = pyramid.downsample(fullres, sizes, pyramid.resize)
+    grids = pyramid.level_grids(grid)
+
+    def level_output(level: int, coarser: Tensor | None) -> Tensor:
+        output = _sliced(grids[level], model.guides[level], pictures[level])
+        return output if coarser is None else output.add_(coarser)
+
+    output = pyramid.collapse(sizes, level_output, pyramid.resize)
     return Exact(lowres, grid, output)
 
 
@@ -91,7 +93,3 @@ def _sliced(grid: Tensor, guide: nn.Module, picture: Tensor) -> Tensor:
         )
         output[:, :, rows] = apply_coefficients(coefficients[:, :, 0], strip, True)
     return output
-
-
-def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
-    return F.interpolate(image, size=size, mode="bilinear", align_corners=True)

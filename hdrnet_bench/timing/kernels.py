@@ -24,8 +24,7 @@ from ..model.hdrnet import HDRNet
 from ..results import KernelRow
 from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
 from ..slicing.fused import fused
-from .clock import WARM_UP_S, Clock, copier
-from .network import natural_picture
+from .clock import WARM_UP_S, Clock, copier, natural_picture
 
 SIZES = {
     "1080p": (1920, 1080),

@@ -12,17 +12,16 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
-from ..results import CopyRow, MachineState, Part, PictureType, TimedBackend, TimingRow
+from ..results import MachineState, PictureType, TimedBackend
 from ..slicing import cpu, cuda_launch
+from .child import serve
+from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Job, Measured
 from .state import together
 
 SIZES = {
@@ -35,65 +34,7 @@ SIZES = {
     "24 MP": (6000, 4000),
     "48 MP": (8000, 6000),
 }
-BACKENDS: tuple[TimedBackend, ...] = get_args(TimedBackend)
-PICTURE_TYPES: tuple[PictureType, ...] = get_args(PictureType)
-START, EXACT = "start", "float64"
 CLOSING_S = 5.0
-
-
-class Job(BaseModel):
-    """One size for a child: a model by its file or its configuration (then untrained)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: Path | HDRNetConfig
-    device: str
-    threads: int
-    width: int
-    height: int
-    batch: int
-    dtype: PictureType
-    backends: tuple[TimedBackend, ...]
-    budget_s: float
-    no_exact: str | None = None
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        every: tuple[Part, ...] = get_args(Part)
-        return every if self.device.startswith("cuda") else every[:3]
-
-    def rows_without_times(self, notes: dict[TimedBackend, str]) -> list[TimingRow]:
-        """For backends that could not be timed, with the reason."""
-        return [
-            self.row_without_time(b, part, note) for b, note in notes.items() for part in self.parts
-        ]
-
-    def row_without_time(self, backend: TimedBackend, part: Part, note: str) -> TimingRow:
-        return TimingRow(
-            width=self.width,
-            height=self.height,
-            batch=self.batch,
-            dtype=self.dtype,
-            backend=backend,
-            part=part,
-            repeats=0,
-            median_ms=None,
-            interval_ms=None,
-            p5_ms=None,
-            p95_ms=None,
-            peak_memory_mib=None,
-            gigabytes_per_s=None,
-            copy_share=None,
-            max_error=None,
-            noisy=False,
-            note=note,
-        )
-
-
-class Measured(BaseModel):
-    rows: list[TimingRow]
-    copies: list[CopyRow]
-    state: MachineState
 
 
 def time_model(
@@ -175,17 +116,6 @@ def picture_type(name: str) -> PictureType:
     return found
 
 
-def natural_picture(width: int, height: int) -> Tensor:
-    """A photograph (scikit-image's astronaut) brought to that size: (3, H, W) in [0, 1].
-
-    What a guide reads decides which cells a slice touches, so noise or zeros would not do.
-    """
-    import skimage.data
-
-    photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float() / 255
-    return F.interpolate(photo, size=(height, width), mode="bilinear", align_corners=False)[0]
-
-
 def _try_to_compile(device: torch.device) -> None:
     """Raises CapabilityError where torch.compile lacks a compiler."""
 
@@ -226,8 +156,6 @@ def _one_size(job: Job) -> Measured:
 
 def _in_a_child(job: Job) -> tuple[Measured | None, str, str]:
     """What a child measured; else None, what it was at, and what became of it."""
-    from .child import serve
-
     # Spawned, not forked: the parent may hold threads (progress bar, torch).
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)

@@ -20,14 +20,15 @@ import torch.nn.functional as F
 
 from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
-from ..data.pairs import Batch, Crops, Draws, Pictures, loader
+from ..data.pairs import Pictures
 from ..errors import CapabilityError
 from ..images.files import Pixels
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..slicing import Backend, bilateral_slice_apply, cpu
+from ..training.crops import Batch, Crops, Draws, loader
 from ..training.optimisation import optimiser_of
-from .network import natural_picture
+from .clock import natural_picture
 
 BATCH, CROP = 4, 512
 WARM_UPS, REPEATS, NATIVE_EACH = 2, 7, 3

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..data.encoding import to_display
 from ..data.leakage import trained_on
 from ..data.manifest import Dataset
 from ..data.pairs import Pair
 from ..environment import describe
 from ..files import json_text, write_text
+from ..model.encoding import to_display
 from ..model.file import ModelHeader, save_model
 from ..recipe import Recipe
 from ..runs import BEST, LAST, LOG, RECIPE, SETUP

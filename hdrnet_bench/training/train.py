@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from ..data.encoding import check_encoding
 from ..data.manifest import Dataset
-from ..data.pairs import Batch, Crops, Draws, Pictures, fits_in_memory, loader, training_rows
+from ..data.pairs import Pictures, fits_in_memory
 from ..errors import CapabilityError, DataError, UsageError
 from ..evaluation.score import split_available
 from ..metric_specs import METRICS
@@ -24,6 +24,7 @@ from ..metrics.lpips import check_backbone
 from ..model.hdrnet import HDRNet
 from ..recipe import Recipe
 from ..runs import RECIPE, open_run
+from ..training.crops import Batch, Crops, Draws, loader, training_rows
 from .checkpoint import Standing, State, check_same, read_standing
 from .distributed import World
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average

@@ -171,7 +171,8 @@ def test_recipes_by_path_find_their_runs(trained: Workspace) -> None:
 
 
 def test_a_model_that_yields_no_numbers_is_refused(trained: Workspace) -> None:
-    from hdrnet_bench.model.file import read_model, save_model
+    from hdrnet_bench.model.file import save_model
+    from hdrnet_bench.model.load import read_model
 
     path = trained.path / "runs/tiny/seed-0/last.safetensors"
     model, header = read_model(path)

@@ -14,16 +14,18 @@ from pydantic import ValidationError
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
 from hdrnet_bench.config import input_told
-from hdrnet_bench.data.encoding import to_display, to_model_input
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.data.pairs import Crops, Pictures, load_pair
+from hdrnet_bench.data.pairs import Pictures, load_pair
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.images.photo import read_photo
-from hdrnet_bench.model.file import ModelHeader, load_model, save_model
-from hdrnet_bench.model.hdrnet import make_lowres
+from hdrnet_bench.model.encoding import to_display, to_model_input
+from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.model.load import load_model
+from hdrnet_bench.model.lowres import make_lowres
 from hdrnet_bench.prepare.build import Pair, build
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import TrainingSpec
+from hdrnet_bench.training.crops import Crops
 from tests.conftest import Workspace, smooth_picture, write_recipe
 
 WHITE = 32767

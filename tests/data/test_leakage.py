@@ -7,7 +7,8 @@ import pytest
 
 from hdrnet_bench.data.leakage import leaked, trained_on
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.model.file import read_model, save_model
+from hdrnet_bench.model.file import save_model
+from hdrnet_bench.model.load import read_model
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
 from tests.conftest import TINY, Workspace, make_tiny

@@ -4,22 +4,13 @@ import torch
 
 from hdrnet_bench import HDRNetConfig
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.data.pairs import (
-    MEMORY_SHARE,
-    Crops,
-    Draws,
-    Pictures,
-    decode_pair,
-    fits_in_memory,
-    load_pair,
-    loader,
-    training_rows,
-)
+from hdrnet_bench.data.pairs import MEMORY_SHARE, Pictures, decode_pair, fits_in_memory, load_pair
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.images.files import to_float32
 from hdrnet_bench.prepare.build import Pair, build
 from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec
+from hdrnet_bench.training.crops import Crops, Draws, loader, training_rows
 from tests.conftest import Workspace, smooth_picture, tiny_plan
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)

@@ -19,7 +19,7 @@ from hdrnet_bench.images.camera import develop_camera
 from hdrnet_bench.images.photo import Photo, read_photo
 from hdrnet_bench.model import pyramid as enhance_pyramid
 from hdrnet_bench.model.file import ModelHeader, save_model
-from hdrnet_bench.model.hdrnet import lowres_as_it_lies
+from hdrnet_bench.model.lowres import lowres_as_it_lies
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
@@ -505,7 +505,7 @@ def test_without_the_fused_kernel_it_is_the_same(
     write("p3.png", EIGHT, pictures.DISPLAY_P3)
     workspace.json("enhance", "model.safetensors", "a.png", "p3.png", "first")
     monkeypatch.setattr(HDRNet, "serves_fused", lambda *_: False)
-    monkeypatch.setattr("hdrnet_bench.model.pyramid.serves", lambda *_: False)
+    monkeypatch.setattr("hdrnet_bench.model.hdrnet.HDRNet.serves_pyramid", lambda *_: False)
     workspace.json("enhance", "model.safetensors", "a.png", "p3.png", "second")
     for name, levels in (("a.png", 2), ("p3.png", 1)):
         first, second = (read_photo(Path(f"{run}/{name}")).pixels for run in ("first", "second"))
@@ -521,7 +521,7 @@ def test_a_pyramid_by_rows_is_the_pyramid(
 ) -> None:
     """Noise, which shows every place that is not torch's own; strips of a row and of many."""
     model = network(variant="pyramid")
-    assert enhance_pyramid.serves(model, *shape) == (min(shape) >= 4)
+    assert model.serves_pyramid(*shape) == (min(shape) >= 4)
     monkeypatch.setattr(enhance, "_STRIP_PIXELS", strip)
     pixels = np.random.default_rng(0).integers(0, 65535, (*shape, 3)).astype(np.uint16)
     photo = Photo(pixels.copy())

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from hdrnet_bench import HDRNet, HDRNetConfig
-from hdrnet_bench.model.hdrnet import make_lowres
+from hdrnet_bench.model.lowres import make_lowres
 from hdrnet_bench.tf1 import state_dict_from_tf1
 from tests.conftest import GOLDEN
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.model.guides import CurvesGuide
-from hdrnet_bench.model.hdrnet import make_lowres
+from hdrnet_bench.model.lowres import make_lowres
 from hdrnet_bench.slicing import bilateral_slice_apply, cpu, reference
 from hdrnet_bench.slicing.operators import curves_guide, slice_apply
 from tests.conftest import ROOT

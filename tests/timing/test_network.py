@@ -24,15 +24,9 @@ from hdrnet_bench.timing import child as timing_child
 from hdrnet_bench.timing import exact as timing_exact
 from hdrnet_bench.timing import network as timing
 from hdrnet_bench.timing.child import measure
-from hdrnet_bench.timing.clock import Clock
-from hdrnet_bench.timing.network import (
-    EXACT,
-    SIZES,
-    Job,
-    Measured,
-    choose_backends,
-    natural_picture,
-)
+from hdrnet_bench.timing.clock import Clock, natural_picture
+from hdrnet_bench.timing.job import EXACT, Job, Measured
+from hdrnet_bench.timing.network import SIZES, choose_backends
 from hdrnet_bench.timing.state import Watch
 from hdrnet_bench.timing.turns import (
     LOOK_EVERY,

@@ -116,7 +116,7 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
     (tiny.path / "sitecustomize.py").write_text(
         "import os\n"
         "if os.environ.get('RANK') == '1':\n"
-        "    import hdrnet_bench.data.pairs as data\n"
+        "    import hdrnet_bench.training.crops as data\n"
         "    whole, count = data.Crops._cut, [0]\n"
         "    def fails(self, draw):\n"
         "        count[0] += 1\n"

@@ -1,0 +1,82 @@
+"""The model card: recipe, data, scores and licence of a model, as Markdown for the Hub."""
+
+from __future__ import annotations
+
+from ..config import input_told
+from ..metric_specs import METRICS
+from ..results import Evaluation, cell
+from .file import ModelHeader
+
+
+def card_text(
+    header: ModelHeader, parameters: int, evaluations: list[Evaluation], licence: str | None
+) -> str:
+    """The card of a model with so many parameters, its licence as the Hub calls it."""
+    config = header.config
+
+    def named(name: str | None, digest: str | None) -> str:
+        return f"{name}, digest `{str(digest)[:12]}`" if name else "not stated"
+
+    steps = "not stated" if header.step is None else f"{header.step:,}"
+    if header.steps is not None:
+        steps += f" of {header.steps:,}"
+    source = "trained with hdrnet-bench" if header.recipe else "not stated"
+    rows = [
+        ("recipe", named(header.recipe, header.recipe_digest)),
+        ("data", named(header.dataset, header.dataset_digest)),
+        ("seed", "not stated" if header.seed is None else str(header.seed)),
+        ("steps", steps),
+        ("source", header.source or source),
+        ("network", f"{config.variant}, {parameters:,} parameters"),
+        ("input", f"{input_told(config)}; low-res copy by {config.lowres_resize}"),
+    ]
+    return "\n".join(
+        [
+            "---",
+            f"license: {licence or 'unknown'}",
+            "library_name: hdrnet-bench",
+            "pipeline_tag: image-to-image",
+            "tags: [hdrnet, bilateral-grid, photo-enhancement]",
+            "---",
+            "",
+            f"# HDRNet, {config.variant}" + (f": {header.recipe}" if header.recipe else ""),
+            "",
+            "A network for photo enhancement (Gharbi et al., Deep Bilateral Learning for Real-Time "
+            "Image Enhancement, SIGGRAPH 2017), as hdrnet-bench trains and runs it.",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in rows),
+            "",
+            "## Scores",
+            "",
+            *_scores(evaluations),
+            "",
+            "## Licence",
+            "",
+            f"{licence}" if licence else "Not stated by whoever made this model.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "from hdrnet_bench import HDRNet",
+            "",
+            'model = HDRNet.from_pretrained("owner/name")  # or this folder',
+            "output = model.enhance(picture)  # (3, H, W), uint8 or floating in [0, 1]",
+            "```",
+            "",
+        ]
+    )
+
+
+def _scores(evaluations: list[Evaluation]) -> list[str]:
+    if not evaluations:
+        return ["None are stated."]
+    names = [name for name in METRICS if any(name in e.metrics for e in evaluations)]
+    labels = " | ".join(METRICS[name].label for name in names)
+    lines = [f"| data | split | n | {labels} |", "|---" * (len(names) + 3) + "|"]
+    for e in evaluations:
+        cells = " | ".join(cell(name, e.metrics.get(name)) for name in names)
+        n = e.metrics["psnr"].n
+        lines.append(f"| {e.dataset.name} | {e.dataset.split} | {n} | {cells} |")
+    return lines

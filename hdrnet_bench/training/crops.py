@@ -1,0 +1,184 @@
+"""Training samples: crops whose randomness is a function of (seed, epoch, id) and of nothing else,
+so that neither workers, processes nor interruptions change them."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import signal
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import HDRNetConfig
+from ..data.encoding import input_white
+from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
+from ..data.pairs import Pictures
+from ..errors import DataError
+from ..images.files import Pixels, white_level
+from ..model.encoding import to_model_input
+from ..model.lowres import make_lowres
+from ..recipe import TrainingSpec
+
+
+class Batch(NamedTuple):
+    """Low-res inputs (B, 3, S, S), crops (B, 3, K, K), both as the model is given them, and targets
+    (B, 3, K, K), float32."""
+
+    lowres: Tensor
+    crop: Tensor
+    target: Tensor
+
+    def to(self, device: str) -> Batch:
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class Crops:
+    """Training samples by draw number.
+
+    Draw k is picture k modulo n of a permutation that is new every n draws (an epoch). Crop, flips
+    and rotation are those of (seed, epoch, id). A picture smaller than the crop on a side is
+    continued there by its mirror image, to the right and below. The low-res input is made from the
+    crop, as published.
+    """
+
+    def __init__(
+        self, pictures: Pictures, config: HDRNetConfig, spec: TrainingSpec, seed: int
+    ) -> None:
+        self.pictures, self.config, self.spec, self.seed = pictures, config, spec, seed
+        self._order: tuple[int, NDArray[np.int64]] | None = None
+
+    def batch(self, draws: Sequence[int]) -> Batch:
+        """The samples of some draws as one batch."""
+        side = self.spec.crop
+        crops, targets = (torch.empty(len(draws), 3, side, side) for _ in range(2))
+        for place, draw in enumerate(draws):
+            input_, target = self._cut(draw)
+            crops[place] = torch.from_numpy(input_)
+            crops[place].div_(input_white(input_, self.pictures.dataset.header))
+            targets[place] = torch.from_numpy(target)
+            targets[place].div_(white_level(target))
+        crops = to_model_input(crops, self.config)
+        lowres = make_lowres(crops, self.config.net_input_size, self.config.lowres_resize)
+        return Batch(lowres, crops, targets)
+
+    def ids(self, draws: Sequence[int]) -> list[str]:
+        return [self.pictures.rows[self._place(draw)[1]].id for draw in draws]
+
+    def _place(self, draw: int) -> tuple[int, int]:
+        """Epoch and picture of a draw."""
+        epoch, place = divmod(draw, len(self.pictures))
+        if self._order is None or self._order[0] != epoch:
+            random = _generator(self.seed, epoch, "order")
+            self._order = epoch, random.permutation(len(self.pictures))
+        return epoch, int(self._order[1][place])
+
+    def _cut(self, draw: int) -> list[Pixels]:
+        """Input and target (3, K, K), as stored."""
+        epoch, index = self._place(draw)
+        row, side = self.pictures.rows[index], self.spec.crop
+        random = _generator(self.seed, epoch, row.id)
+        top = int(random.integers(max(row.height - side, 0) + 1))
+        left = int(random.integers(max(row.width - side, 0) + 1))
+        flipped = [axis for axis in (1, 2) if random.integers(2)] if self.spec.flips else []
+        turns = int(random.integers(4)) if self.spec.rot90 else 0
+        cut: list[Pixels] = []
+        for picture in self.pictures.pixels(index):
+            window: Any = picture[:, top : top + side, left : left + side]
+            missing = [(0, side - length) for length in window.shape[1:]]
+            if any(after for _, after in missing):
+                window = np.pad(window, ((0, 0), *missing), mode="symmetric")
+            window = np.rot90(np.flip(window, tuple(flipped)), turns, axes=(1, 2))
+            cut.append(np.array(window, order="C"))
+        return cut
+
+
+def _generator(seed: int, epoch: int, what: str) -> np.random.Generator:
+    key = hashlib.sha256(f"{seed}/{epoch}/{what}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
+
+
+class Draws(torch.utils.data.Sampler[list[int]]):
+    """The draws of each step, for one of `processes`: step s (from 1) has the global batch of draws
+    (s - 1) * batch … s * batch - 1, and each process its contiguous share of them."""
+
+    def __init__(self, batch: int, steps: int, done: int = 0, rank: int = 0, processes: int = 1):
+        self.batch, self.steps, self.done = batch, steps, done
+        self.share = range(rank * batch // processes, (rank + 1) * batch // processes)
+
+    def __len__(self) -> int:
+        return self.steps - self.done
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.done, self.steps):
+            yield [step * self.batch + place for place in self.share]
+
+
+def loader(crops: Crops, draws: Draws, workers: int, pin: bool) -> Generator[Batch, None, None]:
+    """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
+    ends the workers."""
+    batches = torch.utils.data.DataLoader(
+        _Answering(crops),
+        batch_sampler=draws,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_end_with_parent,
+        generator=torch.Generator(),
+    )
+    for batch in batches:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+class _Answering(torch.utils.data.Dataset[Any]):
+    """Crops that return a broken file's error: raised in a worker it would lose its one line."""
+
+    def __init__(self, crops: Crops) -> None:
+        self.crops = crops
+
+    def __getitems__(self, draws: Sequence[int]) -> Batch | DataError:
+        try:
+            return self.crops.batch(draws)
+        except DataError as error:
+            return error
+
+
+def _end_with_parent(worker: int) -> None:
+    """Let a worker die with a parent that was killed: forked, it holds the run's lock too. Linux
+    can do that; elsewhere a worker sees it after five seconds."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def training_rows(dataset: Dataset) -> tuple[list[Row], list[Row], str]:
+    """Rows to train on, rows to validate on, and the rule that parted them.
+
+    The dataset's own validation split, or, where its protocol has none, 5 % of the training ids by
+    hash. Test is never used.
+    """
+    train, validation = dataset.split("train"), dataset.split("validation")
+    name = dataset.header.name
+    if not train:
+        raise DataError(f"dataset {name} has no pictures in its train split")
+    if validation:
+        return train, validation, "the dataset's validation split"
+    if len(train) == 1:
+        raise DataError(
+            f"dataset {name} has no validation split and one training picture, which cannot be both"
+        )
+    chosen = chosen_by_hash([row.id for row in train], VALIDATION_SHARE)
+    kept = [row for row in train if row.id not in chosen]
+    taken = [row for row in train if row.id in chosen]
+    return kept, taken, f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
