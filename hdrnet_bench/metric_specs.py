@@ -42,7 +42,7 @@ METRICS = {
 CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")
 
 
-class Published(NamedTuple):
+class PublishedMetrics(NamedTuple):
     """How a family of papers measured: what each value is, and where that is known from."""
 
     source: str
@@ -54,7 +54,7 @@ _SSIM = Metric("SSIM", "", True, 4, 1, "gaussian window 11, sigma 1.5, of 8-bit 
 
 # Never beside the canonical metrics in one column: the same name stands for other numbers.
 PUBLISHED = {
-    "zeng": Published(
+    "zeng": PublishedMetrics(
         "3D-LUT, AdaInt, SepLUT, BPAM, SVDLUT, LUTwithBGrid: MATLAB scripts of 3D-LUT's authors",
         {
             "psnr": _PSNR,
@@ -65,7 +65,7 @@ PUBLISHED = {
             "delta_e": Metric("ΔE76", "", False, 2, 1, "mean CIE76 in MATLAB's rgb2lab, D65"),
         },
     ),
-    "llf-lut": Published(
+    "llf-lut": PublishedMetrics(
         "LLF-LUT: scikit-image's functions on 0 to 255, not rounded",
         {
             "psnr": _PSNR._replace(meaning="of clamped, not rounded RGB"),
@@ -73,7 +73,7 @@ PUBLISHED = {
             "lpips": Metric("LPIPS", "", False, 4, 1, "AlexNet, v0.1"),
         },
     ),
-    "csrnet": Published(
+    "csrnet": PublishedMetrics(
         "CSRNet, NeurOp: calculate_metrics.py of CSRNet's authors",
         {
             "psnr": _PSNR,
@@ -83,7 +83,7 @@ PUBLISHED = {
             ),
         },
     ),
-    "deeplpf": Published(
+    "deeplpf": PublishedMetrics(
         "DeepLPF, CURL: ImageProcessing.compute_psnr and compute_ssim of their authors",
         {
             "psnr": _PSNR._replace(meaning="of clamped, not rounded RGB"),
@@ -92,7 +92,7 @@ PUBLISHED = {
             ),
         },
     ),
-    "namedcurves": Published(
+    "namedcurves": PublishedMetrics(
         "NamedCurves: torchmetrics, and colour differences in scikit-image's L*a*b*",
         {
             "psnr": _PSNR._replace(meaning="of RGB neither rounded nor clamped, data range 1"),
@@ -104,7 +104,7 @@ PUBLISHED = {
             "delta_e_2000": Metric("ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference"),
         },
     ),
-    "hdrnet": Published(
+    "hdrnet": PublishedMetrics(
         "HDRNet: metrics.py of the reference (PSNR); the paper's table (L*a*b*)",
         {
             "mse": Metric("MSE", "", False, 6, 1, "of RGB neither rounded nor clamped, in [0, 1]"),

@@ -100,7 +100,7 @@ def resolve_runs(target: str) -> list[Path]:
     raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, known)}")
 
 
-def finished_runs(target: str | None, say: Callable[[str], None]) -> list[Run]:
+def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:
     """The runs that a command's argument means. Without one, all that are finished: what is not is
     said and passed over, so that a training in progress does not stop the rest.
 
@@ -118,7 +118,7 @@ def finished_runs(target: str | None, say: Callable[[str], None]) -> list[Run]:
             run.finished_header()
             runs.append(run)
         except DataError as error:
-            say(str(error))
+            log(str(error))
     if not runs:
         raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
     return runs

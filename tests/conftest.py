@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from hdrnet_bench.images.files import quantise
-from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task
 
@@ -41,11 +41,11 @@ def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
     return quantise(planar + random.normal(0, 0.02, planar.shape))
 
 
-def make_tiny(payload: tuple[int, int, int]) -> Pair:
+def make_tiny(payload: tuple[int, int, int]) -> PreparedPair:
     """Maker of the tiny dataset: a seeded picture and its retouch."""
     picture = smooth_picture(*payload)
     planar = picture.transpose(2, 0, 1) / 255.0
-    return Pair(
+    return PreparedPair(
         picture, quantise(OPERATORS["retouch"].apply(planar)), ["made"], ["0" * 64], "CC0-1.0", {}
     )
 

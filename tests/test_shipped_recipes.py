@@ -12,7 +12,7 @@ from hdrnet_bench import load_model
 from hdrnet_bench.data.manifest import open_dataset
 from hdrnet_bench.files import read_json
 from hdrnet_bench.images.files import quantise
-from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import Recipe, load_recipe, parse_recipe
@@ -29,14 +29,14 @@ PUBLISHED |= {
 }
 
 
-def make_pair(payload: tuple[int, bool]) -> Pair:
+def make_pair(payload: tuple[int, bool]) -> PreparedPair:
     """A small picture and its retouch; HDR+ has 16-bit linear input."""
     seed, linear = payload
     picture = smooth_picture(seed, 64, 72)
     target = quantise(OPERATORS["retouch"].apply(picture.transpose(2, 0, 1) / 255.0))
     if linear:
         picture = np.rint((picture / 255.0) ** 2.2 * 16000).astype(np.uint16)
-    return Pair(picture, target, ["made"], ["0" * 64], "CC0-1.0", {})
+    return PreparedPair(picture, target, ["made"], ["0" * 64], "CC0-1.0", {})
 
 
 def test_the_published_experiments_are_there() -> None:
@@ -77,7 +77,7 @@ def test_two_steps(workspace: Workspace, tiny_data: Path, path: Path) -> None:
         workspace.path / "run",
         seed=recipe.training.seeds[0],
         workers=0,
-        report=lambda progress: losses.append(progress.loss),
+        on_step=lambda progress: losses.append(progress.loss),
     )
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)

@@ -13,7 +13,7 @@ from .console import out, print_table
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..evaluation.compare import Comparison, MetricComparison, Side
+    from ..evaluation.compare import Comparison, MethodSummary, MetricComparison
 
 _SHOWN_IDS = 5
 
@@ -105,7 +105,7 @@ def _print_seeds(found: Comparison) -> None:
     for which in ("a", "b"):
         spreads = []
         for one in found.metrics:
-            side: Side | None = getattr(one.paired, which, None)
+            side: MethodSummary | None = getattr(one.paired, which, None)
             if side and side.deviation is not None:
                 mean, deviation = (_number(one.metric, v) for v in (side.mean, side.deviation))
                 spreads.append(f"{METRICS[one.metric].label} {mean} ± {deviation}")

@@ -28,7 +28,7 @@ from ..metric_specs import METRICS
 
 if TYPE_CHECKING:
     from ..results import Evaluation
-    from ..training.run_writer import Progress as TrainingStep
+    from ..training.run_writer import TrainingStep
 
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 out = Console(highlight=False, soft_wrap=True, markup=False)

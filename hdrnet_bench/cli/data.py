@@ -13,7 +13,7 @@ from ..errors import DataError, UsageError, near_matches
 from ..files import json_text
 from .console import err, out, print_table, progress, report_rows, report_values, transfer_progress
 from .options import DryRun, Json, Overwrite
-from .sources import Options, Work, work_of
+from .sources import Preparation, SourceOptions, preparation_of
 
 if TYPE_CHECKING:
     from ..prepare.schedule import Fetching
@@ -108,11 +108,11 @@ def prepare(
         raise UsageError(f"unknown source {source!r}: {near_matches(source, SOURCES)}")
     if scheduler and workers:
         raise UsageError("--scheduler brings its own workers: leave --workers out")
-    options = Options(
+    options = SourceOptions(
         protocol, expert, size, limit, ids, source_dir, input_dir, target_dir, base_url,
         connections, keep_raw, accept_licence, subset, full,
     )  # fmt: skip
-    work = work_of(source, options)
+    work = preparation_of(source, options)
     plan, tasks = work.plan, work.tasks
     directory = paths.data_dir() / plan.name
     there = staging.prepared(plan, paths.data_dir(), overwrite=overwrite)
@@ -165,7 +165,7 @@ def prepare(
 
 
 @contextmanager
-def _progress_of(work: Work) -> Iterator[tuple[Callable[[], None], Fetching | None]]:
+def _progress_of(work: Preparation) -> Iterator[tuple[Callable[[], None], Fetching | None]]:
     """A bar of the pairs, with the bytes that come where they are fetched."""
     title = f"prepare {work.plan.name}"
     if work.fetching is None:

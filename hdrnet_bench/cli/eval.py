@@ -15,7 +15,7 @@ from .options import Device, DryRun, Json
 if TYPE_CHECKING:
     from ..data.manifest import Dataset, Split
     from ..evaluation.baselines import Baseline
-    from ..evaluation.job import Judgement, Terms
+    from ..evaluation.job import EvaluationJob, JobSpec
     from ..recipe import Recipe
     from ..results import Evaluation, Size
     from ..runs import Run
@@ -39,7 +39,7 @@ def evaluate(
     allow_missing: Annotated[
         bool,
         typer.Option(
-            "--allow-missing", help="With --predictions: judge what is there; it is marked."
+            "--allow-missing", help="With --predictions: evaluate what is there; it is marked."
         ),
     ] = False,
     baseline: Annotated[
@@ -92,7 +92,7 @@ def evaluate(
         raise UsageError("--name and --allow-missing go with --predictions")
     if predictions is not None:
         if baseline:
-            raise UsageError("--predictions and --baseline are two things: judge one at a time")
+            raise UsageError("--predictions and --baseline are two things: evaluate one at a time")
         if name is None:
             raise UsageError("--predictions needs --name: what the method is called in results")
         jobs = _predictions(target, predictions, name, dataset, split, size, allow_missing)
@@ -103,7 +103,7 @@ def evaluate(
 
     where = choose_device(device)
 
-    from ..evaluation.measure import check_replaceable, judge, up_to_date
+    from ..evaluation.measure import check_replaceable, evaluate_job, up_to_date
     from ..results import Evaluation, read_result
 
     if lpips_weights and not dry_run:
@@ -122,7 +122,7 @@ def evaluate(
         return
     for job in todo:
         with progress(f"eval {job.title}", len(job.rows)) as step:
-            judge(job, where, step)
+            evaluate_job(job, where, step)
     results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
     if as_json:
         print(json_text([result.model_dump(mode="json") for result in results]), end="")
@@ -158,8 +158,8 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
     for result in judged:
         what = f"{result.method.name} {result.method.run}"
         checked = check(result, before)
-        untold = [f"{name} {reason}" for name, reason in checked.untold.items()]
-        for note in (*checked.notes, *untold):
+        undecided = [f"{name} {reason}" for name, reason in checked.undecided.items()]
+        for note in (*checked.notes, *undecided):
             err.print(f"{what} against {file}: {note}")
         worse += [f"{what}: {regression}" for regression in checked.regressions]
     if worse:
@@ -172,13 +172,13 @@ def _named(result: Evaluation) -> tuple[str, str, str]:
 
 def _runs(
     target: str | None, data: str | None, split: Split, size: Sizes | None, allow_leak: bool
-) -> list[Judgement]:
+) -> list[EvaluationJob]:
     """The identity baseline of each recipe first, then its runs."""
     from ..runs import finished_runs
 
     runs = finished_runs(target, lambda note: err.print(f"passed over: {note}"))
 
-    from ..evaluation.job import judge_baseline, judge_run, recipe_terms
+    from ..evaluation.job import baseline_job, recipe_spec, run_job
 
     by_label: dict[str, list[Run]] = {}
     for run in runs:
@@ -186,32 +186,32 @@ def _runs(
     jobs = []
     for same in by_label.values():
         dataset = _dataset(same[0].recipe, data)
-        terms = [recipe_terms(run.recipe, dataset, split) for run in same]
-        judged = [judge_baseline(terms[0], "identity")]
-        judged += [judge_run(t, run, allow_leak) for t, run in zip(terms, same, strict=True)]
+        spec = [recipe_spec(run.recipe, dataset, split) for run in same]
+        judged = [baseline_job(spec[0], "identity")]
+        judged += [run_job(t, run, allow_leak) for t, run in zip(spec, same, strict=True)]
         jobs += _at_sizes(judged, dataset, split, size)
     return jobs
 
 
 def _baselines(
     target: str | None, baseline: Baseline, data: str | None, split: Split, size: Sizes | None
-) -> list[Judgement]:
+) -> list[EvaluationJob]:
     """One baseline, on a recipe's data or on a dataset; the grid also under the guides of runs."""
-    from ..evaluation.job import judge_baseline, judge_grid_under, recipe_terms
+    from ..evaluation.job import baseline_job, grid_bound_job, recipe_spec
 
     if target is not None and not _is_recipe(target):
         from ..runs import finished_runs
 
         runs = finished_runs(target, lambda note: None)
         dataset = _dataset(runs[0].recipe, data)
-        terms = [recipe_terms(run.recipe, dataset, split) for run in runs]
+        spec = [recipe_spec(run.recipe, dataset, split) for run in runs]
         if baseline == "grid":
-            judged = [judge_grid_under(t, run) for t, run in zip(terms, runs, strict=True)]
+            judged = [grid_bound_job(t, run) for t, run in zip(spec, runs, strict=True)]
         else:
-            judged = [judge_baseline(terms[0], baseline)]
+            judged = [baseline_job(spec[0], baseline)]
         return _at_sizes(judged, dataset, split, size)
-    of = _terms(target, data, split, f"--baseline {baseline}")
-    return _at_sizes([judge_baseline(of, baseline)], of.dataset, split, size)
+    of = _spec(target, data, split, f"--baseline {baseline}")
+    return _at_sizes([baseline_job(of, baseline)], of.dataset, split, size)
 
 
 def _predictions(
@@ -222,31 +222,31 @@ def _predictions(
     split: Split,
     size: Sizes | None,
     allow_missing: bool,
-) -> list[Judgement]:
+) -> list[EvaluationJob]:
     """Another method's pictures, beside the identity baseline."""
-    from ..evaluation.job import judge_baseline, judge_predictions
+    from ..evaluation.job import baseline_job, predictions_job
     from ..evaluation.predictions import describe
 
     if size == "both":
         raise UsageError("--predictions are pictures of one size: --size full or --size 480p")
-    terms = _terms(target, data, split, f"--predictions {folder}")
-    judged = judge_predictions(terms, folder, name, size or "full", allow_missing)
+    spec = _spec(target, data, split, f"--predictions {folder}")
+    judged = predictions_job(spec, folder, name, size or "full", allow_missing)
     if judged.unpaired and (gaps := describe(judged.unpaired)):
         err.print(f"{folder}: {gaps}")
-    jobs = [judge_baseline(terms, "identity"), judged]
-    return _at_sizes(jobs, terms.dataset, split, judged.size)
+    jobs = [baseline_job(spec, "identity"), judged]
+    return _at_sizes(jobs, spec.dataset, split, judged.size)
 
 
-def _terms(target: str | None, data: str | None, split: Split, what: str) -> Terms:
+def _spec(target: str | None, data: str | None, split: Split, what: str) -> JobSpec:
     """Of a recipe, of a dataset, or of a recipe on a dataset."""
-    from ..evaluation.job import dataset_terms, recipe_terms
+    from ..evaluation.job import dataset_spec, recipe_spec
 
     if target is None:
         if data is None:
             raise UsageError(
                 f"{what} needs a recipe or --dataset NAME: hdrbench eval RECIPE {what}"
             )
-        return dataset_terms(_dataset(None, data), split)
+        return dataset_spec(_dataset(None, data), split)
     if not _is_recipe(target):
         from ..runs import finished_runs
 
@@ -255,7 +255,7 @@ def _terms(target: str | None, data: str | None, split: Split, what: str) -> Ter
         from ..recipe import load_recipe
 
         recipe = load_recipe(target)
-    return recipe_terms(recipe, _dataset(recipe, data), split)
+    return recipe_spec(recipe, _dataset(recipe, data), split)
 
 
 def _is_recipe(target: str) -> bool:
@@ -275,8 +275,8 @@ def _dataset(recipe: Recipe | None, data: str | None) -> Dataset:
 
 
 def _at_sizes(
-    jobs: list[Judgement], dataset: Dataset, split: Split, size: Sizes | None
-) -> list[Judgement]:
+    jobs: list[EvaluationJob], dataset: Dataset, split: Split, size: Sizes | None
+) -> list[EvaluationJob]:
     """The same at each size that is asked for; 480p is left out, with a word, where it would be the
     full size again."""
     from ..data.sizes import differ

@@ -1,4 +1,4 @@
-"""Options to work: what each source of `prepare` makes of what the command line says."""
+"""From the options of `prepare` to what is prepared, source by source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..prepare.staging import Plan, Task
 
 
-class Work(NamedTuple):
+class Preparation(NamedTuple):
     """What is to be made. `fetching` opens what brings files here, given what counts bytes."""
 
     plan: Plan
@@ -34,7 +34,7 @@ class Work(NamedTuple):
     before: Callable[[], None] = lambda: None
 
 
-class Options(NamedTuple):
+class SourceOptions(NamedTuple):
     """The options that not every source has, by their names."""
 
     protocol: str | None
@@ -63,7 +63,7 @@ _TAKES = {
 }
 
 
-def work_of(source: str, options: Options) -> Work:
+def preparation_of(source: str, options: SourceOptions) -> Preparation:
     """What is to be made. Raises UsageError for options that the source does not take."""
     for name, value in options._asdict().items():
         if value not in (None, False) and name not in _TAKES[source]:
@@ -79,14 +79,14 @@ def work_of(source: str, options: Options) -> Work:
     return sources[source](options)
 
 
-def _demo(options: Options) -> Work:
+def _demo(options: SourceOptions) -> Preparation:
     from ..prepare.sources import demo
 
     plan = demo.plan("retouch" if options.protocol is None else options.protocol)
-    return Work(plan, demo.tasks(plan.protocol), demo.make)
+    return Preparation(plan, demo.tasks(plan.protocol), demo.make)
 
 
-def _folder(options: Options) -> Work:
+def _folder(options: SourceOptions) -> Preparation:
     from ..prepare.sources import folder
 
     if options.source_dir and len(options.source_dir) > 1:
@@ -94,20 +94,20 @@ def _folder(options: Options) -> Work:
     source_dir = options.source_dir[0] if options.source_dir else None
     where = folder.folders(source_dir, options.input_dir, options.target_dir)
     plan, tasks = folder.plan_and_tasks(options.protocol, where)
-    return Work(plan, tasks, folder.make, folder.duplicates)
+    return Preparation(plan, tasks, folder.make, folder.duplicates)
 
 
-def _synthetic_hdrplus(options: Options) -> Work:
+def _synthetic_hdrplus(options: SourceOptions) -> Preparation:
     from ..prepare.sources import synthetic_hdrplus
 
     if options.source_dir and len(options.source_dir) > 1:
         raise UsageError("source synthetic-hdrplus: give --source once")
     source = options.source_dir[0] if options.source_dir else None
     plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
-    return Work(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
+    return Preparation(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
 
 
-def _fivek(options: Options) -> Work:
+def _fivek(options: SourceOptions) -> Preparation:
     from .. import paths
     from ..prepare import protocols, staging
     from ..prepare.fetch import download, fetching
@@ -127,18 +127,18 @@ def _fivek(options: Options) -> Work:
     if options.input_dir and options.target_dir:
         found, digest = fivek.find_renderings(choice, options.input_dir, options.target_dir)
         plan = fivek.plan(choice, source, digest)
-        return Work(plan, fivek.tasks(choice, pictures, found), fivek.make)
+        return Preparation(plan, fivek.tasks(choice, pictures, found), fivek.make)
     plan = fivek.plan(choice, source)
     if folders:
         found = fivek.find_files(choice, pictures, folders)
-        return Work(plan, fivek.tasks(choice, pictures, found), fivek.make)
+        return Preparation(plan, fivek.tasks(choice, pictures, found), fivek.make)
     remote = fivek_download.Remote(source, base_url, _raw_folder(options, plan))
     found = fivek_download.remote_files(choice, pictures, remote)
     tasks = fivek.tasks(choice, pictures, found)
     connections = options.connections or download.CONNECTIONS
 
     def opened(step: Callable[[int], None]) -> AbstractContextManager[Fetching]:
-        def bring(downloads: Downloads, job: fivek.Job) -> None:
+        def bring(downloads: Downloads, job: fivek.FiveKJob) -> None:
             remote.bring(downloads, job, step)
 
         return fetching.fetching(
@@ -168,10 +168,10 @@ def _fivek(options: Options) -> Work:
             raise UsageError("nothing is fetched without the licences' acceptance")
         fivek_index.accept(source)
 
-    return Work(plan, tasks, fivek.make, fetching=opened, estimate=estimate, before=licences)
+    return Preparation(plan, tasks, fivek.make, fetching=opened, estimate=estimate, before=licences)
 
 
-def _raw_folder(options: Options, plan: Plan) -> Path:
+def _raw_folder(options: SourceOptions, plan: Plan) -> Path:
     """Where fetched files lie: for good where they are kept, else with what is being made."""
     from .. import paths
     from ..prepare import staging
@@ -181,7 +181,7 @@ def _raw_folder(options: Options, plan: Plan) -> Path:
     return (kept if options.keep_raw else hidden).absolute()
 
 
-def _hdrplus(options: Options) -> Work:
+def _hdrplus(options: SourceOptions) -> Preparation:
     from .. import paths
     from ..prepare import protocols, staging
     from ..prepare.fetch import download, fetching
@@ -220,14 +220,14 @@ def _hdrplus(options: Options) -> Work:
     )
     plan = hdrplus.plan(choice, source)
     if local:
-        return Work(plan, hdrplus.tasks(choice, source, local), hdrplus.make)
+        return Preparation(plan, hdrplus.tasks(choice, source, local), hdrplus.make)
     raw = _raw_folder(options, plan)
     bucket = bucket._replace(folder=raw / wanted.prefix)
     tasks = hdrplus.tasks(choice, source, bucket.folder)
     connections = options.connections or download.CONNECTIONS
 
     def opened(step: Callable[[int], None]) -> AbstractContextManager[Fetching]:
-        def bring(downloads: Downloads, job: hdrplus.Job) -> None:
+        def bring(downloads: Downloads, job: hdrplus.HdrplusJob) -> None:
             bucket.bring(downloads, job, step)
 
         return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.fetched)
@@ -237,10 +237,10 @@ def _hdrplus(options: Options) -> Work:
         with progress("sizes", len(jobs)) as step:
             return fetching.estimate(jobs, bucket.sizes, connections, step).report()
 
-    return Work(plan, tasks, hdrplus.make, fetching=opened, estimate=estimate)
+    return Preparation(plan, tasks, hdrplus.make, fetching=opened, estimate=estimate)
 
 
-def _check_way(options: Options, of_renderings: bool, name: str, needs: str) -> None:
+def _check_way(options: SourceOptions, of_renderings: bool, name: str, needs: str) -> None:
     """Files come one way: from the server, from a copy, or as renderings in two folders."""
     rendered = options.input_dir or options.target_dir
     if of_renderings:
@@ -257,7 +257,7 @@ def _check_way(options: Options, of_renderings: bool, name: str, needs: str) -> 
     _check_address(options, bool(rendered or options.source_dir))
 
 
-def _check_address(options: Options, local: bool) -> None:
+def _check_address(options: SourceOptions, local: bool) -> None:
     if local:
         for given, option in (
             (options.connections, "--connections"),

@@ -23,7 +23,7 @@ from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
     from ..results import Environment
-    from ..timing.job import Measured
+    from ..timing.job import Measurement
 
 
 def register(app: typer.Typer) -> None:
@@ -196,7 +196,7 @@ def _time_network(
     out.print(f"on {environment.machine()}")
 
 
-def _print_measured(measured: Measured, environment: Environment) -> None:
+def _print_measured(measured: Measurement, environment: Environment) -> None:
     from ..report.tables_time import state_text, timing_cells
 
     head, rows = timing_cells(measured.rows, measured.copies)

@@ -12,8 +12,9 @@ from ..files import json_text
 from ..recipe import Recipe, load_recipe
 from ..results import spread
 from ..runs import new_run_directory
-from ..training.distributed import World, launched, together
+from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
+from ..training.run_writer import TrainingStep
 from ..training.train import train
 from .console import (
     choose_device,
@@ -40,28 +41,28 @@ def train_recipe(
     as_json: bool,
 ) -> None:
     """Train a recipe's seeds one after another; see `hdrbench train --help`."""
-    world = launched()
+    world = world_from_environment()
     try:
         recipe, seeds, directories = _wanted(name, settings, seed, run, resume, overwrite)
         where = choose_device(device)
     except HdrbenchError as error:
-        if world.main:
+        if world.is_rank_zero:
             raise
         raise PeerFailed(error.exit_code) from error  # rank 0 meets the same and says it
     if where == "cuda" and world.size > 1:
         where = choose_device(f"cuda:{world.local_rank}")
     if dry_run:
         dataset = _check(recipe, directories, resume, overwrite)
-        if world.main:
+        if world.is_rank_zero:
             report_values(_plan(recipe, dataset, directories, where), as_json)
         return
-    with together(world, where) as world:
-        found = world.agree(lambda: _check(recipe, directories, resume, overwrite))
+    with process_group(world, where) as world:
+        found = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
         summaries = [
             _train_one(recipe, found, directory, one, where, workers, resume, overwrite, world)
             for one, directory in zip(seeds, directories, strict=True)
         ]
-    if world.main:
+    if world.is_rank_zero:
         _show(summaries, as_json)
 
 
@@ -119,10 +120,8 @@ def _train_one(
     world: World,
 ) -> dict[str, Any]:
     title = f"{recipe.label} seed {seed}"
-    shown = (
-        training_progress(title) if world.main else contextlib.nullcontext(lambda progress: None)
-    )
-    with shown as report:
+    bar = training_progress(title) if world.is_rank_zero else contextlib.nullcontext(_ignore)
+    with bar as on_step:
         return train(
             recipe,
             dataset,
@@ -133,9 +132,13 @@ def _train_one(
             resume=resume,
             workers=workers,
             world=world,
-            report=report,
-            say=err.print,
+            on_step=on_step,
+            log=err.print,
         )
+
+
+def _ignore(step: TrainingStep) -> None:
+    """For the ranks that show nothing."""
 
 
 def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:

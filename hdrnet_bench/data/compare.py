@@ -29,7 +29,7 @@ class Difference(NamedTuple):
     what: str | None = None
 
 
-class Comparison(NamedTuple):
+class DatasetComparison(NamedTuple):
     """`differences` are of the pictures that differ: of other sizes first, then by their mean
     difference, the largest first."""
 
@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
         return "\n".join(lines)
 
 
-def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> Comparison:
+def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> DatasetComparison:
     """Compare all pictures that both have, by split and id; `step` is called after each pair.
 
     Raises UsageError where the datasets are of different protocols.
@@ -75,7 +75,7 @@ def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> 
         differences += found
         step()
     differences.sort(key=lambda d: (d.mean is not None, -(d.mean or 0.0)))
-    return Comparison(
+    return DatasetComparison(
         str(a.directory),
         str(b.directory),
         a.header.protocol,

@@ -59,7 +59,7 @@ def as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
     return Pair(row, torch.from_numpy(floating), torch.from_numpy(to_float32(target)))
 
 
-class Pictures:
+class PictureStore:
     """The pairs of some rows: decoded once, as stored, where they fit into memory; else decoded
     each time they are asked for. Planar, (3, H, W), which crops are cut and flipped from faster."""
 

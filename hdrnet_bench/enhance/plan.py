@@ -11,7 +11,7 @@ from ..errors import DataError, UsageError
 from ..images.photo import KINDS, SIXTEEN_BIT, SUFFIXES, Kind
 
 
-class Job(NamedTuple):
+class EnhanceJob(NamedTuple):
     """One picture: `bits` a channel of the output, None as the input has them."""
 
     source: Path
@@ -26,7 +26,7 @@ def plan(
     kind: Kind | None = None,
     bits: int | None = None,
     overwrite: bool = False,
-) -> list[Job]:
+) -> list[EnhanceJob]:
     """Jobs for files, folders (with all below them) and globs.
 
     Args:
@@ -67,7 +67,7 @@ def plan(
             raise UsageError(f"{source.name} as {this}: it holds 8 bits; --format png or tiff")
         suffix = source.suffix if KINDS[source.suffix.lower()] == this else SUFFIXES[this]
         place = target if single else target / relative.with_suffix(suffix)
-        jobs.append(Job(source, place, this, bits))
+        jobs.append(EnhanceJob(source, place, this, bits))
     _refuse_collisions(jobs, overwrite)
     return jobs
 
@@ -112,7 +112,7 @@ def _kind_of(source: Path) -> Kind:
     return "tiff" if kind == "dng" else kind
 
 
-def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
+def _refuse_collisions(jobs: Sequence[EnhanceJob], overwrite: bool) -> None:
     sources = {job.source.resolve(): job.source for job in jobs}
     takers: dict[Path, Path] = {}
     for job in jobs:

@@ -31,7 +31,7 @@ from ..images.photo import Photo, read_photo, write_photo
 from ..model import pyramid
 from ..model.hdrnet import HDRNet
 from ..model.lowres import lowres_as_it_lies, make_lowres, nearest_places
-from .plan import Job
+from .plan import EnhanceJob
 
 _STRIP_PIXELS = 1 << 19
 _PROFILES = {"srgb": icc.SRGB, "linear": icc.LINEAR}
@@ -259,7 +259,7 @@ def _in_strips(work: Callable[[int, int], None], height: int, width: int) -> Non
 
 def run(
     model: HDRNet,
-    jobs: Sequence[Job],
+    jobs: Sequence[EnhanceJob],
     settings: Settings,
     workers: int | None = None,
     step: Callable[[], None] = lambda: None,
@@ -316,7 +316,7 @@ def _timed_read(path: Path, raw_as: Encoding) -> tuple[Photo, float]:
 
 def _one(
     model: HDRNet,
-    job: Job,
+    job: EnhanceJob,
     decoded: Future[tuple[Photo, float]],
     settings: Settings,
     encoders: ThreadPoolExecutor,
@@ -342,7 +342,9 @@ def _one(
         return failed
 
 
-def _write(job: Job, photo: Photo, settings: Settings, report: dict[str, Any]) -> dict[str, Any]:
+def _write(
+    job: EnhanceJob, photo: Photo, settings: Settings, report: dict[str, Any]
+) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         write_photo(job.target, photo, job.kind, settings.quality, settings.overwrite)

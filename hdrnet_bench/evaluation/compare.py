@@ -43,7 +43,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-class Side(_Record):
+class MethodSummary(_Record):
     """One method over the common pictures. `seeds`: mean of each seed's training, `deviation` their
     sample standard deviation where there are several."""
 
@@ -68,8 +68,8 @@ class Paired(_Record):
     pictures: all common ones, by how much they differ, the most first.
     """
 
-    a: Side
-    b: Side
+    a: MethodSummary
+    b: MethodSummary
     difference: float
     interval: tuple[float, float] | None
     wins: int
@@ -130,12 +130,12 @@ class Regression(NamedTuple):
         return f"{text}, 95 % interval [{low:+.{places}f}, {high:+.{places}f}], n {self.n})"
 
 
-class Check(NamedTuple):
-    """What `check` finds. `untold`: for each metric of which nothing can be said, why; `notes`: the
-    pictures that only one of the two results has."""
+class RegressionCheck(NamedTuple):
+    """What `check` finds. `undecided`: why nothing can be said of a metric, by its name; `notes`:
+    the pictures that only one of the two results has."""
 
     regressions: list[Regression]
-    untold: dict[str, str]
+    undecided: dict[str, str]
     notes: list[str]
 
 
@@ -188,7 +188,7 @@ def compare(
     )
 
 
-def check(now: Evaluation, before: Evaluation) -> Check:
+def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
     """What of `before`'s metrics is worse now, and of what that cannot be said.
 
     A metric is worse where the paired 95 % interval of the mean difference lies wholly on the worse
@@ -200,7 +200,7 @@ def check(now: Evaluation, before: Evaluation) -> Check:
     both = [name for name in METRICS if name in before.metrics and name in now.metrics]
     compared = compare(now, before, both)
     worse: list[Regression] = []
-    untold = {
+    undecided = {
         name: "not measured now" if name in METRICS else "not a metric of this version"
         for name in sorted(before.metrics)
         if name not in both
@@ -208,14 +208,14 @@ def check(now: Evaluation, before: Evaluation) -> Check:
     for one in compared.metrics:
         paired = one.paired
         if paired is None:
-            untold[one.metric] = one.reason or one.verdict
+            undecided[one.metric] = one.reason or one.verdict
             continue
         regressed = one.verdict == "B better"
         if one.verdict == "too few pictures":
             noise, sign = rounding_noise(one.metric), _sign(one.metric)
             regressed = paired.losses == one.n and abs(paired.difference) >= noise
             if not regressed and any(-sign * p.difference >= noise for p in paired.pictures):
-                untold[one.metric] = f"cannot be told (n = {one.n})"
+                undecided[one.metric] = f"cannot be told (n = {one.n})"
         if regressed:
             change = (paired.b.mean, paired.a.mean, paired.difference, paired.interval)
             worse.append(Regression(one.metric, one.n, *change, one.reason))
@@ -224,7 +224,7 @@ def check(now: Evaluation, before: Evaluation) -> Check:
         notes.append(f"not judged now: {', '.join(compared.only_b)}")
     if compared.only_a:
         notes.append(f"not judged before: {', '.join(compared.only_a)}")
-    return Check(worse, untold, notes)
+    return RegressionCheck(worse, undecided, notes)
 
 
 def regressions(now: Evaluation, before: Evaluation) -> list[Regression]:
@@ -242,10 +242,10 @@ def _sign(metric: str) -> int:
     return 1 if METRICS[metric].higher_is_better else -1
 
 
-def _side(of: np.ndarray) -> Side:
+def _method_summary(of: np.ndarray) -> MethodSummary:
     """of: values (seeds, pictures), finite."""
     pictures, seeds = of.mean(axis=0), [float(v) for v in of.mean(axis=1)]
-    return Side(
+    return MethodSummary(
         mean=float(pictures.mean()),
         interval=mean_interval(pictures).interval,
         seeds=seeds,
@@ -310,8 +310,8 @@ def _compare_metric(
         verdict=_verdict(name, mean),
         reason=mean.reason,
         paired=Paired(
-            a=_side(of_a),
-            b=_side(of_b),
+            a=_method_summary(of_a),
+            b=_method_summary(of_b),
             difference=float(differences.mean()),
             interval=mean.interval,
             wins=wins.wins,

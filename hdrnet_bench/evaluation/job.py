@@ -1,4 +1,4 @@
-"""What is judged: a run, a baseline, or a folder of pictures, by the terms of a recipe or dataset.
+"""What is judged: a run, a baseline, or a folder of pictures, by the spec of a recipe or dataset.
 
 Everything that can be wrong with it is found here, before a picture is scored.
 """
@@ -32,7 +32,7 @@ BASELINE, PREDICTIONS = "baseline", "predictions"  # where a run's name would st
 ALWAYS = "grid_artefact"  # stands beside every recipe's metrics
 
 
-class Terms(NamedTuple):
+class JobSpec(NamedTuple):
     """By what methods are judged: pictures, metrics, and the model that oracles are the bound of.
 
     recipe: the name that results carry, one of their own on another dataset than the recipe's.
@@ -45,14 +45,14 @@ class Terms(NamedTuple):
     split: Split
 
 
-class Judgement(NamedTuple):
+class EvaluationJob(NamedTuple):
     """One result to be measured.
 
     open: the method on a device. cells: a side of the grid that artefacts are looked for along.
     leaked: how many of the pictures the model was trained with. rows: those that are judged.
     """
 
-    terms: Terms
+    spec: JobSpec
     method: MethodId
     open: Callable[[str], Method]
     rows: list[Row]
@@ -64,52 +64,52 @@ class Judgement(NamedTuple):
 
     @property
     def path(self) -> Path:
-        folder = result_folder(self.terms.recipe.name, self.method.name, self.method.run)
-        return evaluation_path(folder, self.terms.split, self.size)
+        folder = result_folder(self.spec.recipe.name, self.method.name, self.method.run)
+        return evaluation_path(folder, self.spec.split, self.size)
 
     @property
     def title(self) -> str:
-        return f"{self.terms.recipe.name}: {self.method.name}, {self.method.run}, {self.size}"
+        return f"{self.spec.recipe.name}: {self.method.name}, {self.method.run}, {self.size}"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        named = self.terms.metrics
+        named = self.spec.metrics
         return named if ALWAYS in named else (*named, ALWAYS)
 
     @property
     def dataset(self) -> DatasetId:
-        header, split = self.terms.dataset.header, self.terms.split
+        header, split = self.spec.dataset.header, self.spec.split
         return DatasetId(
             name=header.name, protocol=header.protocol, split=split, digest=header.digest
         )
 
 
-def recipe_terms(recipe: Recipe, dataset: Dataset, split: Split) -> Terms:
+def recipe_spec(recipe: Recipe, dataset: Dataset, split: Split) -> JobSpec:
     """A recipe's, on its own dataset or on another, whose results are kept apart."""
     own = dataset.header.name == recipe.dataset.name
     label = recipe.label if own else f"{recipe.label}-on-{dataset.header.name}"
     metrics = recipe.evaluation.metrics
-    return Terms(recipe_id(recipe, label), metrics, recipe.model, dataset, split)
+    return JobSpec(recipe_id(recipe, label), metrics, recipe.model, dataset, split)
 
 
-def dataset_terms(dataset: Dataset, split: Split) -> Terms:
+def dataset_spec(dataset: Dataset, split: Split) -> JobSpec:
     """A dataset's without a recipe: by what a recipe that says nothing says, and apart from the
     results of a recipe with the dataset's name."""
     spec, header = EvaluationSpec(), dataset.header
     digest = sha256_text(json_line(spec.model_dump(mode="json")))
     config = HDRNetConfig(input_encoding=header.input_encoding, input_white=header.input_white)
     recipe = RecipeId(name=f"on-{header.name}", version=header.version, digest=digest)
-    return Terms(recipe, spec.metrics, config, dataset, split)
+    return JobSpec(recipe, spec.metrics, config, dataset, split)
 
 
-def judge_run(terms: Terms, run: Run, allow_leak: bool) -> Judgement:
+def run_job(spec: JobSpec, run: Run, allow_leak: bool) -> EvaluationJob:
     """A finished run.
 
     Raises DataError where it is unfinished, was trained on another version of the dataset, or with
     pictures that it is to be judged on, unless `allow_leak`; UsageError where it is for inputs in
     another encoding.
     """
-    dataset, split = terms.dataset, terms.split
+    dataset, split = spec.dataset, spec.split
     header = run.finished_header()
     own = dataset.header.name == run.recipe.dataset.name
     if own and header.dataset_digest != dataset.header.digest:
@@ -132,7 +132,7 @@ def judge_run(terms: Terms, run: Run, allow_leak: bool) -> Judgement:
         return lambda pair: model.enhance(pair.input)
 
     rows, cells = dataset.split(split), header.config.spatial_bin
-    return Judgement(terms, method_id(run), method, rows, cells=cells, run=run, leaked=leaked)
+    return EvaluationJob(spec, method_id(run), method, rows, cells=cells, run=run, leaked=leaked)
 
 
 def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> int:
@@ -154,14 +154,14 @@ def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> in
     return len(leaked_rows(known, dataset, dataset.split(split)))
 
 
-def judge_baseline(terms: Terms, name: Baseline) -> Judgement:
+def baseline_job(spec: JobSpec, name: Baseline) -> EvaluationJob:
     """A baseline; the grid's guide is luma.
 
     Raises UsageError where an oracle would be of a model for inputs in another encoding.
     """
-    config, header = terms.config, terms.dataset.header
+    config, header = spec.config, spec.dataset.header
     if name != "identity":
-        check_encoding(config, header, f"recipe {terms.recipe.name}")
+        check_encoding(config, header, f"recipe {spec.recipe.name}")
     methods = {
         "identity": ("identity", baselines.identity(header.input_encoding), CELLS),
         "affine": ("oracle-affine", baselines.affine(config), CELLS),
@@ -173,11 +173,11 @@ def judge_baseline(terms: Terms, name: Baseline) -> Judgement:
     }
     called, method, cells = methods[name]
     identity = MethodId(name=called, run=BASELINE, parameters=None, model_sha256=None, seed=None)
-    rows = terms.dataset.split(terms.split)
-    return Judgement(terms, identity, lambda device: method, rows, cells=cells)
+    rows = spec.dataset.split(spec.split)
+    return EvaluationJob(spec, identity, lambda device: method, rows, cells=cells)
 
 
-def judge_grid_under(terms: Terms, run: Run) -> Judgement:
+def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
     """The best grid under the guide of a finished run. Raises UsageError for a pyramid."""
     header = run.finished_header()
     config = header.config
@@ -186,7 +186,7 @@ def judge_grid_under(terms: Terms, run: Run) -> Judgement:
             f"{run.directory} is a pyramid, three grids under three guides: --baseline grid is the "
             "bound of one; give it a recipe, and the guide is luma"
         )
-    check_encoding(config, terms.dataset.header, str(run.directory))
+    check_encoding(config, spec.dataset.header, str(run.directory))
 
     def method(device: str) -> Method:
         model, _ = read_model(run.model_path, device)
@@ -198,13 +198,13 @@ def judge_grid_under(terms: Terms, run: Run) -> Judgement:
             **dict.fromkeys(("parameters", "network_macs", "pixel_macs")),
         }
     )
-    rows = terms.dataset.split(terms.split)
-    return Judgement(terms, identity, method, rows, cells=config.spatial_bin)
+    rows = spec.dataset.split(spec.split)
+    return EvaluationJob(spec, identity, method, rows, cells=config.spatial_bin)
 
 
-def judge_predictions(
-    terms: Terms, folder: Path, name: str, size: Size, allow_missing: bool
-) -> Judgement:
+def predictions_job(
+    spec: JobSpec, folder: Path, name: str, size: Size, allow_missing: bool
+) -> EvaluationJob:
     """Pictures that another method made, paired by id; they must be as large as `size` has them.
 
     Raises DataError where some are missing or of another size, unless `allow_missing`, and where
@@ -214,15 +214,15 @@ def judge_predictions(
         raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
     if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
         raise UsageError(f"--name {name} is the name of a method of this project: choose another")
-    every = terms.dataset.split(terms.split)
+    every = spec.dataset.split(spec.split)
     found = pair_predictions(folder, every, size)
     gaps = found.unpaired.model_copy(update={"extra": []})
     if not found.files:
         raise DataError(
-            f"{folder} has no picture for {terms.dataset.header.name}, {terms.split}, {size}: they "
+            f"{folder} has no picture for {spec.dataset.header.name}, {spec.split}, {size}: they "
             f"are paired by id, as {every[0].id}.png; {describe(found.unpaired)}"
             if every
-            else f"dataset {terms.dataset.header.name} has no pictures in its {terms.split} split"
+            else f"dataset {spec.dataset.header.name} has no pictures in its {spec.split} split"
         )
     if describe(gaps) and not allow_missing:
         raise DataError(
@@ -238,6 +238,6 @@ def judge_predictions(
         seed=None,
     )
     rows = [row for row in every if row.id in found.files]
-    return Judgement(
-        terms, identity, lambda device: found.method, rows, size, unpaired=found.unpaired
+    return EvaluationJob(
+        spec, identity, lambda device: found.method, rows, size, unpaired=found.unpaired
     )

@@ -26,12 +26,12 @@ from ..metrics.lpips import check_backbone, fetch_backbone
 from ..results import Evaluation, MetricSummary, ResultRow, read_result, write_result
 from ..runs import LOG
 from .gallery import choose, pictures_of, write_gallery
-from .job import Judgement
+from .job import EvaluationJob
 from .partial_rows import PartialRows
 from .score import measure, split_available, summarise
 
 
-def up_to_date(job: Judgement) -> bool:
+def up_to_date(job: EvaluationJob) -> bool:
     """Whether a result is there that measured the same model, data, recipe and metrics."""
     if not job.path.exists():
         return False
@@ -47,7 +47,7 @@ def up_to_date(job: Judgement) -> bool:
     return (
         all(path.exists() for path in outputs)
         and result.method == job.method
-        and result.recipe == job.terms.recipe
+        and result.recipe == job.spec.recipe
         and result.leaked == job.leaked
         and result.unpaired == job.unpaired
         and result.dataset == job.dataset
@@ -58,7 +58,7 @@ def up_to_date(job: Judgement) -> bool:
     )
 
 
-def check_replaceable(job: Judgement) -> None:
+def check_replaceable(job: EvaluationJob) -> None:
     """Raises UsageError where the result of other predictions lies where this one's would: only
     they could bring it back, and they may be gone."""
     if job.method.predictions_sha256 is None or not job.path.exists():
@@ -74,21 +74,21 @@ def check_replaceable(job: Judgement) -> None:
         )
 
 
-def judge(
-    job: Judgement, device: str = "cpu", step: Callable[[], None] = lambda: None
+def evaluate_job(
+    job: EvaluationJob, device: str = "cpu", step: Callable[[], None] = lambda: None
 ) -> Evaluation:
     """Measure and write a result. `step` is called after each picture."""
-    dataset = job.terms.dataset
+    dataset = job.spec.dataset
     if not job.rows:
         raise DataError(
-            f"dataset {dataset.header.name} has no pictures in its {job.terms.split} split"
+            f"dataset {dataset.header.name} has no pictures in its {job.spec.split} split"
         )
     names, missing = split_available(job.metrics, fetch_backbone)
     curve = None if job.run is None else _training_curve(job.run.directory / LOG)
     method, by_id = job.open(device), {row.id: row for row in job.rows}
     environment = describe()
     decides = {
-        "recipe": job.terms.recipe.model_dump(),
+        "recipe": job.spec.recipe.model_dump(),
         "method": job.method.model_dump(),
         "dataset": job.dataset.model_dump(),
         "size": job.size,
@@ -117,7 +117,7 @@ def judge(
             summary = summarise([row[name] for row in measured])
         summaries[name] = MetricSummary(version=metrics.METRICS[name].version, **summary)
     result = Evaluation(
-        recipe=job.terms.recipe,
+        recipe=job.spec.recipe,
         method=job.method,
         dataset=job.dataset,
         size=job.size,
@@ -135,7 +135,7 @@ def judge(
 
     folder = job.path.parent
     job.path.unlink(missing_ok=True)
-    others = {row.id for row in dataset.rows if row.split != job.terms.split}
+    others = {row.id for row in dataset.rows if row.split != job.spec.split}
     write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
     if curve is not None:
         write_text(folder / "train.csv", curve)

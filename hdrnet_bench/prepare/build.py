@@ -38,7 +38,7 @@ from .staging import (
 )
 
 
-class Pair(NamedTuple):
+class PreparedPair(NamedTuple):
     """What a maker returns: pictures, where they come from, and anything measured.
 
     `files`: the input's and the target's, where they are to be taken over as they are.
@@ -53,7 +53,7 @@ class Pair(NamedTuple):
     files: tuple[Path, Path] | None = None
 
 
-class Effort(NamedTuple):
+class BuildCost(NamedTuple):
     """What making took: pairs made now, wall time, the CPU time of decoding, rendering and writing
     them, over so many workers, and the most memory that one of them held."""
 
@@ -73,7 +73,7 @@ class RejectedPair(Exception):
     """Raised by a maker: this pair is left out. Arguments: the stage, the reason."""
 
 
-Maker = Callable[[Any], Pair]
+Maker = Callable[[Any], PreparedPair]
 Review = Callable[[list[Row]], dict[tuple[str, str], str]]
 
 
@@ -89,13 +89,14 @@ def build(
     step: Callable[[], None] = lambda: None,
     fetching: Fetching | None = None,
     open_pool: OpenPool | None = None,
-) -> tuple[Header, Effort | None]:
+) -> tuple[Header, BuildCost | None]:
     """Make every pair that is not made yet, then give the dataset its name.
 
     Args:
         plan: what is being made; the same plan twice is the same dataset.
         tasks: the pairs.
-        maker: a module-level function, payload -> Pair; raises RejectedPair to leave one out.
+        maker: a module-level function, payload -> PreparedPair; it raises RejectedPair to leave
+            one out.
         root: where datasets lie; the result is root/<plan.name>.
         workers: processes, by default as many as there are cores.
         overwrite: replace a dataset of that name that was made from another plan.
@@ -157,7 +158,7 @@ def _make_all(
     open_pool: OpenPool,
     step: Callable[[], None],
     fetching: Fetching | None,
-) -> tuple[list[Row], list[dict[str, str]], Effort]:
+) -> tuple[list[Row], list[dict[str, str]], BuildCost]:
     rows: list[Row] = []
     rejected: list[dict[str, str]] = []
     waiting = []
@@ -192,7 +193,7 @@ def _make_all(
                 memory = max(memory, done.memory_mib)
                 step()
     seconds = time.perf_counter() - start
-    effort = Effort(len(waiting), seconds, cpu_seconds, workers, memory)
+    effort = BuildCost(len(waiting), seconds, cpu_seconds, workers, memory)
     return rows, sorted(rejected, key=_place), effort
 
 

@@ -65,7 +65,7 @@ class BurstFiles(_Facts):
     shading: str
 
 
-class Part(_Facts):
+class BurstSet(_Facts):
     """A part of the HDR+ dataset: where it lies in the bucket, and of how many bursts it is."""
 
     prefix: str = Field(pattern=r"^[A-Za-z0-9_]+$")
@@ -80,7 +80,7 @@ class HdrplusSource(Source):
     listing: str
     licence: str
     files: BurstFiles
-    parts: dict[Literal["subset", "full"], Part]
+    parts: dict[Literal["subset", "full"], BurstSet]
 
 
 class Side(_Facts):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from ..errors import DataError
 from ..results import Evaluation, KernelTiming, Result, Timing, read_all
 from . import plots_quality, plots_time
-from .groups import Group, Timed, group, timed
+from .groups import Group, TimingResult, group, timing_results
 from .plots import Plot
-from .published import Published, beside, not_run, read_published
+from .published import PublishedRow, beside, not_run, read_published
 from .table import Table
 from .tables import kernel_table, published_table, quality_table
 from .tables_paired import paired_table
@@ -30,7 +30,7 @@ class GroupPart(NamedTuple):
 
 
 class TimingPart(NamedTuple):
-    timed: Timed
+    timed: TimingResult
     table: Table
     plot: Plot
 
@@ -74,7 +74,7 @@ def read(root: Path) -> Contents:
         raise DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
     found: list[tuple[Path, Result]] = read_all(root)
     evaluations = [(path, r) for path, r in found if isinstance(r, Evaluation)]
-    timings = timed([(path, r) for path, r in found if isinstance(r, Timing)], evaluations)
+    timings = timing_results([(path, r) for path, r in found if isinstance(r, Timing)], evaluations)
     # What a GPU did comes after what a CPU did.
     timings.sort(key=lambda one: one.on_gpu)
     groups = group(evaluations)
@@ -93,7 +93,7 @@ def read(root: Path) -> Contents:
     )
 
 
-def _group(of: Group, timings: list[Timed], published: list[Published]) -> GroupPart:
+def _group(of: Group, timings: list[TimingResult], published: list[PublishedRow]) -> GroupPart:
     rows = beside(of, published)
     return GroupPart(
         of,

@@ -121,7 +121,7 @@ def by_seed(of: Group) -> list[list[Evaluation]]:
     return [seeds for seeds in by_method(of) if len(seeds) > 1]
 
 
-class Timed(NamedTuple):
+class TimingResult(NamedTuple):
     """A timing with its folder, its device's slug, its figure's name, and whether another model
     file has been evaluated since."""
 
@@ -145,9 +145,9 @@ class Timed(NamedTuple):
         )
 
 
-def timed(
+def timing_results(
     timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
-) -> list[Timed]:
+) -> list[TimingResult]:
     """Timings with what can be told of them from the results beside them."""
     judged = {path.parent: result.method.model_sha256 for path, result in evaluations}
     found = []
@@ -156,5 +156,5 @@ def timed(
         parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
         sha256 = timing.method.model_sha256
         stale = judged.get(path.parent, sha256) != sha256
-        found.append(Timed(timing, path.parent, device, "time-" + "-".join(parts), stale))
+        found.append(TimingResult(timing, path.parent, device, "time-" + "-".join(parts), stale))
     return found

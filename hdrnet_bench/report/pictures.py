@@ -25,7 +25,7 @@ PAGE_BYTES, PICTURE_BYTES = 8_000_000, 300_000
 _FREE = re.compile(r"public-domain|CC0-1\.0|CC-BY(-SA)?-\d\.\d")
 
 
-class Picture(NamedTuple):
+class GalleryPicture(NamedTuple):
     """One test picture of one result, its four thumbnails, and their size in pixels."""
 
     id: str
@@ -39,7 +39,7 @@ class Gallery(NamedTuple):
     """A result's pictures, and why others are not here."""
 
     name: str
-    pictures: list[Picture]
+    pictures: list[GalleryPicture]
     absent: list[str]
 
 
@@ -74,9 +74,9 @@ def _files(folder: Path, row: ResultRow, private: bool) -> tuple[str | None, dic
     return None, files
 
 
-def _picture(shown: Shown, row: ResultRow, files: dict[str, Path]) -> Picture:
+def _picture(shown: Shown, row: ResultRow, files: dict[str, Path]) -> GalleryPicture:
     sizes = [_open(path).size for path in files.values()]
-    return Picture(shown.id, ", ".join(shown.why), row.value("psnr"), files, sizes[0])
+    return GalleryPicture(shown.id, ", ".join(shown.why), row.value("psnr"), files, sizes[0])
 
 
 def _open(path: Path) -> Image.Image:
@@ -92,7 +92,7 @@ def within(galleries: Sequence[Gallery], most: int = PAGE_BYTES) -> list[Gallery
 
     What is left out is said among the absent.
     """
-    kept: list[list[Picture]] = [[] for _ in galleries]
+    kept: list[list[GalleryPicture]] = [[] for _ in galleries]
     absent = [list(one.absent) for one in galleries]
     for turn in range(max((len(one.pictures) for one in galleries), default=0)):
         for number, one in enumerate(galleries):
@@ -111,7 +111,7 @@ def within(galleries: Sequence[Gallery], most: int = PAGE_BYTES) -> list[Gallery
     ]
 
 
-def weight(picture: Picture) -> int:
+def weight(picture: GalleryPicture) -> int:
     """Bytes that a picture takes in the page."""
     return sum(-(-path.stat().st_size // 3) * 4 for path in picture.files.values())
 

@@ -13,7 +13,7 @@ from ..errors import DataError
 from ..metric_specs import METRICS
 from ..results import Evaluation, TimingRow, heading
 from . import plots
-from .groups import Group, Timed, is_identity, label
+from .groups import Group, TimingResult, is_identity, label
 from .plots import Plot, colour, margins, text_width
 
 # More points than this are drawn as one bitmap inside the SVG.
@@ -23,7 +23,7 @@ _BOUNDS = (":", "-.", (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _ROW, _REFERENCE_SIZE = 0.27, (1920, 1080)
 
 
-def of_group(of: Group, timings: Sequence[Timed]) -> list[Plot]:
+def of_group(of: Group, timings: Sequence[TimingResult]) -> list[Plot]:
     """The figures that a group gives."""
     return [_metrics(of), _distribution(of), *_against_time(of, timings)]
 
@@ -104,7 +104,7 @@ class _Point(NamedTuple):
     order: int
 
 
-def _against_time(of: Group, timings: Sequence[Timed]) -> list[Plot]:
+def _against_time(of: Group, timings: Sequence[TimingResult]) -> list[Plot]:
     """A figure a device: mean PSNR against the time of a whole forward pass."""
     found = []
     for device in sorted({timed.device for timed in timings}):
@@ -130,7 +130,7 @@ def _against_time(of: Group, timings: Sequence[Timed]) -> list[Plot]:
     return found
 
 
-def _whole(timed: Timed) -> dict[tuple[int, int], TimingRow]:
+def _whole(timed: TimingResult) -> dict[tuple[int, int], TimingRow]:
     """Whole forward passes of one float32 picture that were timed, by size."""
     rows = [
         row

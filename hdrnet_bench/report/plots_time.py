@@ -8,7 +8,7 @@ from typing import Any
 
 from ..results import TimingRow
 from . import plots
-from .groups import Timed
+from .groups import TimingResult
 from .plots import Plot, margins, text_width
 
 _PARTS = {
@@ -22,7 +22,7 @@ _PARTS = {
 _LINES = {"native": "-", "reference": ":", "compiled": "--"}
 
 
-def of_timing(timed: Timed) -> Plot:
+def of_timing(timed: TimingResult) -> Plot:
     """Medians, with the 5th to 95th percentile of the native backend as a band."""
     rows = [row for row in timed.timing.rows if row.median_ms is not None]
     kinds = Counter((row.batch, row.dtype) for row in rows)

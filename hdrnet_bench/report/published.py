@@ -19,7 +19,7 @@ FOLDER = "published"
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class Published(BaseModel):
+class PublishedRow(BaseModel):
     """One row of a paper's table.
 
     protocol, resolution: as the papers of that protocol call them.
@@ -45,7 +45,7 @@ class Published(BaseModel):
     checked: Literal["transcription", "primary"]
 
 
-def read_published(root: Path) -> list[Published]:
+def read_published(root: Path) -> list[PublishedRow]:
     """What root/published/ holds, else what came with the package, in the files' order.
 
     Raises DataError that names the file, the line and the faulty column.
@@ -55,7 +55,7 @@ def read_published(root: Path) -> list[Published]:
     return [row for path in sorted(folder.glob("*.csv")) for row in _read(path)]
 
 
-def _read(path: Path) -> list[Published]:
+def _read(path: Path) -> list[PublishedRow]:
     found, line = [], 1
     try:
         # A spreadsheet puts a mark of the encoding first.
@@ -67,7 +67,7 @@ def _read(path: Path) -> list[Published]:
                     f"{path}, line {line}: {len(row)} columns, its head has {len(head)}"
                 )
             values = {key: text or None for key, text in zip(head, row, strict=True)}
-            found.append(Published.model_validate(values))
+            found.append(PublishedRow.model_validate(values))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -77,7 +77,7 @@ def _read(path: Path) -> list[Published]:
     return found
 
 
-def beside(of: Group, published: Sequence[Published]) -> list[Published]:
+def beside(of: Group, published: Sequence[PublishedRow]) -> list[PublishedRow]:
     """What was published on a group's data: the same protocol and size, the whole test split."""
     first = of.first
     if first.dataset.split != "test":
@@ -92,7 +92,7 @@ def beside(of: Group, published: Sequence[Published]) -> list[Published]:
     ]
 
 
-def not_run(groups: Sequence[Group], published: Sequence[Published]) -> list[str]:
+def not_run(groups: Sequence[Group], published: Sequence[PublishedRow]) -> list[str]:
     """The protocols of published figures beside which nothing was measured."""
     shown = {id(row) for of in groups for row in beside(of, published)}
     beside_something = {row.protocol for row in published if id(row) in shown}

@@ -18,7 +18,7 @@ from ..results import (
 )
 from ..statistics import mean_interval
 from .groups import Group, by_seed, marks
-from .published import Published
+from .published import PublishedRow
 from .table import Cell, Column, Table, columns, number, plain
 
 
@@ -151,7 +151,7 @@ PUBLISHED_NOTE = (
 )
 
 
-def published_table(of: Group, rows: Sequence[Published]) -> Table:
+def published_table(of: Group, rows: Sequence[PublishedRow]) -> Table:
     head = columns("method", "resolution", "PSNR (dB) ↑=psnr", "SSIM ↑=ssim", "ΔE76 ↓=delta_e_76")
     head += columns("LPIPS ↓=lpips", "ms=time_ms", "GPU=gpu", "source", "checked")
     return Table(

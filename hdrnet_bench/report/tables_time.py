@@ -15,11 +15,11 @@ from ..results import (
     Timing,
     TimingRow,
 )
-from .groups import Timed
+from .groups import TimingResult
 from .table import Cell, Column, Table, columns, number, plain
 
 
-def timing_table(timed: Timed) -> Table:
+def timing_table(timed: TimingResult) -> Table:
     """Every part at every resolution, and the copy that is the floor under it."""
     timing = timed.timing
     head, cells = timing_cells(timing.rows, timing.copies)

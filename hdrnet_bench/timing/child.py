@@ -28,34 +28,34 @@ from ..results import CopyRow, Part, TimedBackend, TimingRow
 from ..slicing.fused import fused
 from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input
-from .job import EXACT, TIMING, Job, Measured
+from .job import EXACT, TIMING, Measurement, TimingJob
 from .state import Watch
-from .turns import NO_MEMORY, Timed, in_turns, median_interval, of_memory
+from .turns import NO_MEMORY, TimedRun, in_turns, is_out_of_memory, median_interval
 
 NOISY = 0.2
 TRANSFERS = ("upload", "download", "whole with transfer")
 
 
 def serve(job_json: str, pipe: Connection) -> None:
-    """Measure a Job: what is being done goes to the pipe, as JSON strings, then the result."""
+    """Measure a TimingJob: what is being done goes to the pipe as JSON strings, then the result."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent answers
     with contextlib.suppress(OSError):  # of all processes, let want of memory end this one
         Path("/proc/self/oom_score_adj").write_text("1000")
-    job = Job.model_validate_json(job_json)
+    job = TimingJob.model_validate_json(job_json)
     torch.set_num_threads(job.threads)
 
-    def say(doing: str) -> None:
+    def log(doing: str) -> None:
         pipe.send_bytes(json.dumps(doing).encode())
 
     try:
-        measured = measure(job, say)
+        measured = measure(job, log)
     except Exception as error:
-        if not of_memory(error):
+        if not is_out_of_memory(error):
             raise
         state = Watch(torch.device("cpu")).state()
         rows = job.rows_without_times(dict.fromkeys(job.backends, NO_MEMORY))
-        measured = Measured(rows=rows, copies=[], state=state)
+        measured = Measurement(rows=rows, copies=[], state=state)
     pipe.send_bytes(measured.model_dump_json().encode())
 
 
@@ -63,8 +63,8 @@ Key = tuple[TimedBackend, Part]
 
 
 @torch.no_grad()
-def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measured:
-    """Time one size in this process. `say` is told what is being done: EXACT, a backend, TIMING."""
+def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> Measurement:
+    """Time one size in this process. `log` is told what is being done: EXACT, a backend, TIMING."""
     device = torch.device(job.device)
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and streams are meant
@@ -73,11 +73,11 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
     one = (one * 255).round().byte() if job.dtype == "uint8" else one.to(getattr(torch, job.dtype))
     truth, note = None, job.no_exact
     if note is None:
-        say(EXACT)
+        log(EXACT)
         try:
             truth = exact(model, one.to(device))
         except Exception as error:
-            if not of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             note = NO_MEMORY
     batch = (one if job.batch == 1 else one.repeat(job.batch, 1, 1, 1)).to(device)
@@ -86,11 +86,11 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
     expected = _expected(job, truth)
     held = truth.mebibytes if truth else 0.0
     for backend in job.backends:
-        say(backend)
+        log(backend)
         for part in job.parts:
             _first(parts[backend, part], backend == "compiled", expected.get(part), device, held)
     del truth, expected
-    say(TIMING)
+    log(TIMING)
     copy = _copy(job, device)
     watch = Watch(device)
     in_turns([*parts.values(), copy], Clock(device), job.budget_s, watch)
@@ -106,30 +106,32 @@ def measure(job: Job, say: Callable[[str], None] = lambda doing: None) -> Measur
             )
         )
     rows = [_row(job, key, timed, copy, note) for key, timed in parts.items()]
-    return Measured(rows=rows, copies=copies, state=watch.state())
+    return Measurement(rows=rows, copies=copies, state=watch.state())
 
 
-def _copy(job: Job, device: torch.device) -> Timed:
+def _copy(job: TimingJob, device: torch.device) -> TimedRun:
     """Of one picture in float32."""
     moved = 24 * job.width * job.height
     try:
-        return Timed(copier(moved, device), moved)
+        return TimedRun(copier(moved, device), moved)
     except Exception as error:
-        if not of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        lacking = Timed(lambda: torch.empty(0), 0)
+        lacking = TimedRun(lambda: torch.empty(0), 0)
         lacking.note = NO_MEMORY
         return lacking
 
 
-def _model(job: Job) -> HDRNet:
+def _model(job: TimingJob) -> HDRNet:
     if isinstance(job.model, HDRNetConfig):
         torch.manual_seed(0)
         return HDRNet(job.model).eval()
     return read_model(job.model)[0]
 
 
-def _parts(job: Job, model: HDRNet, batch: Tensor, truth: Exact | None) -> dict[Key, Timed]:
+def _parts(
+    job: TimingJob, model: HDRNet, batch: Tensor, truth: Exact | None
+) -> dict[Key, TimedRun]:
     """What is timed, and the bytes that each must at least read and write."""
     size, resize = model.config.net_input_size, model.config.lowres_resize
     if truth:
@@ -162,7 +164,7 @@ def _parts(job: Job, model: HDRNet, batch: Tensor, truth: Exact | None) -> dict[
             runs |= _transfers(batch, enhance)
         for part in job.parts:
             often = backend == "native" or part in ("coefficients", "upload", "download")
-            parts[backend, part] = Timed(runs[part], moved[part], often)
+            parts[backend, part] = TimedRun(runs[part], moved[part], often)
     return parts
 
 
@@ -215,7 +217,7 @@ def _transfers(
     }
 
 
-def _expected(job: Job, truth: Exact | None) -> dict[str, Tensor]:
+def _expected(job: TimingJob, truth: Exact | None) -> dict[str, Tensor]:
     """What a part's result should be, in float64."""
     if truth is None:
         return {}
@@ -229,7 +231,7 @@ def _expected(job: Job, truth: Exact | None) -> dict[str, Tensor]:
 
 
 def _first(
-    timed: Timed, compiled: bool, expected: Tensor | None, device: torch.device, held: float
+    timed: TimedRun, compiled: bool, expected: Tensor | None, device: torch.device, held: float
 ) -> None:
     """Run it once, to see whether it fits, with how much memory (less what is `held` to compare
     with), and how far it is off."""
@@ -245,7 +247,7 @@ def _first(
         if expected is not None:
             timed.error = largest_difference(result, expected)
     except Exception as error:
-        if of_memory(error):
+        if is_out_of_memory(error):
             timed.note = NO_MEMORY
             torch.cuda.empty_cache()  # for the others
         elif compiled:  # it may meet anything
@@ -254,7 +256,9 @@ def _first(
             raise
 
 
-def _row(job: Job, key: Key, timed: Timed, copy: Timed, no_exact: str | None) -> TimingRow:
+def _row(
+    job: TimingJob, key: Key, timed: TimedRun, copy: TimedRun, no_exact: str | None
+) -> TimingRow:
     backend, part = key
     if timed.note is not None:
         return job.row_without_time(backend, part, timed.note)

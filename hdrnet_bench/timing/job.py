@@ -16,7 +16,7 @@ PICTURE_TYPES: tuple[PictureType, ...] = get_args(PictureType)
 START, EXACT, TIMING = "start", "float64", "timing"
 
 
-class Job(BaseModel):
+class TimingJob(BaseModel):
     """One size for a child: a model by its file or its configuration (then untrained)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +65,7 @@ class Job(BaseModel):
         )
 
 
-class Measured(BaseModel):
+class Measurement(BaseModel):
     rows: list[TimingRow]
     copies: list[CopyRow]
     state: MachineState

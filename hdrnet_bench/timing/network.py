@@ -21,8 +21,8 @@ from ..errors import CapabilityError, UsageError, near_matches
 from ..results import MachineState, PictureType, TimedBackend
 from ..slicing import cpu, cuda_launch
 from .child import serve
-from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Job, Measured
-from .state import together
+from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob
+from .state import combined
 
 SIZES = {
     "480p": (640, 480),
@@ -47,7 +47,7 @@ def time_model(
     dtype: PictureType = "float32",
     budget_s: float = 10.0,
     step: Callable[[], None] = lambda: None,
-) -> Measured:
+) -> Measurement:
     """Time a model's parts at (width, height) resolutions.
 
     The network's weights are float32, whatever the pictures: half precision is computed in float32
@@ -68,7 +68,7 @@ def time_model(
     """
     rows, copies, states = [], [], []
     for width, height in sizes:
-        job = Job(
+        job = TimingJob(
             model=model,
             device=device,
             threads=torch.get_num_threads(),
@@ -84,7 +84,7 @@ def time_model(
         copies += measured.copies
         states.append(measured.state)
         step()
-    return Measured(rows=rows, copies=copies, state=together(states))
+    return Measurement(rows=rows, copies=copies, state=combined(states))
 
 
 def choose_backends(wanted: Sequence[str] | None, device: str) -> list[TimedBackend]:
@@ -131,12 +131,12 @@ def _try_to_compile(device: torch.device) -> None:
         ) from None
 
 
-def _one_size(job: Job) -> Measured:
+def _one_size(job: TimingJob) -> Measurement:
     """A size, again without what it was killed at."""
     order = job.backends
     lost: dict[TimedBackend, str] = {}
     nothing = MachineState(clock_mhz=None, power_w=None, load=None)
-    measured = Measured(rows=[], copies=[], state=nothing)
+    measured = Measurement(rows=[], copies=[], state=nothing)
     while job.backends:
         found, doing, note = _in_a_child(job)
         if found is not None:
@@ -151,10 +151,10 @@ def _one_size(job: Job) -> Measured:
         job = job.model_copy(update={"backends": tuple(b for b in job.backends if b not in gone)})
     rows = measured.rows + job.rows_without_times(lost)
     rows.sort(key=lambda row: order.index(row.backend))  # stable: parts stay in their order
-    return Measured(rows=rows, copies=measured.copies, state=measured.state)
+    return Measurement(rows=rows, copies=measured.copies, state=measured.state)
 
 
-def _in_a_child(job: Job) -> tuple[Measured | None, str, str]:
+def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     """What a child measured; else None, what it was at, and what became of it."""
     # Spawned, not forked: the parent may hold threads (progress bar, torch).
     context = multiprocessing.get_context("spawn")
@@ -168,7 +168,7 @@ def _in_a_child(job: Job) -> tuple[Measured | None, str, str]:
             said = json.loads(ours.recv_bytes())
             if isinstance(said, dict):
                 child.join(CLOSING_S)
-                return Measured.model_validate(said), doing, ""
+                return Measurement.model_validate(said), doing, ""
             doing = said
     except EOFError:
         child.join()

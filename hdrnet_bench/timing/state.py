@@ -53,7 +53,7 @@ class Watch:
         )
 
 
-def together(states: Iterable[MachineState]) -> MachineState:
+def combined(states: Iterable[MachineState]) -> MachineState:
     """The lowest and highest of several."""
     states = list(states)
 

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 
 from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
-from ..data.pairs import Pictures
+from ..data.pairs import PictureStore
 from ..errors import CapabilityError
 from ..images.files import Pixels
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..slicing import Backend, bilateral_slice_apply, cpu
-from ..training.crops import Batch, Crops, Draws, loader
+from ..training.crops import Batch, BatchSampler, CropDataset, loader
 from ..training.optimisation import optimiser_of
 from .clock import natural_picture
 
@@ -81,8 +81,8 @@ def time_training(
     )
     optimiser = optimiser_of(spec, model)
     count = (WARM_UPS + repeats) * (NATIVE_EACH + 1)
-    crops = Crops(_Photographs(2 * crop), HDRNetConfig(), spec, 0)
-    batches = loader(crops, Draws(BATCH, count), 0, False)
+    crops = CropDataset(_Photographs(2 * crop), HDRNetConfig(), spec, 0)
+    batches = loader(crops, BatchSampler(BATCH, count), 0, False)
     times: dict[Backend, list[list[float]]] = {"native": [], "reference": []}
     native_first: list[Backend] = ["native"]
     order: list[Backend] = [*native_first * NATIVE_EACH, "reference"]
@@ -143,7 +143,7 @@ def _step(
     return [*parts, sum(parts[1:]), sum(parts)]
 
 
-class _Photographs(Pictures):
+class _Photographs(PictureStore):
     """Four crops of one photograph, brightened: what a guide reads decides which cells it meets."""
 
     def __init__(self, side: int) -> None:

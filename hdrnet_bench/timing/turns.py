@@ -24,7 +24,7 @@ NARROW = 0.02  # of the median
 NO_MEMORY = "out of memory"
 
 
-class Timed:
+class TimedRun:
     """One part under one backend, and what was measured of it. `note`: why it is run no more."""
 
     def __init__(self, run: Callable[[], Tensor], moved: int, often: bool = True) -> None:
@@ -44,17 +44,17 @@ class Timed:
         return interval is not None and interval[1] - interval[0] < NARROW * median
 
 
-def in_turns(runs: list[Timed], clock: Clock, budget_s: float, watch: Watch) -> None:
+def in_turns(runs: list[TimedRun], clock: Clock, budget_s: float, watch: Watch) -> None:
     """Repeat all of them until each median's interval is narrow or the budget is spent, and at
     least MIN_REPEATS times."""
 
-    def once(timed: Timed, keep: bool = True) -> None:
+    def once(timed: TimedRun, keep: bool = True) -> None:
         try:
             milliseconds = clock.once(timed.run)
             if keep:
                 timed.times.append(milliseconds)
         except Exception as error:
-            if not of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             timed.note = NO_MEMORY
 
@@ -99,7 +99,7 @@ def median_interval(values: Iterable[float]) -> tuple[float, float] | None:
     return (ordered[rank - 1], ordered[n - rank]) if rank else None
 
 
-def of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether this is want of memory, in one of the ways in which torch and Python say so."""
     said = re.search(r"can't allocate memory|not enough memory|bad_alloc|out of memory", str(error))
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (

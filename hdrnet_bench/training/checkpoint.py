@@ -27,7 +27,7 @@ STATE, STATE_TEXT = "state.safetensors", "state.json"
 _KEY = "hdrnet_bench_state"
 
 
-class Standing(BaseModel):
+class TrainingState(BaseModel):
     """Where training stands. `best`: the named metric's best value so far, at step `best_step`;
     `last`: validation metrics of the last time; `seconds`: trained, of which `data_wait` waiting
     for data."""
@@ -57,7 +57,7 @@ class Standing(BaseModel):
         return self.step == self.steps
 
 
-class State:
+class Checkpoint:
     """What changes while training, gathered so that it can be written and read back."""
 
     def __init__(
@@ -69,17 +69,19 @@ class State:
         self.model, self.optimiser, self.average = model, optimiser, average
         self.best: dict[str, Tensor] = {}
 
-    def kept(self) -> HDRNet:
+    def validated_model(self) -> HDRNet:
         """The network that is validated and written: the averaged one where there is one."""
         return self.model if self.average is None else self.average
 
     def remember_best(self) -> None:
-        self.best = {name: t.detach().clone() for name, t in self.kept().state_dict().items()}
+        self.best = {
+            name: t.detach().clone() for name, t in self.validated_model().state_dict().items()
+        }
 
     def finite(self) -> bool:
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
-    def save(self, directory: Path, standing: Standing) -> None:
+    def save(self, directory: Path, state: TrainingState) -> None:
         """Write both files: whole, or not at all."""
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
         if self.average is not None:
@@ -92,7 +94,7 @@ class State:
         device = next(self.model.parameters()).device
         if device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(device)
-        content = standing.model_dump(mode="json")
+        content = state.model_dump(mode="json")
         whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         with atomic_path(directory / STATE) as temporary:
             safetensors.torch.save_file(whole, temporary, metadata={_KEY: json_line(content)})
@@ -125,7 +127,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
-def read_standing(directory: Path) -> Standing | None:
+def read_training_state(directory: Path) -> TrainingState | None:
     """Where a run stands, or None where it has no state yet. Raises DataError for a broken one."""
     path = directory / STATE
     if not path.exists():
@@ -133,28 +135,28 @@ def read_standing(directory: Path) -> Standing | None:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        return Standing.model_validate(json.loads(metadata[_KEY]))
+        return TrainingState.model_validate(json.loads(metadata[_KEY]))
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
         problem = " ".join(str(error).split())[:200]
         raise DataError(f"{path} is not a training state of this version: {problem}") from None
 
 
 def check_same(
-    standing: Standing, recipe: Recipe, dataset: Dataset, seed: int, where: Path
+    state: TrainingState, recipe: Recipe, dataset: Dataset, seed: int, where: Path
 ) -> None:
     """Raise UsageError where a state belongs to another recipe or seed, DataError where to another
     version of the data."""
-    if standing.recipe_digest != recipe.digest:
+    if state.recipe_digest != recipe.digest:
         raise UsageError(
             f"{where} was trained with another {recipe.name} (digest "
-            f"{standing.recipe_digest[:12]}, now {recipe.digest[:12]}): resume with the run's own, "
+            f"{state.recipe_digest[:12]}, now {recipe.digest[:12]}): resume with the run's own, "
             f"`hdrbench train {where / 'recipe.yaml'} --resume`, or train another --run"
         )
-    if standing.seed != seed:
-        raise UsageError(f"{where} was trained with seed {standing.seed}, not {seed}")
-    if standing.dataset_digest != dataset.header.digest:
+    if state.seed != seed:
+        raise UsageError(f"{where} was trained with seed {state.seed}, not {seed}")
+    if state.dataset_digest != dataset.header.digest:
         raise DataError(
-            f"{where} was trained on {standing.dataset} with digest "
-            f"{standing.dataset_digest[:12]}, which is now {dataset.header.digest[:12]}: prepare "
+            f"{where} was trained on {state.dataset} with digest "
+            f"{state.dataset_digest[:12]}, which is now {dataset.header.digest[:12]}: prepare "
             "that version again, or train another --run"
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..config import HDRNetConfig
 from ..data.encoding import input_white
 from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
-from ..data.pairs import Pictures
+from ..data.pairs import PictureStore
 from ..errors import DataError
 from ..images.files import Pixels, white_level
 from ..model.encoding import to_model_input
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
-class Crops:
+class CropDataset:
     """Training samples by draw number.
 
     Draw k is picture k modulo n of a permutation that is new every n draws (an epoch). Crop, flips
@@ -48,7 +48,7 @@ class Crops:
     """
 
     def __init__(
-        self, pictures: Pictures, config: HDRNetConfig, spec: TrainingSpec, seed: int
+        self, pictures: PictureStore, config: HDRNetConfig, spec: TrainingSpec, seed: int
     ) -> None:
         self.pictures, self.config, self.spec, self.seed = pictures, config, spec, seed
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -103,7 +103,7 @@ def _generator(seed: int, epoch: int, what: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
 
 
-class Draws(torch.utils.data.Sampler[list[int]]):
+class BatchSampler(torch.utils.data.Sampler[list[int]]):
     """The draws of each step, for one of `processes`: step s (from 1) has the global batch of draws
     (s - 1) * batch … s * batch - 1, and each process its contiguous share of them."""
 
@@ -119,7 +119,9 @@ class Draws(torch.utils.data.Sampler[list[int]]):
             yield [step * self.batch + place for place in self.share]
 
 
-def loader(crops: Crops, draws: Draws, workers: int, pin: bool) -> Generator[Batch, None, None]:
+def loader(
+    crops: CropDataset, draws: BatchSampler, workers: int, pin: bool
+) -> Generator[Batch, None, None]:
     """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
     ends the workers."""
     batches = torch.utils.data.DataLoader(
@@ -140,7 +142,7 @@ def loader(crops: Crops, draws: Draws, workers: int, pin: bool) -> Generator[Bat
 class _Answering(torch.utils.data.Dataset[Any]):
     """Crops that return a broken file's error: raised in a worker it would lose its one line."""
 
-    def __init__(self, crops: Crops) -> None:
+    def __init__(self, crops: CropDataset) -> None:
         self.crops = crops
 
     def __getitems__(self, draws: Sequence[int]) -> Batch | DataError:

@@ -30,10 +30,10 @@ class World(NamedTuple):
     control: Any = None
 
     @property
-    def main(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
-    def agree(self, run: Callable[[], T]) -> T:
+    def on_all_ranks(self, run: Callable[[], T]) -> T:
         """Run it in every process; if it fails in any, all fail, and one says why."""
         result, failure = None, None
         try:
@@ -51,33 +51,25 @@ class World(NamedTuple):
             raise failure
         return result  # type: ignore[return-value]
 
-    def on_main(self, run: Callable[[], T]) -> T | None:
+    def on_rank_zero(self, run: Callable[[], T]) -> T | None:
         """Run it in rank 0 alone, the others wait; None there. If it fails, all fail."""
-        return self.agree(lambda: run() if self.main else None)
+        return self.on_all_ranks(lambda: run() if self.is_rank_zero else None)
 
-    def share(self, value: T) -> T:
-        """Rank 0's value, in every process."""
-        if self.size == 1:
-            return value
-        values: list[Any] = [value]
-        dist.broadcast_object_list(values, src=0, group=self.control)
-        return values[0]
-
-    def mean(self, tensor: Tensor) -> Tensor:
+    def all_reduce_mean(self, tensor: Tensor) -> Tensor:
         """The mean over the processes of a tensor without gradient."""
         if self.size > 1:
             dist.all_reduce(tensor)
             tensor /= self.size
         return tensor
 
-    def gather(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """Every process's value, by rank."""
         values: list[Any] = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value, group=self.control)
         return values
 
-    def copy_buffers(self, model: torch.nn.Module) -> None:
+    def broadcast_buffers(self, model: torch.nn.Module) -> None:
         """Give every process rank 0's buffers (batch norm's statistics)."""
         if self.size > 1:
             for buffer in model.buffers():
@@ -88,7 +80,7 @@ def _exit_code(error: Exception) -> int:
     return error.exit_code if isinstance(error, HdrbenchError) else DataError.exit_code
 
 
-def launched() -> World:
+def world_from_environment() -> World:
     """What torchrun says of this process; a world of one where it did not start it."""
     try:
         return World(
@@ -107,7 +99,7 @@ def launched() -> World:
 
 
 @contextmanager
-def together(world: World, device: str) -> Iterator[World]:
+def process_group(world: World, device: str) -> Iterator[World]:
     """Connect the processes: NCCL between CUDA devices, gloo between CPUs.
 
     A process whose peer has ended raises PeerFailed if that peer has said why, and else says what
@@ -120,7 +112,7 @@ def together(world: World, device: str) -> Iterator[World]:
     store = TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
-        is_master=world.main and not agents,
+        is_master=world.is_rank_zero and not agents,
     )
     backend = "nccl" if device.startswith("cuda") else "gloo"
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -18,11 +18,11 @@ from ..model.encoding import to_display
 from ..model.file import ModelHeader, save_model
 from ..recipe import Recipe
 from ..runs import BEST, LAST, LOG, RECIPE, SETUP
-from .checkpoint import Standing, State
+from .checkpoint import Checkpoint, TrainingState
 from .events import Events
 
 
-class Progress(NamedTuple):
+class TrainingStep(NamedTuple):
     """Where training stands, after each step. `validation` only where it was measured now;
     `seconds` trained so far, of which `data_wait` waiting for data."""
 
@@ -69,15 +69,20 @@ class RunWriter:
     """The one writer of a run directory (rank 0)."""
 
     def __init__(
-        self, directory: Path, recipe: Recipe, dataset: Dataset, standing: Standing, state: State
+        self,
+        directory: Path,
+        recipe: Recipe,
+        dataset: Dataset,
+        state: TrainingState,
+        checkpoint: Checkpoint,
     ) -> None:
         self.directory, self.recipe, self.dataset = directory, recipe, dataset
-        self.standing, self.state = standing, state
+        self.state, self.checkpoint = state, checkpoint
 
     def open(self, setup: dict[str, Any]) -> None:
         """Make a new run's directory, or bring one that is resumed back to its state."""
-        begun, standing = self.directory, self.standing
-        if standing.step == 0:
+        begun, state = self.directory, self.state
+        if state.step == 0:
             begun = self.directory.with_name(f".{self.directory.name}.begun")
             shutil.rmtree(begun, ignore_errors=True)
             begun.mkdir()
@@ -86,27 +91,27 @@ class RunWriter:
             (begun / LOG).touch()
         else:
             lines = (begun / LOG).read_text(encoding="utf-8").splitlines()
-            write_text(begun / LOG, "".join(f"{line}\n" for line in lines[: standing.step]))
-            if standing.best_step is not None:
-                best = copy.deepcopy(self.state.kept())
-                best.load_state_dict(self.state.best)
-                save_model(begun / BEST, best, self._header(standing.best_step))
+            write_text(begun / LOG, "".join(f"{line}\n" for line in lines[: state.step]))
+            if state.best_step is not None:
+                best = copy.deepcopy(self.checkpoint.validated_model())
+                best.load_state_dict(self.checkpoint.best)
+                save_model(begun / BEST, best, self._header(state.best_step))
         write_text(begun / SETUP, json_text(setup))
         if begun != self.directory:
             if self.directory.exists():
                 shutil.rmtree(self.directory)
             begun.rename(self.directory)
         self._log = (self.directory / LOG).open("a", encoding="utf-8", buffering=1)
-        self._events = Events(self.directory, standing.step)
+        self._events = Events(self.directory, state.step)
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainingStep) -> None:
         self._log.write(progress.line() + "\n")
         self._events.scalars(progress.step, progress.scalars())
 
-    def models(self, standing: Standing, step: int, pair: Pair) -> None:
+    def models(self, state: TrainingState, step: int, pair: Pair) -> None:
         """After a validation: the last weights, the best where these are, and how `pair` looks."""
-        model = self.state.kept()
-        if standing.best_step == step:
+        model = self.checkpoint.validated_model()
+        if state.best_step == step:
             save_model(self.directory / BEST, model, self._header(step))
         save_model(self.directory / LAST, model, self._header(step))
         training = model.training
@@ -128,7 +133,7 @@ class RunWriter:
             dataset=self.dataset.header.name,
             dataset_digest=self.dataset.header.digest,
             trained_on=trained_on(self.dataset),
-            seed=self.standing.seed,
+            seed=self.state.seed,
             step=step,
-            steps=self.standing.steps,
+            steps=self.state.steps,
         )

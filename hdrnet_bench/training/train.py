@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from ..data.encoding import check_encoding
 from ..data.manifest import Dataset
-from ..data.pairs import Pictures, fits_in_memory
+from ..data.pairs import PictureStore, fits_in_memory
 from ..errors import CapabilityError, DataError, UsageError
 from ..evaluation.score import split_available
 from ..metric_specs import METRICS
@@ -24,11 +24,11 @@ from ..metrics.lpips import check_backbone
 from ..model.hdrnet import HDRNet
 from ..recipe import Recipe
 from ..runs import RECIPE, open_run
-from ..training.crops import Batch, Crops, Draws, loader, training_rows
-from .checkpoint import Standing, State, check_same, read_standing
+from ..training.crops import Batch, BatchSampler, CropDataset, loader, training_rows
+from .checkpoint import Checkpoint, TrainingState, check_same, read_training_state
 from .distributed import World
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average
-from .run_writer import Progress, RunWriter
+from .run_writer import RunWriter, TrainingStep
 from .validation import validate
 
 
@@ -47,8 +47,8 @@ def train(
     resume: bool = False,
     workers: int | None = None,
     world: World | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda note: None,
+    on_step: Callable[[TrainingStep], None] = lambda progress: None,
+    log: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Train a recipe into a run directory; the same seed gives the same weights on a CPU.
 
@@ -65,8 +65,8 @@ def train(
             memory and the device is a CPU, else as many as there are cores, up to eight. Their
             number changes no result.
         world: the processes that train together, connected; by default this one alone.
-        report: called after each step, in rank 0.
-        say: called with what is worth knowing about how it is trained, in rank 0.
+        on_step: called after each step, in rank 0.
+        log: called with what is worth knowing about how it is trained, in rank 0.
 
     Returns:
         A summary: steps, seconds, the wait for data, the last and best validation.
@@ -87,15 +87,15 @@ def train(
         except filelock.Timeout:
             raise DataError(f"another process is training {directory}") from None
 
-    world.on_main(acquire)
+    world.on_rank_zero(acquire)
     try:
-        standing = world.agree(
+        state = world.on_all_ranks(
             lambda: check(recipe, dataset, directory, seed, device, overwrite, resume, world)
         )
-        if standing is not None and standing.finished:
-            return _summary(directory, standing, recipe) | {"resumed_at": standing.step}
+        if state is not None and state.finished:
+            return _summary(directory, state, recipe) | {"resumed_at": state.step}
         job = _Job(recipe, dataset, directory, seed, device, workers, world)
-        return job.run(standing, report, say if world.main else lambda note: None)
+        return job.run(state, on_step, log if world.is_rank_zero else lambda note: None)
     finally:
         lock.release()
 
@@ -109,7 +109,7 @@ def check(
     overwrite: bool,
     resume: bool,
     world: World,
-) -> Standing | None:
+) -> TrainingState | None:
     """Whether it can be trained here; where a run that is resumed stands."""
     spec, processes = recipe.training, world.size
     if spec.precision != "float32" and not device.startswith("cuda"):
@@ -142,13 +142,13 @@ def check(
                 "--run names another"
             )
         return None
-    standing = read_standing(directory)
-    if standing is None:
+    state = read_training_state(directory)
+    if state is None:
         if open_run(directory).recipe.digest != recipe.digest:
             raise UsageError(f"{directory} was begun with another {recipe.name}: --overwrite it")
         return None
-    check_same(standing, recipe, dataset, seed, directory)
-    return standing
+    check_same(state, recipe, dataset, seed, directory)
+    return state
 
 
 class _Job:
@@ -168,10 +168,12 @@ class _Job:
         self.directory, self.seed, self.device, self.world = directory, seed, device, world
         rows, validation_rows, self.rule = training_rows(dataset)
         self.in_memory = fits_in_memory([*rows, *validation_rows], world.local_size)
-        self.crops, self.validation = world.agree(
+        self.crops, self.validation = world.on_all_ranks(
             lambda: (
-                Crops(Pictures(dataset, rows, self.in_memory), recipe.model, self.spec, seed),
-                Pictures(dataset, validation_rows, self.in_memory),
+                CropDataset(
+                    PictureStore(dataset, rows, self.in_memory), recipe.model, self.spec, seed
+                ),
+                PictureStore(dataset, validation_rows, self.in_memory),
             )
         )
         self.steps = self.spec.total_steps(len(rows))
@@ -187,7 +189,7 @@ class _Job:
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         average = None if self.spec.ema is None else copy.deepcopy(model)
         self.optimiser = optimiser_of(self.spec, model)
-        self.state = State(model, self.optimiser, average)
+        self.checkpoint = Checkpoint(model, self.optimiser, average)
         half = self.spec.precision == "float16"
         self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=half)
         self.forward: Callable[..., torch.Tensor] = TrainingForward(model, self.spec.precision)
@@ -199,18 +201,18 @@ class _Job:
 
     def run(
         self,
-        standing: Standing | None,
-        report: Callable[[Progress], None],
-        say: Callable[[str], None],
+        state: TrainingState | None,
+        on_step: Callable[[TrainingStep], None],
+        log: Callable[[str], None],
     ) -> dict[str, Any]:
         spec, world = self.spec, self.world
-        resumed = standing is not None
-        if standing is not None:
-            world.agree(lambda: self.state.load(self.directory))
-            self.scaler.load_state_dict(standing.scaler or {})
+        resumed = state is not None
+        if state is not None:
+            world.on_all_ranks(lambda: self.checkpoint.load(self.directory))
+            self.scaler.load_state_dict(state.scaler or {})
         else:
-            standing = self._start()
-        done, notes = standing.step, self._notes(standing)
+            state = self._start()
+        done, notes = state.step, self._notes(state)
         setup = {
             "train": len(self.crops.pictures),
             "validation": len(self.validation),
@@ -219,14 +221,14 @@ class _Job:
             "from_step": done,
             "notes": notes,
         }
-        writer = RunWriter(self.directory, self.recipe, self.dataset, standing, self.state)
-        world.on_main(lambda: writer.open(setup))
+        writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint)
+        world.on_rank_zero(lambda: writer.open(setup))
         for note in notes:
-            say(note)
-        draws = Draws(spec.batch_size, self.steps, done, world.rank, world.size)
+            log(note)
+        draws = BatchSampler(spec.batch_size, self.steps, done, world.rank, world.size)
         batches = loader(self.crops, draws, self.workers, self.device.startswith("cuda"))
-        began = time.perf_counter() - standing.seconds
-        waited = standing.data_wait
+        began = time.perf_counter() - state.seconds
+        waited = state.data_wait
         try:
             for step in range(done + 1, self.steps + 1):
                 asked = time.perf_counter()
@@ -239,30 +241,30 @@ class _Job:
                 measured = None
                 if step % spec.validate_every == 0 or step == self.steps:
                     measured = self._validate(step)
-                    standing = self._judged(standing, step, measured)
+                    state = self._judged(state, step, measured)
                 seconds = time.perf_counter() - began
-                progress = Progress(
+                progress = TrainingStep(
                     step, self.steps, loss, psnr, learning_rate, measured, seconds, waited
                 )
-                if world.main:
+                if world.is_rank_zero:
                     writer.step(progress)
                     if measured:
                         pair = self.validation.pair(0).to(self.device)
-                        writer.models(standing, step, pair)
+                        writer.models(state, step, pair)
                 every = spec.checkpoint_every or spec.validate_every
                 if step % every == 0 or step == self.steps:
-                    standing = self._save_state(standing, progress)
-                if world.main:
-                    report(progress)
+                    state = self._save_state(state, progress)
+                if world.is_rank_zero:
+                    on_step(progress)
         finally:
             batches.close()
-            if world.main:
+            if world.is_rank_zero:
                 writer.close()
-        summary = _summary(self.directory, standing, self.recipe)
+        summary = _summary(self.directory, state, self.recipe)
         return summary | ({"resumed_at": done} if resumed else {})
 
-    def _start(self) -> Standing:
-        return Standing(
+    def _start(self) -> TrainingState:
+        return TrainingState(
             recipe=self.recipe.name,
             recipe_digest=self.recipe.digest,
             dataset=self.dataset.header.name,
@@ -292,39 +294,39 @@ class _Job:
             ) from None
         if spec.gradient_clip is not None:
             self.scaler.unscale_(self.optimiser)
-            torch.nn.utils.clip_grad_norm_(self.state.model.parameters(), spec.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(self.checkpoint.model.parameters(), spec.gradient_clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        if self.state.average is not None and spec.ema is not None:
-            update_average(self.state.average, self.state.model, spec.ema, step)
+        if self.checkpoint.average is not None and spec.ema is not None:
+            update_average(self.checkpoint.average, self.checkpoint.model, spec.ema, step)
         loss = loss.detach()
         squared = loss if spec.loss == "l2" else F.mse_loss(output.detach(), batch.target)
-        means = self.world.mean(torch.stack([loss, squared])).tolist()
+        means = self.world.all_reduce_mean(torch.stack([loss, squared])).tolist()
         return means[0], means[1], learning_rate
 
     def _validate(self, step: int) -> dict[str, float]:
-        model = self.state.kept()
-        self.world.copy_buffers(model)
+        model = self.checkpoint.validated_model()
+        self.world.broadcast_buffers(model)
         measured = validate(model, self.validation, {"psnr", self.spec.best_metric}, self.world)
         if any(math.isnan(value) for value in measured.values()):
             raise self._diverged(f"the output is not finite after step {step}", step)
         return measured
 
-    def _judged(self, standing: Standing, step: int, measured: dict[str, float]) -> Standing:
-        """The standing after a validation; where it is the best so far, its weights are kept."""
+    def _judged(self, state: TrainingState, step: int, measured: dict[str, float]) -> TrainingState:
+        """The state after a validation; where it is the best so far, its weights are kept."""
         value = measured[self.spec.best_metric]
         sign = 1 if METRICS[self.spec.best_metric].higher_is_better else -1
         changes: dict[str, Any] = {"last": measured}
-        if standing.best is None or sign * value > sign * standing.best:
-            self.state.remember_best()
+        if state.best is None or sign * value > sign * state.best:
+            self.checkpoint.remember_best()
             changes |= {"best": value, "best_step": step, "best_validation": measured}
-        return standing.model_copy(update=changes)
+        return state.model_copy(update=changes)
 
-    def _save_state(self, standing: Standing, progress: Progress) -> Standing:
-        if not self.state.finite():
+    def _save_state(self, state: TrainingState, progress: TrainingStep) -> TrainingState:
+        if not self.checkpoint.finite():
             what = f"the weights are not finite after step {progress.step}"
             raise self._diverged(what, progress.step)
-        standing = standing.model_copy(
+        state = state.model_copy(
             update={
                 "step": progress.step,
                 "seconds": round(progress.seconds, 3),
@@ -334,10 +336,10 @@ class _Job:
                 "scaler": self.scaler.state_dict() or None,
             }
         )
-        self.world.on_main(lambda: self.state.save(self.directory, standing))
-        return standing
+        self.world.on_rank_zero(lambda: self.checkpoint.save(self.directory, state))
+        return state
 
-    def _notes(self, standing: Standing) -> list[str]:
+    def _notes(self, state: TrainingState) -> list[str]:
         world, config = self.world, self.recipe.model
         share = self.spec.batch_size // world.size
         notes = [f"validation: {len(self.validation)} picture(s), {self.rule}"]
@@ -358,9 +360,9 @@ class _Job:
                     else f"batch norm: each process has the statistics of its own {share} samples, "
                     "rank 0's running ones are kept"
                 )
-        if standing.step:
-            notes.append(f"resumed at step {standing.step} of {self.steps}")
-            before = (standing.threads, standing.processes)
+        if state.step:
+            notes.append(f"resumed at step {state.step} of {self.steps}")
+            before = (state.threads, state.processes)
             if before != (torch.get_num_threads(), world.size):
                 notes.append(
                     f"begun with {before[0]} threads and {before[1]} processes, now "
@@ -378,19 +380,19 @@ class _Job:
         )
 
 
-def _summary(directory: Path, standing: Standing, recipe: Recipe) -> dict[str, Any]:
-    last, best = standing.last or {}, standing.best_validation or {}
+def _summary(directory: Path, state: TrainingState, recipe: Recipe) -> dict[str, Any]:
+    last, best = state.last or {}, state.best_validation or {}
     return {
         "run": str(directory),
-        "seed": standing.seed,
-        "steps": standing.steps,
-        "seconds": standing.seconds,
-        "data_wait_seconds": standing.data_wait,
-        "data_wait_share": round(standing.data_wait / max(standing.seconds, 1e-9), 4),
+        "seed": state.seed,
+        "steps": state.steps,
+        "seconds": state.seconds,
+        "data_wait_seconds": state.data_wait,
+        "data_wait_share": round(state.data_wait / max(state.seconds, 1e-9), 4),
         "validation_psnr": {"last": last.get("psnr"), "best": best.get("psnr")},
         "best": {
             "metric": recipe.training.best_metric,
-            "value": standing.best,
-            "step": standing.best_step,
+            "value": state.best,
+            "step": state.best_step,
         },
     }

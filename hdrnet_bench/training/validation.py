@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
-from ..data.pairs import Pictures
+from ..data.pairs import PictureStore
 from ..evaluation.score import score
 from ..model.hdrnet import HDRNet
 from .distributed import World
@@ -16,7 +16,7 @@ from .distributed import World
 @torch.no_grad()
 def validate(
     model: HDRNet,
-    pictures: Pictures,
+    pictures: PictureStore,
     names: Iterable[str] = ("psnr",),
     world: World | None = None,
 ) -> dict[str, float]:
@@ -39,6 +39,6 @@ def validate(
             else dict.fromkeys(ordered, math.nan)
         )
     model.train(training)
-    shares = world.gather(mine)
+    shares = world.all_gather(mine)
     values = [shares[i % world.size][i // world.size] for i in range(len(pictures))]
     return {name: sum(value[name] for value in values) / len(values) for name in ordered}

@@ -15,29 +15,29 @@ from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
 from hdrnet_bench.config import input_told
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.data.pairs import Pictures, load_pair
+from hdrnet_bench.data.pairs import PictureStore, load_pair
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.images.photo import read_photo
 from hdrnet_bench.model.encoding import to_display, to_model_input
 from hdrnet_bench.model.file import ModelHeader, save_model
 from hdrnet_bench.model.load import load_model
 from hdrnet_bench.model.lowres import make_lowres
-from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import TrainingSpec
-from hdrnet_bench.training.crops import Crops
+from hdrnet_bench.training.crops import CropDataset
 from tests.conftest import Workspace, smooth_picture, write_recipe
 
 WHITE = 32767
 SIDE = 40
 
 
-def make_linear(seed: int) -> Pair:
+def make_linear(seed: int) -> PreparedPair:
     """Linear light beyond white in 16 bits, against the sRGB picture it was made of."""
     picture = smooth_picture(seed, SIDE, SIDE)
     light = srgb_to_linear(picture / 255.0) * 4
     stored = np.rint(light * WHITE).clip(0, 65535).astype(np.uint16)
-    return Pair(stored, picture, ["made"], ["0" * 64], "CC0-1.0", {})
+    return PreparedPair(stored, picture, ["made"], ["0" * 64], "CC0-1.0", {})
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_training_and_evaluation_see_the_same_numbers(linear: Workspace, transfe
         steps=1, batch_size=1, crop=SIDE, flips=False, learning_rate=0.1, validate_every=1
     )
     of = config(input_transfer=transfer)
-    batch = Crops(Pictures(dataset, [row], keep=True), of, spec, seed=0).batch([0])
+    batch = CropDataset(PictureStore(dataset, [row], keep=True), of, spec, seed=0).batch([0])
     pair = load_pair(dataset, row)
     stored = read_picture(dataset.input_path(row)).pixels
     # By hand: 32767 is 1.0, then the curve.

@@ -4,13 +4,19 @@ import torch
 
 from hdrnet_bench import HDRNetConfig
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.data.pairs import MEMORY_SHARE, Pictures, decode_pair, fits_in_memory, load_pair
+from hdrnet_bench.data.pairs import (
+    MEMORY_SHARE,
+    PictureStore,
+    decode_pair,
+    fits_in_memory,
+    load_pair,
+)
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.images.files import to_float32
-from hdrnet_bench.prepare.build import Pair, build
+from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec
-from hdrnet_bench.training.crops import Crops, Draws, loader, training_rows
+from hdrnet_bench.training.crops import BatchSampler, CropDataset, loader, training_rows
 from tests.conftest import Workspace, smooth_picture, tiny_plan
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
@@ -21,12 +27,14 @@ def spec(**changes: object) -> TrainingSpec:
     return TrainingSpec.model_validate(values | changes)
 
 
-def crops_of(tiny: Workspace, seed: int = 0, keep: bool = True, **changes: object) -> Crops:
+def crops_of(tiny: Workspace, seed: int = 0, keep: bool = True, **changes: object) -> CropDataset:
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
-    return Crops(Pictures(dataset, dataset.split("train"), keep), CONFIG, spec(**changes), seed)
+    return CropDataset(
+        PictureStore(dataset, dataset.split("train"), keep), CONFIG, spec(**changes), seed
+    )
 
 
-class Twins(Pictures):
+class Twins(PictureStore):
     """Pictures whose target is the input."""
 
     def pixels(self, index: int):
@@ -58,7 +66,7 @@ def test_each_epoch_takes_each_picture_once_and_places_differ(tiny: Workspace) -
 def test_input_and_target_are_cut_flipped_and_turned_alike(tiny: Workspace) -> None:
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
     twins = Twins(dataset, dataset.split("train"), True)
-    batch = Crops(twins, CONFIG, spec(rot90=True), 0).batch(range(16))
+    batch = CropDataset(twins, CONFIG, spec(rot90=True), 0).batch(range(16))
     assert torch.equal(batch.crop, batch.target)
 
 
@@ -102,7 +110,7 @@ def test_every_level_becomes_what_the_scorer_reads(workspace: Workspace, dtype: 
     side = int(count**0.5)
     levels = np.arange(count).astype(dtype).reshape(side, side, 1).repeat(3, 2)
 
-    class Levels(Pictures):
+    class Levels(PictureStore):
         def pixels(self, index: int):
             return levels.transpose(2, 0, 1), smooth_picture(0, side, side).transpose(2, 0, 1)
 
@@ -110,15 +118,15 @@ def test_every_level_becomes_what_the_scorer_reads(workspace: Workspace, dtype: 
     dataset = Dataset(workspace.path / "demo-tiny")
     row = dataset.split("train")[0]
     assert (row.input_bit_depth, row.target_bit_depth) == (np.dtype(dtype).itemsize * 8, 8)
-    for pictures in (Levels(dataset, [row], False), Pictures(dataset, [row], True)):
-        batch = Crops(pictures, CONFIG, spec(crop=side, flips=False), 0).batch([0])
+    for pictures in (Levels(dataset, [row], False), PictureStore(dataset, [row], True)):
+        batch = CropDataset(pictures, CONFIG, spec(crop=side, flips=False), 0).batch([0])
         assert np.array_equal(batch.crop[0].numpy(), to_float32(levels))
         assert np.array_equal(batch.target[0].numpy(), to_float32(smooth_picture(0, side, side)))
 
 
-def made(levels: np.ndarray) -> Pair:
+def made(levels: np.ndarray) -> PreparedPair:
     side = levels.shape[0]
-    return Pair(levels, smooth_picture(0, side, side), ["x"], ["0" * 64], "CC0-1.0", {})
+    return PreparedPair(levels, smooth_picture(0, side, side), ["x"], ["0" * 64], "CC0-1.0", {})
 
 
 def test_lowres_is_made_from_the_crop(tiny: Workspace) -> None:
@@ -133,7 +141,7 @@ def test_lowres_is_made_from_the_crop(tiny: Workspace) -> None:
 
 @pytest.mark.parametrize(("batch", "processes"), [(4, 1), (4, 2), (6, 3), (4, 4)])
 def test_processes_share_each_global_batch_without_padding(batch: int, processes: int) -> None:
-    shares = [list(Draws(batch, 5, 2, rank, processes)) for rank in range(processes)]
+    shares = [list(BatchSampler(batch, 5, 2, rank, processes)) for rank in range(processes)]
     for step in range(3):
         draws = [draw for share in shares for draw in share[step]]
         assert draws == list(range((step + 2) * batch, (step + 3) * batch))
@@ -144,7 +152,7 @@ def test_a_file_broken_meanwhile_is_named_by_a_worker(tiny: Workspace) -> None:
     (tiny.path / "data/demo-tiny/train/input/a.png").write_bytes(b"no picture")
     for workers in (0, 1):
         with pytest.raises(DataError, match=r"a\.png cannot be decoded") as caught:
-            list(loader(crops, Draws(2, 3), workers, False))
+            list(loader(crops, BatchSampler(2, 3), workers, False))
         assert "Traceback" not in str(caught.value)
 
 

@@ -336,9 +336,9 @@ def test_few_pictures_regress_where_each_is_worse() -> None:
     )
 
     mixed = check(result(shifted([-0.1, -0.2, 0.01], 3)), before)
-    assert (mixed.regressions, mixed.untold) == ([], {"psnr": "cannot be told (n = 3)"})
+    assert (mixed.regressions, mixed.undecided) == ([], {"psnr": "cannot be told (n = 3)"})
     tied = check(result(shifted([-0.1, -0.2, 0], 3)), before)
-    assert (tied.regressions, tied.untold) == ([], {"psnr": "cannot be told (n = 3)"})
+    assert (tied.regressions, tied.undecided) == ([], {"psnr": "cannot be told (n = 3)"})
     for harmless in (0.0, -0.0049, 0.3, [0.2, 0.1, 0.0], [0.2, 0.1, -0.0049]):
         assert check(result(shifted(harmless, 3)), before) == ([], {}, [])
 
@@ -347,10 +347,10 @@ def test_the_rule_changes_between_five_and_six_pictures() -> None:
     """One picture of six slightly better: an interval can tell, without one nothing can."""
     change = [-0.5, -0.5, -0.4, -0.6, -0.5, 0.01]
     five = check(result(shifted(change[1:], 5)), result(PSNR[:5]))
-    assert five.untold == {"psnr": "cannot be told (n = 5)"}
+    assert five.undecided == {"psnr": "cannot be told (n = 5)"}
     six = check(result(shifted(change)), result())
     assert [r.metric for r in six.regressions] == ["psnr"]
-    assert six.untold == {}
+    assert six.undecided == {}
 
 
 def test_a_check_says_what_it_could_not_see() -> None:
@@ -358,7 +358,7 @@ def test_a_check_says_what_it_could_not_see() -> None:
     now = result(PSNR, lpips=[None] * 6)
     found = check(now, before)
     assert found.regressions == []
-    assert found.untold == {
+    assert found.undecided == {
         "lpips": f"tiny, hdrnet-curves, seed-0: {NO_WEIGHTS}",
         "made_up": "not a metric of this version",
         "ssim": "not measured now",

@@ -157,12 +157,12 @@ def test_the_key_is_of_all_that_decides_the_rows(
     """An evaluation is stopped after a row; then something else decides, and no row is reused."""
     from hdrnet_bench import metrics
     from hdrnet_bench.evaluation import measure as judging
-    from hdrnet_bench.evaluation.job import judge_run, recipe_terms
+    from hdrnet_bench.evaluation.job import recipe_spec, run_job
     from hdrnet_bench.runs import open_run
 
     run = open_run(Path("runs/tiny/seed-0"))
-    terms = recipe_terms(run.recipe, Dataset(Path("data/demo-tiny")), "test")
-    job = judge_run(terms, run, allow_leak=False)
+    spec = recipe_spec(run.recipe, Dataset(Path("data/demo-tiny")), "test")
+    job = run_job(spec, run, allow_leak=False)
 
     class Stop(Exception):
         pass
@@ -171,7 +171,7 @@ def test_the_key_is_of_all_that_decides_the_rows(
         raise Stop
 
     with pytest.raises(Stop):
-        judging.judge(job, step=stop)
+        judging.evaluate_job(job, step=stop)
     judged: list[str] = []
     measure = judging.measure
 
@@ -181,20 +181,20 @@ def test_the_key_is_of_all_that_decides_the_rows(
 
     monkeypatch.setattr(judging, "measure", counted)
     with pytest.raises(Stop):
-        judging.judge(job, step=stop)
+        judging.evaluate_job(job, step=stop)
     assert judged == [], "the row that is there was made again"
     device = "cpu"
     if what == "model":
         job = job._replace(method=job.method.model_copy(update={"model_sha256": "0" * 64}))
     elif what == "dataset":
-        header = terms.dataset.header.model_copy(update={"digest": "0" * 64})
-        monkeypatch.setattr(terms.dataset, "header", header)
+        header = spec.dataset.header.model_copy(update={"digest": "0" * 64})
+        monkeypatch.setattr(spec.dataset, "header", header)
     elif what == "metric":
         changed = metrics.METRICS["ssim"]._replace(version=99)
         monkeypatch.setitem(metrics.METRICS, "ssim", changed)
     else:
         device = "cpu:0"
-    judging.judge(job, device)
+    judging.evaluate_job(job, device)
     assert judged == ["d", "e"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.errors import DataError, UsageError
-from hdrnet_bench.prepare.build import Pair, RejectedPair, build
+from hdrnet_bench.prepare.build import PreparedPair, RejectedPair, build
 from hdrnet_bench.prepare.staging import Task
 from tests.conftest import (
     ROOT,
@@ -24,24 +24,26 @@ from tests.conftest import (
 )
 
 
-def make_or_reject(payload: tuple[int, int, int]) -> Pair:
+def make_or_reject(payload: tuple[int, int, int]) -> PreparedPair:
     if payload[0] == 2:
         raise RejectedPair("decode", "made to fail")
     pair = make_tiny(payload)
     return pair._replace(target=pair.target[:-1]) if payload[0] == 3 else pair
 
 
-def make_16_bit(payload: tuple[int, int, int]) -> Pair:
+def make_16_bit(payload: tuple[int, int, int]) -> PreparedPair:
     picture = smooth_picture(*payload).astype(np.uint16) * 257
-    return Pair(picture, picture // 2, ["made"], ["0" * 64], "CC0-1.0", {"gain": payload[0]})
+    return PreparedPair(
+        picture, picture // 2, ["made"], ["0" * 64], "CC0-1.0", {"gain": payload[0]}
+    )
 
 
-def make_slowly(payload: tuple[int, int, int]) -> Pair:
+def make_slowly(payload: tuple[int, int, int]) -> PreparedPair:
     time.sleep(0.4)
     return make_tiny(payload)
 
 
-def make_with_a_full_disk(payload: tuple[int, int, int]) -> Pair:
+def make_with_a_full_disk(payload: tuple[int, int, int]) -> PreparedPair:
     import errno
 
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -110,7 +112,7 @@ def test_full_disk_stops_clearly_and_goes_on_later(tmp_path: Path) -> None:
     assert made
 
 
-def make_and_die(payload: tuple[int, int, int]) -> Pair:
+def make_and_die(payload: tuple[int, int, int]) -> PreparedPair:
     os.kill(os.getpid(), signal.SIGKILL)
     return make_tiny(payload)
 

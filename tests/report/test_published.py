@@ -8,7 +8,7 @@ import pytest
 
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.prepare.protocols import Protocol, load_protocol
-from hdrnet_bench.prepare.sources.fivek import Choice
+from hdrnet_bench.prepare.sources.fivek import FiveKChoice
 from hdrnet_bench.report import contents, page, readme
 from hdrnet_bench.report.published import read_published
 from hdrnet_bench.report.table import csv_text
@@ -49,7 +49,7 @@ def test_each_dataset_is_what_prepare_makes_of_that_protocol(row) -> None:
     protocol = load_protocol("fivek", row.protocol)
     assert isinstance(protocol, Protocol)
     size = "original" if row.resolution == "full" else row.resolution
-    assert row.dataset == Choice(protocol, "c", size, {}, None).name
+    assert row.dataset == FiveKChoice(protocol, "c", size, {}, None).name
     assert size in protocol.sizes
 
 

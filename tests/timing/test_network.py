@@ -25,13 +25,13 @@ from hdrnet_bench.timing import exact as timing_exact
 from hdrnet_bench.timing import network as timing
 from hdrnet_bench.timing.child import measure
 from hdrnet_bench.timing.clock import Clock, natural_picture
-from hdrnet_bench.timing.job import EXACT, Job, Measured
+from hdrnet_bench.timing.job import EXACT, Measurement, TimingJob
 from hdrnet_bench.timing.network import SIZES, choose_backends
 from hdrnet_bench.timing.state import Watch
 from hdrnet_bench.timing.turns import (
     LOOK_EVERY,
     MIN_REPEATS,
-    Timed,
+    TimedRun,
     in_turns,
     median_interval,
 )
@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 UNKNOWN = MachineState(clock_mhz=None, power_w=None, load=None)
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> TimingJob:
     values: dict[str, Any] = {
         "model": SMALL,
         "device": "cpu",
@@ -55,7 +55,7 @@ def job(**changes: Any) -> Job:
         "backends": choose_backends(None, "cpu"),
         "budget_s": 0.0,
     }
-    return Job(**(values | changes))
+    return TimingJob(**(values | changes))
 
 
 def test_rows_are_consistent() -> None:
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
         calls += 1
         return too_much() if calls > 1 else torch.zeros(1)
 
-    runs = [Timed(lambda: torch.zeros(1), 4), Timed(too_much, 4), Timed(later, 4)]
+    runs = [TimedRun(lambda: torch.zeros(1), 4), TimedRun(too_much, 4), TimedRun(later, 4)]
     for timed in runs:
         timing_child._first(timed, False, None, CPU, 0.0)
     assert [timed.note for timed in runs] == [None, "out of memory", None]
@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
     row = timing_child._row(job(), ("native", "whole"), runs[1], runs[0], None)
     assert (row.median_ms, row.repeats, row.note) == (None, 0, "out of memory")
     with pytest.raises(RuntimeError, match="shape"):  # any other error is one
-        timing_child._first(Timed(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
+        timing_child._first(TimedRun(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
 
 
 def test_without_memory_for_a_copy_or_for_float64(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +217,9 @@ def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
     assert list(job().parts) == PARTS
     transfers = ["upload", "download", "whole with transfer"]
     assert list(job(device="cuda").parts) == [*PARTS, *transfers]
-    timed = Timed(lambda: torch.zeros(1), 8_000_000)
+    timed = TimedRun(lambda: torch.zeros(1), 8_000_000)
     timed.times = [2.0] * 10
-    copy = Timed(timed.run, 20_000_000)
+    copy = TimedRun(timed.run, 20_000_000)
     copy.times = [2.0] * 10
     for part, share in (("whole", 0.4), *((part, None) for part in transfers)):
         row = timing_child._row(job(), ("native", part), timed, copy, None)
@@ -249,7 +249,7 @@ def test_repeats_end_where_the_interval_is_narrow_or_the_budget_is_spent() -> No
             return next(self.times)
 
     def repeats(times: list[float], budget_s: float) -> int:
-        timed = Timed(lambda: torch.zeros(1), 4)
+        timed = TimedRun(lambda: torch.zeros(1), 4)
         in_turns([timed], Steps(times), budget_s, Watch(CPU))
         return len(timed.times)
 
@@ -260,16 +260,16 @@ def test_repeats_end_where_the_interval_is_narrow_or_the_budget_is_spent() -> No
 
 
 def test_a_backend_that_is_killed_takes_none_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Job] = []
+    asked: list[TimingJob] = []
 
-    def child(job: Job) -> tuple[Measured | None, str, str]:
+    def child(job: TimingJob) -> tuple[Measurement | None, str, str]:
         asked.append(job)
         if job.no_exact is None:
             return None, EXACT, "killed at float64"
         if "reference" in job.backends:
             return None, "reference", "killed"
         rows = [_row(job, "native"), _row(job, "compiled")]
-        return Measured(rows=rows, copies=[], state=UNKNOWN), "timing", ""
+        return Measurement(rows=rows, copies=[], state=UNKNOWN), "timing", ""
 
     monkeypatch.setattr(timing, "_in_a_child", child)
     measured = timing.time_model(SMALL, [(64, 48)], backends=["native", "reference", "compiled"])
@@ -286,7 +286,7 @@ def test_a_backend_that_is_killed_takes_none_with_it(monkeypatch: pytest.MonkeyP
     assert [row.note for row in measured.rows] == ["killed"] * 6
 
 
-def _row(job: Job, backend: Any) -> TimingRow:
+def _row(job: TimingJob, backend: Any) -> TimingRow:
     return job.row_without_time(backend, "whole", "here")
 
 

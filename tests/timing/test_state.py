@@ -7,7 +7,7 @@ import torch
 
 from hdrnet_bench.results import MachineState
 from hdrnet_bench.timing import state as timing_state
-from hdrnet_bench.timing.state import Watch, together
+from hdrnet_bench.timing.state import Watch, combined
 
 
 def write(path: Path, value: int) -> None:
@@ -87,6 +87,6 @@ def test_lowest_and_highest_of_what_was_seen(monkeypatch: pytest.MonkeyPatch) ->
     assert watch.state().power_w is None
     other = MachineState(clock_mhz=(1000.0, 2500.0), power_w=(10.0, 20.0), load=None)
     nothing = MachineState(clock_mhz=None, power_w=None, load=None)
-    both = together([watch.state(), other, nothing])
+    both = combined([watch.state(), other, nothing])
     assert (both.clock_mhz, both.power_w) == ((1000.0, 3000.0), (10.0, 20.0))
-    assert together([nothing]) == nothing
+    assert combined([nothing]) == nothing

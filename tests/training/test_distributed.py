@@ -13,7 +13,7 @@ import torch
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.recipe import parse_recipe
-from hdrnet_bench.training.distributed import World, launched
+from hdrnet_bench.training.distributed import World, world_from_environment
 from hdrnet_bench.training.overrides import override
 from hdrnet_bench.training.train import check
 from tests.conftest import Workspace, clean_environment, write_recipe
@@ -116,14 +116,14 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
     (tiny.path / "sitecustomize.py").write_text(
         "import os\n"
         "if os.environ.get('RANK') == '1':\n"
-        "    import hdrnet_bench.training.crops as data\n"
-        "    whole, count = data.Crops._cut, [0]\n"
+        "    import hdrnet_bench.training.crops\n"
+        "    whole, count = crops.CropDataset._cut, [0]\n"
         "    def fails(self, draw):\n"
         "        count[0] += 1\n"
         "        if count[0] > 3:\n"
-        "            raise data.DataError('rank 1 lost its disk')\n"
+        "            raise crops.DataError('rank 1 lost its disk')\n"
         "        return whole(self, draw)\n"
-        "    data.Crops._cut = fails\n"
+        "    crops.CropDataset._cut = fails\n"
     )
     os.environ["PYTHONPATH"] = str(tiny.path)
     try:
@@ -138,13 +138,12 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    world = launched()
+    world = world_from_environment()
     assert world == World(0, 1, 0, 1)
-    assert world.gather(3) == [3]
-    assert world.share(5) == 5
-    assert world.on_main(lambda: 7) == 7
+    assert world.all_gather(3) == [3]
+    assert world.on_rank_zero(lambda: 7) == 7
     with pytest.raises(UsageError, match="x"):
-        world.agree(lambda: (_ for _ in ()).throw(UsageError("x")))
+        world.on_all_ranks(lambda: (_ for _ in ()).throw(UsageError("x")))
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(UsageError, match="WORLD_SIZE"):
-        launched()
+        world_from_environment()

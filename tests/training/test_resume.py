@@ -22,7 +22,7 @@ from hdrnet_bench.files import write_text
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.recipe import Recipe, parse_recipe
 from hdrnet_bench.training import checkpoint
-from hdrnet_bench.training.checkpoint import STATE, read_standing
+from hdrnet_bench.training.checkpoint import STATE, read_training_state
 from hdrnet_bench.training.overrides import override
 from hdrnet_bench.training.train import train
 from tests.conftest import TINY, Workspace, clean_environment, make_tiny, tiny_plan, write_recipe
@@ -48,7 +48,7 @@ def content(run: Path) -> dict[str, object]:
         name: {k: v.numpy().tobytes() for k, v in safetensors.torch.load_file(run / name).items()}
         for name in ("last.safetensors", "best.safetensors", STATE)
     }
-    return {"log": timeless, **files, "best": read_standing(run).best_step}
+    return {"log": timeless, **files, "best": read_training_state(run).best_step}
 
 
 def trained(tiny: Workspace, recipe: Recipe, run: str, stop=None, **arguments: object) -> Path:
@@ -59,7 +59,7 @@ def trained(tiny: Workspace, recipe: Recipe, run: str, stop=None, **arguments: o
             raise Killed
 
     directory = tiny.path / run
-    train(recipe, dataset, directory, seed=0, workers=0, report=report, **arguments)
+    train(recipe, dataset, directory, seed=0, workers=0, on_step=report, **arguments)
     return directory
 
 
@@ -192,9 +192,9 @@ def test_a_run_that_another_process_writes_is_left_alone(tiny: Workspace) -> Non
 def test_the_state_says_where_it_stands(tiny: Workspace) -> None:
     with pytest.raises(Killed):
         trained(tiny, small(tiny), "run", 5)
-    standing = json.loads((tiny.path / "run/state.json").read_text())
-    assert (standing["step"], standing["steps"]) == (4, 6)
-    assert standing == checkpoint.read_standing(tiny.path / "run").model_dump(mode="json")
+    state = json.loads((tiny.path / "run/state.json").read_text())
+    assert (state["step"], state["steps"]) == (4, 6)
+    assert state == checkpoint.read_training_state(tiny.path / "run").model_dump(mode="json")
 
 
 def test_killed_at_random_moments_and_resumed_it_is_the_same(tiny: Workspace) -> None:

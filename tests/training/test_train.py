@@ -13,7 +13,7 @@ import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.data.pairs import Pictures
+from hdrnet_bench.data.pairs import PictureStore
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.model.file import ModelHeader, read_model_header, save_model
 from hdrnet_bench.prepare.build import build
@@ -76,7 +76,7 @@ def test_it_learns(tiny: Workspace) -> None:
     psnr = [json.loads(line)["psnr"] for line in log]
     assert sum(psnr[-10:]) / 10 > sum(psnr[:10]) / 10 + 6
     dataset = Dataset(tiny.path / "data" / "demo-tiny")
-    untrained = validate(HDRNet(CONFIG), Pictures(dataset, dataset.split("validation"), True))
+    untrained = validate(HDRNet(CONFIG), PictureStore(dataset, dataset.split("validation"), True))
     assert summary["validation_psnr"]["last"] > untrained["psnr"] + 3
 
 
@@ -218,7 +218,7 @@ def test_compiled_training_gives_the_same_losses(
             dataset,
             tiny.path / f"run-{compiled}",
             seed=0,
-            report=lambda progress, steps=steps: steps.append(progress.loss),
+            on_step=lambda progress, steps=steps: steps.append(progress.loss),
         )
         losses[compiled] = steps
     assert losses[True] == pytest.approx(losses[False], rel=1e-3)

@@ -27,7 +27,7 @@ from requests.adapters import HTTPAdapter
 
 from ...errors import DataError, UsageError
 from ...paths import cache_dir
-from .partial import Meant, Note, Part, number, total_length, validator
+from .partial import ExpectedFile, Note, Part, number, total_length, validator
 
 CONNECTIONS = 6  # as many as FiveK's server was seen to gain from
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 30.0
@@ -159,7 +159,7 @@ class Downloads:
             OSError: it cannot be written, the disk being full, say; what came is kept.
             Stopped: `stop` was called; what came is kept.
         """
-        meant = Meant(sha256, md5, size)
+        meant = ExpectedFile(sha256, md5, size)
         if path.exists() and not meant.contradiction(path):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,9 @@ class Downloads:
             "take it from another server, or see whether it was replaced there"
         )
 
-    def _receive(self, url: str, part: Part, meant: Meant, step: Callable[[int], None]) -> None:
+    def _receive(
+        self, url: str, part: Part, meant: ExpectedFile, step: Callable[[int], None]
+    ) -> None:
         """One try to get all that is missing of a file."""
         note, have = part.note(), part.length()
         if note and have and note.size == have:
@@ -299,7 +301,7 @@ def cached(url: str, sha256: str) -> bytes:
     """A small file's content, from the cache or else its address; DataError without either."""
     path = cache_dir() / sha256
     try:
-        if not path.is_file() or Meant(sha256, None, None).contradiction(path):
+        if not path.is_file() or ExpectedFile(sha256, None, None).contradiction(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f"{path}.lock"), Downloads(retries=2) as downloads:
                 downloads.fetch(url, path, sha256=sha256)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from ...files import write_text
 
 
-class Meant(NamedTuple):
+class ExpectedFile(NamedTuple):
     """What is known of a file before it comes."""
 
     sha256: str | None

@@ -15,7 +15,7 @@ from ...data.manifest import Split
 from ...errors import DataError, UsageError, near_matches
 from ...files import sha256_file
 from ...images.files import Picture, quantise, read_picture, white_level
-from ..build import Pair, RejectedPair
+from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS
 from ..staging import Plan, Task
 
@@ -100,12 +100,12 @@ def read(photo: Photograph) -> tuple[Path, Picture]:
         raise RejectedPair("decode", reason) from None
 
 
-def make(payload: tuple[str, Photograph]) -> Pair:
+def make(payload: tuple[str, Photograph]) -> PreparedPair:
     """Read one photograph and compute its target in float64, rounded once to 8 bits."""
     protocol, photo = payload
     path, picture = read(photo)
     planar = picture.pixels.transpose(2, 0, 1).astype(np.float64) / white_level(picture.pixels)
-    return Pair(
+    return PreparedPair(
         input=picture.pixels,
         target=quantise(OPERATORS[protocol].apply(planar)),
         source_names=[f"{photo.package}/{photo.path}"],

@@ -23,23 +23,22 @@ from ...data.manifest import SPLITS, Split
 from ...errors import DataError, UsageError
 from ...files import by_name, json_line, sha256_file, sha256_text
 from ...images import icc, raw
-from ...images.files import Picture as Decoded
-from ...images.files import Pixels, profile_name, read_picture
+from ...images.files import Picture, Pixels, profile_name, read_picture
 from ...images.resize import SizeRule, curve, encoded, reduced
-from ..build import Pair, RejectedPair
+from ..build import PreparedPair, RejectedPair
 from ..choosing import check_known, dataset_name, part_of
 from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
 from ..protocols import pinned_lists, splits
 from ..staging import Plan, Task
 from .expert import read_romm
-from .fivek_index import Picture, id_of
+from .fivek_index import FiveKPicture, id_of
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 
 
-class Choice(NamedTuple):
+class FiveKChoice(NamedTuple):
     """What of a protocol is wanted. `size` is a name of the protocol's; `subset`
     names a part of its pictures, None for all."""
 
@@ -59,7 +58,7 @@ class Choice(NamedTuple):
         return self.protocol.sizes[self.size]
 
 
-class Files(NamedTuple):
+class PairFiles(NamedTuple):
     """A pair's files, or what is wrong with them."""
 
     input: Path | None
@@ -67,11 +66,11 @@ class Files(NamedTuple):
     problem: str | None = None
 
 
-class Job(NamedTuple):
+class FiveKJob(NamedTuple):
     """What a worker is given: a pair's files, and what is to be made of them."""
 
-    picture: Picture
-    files: Files
+    picture: FiveKPicture
+    files: PairFiles
     protocol: FiveKProtocol
     expert: str
     rule: SizeRule
@@ -80,19 +79,19 @@ class Job(NamedTuple):
 def choose(
     protocol: FiveKProtocol,
     source: FiveKSource,
-    pictures: dict[str, Picture],
+    pictures: dict[str, FiveKPicture],
     *,
     expert: str | None,
     size: str | None,
     limit: int | None,
     ids: Path | None,
-) -> Choice:
+) -> FiveKChoice:
     """What the options ask for. Raises UsageError where the protocol has no such thing."""
     check_known(protocol.name, "expert", expert, list(protocol.experts))
     check_known(protocol.name, "size", size, list(protocol.sizes))
     numbers = {id_: int(id_[1:]) for id_ in pictures}
     chosen, subset = part_of(splits(protocol, source, numbers), limit, ids, id_of)
-    return Choice(
+    return FiveKChoice(
         protocol,
         expert or protocol.experts[0],
         size or next(iter(protocol.sizes)),
@@ -101,7 +100,7 @@ def choose(
     )
 
 
-def plan(choice: Choice, source: FiveKSource, files: str | None = None) -> Plan:
+def plan(choice: FiveKChoice, source: FiveKSource, files: str | None = None) -> Plan:
     """What the dataset is. `files`: a digest of the files that are taken over as they are."""
     protocol = choice.protocol
     settings: dict[str, Any] = {
@@ -125,19 +124,21 @@ def plan(choice: Choice, source: FiveKSource, files: str | None = None) -> Plan:
     return Plan(choice.name, "fivek", protocol.name, protocol.version, licence, settings)
 
 
-def tasks(choice: Choice, pictures: dict[str, Picture], found: dict[str, Files]) -> list[Task]:
+def tasks(
+    choice: FiveKChoice, pictures: dict[str, FiveKPicture], found: dict[str, PairFiles]
+) -> list[Task]:
     """One for each picture, with its files as found."""
     return [
         Task(
             id_,
             split,
-            Job(pictures[id_], found[id_], choice.protocol, choice.expert, choice.rule),
+            FiveKJob(pictures[id_], found[id_], choice.protocol, choice.expert, choice.rule),
         )
         for id_, split in sorted(choice.splits.items())
     ]
 
 
-def make(job: Job) -> Pair:
+def make(job: FiveKJob) -> PreparedPair:
     """Develop, convert and resize one pair, or check one of renderings.
 
     Raises RejectedPair for what the files hold, OSError where they cannot be read: a disk that is
@@ -154,7 +155,7 @@ def make(job: Job) -> Pair:
         raise RejectedPair("decode", by_name(str(error), input_path, target_path)) from None
 
 
-def _made(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> Pair:
+def _made(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str]) -> PreparedPair:
     measured: dict[str, Any] = {}
     if job.protocol.development is not None:
         developed = raw.develop(input_path, job.protocol.development)
@@ -180,7 +181,7 @@ def _made(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> P
     measured["source_size"] = [width, height]
     if notes:
         measured["notes"] = notes
-    return Pair(
+    return PreparedPair(
         input=input_,
         target=encoded(reduced(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
         source_names=[
@@ -202,7 +203,7 @@ def _romm() -> NDArray[np.float32]:
     return curve(romm_to_linear)
 
 
-def _source_name(side: FiveKSide, job: Job) -> str:
+def _source_name(side: FiveKSide, job: FiveKJob) -> str:
     """The same whichever way the file came."""
     if side.source == "dng":
         return f"dng/{job.picture.name}.dng"
@@ -210,7 +211,9 @@ def _source_name(side: FiveKSide, job: Job) -> str:
     return f"{folder}/{job.picture.name}.tif"
 
 
-def _taken_over(job: Job, input_path: Path, target_path: Path, hashes: list[str]) -> Pair:
+def _taken_over(
+    job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str]
+) -> PreparedPair:
     """Check two renderings against the protocol; they are copied, not encoded again."""
     decoded, notes = [], {}
     for role, side, path in (
@@ -223,7 +226,7 @@ def _taken_over(job: Job, input_path: Path, target_path: Path, hashes: list[str]
         decoded.append(picture.pixels)
         if picture.notes:
             notes[role] = list(picture.notes)
-    return Pair(
+    return PreparedPair(
         input=decoded[0],
         target=decoded[1],
         source_names=[f"input/{input_path.name}", f"target/{target_path.name}"],
@@ -234,7 +237,7 @@ def _taken_over(job: Job, input_path: Path, target_path: Path, hashes: list[str]
     )
 
 
-def _check_side(side: FiveKSide, path: Path, picture: Decoded) -> None:
+def _check_side(side: FiveKSide, path: Path, picture: Picture) -> None:
     kind = KINDS[path.suffix.lower()]
     if kind not in side.kinds:
         raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")
@@ -263,8 +266,8 @@ def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
 
 
 def find_files(
-    choice: Choice, pictures: dict[str, Picture], folders: list[Path]
-) -> dict[str, Files]:
+    choice: FiveKChoice, pictures: dict[str, FiveKPicture], folders: list[Path]
+) -> dict[str, PairFiles]:
     """Input and target of each chosen picture below the folders of a copy of FiveK.
 
     A TIFF's folder says whose it is: tiff16_c, expertC or c; tiff16_inputAsShotZeroed.
@@ -315,7 +318,9 @@ def _kind_of(path: Path) -> str | None:
     return None
 
 
-def find_renderings(choice: Choice, inputs: Path, targets: Path) -> tuple[dict[str, Files], str]:
+def find_renderings(
+    choice: FiveKChoice, inputs: Path, targets: Path
+) -> tuple[dict[str, PairFiles], str]:
     """Renderings by the ids that their names begin with, and a digest of all their contents.
 
     Raises UsageError where one folder is in the other: inputs would be taken for targets.
@@ -344,15 +349,15 @@ def find_renderings(choice: Choice, inputs: Path, targets: Path) -> tuple[dict[s
     return found, sha256_text(json_line(sorted(lines)))
 
 
-def _one_each(files: list[list[Path]], names: list[str]) -> Files:
+def _one_each(files: list[list[Path]], names: list[str]) -> PairFiles:
     for there, name in zip(files, names, strict=True):
         if len(there) != 1:
             what = f"several: {', '.join(p.name for p in there)}" if there else "not there"
-            return Files(None, None, f"{name}: {what}")
-    return Files(files[0][0], files[1][0])
+            return PairFiles(None, None, f"{name}: {what}")
+    return PairFiles(files[0][0], files[1][0])
 
 
-def _need_some(found: dict[str, Files], folders: list[Path]) -> None:
+def _need_some(found: dict[str, PairFiles], folders: list[Path]) -> None:
     if all(files.problem for files in found.values()):
         first = next(files.problem for files in found.values())
         where = ", ".join(map(str, folders))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..fetch.download import Downloads, NotThere, quoted
 from ..protocol_models import FiveKSide, FiveKSource
-from .fivek import Choice, Files, Job
-from .fivek_index import Picture
+from .fivek import FiveKChoice, FiveKJob, PairFiles
+from .fivek_index import FiveKPicture
 
 
 class Remote(NamedTuple):
@@ -19,13 +19,13 @@ class Remote(NamedTuple):
     base_url: str
     folder: Path
 
-    def place(self, side: FiveKSide, picture: Picture, expert: str) -> str:
+    def place(self, side: FiveKSide, picture: FiveKPicture, expert: str) -> str:
         return self.source.files[side.source].format(name=picture.name, expert=expert)
 
     def url(self, path: Path) -> str:
         return quoted(self.base_url, path.relative_to(self.folder).as_posix())
 
-    def bring(self, downloads: Downloads, job: Job, step: Callable[[int], None]) -> None:
+    def bring(self, downloads: Downloads, job: FiveKJob, step: Callable[[int], None]) -> None:
         """Fetch a pair's two files."""
         for path in files(job):
             try:
@@ -42,15 +42,17 @@ class Remote(NamedTuple):
             return self.url(path)
 
 
-def remote_files(choice: Choice, pictures: dict[str, Picture], remote: Remote) -> dict[str, Files]:
+def remote_files(
+    choice: FiveKChoice, pictures: dict[str, FiveKPicture], remote: Remote
+) -> dict[str, PairFiles]:
     """Where each pair's files will be once they are fetched."""
     sides = (choice.protocol.input, choice.protocol.target)
     found = {}
     for id_ in choice.splits:
         both = [remote.folder / remote.place(s, pictures[id_], choice.expert) for s in sides]
-        found[id_] = Files(both[0], both[1])
+        found[id_] = PairFiles(both[0], both[1])
     return found
 
 
-def files(job: Job) -> list[Path]:
+def files(job: FiveKJob) -> list[Path]:
     return [path for path in (job.files.input, job.files.target) if path is not None]

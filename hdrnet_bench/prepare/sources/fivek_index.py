@@ -17,7 +17,7 @@ from ..protocol_models import FiveKSource, Licence
 ACCEPTED = "fivek-licence-accepted"
 
 
-class Picture(NamedTuple):
+class FiveKPicture(NamedTuple):
     """A picture of FiveK: a0001, its file name without suffix, its licence class."""
 
     id: str
@@ -25,18 +25,18 @@ class Picture(NamedTuple):
     licence: str
 
 
-def read_index(source: FiveKSource, base_url: str, folders: list[Path]) -> dict[str, Picture]:
+def read_index(source: FiveKSource, base_url: str, folders: list[Path]) -> dict[str, FiveKPicture]:
     """All pictures by id: from lists in the folders, from the cache, or from the server.
 
     Raises DataError where a list cannot be had, or is not the pinned one.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, FiveKPicture] = {}
     for licence in source.licences:
         for name in _names(licence, base_url, folders):
             id_ = id_of(name)
             if id_ is None or id_ in pictures:
                 raise DataError(f"{licence.names}: {name!r} has no id of its own")
-            pictures[id_] = Picture(id_, name, licence.id)
+            pictures[id_] = FiveKPicture(id_, name, licence.id)
     return dict(sorted(pictures.items()))
 
 

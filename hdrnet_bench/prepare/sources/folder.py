@@ -24,7 +24,7 @@ from ...data.manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_has
 from ...errors import DataError, UsageError
 from ...files import by_name, json_line, sha256_file, sha256_text
 from ...images.files import Picture, Pixels, read_picture, white_level
-from ..build import Pair, RejectedPair
+from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS
 from ..staging import Plan, Task
 
@@ -45,7 +45,7 @@ class Folders(NamedTuple):
     suffixes: tuple[str, ...] = SUFFIXES
 
 
-class Found(NamedTuple):
+class NamedPair(NamedTuple):
     """A pair by its name (a path below the folders, without suffix), or why it is none."""
 
     name: str
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     problem: tuple[str, str] | None = None
 
 
-class Job(NamedTuple):
+class FolderJob(NamedTuple):
     """What a worker is given: a pair and how its files are named in the row, or a problem."""
 
     input: Path | None
@@ -133,7 +133,7 @@ def plan_and_tasks(protocol: str | None, where: list[Folders]) -> tuple[Plan, li
         Task(
             ids[pair],
             splits[pair],
-            Job(
+            FolderJob(
                 pair.input, pair.target, protocol if computed else None, _names(pair), pair.problem
             ),
         )
@@ -156,7 +156,7 @@ def _split_of(one: Folders, where: list[Folders]) -> Split | None:
     return next((s for s in SPLITS if s == name), None) if where[0].input.name == "input" else None
 
 
-def _discover(where: Folders, split: Split | None) -> Iterator[Found]:
+def _discover(where: Folders, split: Split | None) -> Iterator[NamedPair]:
     if where.filelist is not None:
         yield from _listed(where, split)
         return
@@ -168,7 +168,9 @@ def _discover(where: Folders, split: Split | None) -> Iterator[Found]:
             first, _, rest = name.partition("/")
             own = next((s for s in SPLITS if s == first), None)
             if own is None or not rest:
-                yield Found(name, "train", None, None, ("split", "in none of the split folders"))
+                yield NamedPair(
+                    name, "train", None, None, ("split", "in none of the split folders")
+                )
                 continue
         outs = None if targets is None else targets.get(name, [])
         yield _paired(rest, own, inputs.get(name, []), outs, where.suffixes)
@@ -180,7 +182,7 @@ def _paired(
     ins: list[Path],
     outs: list[Path] | None,
     suffixes: tuple[str, ...],
-) -> Found:
+) -> NamedPair:
     """One name's files as a pair; `outs` is None where the target is computed."""
     problem = None
     raws = [path for path in ins if path.suffix.lower() == ".dng"]
@@ -199,10 +201,10 @@ def _paired(
         if problem:
             break
     first_out = outs[0] if outs else None
-    return Found(name, split, ins[0] if ins else None, first_out, problem)
+    return NamedPair(name, split, ins[0] if ins else None, first_out, problem)
 
 
-def _listed(where: Folders, split: Split | None) -> Iterator[Found]:
+def _listed(where: Folders, split: Split | None) -> Iterator[NamedPair]:
     """The pairs of a filelist.txt: lines with a file's name, the same below input/ and output/."""
     assert where.filelist is not None
     try:
@@ -213,7 +215,9 @@ def _listed(where: Folders, split: Split | None) -> Iterator[Found]:
     for listed, times in sorted(counts.items()):
         name = str(Path(listed).with_suffix("")) if Path(listed).name else listed
         if Path(listed).is_absolute() or ".." in Path(listed).parts:
-            yield Found(name, split, None, None, ("pairing", f"{listed} leads out of the folder"))
+            yield NamedPair(
+                name, split, None, None, ("pairing", f"{listed} leads out of the folder")
+            )
             continue
         files = [
             [f] if f and f.is_file() else []
@@ -235,13 +239,13 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _names(pair: Found) -> tuple[str, ...]:
+def _names(pair: NamedPair) -> tuple[str, ...]:
     """How a row names the files: without a place on this machine."""
     sides = (("input", pair.input), ("target", pair.target))
     return tuple(f"{role}/{pair.name}{path.suffix}" for role, path in sides if path)
 
 
-def _listing(found: list[Found]) -> list[str]:
+def _listing(found: list[NamedPair]) -> list[str]:
     """A line for each file with its content's SHA-256: other pictures are another dataset."""
     files = [
         (pair, path)
@@ -257,7 +261,7 @@ def _listing(found: list[Found]) -> list[str]:
         )
 
 
-def _ids(found: list[Found]) -> dict[Found, str]:
+def _ids(found: list[NamedPair]) -> dict[NamedPair, str]:
     """Ids fit for file names; where two names would have one id, a hash of the name parts them."""
     plain = {pair: _plain(pair.name) for pair in found}
     counts = Counter((pair.split, id_.lower()) for pair, id_ in plain.items())
@@ -274,9 +278,11 @@ def _plain(name: str) -> str:
     )
 
 
-def _splits(found: list[Found], ids: dict[Found, str], layout: bool) -> dict[Found, Split]:
+def _splits(
+    found: list[NamedPair], ids: dict[NamedPair, str], layout: bool
+) -> dict[NamedPair, Split]:
     """The split of each pair: its folder's, or by hash of the id."""
-    splits: dict[Found, Split] = {pair: pair.split or "train" for pair in found}
+    splits: dict[NamedPair, Split] = {pair: pair.split or "train" for pair in found}
     good = [pair for pair in found if not pair.problem]
     if not layout:
         if len(good) < len(SPLITS):
@@ -296,7 +302,7 @@ def _splits(found: list[Found], ids: dict[Found, str], layout: bool) -> dict[Fou
     return splits
 
 
-def make(job: Job) -> Pair:
+def make(job: FolderJob) -> PreparedPair:
     """Read, or compute, one pair."""
     if job.problem is not None:
         raise RejectedPair(*job.problem)
@@ -313,7 +319,7 @@ def make(job: Job) -> Pair:
         other = _read(job.target)
         target, sources = other.pixels, [job.input, job.target]
         notes |= {"target": list(other.notes)} if other.notes else {}
-    return Pair(
+    return PreparedPair(
         input=picture.pixels,
         target=target,
         source_names=list(job.names),

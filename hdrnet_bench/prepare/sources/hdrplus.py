@@ -26,7 +26,7 @@ from ...files import by_name, json_line, sha256_file, sha256_text
 from ...images import camera, icc
 from ...images.files import profile_name, read_picture
 from ...images.resize import Matrix, SizeRule, curve, encoded, linear_16, reduced
-from ..build import Pair, RejectedPair
+from ..build import PreparedPair, RejectedPair
 from ..choosing import check_known, dataset_name, part_of
 from ..protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
 from ..protocols import pinned_lists, splits
@@ -38,7 +38,7 @@ PartName = Literal["subset", "full"]
 _ENCODINGS: dict[str, Literal["camera", "linear"]] = {"camera": "camera", "linear-srgb": "linear"}
 
 
-class Choice(NamedTuple):
+class HdrplusChoice(NamedTuple):
     """What of a protocol is wanted. `size` is a name of the protocol's; `subset` names a choice
     among the part's bursts, None for all."""
 
@@ -58,7 +58,7 @@ class Choice(NamedTuple):
         return self.protocol.sizes[self.size]
 
 
-class Job(NamedTuple):
+class HdrplusJob(NamedTuple):
     """What a worker is given: a burst, the folder that its files lie in, what is to be made."""
 
     id: str
@@ -78,7 +78,7 @@ def choose(
     size: str | None,
     limit: int | None,
     ids: Path | None,
-) -> Choice:
+) -> HdrplusChoice:
     """What the options ask for.
 
     Args:
@@ -96,7 +96,7 @@ def choose(
         )
     number = None if bursts is None else {id_: n for n, id_ in enumerate(sorted(bursts), 1)}
     chosen, subset = part_of(splits(protocol, source, number, part), limit, ids, id_of)
-    return Choice(protocol, part, size or next(iter(protocol.sizes)), chosen, subset)
+    return HdrplusChoice(protocol, part, size or next(iter(protocol.sizes)), chosen, subset)
 
 
 def needs_bursts(protocol: HdrplusProtocol, source: HdrplusSource, part: PartName) -> bool:
@@ -104,7 +104,7 @@ def needs_bursts(protocol: HdrplusProtocol, source: HdrplusSource, part: PartNam
     return len(pinned_lists(protocol, source, part)) < len(protocol.rules(part))
 
 
-def plan(choice: Choice, source: HdrplusSource) -> Plan:
+def plan(choice: HdrplusChoice, source: HdrplusSource) -> Plan:
     """What the dataset is."""
     protocol, part = choice.protocol, choice.part
     # Versions stand with the tools: another one that yields the same pixels is no other data.
@@ -136,19 +136,19 @@ def plan(choice: Choice, source: HdrplusSource) -> Plan:
     )
 
 
-def tasks(choice: Choice, source: HdrplusSource, folder: Path) -> list[Task]:
+def tasks(choice: HdrplusChoice, source: HdrplusSource, folder: Path) -> list[Task]:
     """One for each burst, whose files lie, or are to lie, below the folder."""
     return [
         Task(
             id_,
             split,
-            Job(id_, folder, source.files, source.licence, choice.protocol, choice.rule),
+            HdrplusJob(id_, folder, source.files, source.licence, choice.protocol, choice.rule),
         )
         for id_, split in sorted(choice.splits.items())
     ]
 
 
-def make(job: Job) -> Pair:
+def make(job: HdrplusJob) -> PreparedPair:
     """Develop, align, crop and resize one pair.
 
     Raises RejectedPair for what the files hold, OSError where they cannot be read: a disk that is
@@ -168,7 +168,7 @@ def make(job: Job) -> Pair:
         raise RejectedPair("decode", by_name(str(error), *paths.values())) from None
 
 
-def _made(job: Job, places: dict[str, str], paths: dict[str, Path]) -> Pair:
+def _made(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) -> PreparedPair:
     shading = camera.read_shading(paths["shading"]) if paths["shading"].is_file() else None
     developed = camera.develop_camera(paths["merged"], shading)
     if developed.shading == "none":
@@ -190,7 +190,7 @@ def _made(job: Job, places: dict[str, str], paths: dict[str, Path]) -> Pair:
     shown = source.shape[1], source.shape[0]
     finished = target.shape[1], target.shape[0]
     size = _size(job.rule, shown, finished, job.protocol.aspect_tolerance)
-    return Pair(
+    return PreparedPair(
         input=linear_16(reduced(source, size, _linear(), matrix)),
         target=target if size == finished else encoded(reduced(target, size, _srgb())),
         source_names=[places[role] for role in used],
@@ -264,7 +264,7 @@ def needed(files: BurstFiles, id_: str) -> list[str]:
     return [getattr(files, role).format(id=id_) for role in ROLES]
 
 
-def fetched(job: Job) -> list[Path]:
+def fetched(job: HdrplusJob) -> list[Path]:
     """The files of a burst that are here, by the folders that it has to itself."""
     folders = {(job.folder / place).parent for place in needed(job.files, job.id)}
     return sorted(path for folder in folders for path in folder.glob("*"))

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ...errors import DataError
 from ..fetch.download import Downloads, NotThere, quoted
-from ..protocol_models import HdrplusSource, Part
-from .hdrplus import Job, burst_id, needed, read_reference_frame, reference_frame
+from ..protocol_models import BurstSet, HdrplusSource
+from .hdrplus import HdrplusJob, burst_id, needed, read_reference_frame, reference_frame
 
 
 class Object(NamedTuple):
@@ -50,7 +50,7 @@ class Bucket(NamedTuple):
 
     source: HdrplusSource
     base_url: str
-    part: Part
+    part: BurstSet
     folder: Path
 
     def url(self, thing: Object) -> str:
@@ -106,7 +106,7 @@ class Bucket(NamedTuple):
                 raise DataError(f"{url}: the listing goes in a circle, page {token!r} comes again")
             seen.add(token)
 
-    def bring(self, downloads: Downloads, job: Job, step: Callable[[int], None]) -> None:
+    def bring(self, downloads: Downloads, job: HdrplusJob, step: Callable[[int], None]) -> None:
         """Fetch what a burst's pair needs, checked against its MD5 and size.
 
         Raises NotThere where something of it is missing, before anything is fetched.
@@ -133,7 +133,7 @@ class Bucket(NamedTuple):
         if shading in objects:
             fetch(shading)
 
-    def sizes(self, downloads: Downloads, job: Job) -> list[int | str | None]:
+    def sizes(self, downloads: Downloads, job: HdrplusJob) -> list[int | str | None]:
         """Of the files of a burst that are not here yet; what is missing by its name."""
         try:
             objects = self.burst(downloads, job.id)

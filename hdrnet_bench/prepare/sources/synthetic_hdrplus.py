@@ -27,7 +27,7 @@ from ...errors import DataError, UsageError
 from ...files import sha256_file
 from ...images import raw
 from ...images.files import Pixels, pixels_sha256, quantise, read_picture, white_level
-from ..build import Pair, RejectedPair
+from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS, Float, retouch
 from ..staging import Plan, Task
 from . import demo, folder
@@ -62,7 +62,7 @@ class Camera(NamedTuple):
     read: float
 
 
-class Job(NamedTuple):
+class SyntheticJob(NamedTuple):
     """What a worker is given: one of the demo photographs, or a file with its name in the row, or a
     problem."""
 
@@ -90,7 +90,7 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
                 f"source {SOURCE} has the protocol {PROTOCOL}; other names are for pictures of "
                 "your own, by --source DIR"
             )
-        tasks = [Task(p.id, p.split, Job(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
+        tasks = [Task(p.id, p.split, SyntheticJob(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
         pictures = "scikit-image's and matplotlib's sample photographs, full size, 8-bit sRGB"
         return _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": pictures}), tasks
     if protocol is None or protocol == PROTOCOL or not re.fullmatch(folder.OWN_NAME, protocol):
@@ -107,7 +107,7 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
         Task(
             task.id,
             task.split,
-            Job(
+            SyntheticJob(
                 task.id,
                 path=task.payload.input,
                 name=next(iter(task.payload.names), ""),
@@ -138,7 +138,7 @@ def _plan(protocol: str, licence: str, pictures: dict[str, object]) -> Plan:
     )
 
 
-def make(job: Job) -> Pair:
+def make(job: SyntheticJob) -> PreparedPair:
     """Take one picture anew."""
     if job.problem is not None:
         raise RejectedPair(*job.problem)
@@ -153,7 +153,7 @@ def make(job: Job) -> Pair:
     camera, random = camera_of(job.id)
     clean = exposed(scene, camera)
     measured = camera._asdict() | {"scene_pixels_sha256": pixels_sha256(pixels)}
-    return Pair(
+    return PreparedPair(
         input=stored(noisy(clean, camera, random)),
         target=quantise(tone_mapped(clean)),
         source_names=[name],

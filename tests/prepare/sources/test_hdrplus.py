@@ -310,7 +310,7 @@ def test_names_never_meet() -> None:
         for part in source.parts:
             for size in protocol.sizes:
                 for subset in (None, "first10"):
-                    names.add(hdrplus.Choice(protocol, part, size, {}, subset).name)
+                    names.add(hdrplus.HdrplusChoice(protocol, part, size, {}, subset).name)
     assert len(names) == 2 * 2 * 3 * 2
     assert "hdrplus-hdrnet-full-1024-first10" in names
 
@@ -436,13 +436,13 @@ def test_a_pair_without_lens_shading_or_with_another_profile_is_left_out(
         hdrplus.make(job)
 
 
-def copied_job(files: Path, folder: Path) -> hdrplus.Job:
+def copied_job(files: Path, folder: Path) -> hdrplus.HdrplusJob:
     """A job on a copy of PLAIN's files, for a short edge of 96."""
     for kind in ("bursts", RESULTS):
         shutil.copytree(place(files, kind, PLAIN), folder / kind / PLAIN)
     source, protocol = facts()
     rule = protocol.sizes["480p"].model_copy(update={"pixels": 96})
-    return hdrplus.Job(PLAIN, folder, source.files, source.licence, protocol, rule)
+    return hdrplus.HdrplusJob(PLAIN, folder, source.files, source.licence, protocol, rule)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_exposed_never_falls_and_leaves_black() -> None:
 
 def test_targets_are_the_clean_picture_tone_mapped_and_rounded_once(tmp_path: Path) -> None:
     fill(tmp_path, 1)
-    pair = synthetic.make(synthetic.Job("a", path=tmp_path / "p0.png", name="input/p0.png"))
+    pair = synthetic.make(synthetic.SyntheticJob("a", path=tmp_path / "p0.png", name="input/p0.png"))
     clean = synthetic.exposed(scene_of(tmp_path / "p0.png"), synthetic.camera_of("a")[0])
     exact = OPERATORS["retouch"].apply(linear_to_srgb(2 * clean)).transpose(1, 2, 0) * 255
     assert pair.target.dtype == np.uint8
@@ -161,8 +161,8 @@ def test_the_same_pixels_in_every_process(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from hdrnet_bench.images.files import pixels_sha256\n"
-        "from hdrnet_bench.prepare.sources.synthetic_hdrplus import Job, make\n"
-        "pair = make(Job('a', path=Path(sys.argv[1]), name='x'))\n"
+        "from hdrnet_bench.prepare.sources.synthetic_hdrplus import SyntheticJob, make\n"
+        "pair = make(SyntheticJob('a', path=Path(sys.argv[1]), name='x'))\n"
         "print(pixels_sha256(pair.input), pixels_sha256(pair.target))"
     )
     there = subprocess.run(
@@ -173,9 +173,9 @@ def test_the_same_pixels_in_every_process(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.split()
-    pair = synthetic.make(synthetic.Job("a", path=tmp_path / "p0.png", name="x"))
+    pair = synthetic.make(synthetic.SyntheticJob("a", path=tmp_path / "p0.png", name="x"))
     assert there == [pixels_sha256(pair.input), pixels_sha256(pair.target)]
-    other = synthetic.make(synthetic.Job("b", path=tmp_path / "p0.png", name="x"))
+    other = synthetic.make(synthetic.SyntheticJob("b", path=tmp_path / "p0.png", name="x"))
     assert pixels_sha256(other.input) != there[0]
 
 
