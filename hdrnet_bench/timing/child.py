@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import multiprocessing
-import os
 import re
 import signal
-import threading
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -24,6 +21,7 @@ from ..config import HDRNetConfig
 from ..model.hdrnet import HDRNet
 from ..model.load import read_model
 from ..model.lowres import make_lowres
+from ..processes import end_with_parent
 from ..results import CopyRow, Part, TimedBackend, TimingRow
 from ..slicing.fused import fused
 from .clock import Clock, copier, natural_picture
@@ -38,7 +36,7 @@ TRANSFERS = ("upload", "download", "whole with transfer")
 
 def serve(job_json: str, pipe: Connection) -> None:
     """Measure a TimingJob: what is being done goes to the pipe as JSON strings, then the result."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent answers
     with contextlib.suppress(OSError):  # of all processes, let want of memory end this one
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -93,7 +91,8 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
     log(TIMING)
     copy = _copy(job, device)
     watch = Watch(device)
-    in_turns([*parts.values(), copy], Clock(device), job.budget_s, watch)
+    runs = [*parts.values(), copy]
+    in_turns(runs, Clock(device), budget_s=job.budget_s, watch=watch)
     note = note and f"no float64 to compare with: {note}"
     copies = []
     if copy.note is None:
@@ -101,7 +100,7 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
             CopyRow(
                 width=job.width,
                 height=job.height,
-                median_ms=_digits(float(np.median(copy.times))),
+                median_ms=_digits(copy.median),
                 gigabytes_per_s=_digits(copy.gigabytes_per_s),
             )
         )
@@ -315,10 +314,3 @@ def _peak_mib(device: torch.device) -> float | None:
     except OSError:
         return None
     return int(match[1]) / 2**10 if match else None
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self.cuda = device.type == "cuda"
-        self._device = device
+        self.device = device
         size = FLUSH_BYTES if self.cuda else 0
         self._flush = torch.empty(size, dtype=torch.uint8, device=device)
 
@@ -35,7 +35,7 @@ class Clock:
         begin.record()
         run()
         end.record()
-        torch.cuda.synchronize(self._device)
+        torch.cuda.synchronize(self.device)
         return float(begin.elapsed_time(end))
 
 

@@ -1,15 +1,13 @@
 """The slicing kernels against plain torch and against a copy of the same bytes, in one run.
 
-Every figure of a table row is taken in turns with what it is compared with, so that ratios hold
-although the machine's speed does not. Plain torch, which takes seconds on a CPU, has every fifth
-turn only. On CUDA times are between events, and a buffer larger than the L2 cache is written before
-each repeat.
+Every figure of a table row is taken in turns with what it is compared with (turns.py), so that
+ratios hold although the machine's speed does not. On CUDA times are between events, and a buffer
+larger than the L2 cache is written before each repeat.
 """
 
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy as copy_module
 from functools import partial
@@ -24,7 +22,8 @@ from ..model.hdrnet import HDRNet
 from ..results import KernelRow
 from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
 from ..slicing.fused import fused
-from .clock import WARM_UP_S, Clock, copier, natural_picture
+from .clock import Clock, copier, natural_picture
+from .turns import TimedRun, in_turns
 
 SIZES = {
     "1080p": (1920, 1080),
@@ -35,8 +34,8 @@ SIZES = {
 Guide = Literal["natural", "noise"]
 GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
-WARM_UPS, REPEATS, SELDOM = 2, 15, 5
-NO_MEMORY = "plain torch ran out of memory"
+REPEATS = 15
+PLAIN_NO_MEMORY = "plain torch ran out of memory"
 
 
 def time_kernels(
@@ -86,8 +85,7 @@ def _one(
         natural = model.guides[0](image)
     guide = natural if kind == "natural" else torch.rand(1, height, width, device=device)
     out = torch.empty_like(image)
-    row = _Rower(name, width * height, kind)
-    clock = _Turns(device)
+    bench = _Bench(name, width * height, kind, Clock(device))
     torch._dynamo.reset()  # else a second size is compiled for all sizes
     other = torch.compile(_plain, dynamic=False) if compiled else None
 
@@ -95,19 +93,18 @@ def _one(
         return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
 
     error = _error(lambda: forward() - _exact(grid, guide, image))
-    copy = copier(28 * row.pixels, device)  # guide and picture read, result written
-    (ours, fresh, copies), (plain, theirs) = clock.in_turns(
-        [lambda: forward(out), forward, copy],
-        [lambda: _plain(grid, guide, image), other and partial(other, grid, guide, image)],
+    yield from bench.rows(
+        {"forward, out given": lambda: forward(out), "forward, fresh output": forward},
+        moved=28 * width * height,  # guide and picture read, result written
+        plain=lambda: _plain(grid, guide, image),
+        compiled=other and partial(other, grid, guide, image),
+        error=error,
     )
-    lack = None if plain else NO_MEMORY
-    yield row("forward, out given", ours, plain, theirs, copies, error, lack)
-    yield row("forward, fresh output", fresh, plain, theirs, copies, error, lack)
-    yield _backward(row, clock, grid, guide, image, other)
+    yield from _backward(bench, grid, guide, image, other)
     if kind == "noise":  # whose guide is noise as well
         image = torch.rand_like(image)
     for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
-        yield from _fused(row, clock, model, image, dtype)
+        yield from _fused(bench, model, image, dtype)
 
 
 def _error(difference: Callable[[], Tensor]) -> float | None:
@@ -128,8 +125,8 @@ def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 
 def _backward(
-    row: _Rower, clock: _Turns, grid: Tensor, guide: Tensor, image: Tensor, other: Any
-) -> KernelRow:
+    bench: _Bench, grid: Tensor, guide: Tensor, image: Tensor, other: Any
+) -> Iterator[KernelRow]:
     """Forward and backward with all three gradients."""
     cotangent = torch.randn_like(image)
 
@@ -156,21 +153,18 @@ def _backward(
             largest.append(off.max() / b.abs().max())
         return torch.stack(largest)
 
-    error = _error(difference)
-    copy = copier(72 * guide.numel(), image.device)  # 28 forward, 44 backward
     fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
-    (ours, copies), (plain, theirs) = clock.in_turns(
-        [lambda: both(native), copy],
-        [fits and (lambda: both(_plain)), fits and other and (lambda: both(other))],
+    yield from bench.rows(
+        {"forward + backward": lambda: both(native)},
+        moved=72 * guide.numel(),  # 28 forward, 44 backward
+        plain=(lambda: both(_plain)) if fits else None,
+        compiled=(lambda: both(other)) if fits and other else None,
+        error=_error(difference),
+        untimed=f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory",
     )
-    note = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
-    lack = None if plain else NO_MEMORY if fits else note
-    return row("forward + backward", ours, plain, theirs, copies, error, lack)
 
 
-def _fused(
-    row: _Rower, clock: _Turns, model: HDRNet, image: Tensor, dtype: torch.dtype
-) -> Iterator[KernelRow]:
+def _fused(bench: _Bench, model: HDRNet, image: Tensor, dtype: torch.dtype) -> Iterator[KernelRow]:
     """Guide, slice and apply in the picture's own type, after the coefficients."""
     levels = (image * 255).round().to(dtype) if dtype == torch.uint8 else image.to(dtype)
     with torch.no_grad():
@@ -201,35 +195,70 @@ def _fused(
         return ours() - (output.clamp(0, 1) * 255 if dtype == torch.uint8 else output)
 
     error = _error(difference)
-    copy = copier(6 * levels.element_size() * row.pixels, image.device)
-    (given, fresh, copies), (theirs,) = clock.in_turns([lambda: ours(out), ours, copy], [plain])
-    lack = None if theirs else NO_MEMORY
     name = {torch.uint8: "bytes", torch.float16: "halves", torch.float32: "floats"}[dtype]
     kernel = f"fused, {name} to {name}"
-    yield row(f"{kernel}, out given", given, theirs, None, copies, error, lack)
-    yield row(f"{kernel}, fresh output", fresh, theirs, None, copies, error, lack)
+    yield from bench.rows(
+        {f"{kernel}, out given": lambda: ours(out), f"{kernel}, fresh output": ours},
+        moved=6 * levels.element_size() * bench.pixels,
+        plain=plain,
+        error=error,
+    )
 
 
-class _Rower(NamedTuple):
+class _Bench(NamedTuple):
+    """One size under one guide, and the clock of its device."""
+
     size: str
     pixels: int
     guide: Guide
+    clock: Clock
 
-    def __call__(
+    def rows(
+        self,
+        kernels: dict[str, Callable[[], Any]],
+        *,
+        moved: int,
+        plain: Callable[[], Any] | None,
+        error: float | None,
+        compiled: Callable[[], Any] | None = None,
+        untimed: str | None = None,
+    ) -> Iterator[KernelRow]:
+        """Time kernels in turns with a copy and with plain torch.
+
+        Args:
+            kernels: what is timed, by name.
+            moved: bytes that the copy reads and writes: as many as a kernel must.
+            plain: the same in plain torch; None where it is not to be timed.
+            error: of the kernels, against float64.
+            compiled: the same under torch.compile, where that is asked for.
+            untimed: the reason where `plain` is None.
+        """
+        copy = TimedRun(copier(moved, self.clock.device), moved)
+        timed = {name: TimedRun(run, moved) for name, run in kernels.items()}
+        others = [run and TimedRun(run, moved, often=False) for run in (plain, compiled)]
+        slow = [run for run in others if run]
+        for run in slow:
+            run.attempt(self.clock, keep=False)  # a warm-up, and whether it fits in memory
+        in_turns([*timed.values(), copy, *slow], self.clock, turns=REPEATS)
+        reference, theirs = (
+            None if run is None or run.note else round(run.median, 4) for run in others
+        )
+        note = None if reference else PLAIN_NO_MEMORY if plain else untimed
+        for name, run in timed.items():
+            yield self._row(name, run, reference, theirs, copy.median, error, note)
+
+    def _row(
         self,
         kernel: str,
-        times: list[float],
-        reference: list[float] | None,
-        compiled: list[float] | None,
-        copies: list[float],
+        timed: TimedRun,
+        reference: float | None,
+        compiled: float | None,
+        copy: float,
         error: float | None,
-        note: str | None = None,
+        note: str | None,
     ) -> KernelRow:
-        p5, median, p95 = (round(float(v), 4) for v in np.percentile(times, (5, 50, 95)))
-        plain, theirs = (
-            None if t is None else round(float(np.median(t)), 4) for t in (reference, compiled)
-        )
-        copy = round(float(np.median(copies)), 4)
+        p5, median, p95 = (round(float(v), 4) for v in np.percentile(timed.times, (5, 50, 95)))
+        copy = round(copy, 4)
         return KernelRow(
             size=self.size,
             megapixels=self.pixels / 1e6,
@@ -239,46 +268,11 @@ class _Rower(NamedTuple):
             p5_ms=p5,
             p95_ms=p95,
             ns_per_pixel=round(median * 1e6 / self.pixels, 4),
-            reference_ms=plain,
-            times_reference=None if plain is None else round(plain / median, 1),
-            compiled_ms=theirs,
+            reference_ms=reference,
+            times_reference=None if reference is None else round(reference / median, 1),
+            compiled_ms=compiled,
             copy_ms=copy,
             times_copy=round(median / copy, 2),
             max_error=error,
             note=note,
         )
-
-
-class _Turns(Clock):
-    """Times several runs in turns."""
-
-    def in_turns(
-        self, runs: list[Callable[[], object]], seldom: list[Any]
-    ) -> tuple[list[list[float]], list[list[float] | None]]:
-        """Milliseconds of each repeat of each run, one after the other; those that are `seldom` run
-        have every SELDOM-th turn. None for what is no function, or runs out of memory."""
-        slow: list[Any] = [run if run and self._fits(run) else None for run in seldom]
-        warm, count = time.perf_counter() + WARM_UP_S, 0
-        while count < WARM_UPS or (self.cuda and time.perf_counter() < warm):
-            for run in runs:
-                run()
-            count += 1
-        times: list[list[float]] = [[] for _ in runs]
-        slow_times: list[list[float] | None] = [[] if run else None for run in slow]
-        for turn in range(REPEATS):
-            for run, mine in zip(runs, times, strict=True):
-                mine.append(self.once(run))
-            for seldom_run, theirs in zip(slow, slow_times, strict=True):
-                if theirs is not None and turn % SELDOM == SELDOM // 2:
-                    theirs.append(self.once(seldom_run))
-                    # What it left in the caches, and pages it gave back, are not the next run's.
-                    runs[0]()
-        return times, slow_times
-
-    def _fits(self, run: Callable[[], object]) -> bool:
-        """Run it once, as a warm-up."""
-        try:
-            run()
-        except torch.OutOfMemoryError:
-            return False
-        return True

@@ -26,7 +26,7 @@ from ..images.files import Pixels
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..slicing import Backend, bilateral_slice_apply, cpu
-from ..training.crops import Batch, BatchSampler, CropDataset, loader
+from ..training.crops import Batch, BatchSampler, CropDataset, batch_loader
 from ..training.optimisation import optimiser_of
 from .clock import natural_picture
 
@@ -82,7 +82,7 @@ def time_training(
     optimiser = optimiser_of(spec, model)
     count = (WARM_UPS + repeats) * (NATIVE_EACH + 1)
     crops = CropDataset(_Photographs(2 * crop), HDRNetConfig(), spec, 0)
-    batches = loader(crops, BatchSampler(BATCH, count), 0, False)
+    batches = batch_loader(crops, BatchSampler(BATCH, count), 0, False)
     times: dict[Backend, list[list[float]]] = {"native": [], "reference": []}
     native_first: list[Backend] = ["native"]
     order: list[Backend] = [*native_first * NATIVE_EACH, "reference"]

@@ -7,12 +7,12 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import special
-from torch import Tensor
 
 from .clock import WARM_UP_S, Clock
 from .state import Watch
@@ -25,65 +25,85 @@ NO_MEMORY = "out of memory"
 
 
 class TimedRun:
-    """One part under one backend, and what was measured of it. `note`: why it is run no more."""
+    """Something that is run again and again, and what was measured of it. `moved`: the bytes that
+    it must at least read and write. `often`: whether it has every turn. `note`: why it is run no
+    more."""
 
-    def __init__(self, run: Callable[[], Tensor], moved: int, often: bool = True) -> None:
+    def __init__(self, run: Callable[[], Any], moved: int, often: bool = True) -> None:
         self.run, self.moved, self.often = run, moved, often
-        self.times: list[float] = []
-        self.peak: float | None = None
+        self.times: list[float] = []  # milliseconds
+        self.peak: float | None = None  # MiB
         self.error: float | None = None
         self.note: str | None = None
 
     @property
+    def median(self) -> float:
+        """Milliseconds."""
+        return float(np.median(self.times))
+
+    @property
     def gigabytes_per_s(self) -> float:
-        return self.moved / float(np.median(self.times)) / 1e6
+        return self.moved / self.median / 1e6
 
     def narrow(self) -> bool:
         interval = median_interval(self.times)
-        median = float(np.median(self.times))
-        return interval is not None and interval[1] - interval[0] < NARROW * median
+        return interval is not None and interval[1] - interval[0] < NARROW * self.median
 
-
-def in_turns(runs: list[TimedRun], clock: Clock, budget_s: float, watch: Watch) -> None:
-    """Repeat all of them until each median's interval is narrow or the budget is spent, and at
-    least MIN_REPEATS times."""
-
-    def once(timed: TimedRun, keep: bool = True) -> None:
+    def attempt(self, clock: Clock, keep: bool) -> None:
+        """Run it once; without enough memory it is run no more."""
         try:
-            milliseconds = clock.once(timed.run)
+            milliseconds = clock.once(self.run)
             if keep:
-                timed.times.append(milliseconds)
+                self.times.append(milliseconds)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            timed.note = NO_MEMORY
+            self.note = NO_MEMORY
 
-    live = [timed for timed in runs if timed.note is None]
-    often = [timed for timed in live if timed.often]
-    warm = time.perf_counter() + WARM_UP_S
-    rounds = 0
+
+def in_turns(
+    runs: Sequence[TimedRun],
+    clock: Clock,
+    *,
+    budget_s: float = math.inf,
+    turns: int | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Time all of them, each once a turn.
+
+    Args:
+        runs: those with a note are left out.
+        turns: how many; by default as many as make each median's interval narrow, or as the budget
+            allows, and at least MIN_REPEATS of each run.
+        budget_s: seconds.
+        watch: looks at the machine meanwhile.
+    """
+    live = [run for run in runs if run.note is None]
+    often = [run for run in live if run.often]
+    warm, rounds = time.perf_counter() + WARM_UP_S, 0
     while rounds < 2 or time.perf_counter() < warm:
-        for timed in often:
-            once(timed, keep=False)
+        for run in often:
+            run.attempt(clock, keep=False)
         rounds += 1
-    watch.look()
     start, turn = time.perf_counter(), 0
-    while live := [timed for timed in live if timed.note is None]:
+    while turn != turns and (live := [run for run in live if run.note is None]):
+        if watch is not None:
+            watch.look()
         over = time.perf_counter() - start >= budget_s
-        for timed in live:
-            if timed.often:
-                once(timed)
+        for run in live:
+            if run.often:
+                run.attempt(clock, keep=True)
             elif over or turn % SELDOM == SELDOM // 2:
-                once(timed)
+                run.attempt(clock, keep=True)
                 # What it left in the caches, and pages it gave back, are not the next run's.
-                once(often[0], keep=False)
-        watch.look()
+                often[0].attempt(clock, keep=False)
         turn += 1
-        if min(len(timed.times) for timed in live) < MIN_REPEATS:
+        if turns is not None or min(len(run.times) for run in live) < MIN_REPEATS:
             continue
-        if over or (turn % LOOK_EVERY == 0 and all(timed.narrow() for timed in live)):
+        if over or (turn % LOOK_EVERY == 0 and all(run.narrow() for run in live)):
             break
-    watch.look(at_once=True)
+    if watch is not None:
+        watch.look(at_once=True)
 
 
 def median_interval(values: Iterable[float]) -> tuple[float, float] | None:

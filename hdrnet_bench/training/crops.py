@@ -3,10 +3,7 @@ so that neither workers, processes nor interruptions change them."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import signal
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +20,7 @@ from ..errors import DataError
 from ..images.files import Pixels, white_level
 from ..model.encoding import to_model_input
 from ..model.lowres import make_lowres
+from ..processes import end_with_parent
 from ..recipe import TrainingSpec
 
 
@@ -39,10 +37,10 @@ class Batch(NamedTuple):
 
 
 class CropDataset:
-    """Training samples by draw number.
+    """Training samples by number, without an end.
 
-    Draw k is picture k modulo n of a permutation that is new every n draws (an epoch). Crop, flips
-    and rotation are those of (seed, epoch, id). A picture smaller than the crop on a side is
+    Sample k is picture k modulo n of a permutation that is new every n samples (an epoch). Crop,
+    flips and rotation are those of (seed, epoch, id). A picture smaller than the crop on a side is
     continued there by its mirror image, to the right and below. The low-res input is made from the
     crop, as published.
     """
@@ -53,12 +51,12 @@ class CropDataset:
         self.pictures, self.config, self.spec, self.seed = pictures, config, spec, seed
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
-    def batch(self, draws: Sequence[int]) -> Batch:
-        """The samples of some draws as one batch."""
+    def batch(self, samples: Sequence[int]) -> Batch:
+        """Some samples as one batch."""
         side = self.spec.crop
-        crops, targets = (torch.empty(len(draws), 3, side, side) for _ in range(2))
-        for place, draw in enumerate(draws):
-            input_, target = self._cut(draw)
+        crops, targets = (torch.empty(len(samples), 3, side, side) for _ in range(2))
+        for place, sample in enumerate(samples):
+            input_, target = self._cut(sample)
             crops[place] = torch.from_numpy(input_)
             crops[place].div_(input_white(input_, self.pictures.dataset.header))
             targets[place] = torch.from_numpy(target)
@@ -67,20 +65,20 @@ class CropDataset:
         lowres = make_lowres(crops, self.config.net_input_size, self.config.lowres_resize)
         return Batch(lowres, crops, targets)
 
-    def ids(self, draws: Sequence[int]) -> list[str]:
-        return [self.pictures.rows[self._place(draw)[1]].id for draw in draws]
+    def ids(self, samples: Sequence[int]) -> list[str]:
+        return [self.pictures.rows[self._place(sample)[1]].id for sample in samples]
 
-    def _place(self, draw: int) -> tuple[int, int]:
-        """Epoch and picture of a draw."""
-        epoch, place = divmod(draw, len(self.pictures))
+    def _place(self, sample: int) -> tuple[int, int]:
+        """Epoch and picture of a sample."""
+        epoch, place = divmod(sample, len(self.pictures))
         if self._order is None or self._order[0] != epoch:
             random = _generator(self.seed, epoch, "order")
             self._order = epoch, random.permutation(len(self.pictures))
         return epoch, int(self._order[1][place])
 
-    def _cut(self, draw: int) -> list[Pixels]:
+    def _cut(self, sample: int) -> list[Pixels]:
         """Input and target (3, K, K), as stored."""
-        epoch, index = self._place(draw)
+        epoch, index = self._place(sample)
         row, side = self.pictures.rows[index], self.spec.crop
         random = _generator(self.seed, epoch, row.id)
         top = int(random.integers(max(row.height - side, 0) + 1))
@@ -104,8 +102,9 @@ def _generator(seed: int, epoch: int, what: str) -> np.random.Generator:
 
 
 class BatchSampler(torch.utils.data.Sampler[list[int]]):
-    """The draws of each step, for one of `processes`: step s (from 1) has the global batch of draws
-    (s - 1) * batch … s * batch - 1, and each process its contiguous share of them."""
+    """The samples of each step, for one of `processes`: step s (from 1) has the global batch of
+    samples (s - 1) * batch … s * batch - 1, and each process its contiguous share of them. `done`
+    steps are passed over, as where a run is resumed."""
 
     def __init__(self, batch: int, steps: int, done: int = 0, rank: int = 0, processes: int = 1):
         self.batch, self.steps, self.done = batch, steps, done
@@ -119,18 +118,18 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
             yield [step * self.batch + place for place in self.share]
 
 
-def loader(
-    crops: CropDataset, draws: BatchSampler, workers: int, pin: bool
+def batch_loader(
+    crops: CropDataset, sampler: BatchSampler, workers: int, pin_memory: bool
 ) -> Generator[Batch, None, None]:
     """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
-    ends the workers."""
+    ends the workers. Raises DataError where a picture cannot be read."""
     batches = torch.utils.data.DataLoader(
-        _Answering(crops),
-        batch_sampler=draws,
+        _WithErrors(crops),
+        batch_sampler=sampler,
         collate_fn=_as_it_is,
         num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=_end_with_parent,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
     for batch in batches:
@@ -139,25 +138,22 @@ def loader(
         yield batch
 
 
-class _Answering(torch.utils.data.Dataset[Any]):
+class _WithErrors(torch.utils.data.Dataset[Any]):
     """Crops that return a broken file's error: raised in a worker it would lose its one line."""
 
     def __init__(self, crops: CropDataset) -> None:
         self.crops = crops
 
-    def __getitems__(self, draws: Sequence[int]) -> Batch | DataError:
+    def __getitems__(self, samples: Sequence[int]) -> Batch | DataError:
         try:
-            return self.crops.batch(draws)
+            return self.crops.batch(samples)
         except DataError as error:
             return error
 
 
-def _end_with_parent(worker: int) -> None:
-    """Let a worker die with a parent that was killed: forked, it holds the run's lock too. Linux
-    can do that; elsewhere a worker sees it after five seconds."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+def _start_worker(worker: int) -> None:
+    """Forked, a worker holds the run's lock too: it must not outlive a parent that was killed."""
+    end_with_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,4 +1,8 @@
-"""Training: one plain loop (Gharbi et al. 2017, section 4: mean squared error, Adam)."""
+"""Training: one plain loop (Gharbi et al. 2017, section 4: mean squared error, Adam).
+
+`train` takes the run's lock, checks what can go wrong, and hands over to a Trainer; the loop is
+`Trainer.run`, one step of the optimiser `Trainer.train_step`.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,15 @@ import filelock
 import torch
 import torch.nn.functional as F
 
-from ..data.encoding import check_encoding
 from ..data.manifest import Dataset
 from ..data.pairs import PictureStore, fits_in_memory
 from ..errors import CapabilityError, DataError, UsageError
-from ..evaluation.score import split_available
 from ..metric_specs import METRICS
-from ..metrics.lpips import check_backbone
 from ..model.hdrnet import HDRNet
 from ..recipe import Recipe
-from ..runs import RECIPE, open_run
-from ..training.crops import Batch, BatchSampler, CropDataset, loader, training_rows
-from .checkpoint import Checkpoint, TrainingState, check_same, read_training_state
+from .checkpoint import Checkpoint, TrainingState
+from .checks import check_run, data_notes, process_notes
+from .crops import Batch, BatchSampler, CropDataset, batch_loader, training_rows
 from .distributed import World
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average
 from .run_writer import RunWriter, TrainingStep
@@ -33,7 +34,8 @@ from .validation import validate
 
 
 class TrainingError(UsageError):
-    """The recipe cannot be trained: the loss, or the output, is no number any more."""
+    """The recipe cannot be trained: the loss, the output or the weights are not finite, or the loss
+    is so large that no training comes back from it."""
 
 
 def train(
@@ -47,7 +49,7 @@ def train(
     resume: bool = False,
     workers: int | None = None,
     world: World | None = None,
-    on_step: Callable[[TrainingStep], None] = lambda progress: None,
+    on_step: Callable[[TrainingStep], None] = lambda step: None,
     log: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Train a recipe into a run directory; the same seed gives the same weights on a CPU.
@@ -90,69 +92,18 @@ def train(
     world.on_rank_zero(acquire)
     try:
         state = world.on_all_ranks(
-            lambda: check(recipe, dataset, directory, seed, device, overwrite, resume, world)
+            lambda: check_run(recipe, dataset, directory, seed, device, overwrite, resume, world)
         )
         if state is not None and state.finished:
             return _summary(directory, state, recipe) | {"resumed_at": state.step}
-        job = _Job(recipe, dataset, directory, seed, device, workers, world)
-        return job.run(state, on_step, log if world.is_rank_zero else lambda note: None)
+        trainer = Trainer(recipe, dataset, directory, seed, device, workers, world)
+        return trainer.run(state, on_step, log if world.is_rank_zero else lambda note: None)
     finally:
         lock.release()
 
 
-def check(
-    recipe: Recipe,
-    dataset: Dataset,
-    directory: Path,
-    seed: int,
-    device: str,
-    overwrite: bool,
-    resume: bool,
-    world: World,
-) -> TrainingState | None:
-    """Whether it can be trained here; where a run that is resumed stands."""
-    spec, processes = recipe.training, world.size
-    if spec.precision != "float32" and not device.startswith("cuda"):
-        raise CapabilityError(
-            f"training.precision {spec.precision} needs a CUDA device, not {device}: use float32"
-        )
-    if spec.batch_size % processes:
-        raise UsageError(
-            f"training.batch_size {spec.batch_size} cannot be shared equally by {processes} "
-            "processes: it is the batch of all of them together"
-        )
-    if recipe.model.batch_norm and spec.batch_size == processes:
-        raise UsageError(
-            f"batch_norm with batch_size {spec.batch_size} on {processes} processes leaves each "
-            "one sample, of which the dense layers have no statistics: use fewer processes or a "
-            "larger batch"
-        )
-    check_encoding(recipe.model, dataset.header, f"recipe {recipe.name}")
-    _, missing = split_available([spec.best_metric], check_backbone)
-    if missing:
-        raise CapabilityError(f"best_metric {spec.best_metric}: {missing[spec.best_metric]}")
-    if not directory.exists():
-        return None
-    if not (directory / RECIPE).exists():
-        raise UsageError(f"{directory} is there and is no run: move it away")
-    if not resume:
-        if not overwrite:
-            raise UsageError(
-                f"{directory} is there: --resume goes on with it, --overwrite trains it again, "
-                "--run names another"
-            )
-        return None
-    state = read_training_state(directory)
-    if state is None:
-        if open_run(directory).recipe.digest != recipe.digest:
-            raise UsageError(f"{directory} was begun with another {recipe.name}: --overwrite it")
-        return None
-    check_same(state, recipe, dataset, seed, directory)
-    return state
-
-
-class _Job:
-    """One run's training: its parts, and the loop."""
+class Trainer:
+    """One run: its data, network and optimiser, and the loop."""
 
     def __init__(
         self,
@@ -166,21 +117,22 @@ class _Job:
     ) -> None:
         self.recipe, self.spec, self.dataset = recipe, recipe.training, dataset
         self.directory, self.seed, self.device, self.world = directory, seed, device, world
-        rows, validation_rows, self.rule = training_rows(dataset)
-        self.in_memory = fits_in_memory([*rows, *validation_rows], world.local_size)
-        self.crops, self.validation = world.on_all_ranks(
+        cuda = device.startswith("cuda")
+
+        rows, validation_rows, rule = training_rows(dataset)
+        in_memory = fits_in_memory([*rows, *validation_rows], world.local_size)
+        pictures, self.validation = world.on_all_ranks(
             lambda: (
-                CropDataset(
-                    PictureStore(dataset, rows, self.in_memory), recipe.model, self.spec, seed
-                ),
-                PictureStore(dataset, validation_rows, self.in_memory),
+                PictureStore(dataset, rows, in_memory),
+                PictureStore(dataset, validation_rows, in_memory),
             )
         )
+        self.crops = CropDataset(pictures, recipe.model, self.spec, seed)
         self.steps = self.spec.total_steps(len(rows))
-        cuda = device.startswith("cuda")
+        self.notes = data_notes(recipe, rows, validation_rows, rule, in_memory)
         if workers is None:
             cores = max(1, (os.cpu_count() or 1) // world.local_size)
-            workers = 1 if self.in_memory and not cuda else min(8, cores)
+            workers = 1 if in_memory and not cuda else min(8, cores)
         self.workers = workers
 
         torch.manual_seed(seed)
@@ -190,6 +142,7 @@ class _Job:
         average = None if self.spec.ema is None else copy.deepcopy(model)
         self.optimiser = optimiser_of(self.spec, model)
         self.checkpoint = Checkpoint(model, self.optimiser, average)
+        # Scales the loss where half precision would lose small gradients; else it does nothing.
         half = self.spec.precision == "float16"
         self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=half)
         self.forward: Callable[..., torch.Tensor] = TrainingForward(model, self.spec.precision)
@@ -205,78 +158,54 @@ class _Job:
         on_step: Callable[[TrainingStep], None],
         log: Callable[[str], None],
     ) -> dict[str, Any]:
+        """Train from a state, or from the start; the summary."""
         spec, world = self.spec, self.world
         resumed = state is not None
-        if state is not None:
-            world.on_all_ranks(lambda: self.checkpoint.load(self.directory))
-            self.scaler.load_state_dict(state.scaler or {})
-        else:
-            state = self._start()
-        done, notes = state.step, self._notes(state)
-        setup = {
-            "train": len(self.crops.pictures),
-            "validation": len(self.validation),
-            "workers": self.workers,
-            "processes": world.size,
-            "from_step": done,
-            "notes": notes,
-        }
-        writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint)
-        world.on_rank_zero(lambda: writer.open(setup))
-        for note in notes:
-            log(note)
-        draws = BatchSampler(spec.batch_size, self.steps, done, world.rank, world.size)
-        batches = loader(self.crops, draws, self.workers, self.device.startswith("cuda"))
-        began = time.perf_counter() - state.seconds
-        waited = state.data_wait
+        state = self.begin() if state is None else self.restore(state)
+        writer = self.open_writer(state, log)
+        first = state.step
+        sampler = BatchSampler(spec.batch_size, self.steps, first, world.rank, world.size)
+        pin_memory = self.device.startswith("cuda")
+        batches = batch_loader(self.crops, sampler, self.workers, pin_memory)
+        save_every = spec.checkpoint_every or spec.validate_every
+        start, data_wait = time.perf_counter() - state.seconds, state.data_wait
         try:
-            for step in range(done + 1, self.steps + 1):
+            for step in range(first + 1, self.steps + 1):
                 asked = time.perf_counter()
                 batch = next(batches).to(self.device)
-                waited += time.perf_counter() - asked
-                loss, error, learning_rate = self._step(step, batch)
+                data_wait += time.perf_counter() - asked
+
+                loss, mse, learning_rate = self.train_step(step, batch)
                 if diverged(spec, loss):
-                    raise self._diverged(f"the loss is {loss:.4g} at step {step}", step)
-                psnr = -10 * math.log10(max(error, 1e-12))
-                measured = None
+                    raise self.divergence(f"the loss is {loss:.4g} at step {step}", step)
+                psnr = -10 * math.log10(max(mse, 1e-12))
+
+                metrics = None
                 if step % spec.validate_every == 0 or step == self.steps:
-                    measured = self._validate(step)
-                    state = self._judged(state, step, measured)
-                seconds = time.perf_counter() - began
-                progress = TrainingStep(
-                    step, self.steps, loss, psnr, learning_rate, measured, seconds, waited
+                    metrics = self.validate(step)
+                    state = self.with_validation(state, step, metrics)
+
+                seconds = time.perf_counter() - start
+                record = TrainingStep(
+                    step, self.steps, loss, psnr, learning_rate, metrics, seconds, data_wait
                 )
                 if world.is_rank_zero:
-                    writer.step(progress)
-                    if measured:
+                    writer.step(record)
+                    if metrics:
                         pair = self.validation.pair(0).to(self.device)
                         writer.models(state, step, pair)
-                every = spec.checkpoint_every or spec.validate_every
-                if step % every == 0 or step == self.steps:
-                    state = self._save_state(state, progress)
+                if step % save_every == 0 or step == self.steps:
+                    state = self.save(state, record)
                 if world.is_rank_zero:
-                    on_step(progress)
+                    on_step(record)
         finally:
             batches.close()
             if world.is_rank_zero:
                 writer.close()
         summary = _summary(self.directory, state, self.recipe)
-        return summary | ({"resumed_at": done} if resumed else {})
+        return summary | ({"resumed_at": first} if resumed else {})
 
-    def _start(self) -> TrainingState:
-        return TrainingState(
-            recipe=self.recipe.name,
-            recipe_digest=self.recipe.digest,
-            dataset=self.dataset.header.name,
-            dataset_digest=self.dataset.header.digest,
-            seed=self.seed,
-            step=0,
-            steps=self.steps,
-            processes=self.world.size,
-            threads=torch.get_num_threads(),
-        )
-
-    def _step(self, step: int, batch: Batch) -> tuple[float, float, float]:
+    def train_step(self, step: int, batch: Batch) -> tuple[float, float, float]:
         """One step of the optimiser: the loss, the mean squared error, the learning rate."""
         spec = self.spec
         learning_rate = spec.learning_rate * rate(spec, step - 1, self.steps)
@@ -304,33 +233,37 @@ class _Job:
         means = self.world.all_reduce_mean(torch.stack([loss, squared])).tolist()
         return means[0], means[1], learning_rate
 
-    def _validate(self, step: int) -> dict[str, float]:
+    def validate(self, step: int) -> dict[str, float]:
+        """Mean metrics over the validation pictures."""
         model = self.checkpoint.validated_model()
         self.world.broadcast_buffers(model)
-        measured = validate(model, self.validation, {"psnr", self.spec.best_metric}, self.world)
-        if any(math.isnan(value) for value in measured.values()):
-            raise self._diverged(f"the output is not finite after step {step}", step)
-        return measured
+        metrics = validate(model, self.validation, {"psnr", self.spec.best_metric}, self.world)
+        if any(math.isnan(value) for value in metrics.values()):
+            raise self.divergence(f"the output is not finite after step {step}", step)
+        return metrics
 
-    def _judged(self, state: TrainingState, step: int, measured: dict[str, float]) -> TrainingState:
+    def with_validation(
+        self, state: TrainingState, step: int, metrics: dict[str, float]
+    ) -> TrainingState:
         """The state after a validation; where it is the best so far, its weights are kept."""
-        value = measured[self.spec.best_metric]
+        value = metrics[self.spec.best_metric]
         sign = 1 if METRICS[self.spec.best_metric].higher_is_better else -1
-        changes: dict[str, Any] = {"last": measured}
+        changes: dict[str, Any] = {"last": metrics}
         if state.best is None or sign * value > sign * state.best:
             self.checkpoint.remember_best()
-            changes |= {"best": value, "best_step": step, "best_validation": measured}
+            changes |= {"best": value, "best_step": step, "best_validation": metrics}
         return state.model_copy(update=changes)
 
-    def _save_state(self, state: TrainingState, progress: TrainingStep) -> TrainingState:
+    def save(self, state: TrainingState, record: TrainingStep) -> TrainingState:
+        """Write what training is resumed from; the state after this step."""
         if not self.checkpoint.finite():
-            what = f"the weights are not finite after step {progress.step}"
-            raise self._diverged(what, progress.step)
+            what = f"the weights are not finite after step {record.step}"
+            raise self.divergence(what, record.step)
         state = state.model_copy(
             update={
-                "step": progress.step,
-                "seconds": round(progress.seconds, 3),
-                "data_wait": round(progress.data_wait, 3),
+                "step": record.step,
+                "seconds": round(record.seconds, 3),
+                "data_wait": round(record.data_wait, 3),
                 "processes": self.world.size,
                 "threads": torch.get_num_threads(),
                 "scaler": self.scaler.state_dict() or None,
@@ -339,43 +272,50 @@ class _Job:
         self.world.on_rank_zero(lambda: self.checkpoint.save(self.directory, state))
         return state
 
-    def _notes(self, state: TrainingState) -> list[str]:
-        world, config = self.world, self.recipe.model
-        share = self.spec.batch_size // world.size
-        notes = [f"validation: {len(self.validation)} picture(s), {self.rule}"]
-        small = [r.id for r in self.crops.pictures.rows if min(r.width, r.height) < self.spec.crop]
-        if small:
-            notes.append(
-                f"{len(small)} picture(s) smaller than the crop of {self.spec.crop} go on "
-                f"as their mirror image: {', '.join(small[:5])}{', …' if len(small) > 5 else ''}"
-            )
-        if not self.in_memory:
-            notes.append("the pictures do not fit into memory: decoded again for each crop")
-        if world.size > 1:
-            notes.append(f"{world.size} processes, {share} of {self.spec.batch_size} samples each")
-            if config.batch_norm or config.variant != "curves":
-                notes.append(
-                    "batch norm: statistics over all processes (SyncBatchNorm)"
-                    if self.device.startswith("cuda")
-                    else f"batch norm: each process has the statistics of its own {share} samples, "
-                    "rank 0's running ones are kept"
-                )
-        if state.step:
-            notes.append(f"resumed at step {state.step} of {self.steps}")
-            before = (state.threads, state.processes)
-            if before != (torch.get_num_threads(), world.size):
-                notes.append(
-                    f"begun with {before[0]} threads and {before[1]} processes, now "
-                    f"{torch.get_num_threads()} and {world.size}: equal up to rounding only"
-                )
-        return notes
+    def begin(self) -> TrainingState:
+        """The state before the first step."""
+        return TrainingState(
+            recipe=self.recipe.name,
+            recipe_digest=self.recipe.digest,
+            dataset=self.dataset.header.name,
+            dataset_digest=self.dataset.header.digest,
+            seed=self.seed,
+            step=0,
+            steps=self.steps,
+            processes=self.world.size,
+            threads=torch.get_num_threads(),
+        )
 
-    def _diverged(self, what: str, step: int) -> TrainingError:
+    def restore(self, state: TrainingState) -> TrainingState:
+        """Bring network and optimiser to a state that was saved."""
+        self.world.on_all_ranks(lambda: self.checkpoint.load(self.directory))
+        self.scaler.load_state_dict(state.scaler or {})
+        return state
+
+    def open_writer(self, state: TrainingState, log: Callable[[str], None]) -> RunWriter:
+        """The run's writer, with its directory made or brought back to the state."""
+        notes = self.notes + process_notes(self.recipe, state, self.device, self.world)
+        setup = {
+            "train": len(self.crops.pictures),
+            "validation": len(self.validation),
+            "workers": self.workers,
+            "processes": self.world.size,
+            "from_step": state.step,
+            "notes": notes,
+        }
+        writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint)
+        self.world.on_rank_zero(lambda: writer.open(setup))
+        for note in notes:
+            log(note)
+        return writer
+
+    def divergence(self, what: str, step: int) -> TrainingError:
+        """The error of a training that cannot go on, with the ids of the step's batch."""
         size = self.spec.batch_size
         ids = self.crops.ids(range((step - 1) * size, step * size))
-        shown = f"{', '.join(ids[:16])}{', …' if len(ids) > 16 else ''}"
+        batch = f"{', '.join(ids[:16])}{', …' if len(ids) > 16 else ''}"
         return TrainingError(
-            f"{what} (batch: {shown}): the checkpoints of earlier validations are kept; "
+            f"{what} (batch: {batch}): the checkpoints of earlier validations are kept; "
             "a lower training.learning_rate, or gradient_clip, may help"
         )
 

@@ -16,7 +16,7 @@ from hdrnet_bench.images.files import to_float32
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec
-from hdrnet_bench.training.crops import BatchSampler, CropDataset, loader, training_rows
+from hdrnet_bench.training.crops import BatchSampler, CropDataset, batch_loader, training_rows
 from tests.conftest import Workspace, smooth_picture, tiny_plan
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
@@ -152,7 +152,7 @@ def test_a_file_broken_meanwhile_is_named_by_a_worker(tiny: Workspace) -> None:
     (tiny.path / "data/demo-tiny/train/input/a.png").write_bytes(b"no picture")
     for workers in (0, 1):
         with pytest.raises(DataError, match=r"a\.png cannot be decoded") as caught:
-            list(loader(crops, BatchSampler(2, 3), workers, False))
+            list(batch_loader(crops, BatchSampler(2, 3), workers, False))
         assert "Traceback" not in str(caught.value)
 
 

@@ -190,7 +190,7 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
         timing_child._first(timed, False, None, CPU, 0.0)
     assert [timed.note for timed in runs] == [None, "out of memory", None]
     watch = Watch(CPU)
-    in_turns(runs, Clock(CPU), 0.0, watch)
+    in_turns(runs, Clock(CPU), budget_s=0.0, watch=watch)
     assert [timed.note for timed in runs] == [None, "out of memory", "out of memory"]
     assert len(runs[0].times) >= MIN_REPEATS
     row = timing_child._row(job(), ("native", "whole"), runs[1], runs[0], None)
@@ -250,7 +250,7 @@ def test_repeats_end_where_the_interval_is_narrow_or_the_budget_is_spent() -> No
 
     def repeats(times: list[float], budget_s: float) -> int:
         timed = TimedRun(lambda: torch.zeros(1), 4)
-        in_turns([timed], Steps(times), budget_s, Watch(CPU))
+        in_turns([timed], Steps(times), budget_s=budget_s, watch=Watch(CPU))
         return len(timed.times)
 
     assert repeats([1.0], 1e9) == LOOK_EVERY

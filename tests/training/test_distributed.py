@@ -13,9 +13,9 @@ import torch
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.recipe import parse_recipe
+from hdrnet_bench.training.checks import check_run
 from hdrnet_bench.training.distributed import World, world_from_environment
 from hdrnet_bench.training.overrides import override
-from hdrnet_bench.training.train import check
 from tests.conftest import Workspace, clean_environment, write_recipe
 
 
@@ -105,10 +105,10 @@ def test_batches_that_cannot_be_shared_are_refused(
     dataset = Dataset(tiny.path / "data/demo-tiny")
     request = (recipe, dataset, tiny.path / "run", 0, "cpu", False, False, World(0, processes))
     if message is None:
-        assert check(*request) is None
+        assert check_run(*request) is None
         return
     with pytest.raises(UsageError, match=message):
-        check(*request)
+        check_run(*request)
 
 
 def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None:
@@ -116,7 +116,7 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
     (tiny.path / "sitecustomize.py").write_text(
         "import os\n"
         "if os.environ.get('RANK') == '1':\n"
-        "    import hdrnet_bench.training.crops\n"
+        "    from hdrnet_bench.training import crops\n"
         "    whole, count = crops.CropDataset._cut, [0]\n"
         "    def fails(self, draw):\n"
         "        count[0] += 1\n"
