@@ -56,14 +56,6 @@ def romm_to_linear(rgb_romm: Array) -> Array:
     return _library(rgb_romm).where(rgb_romm < 1 / 32, rgb_romm / 16, rgb_romm**1.8)
 
 
-def linear_to_romm(rgb_linear: Array) -> Array:
-    """Encode linear light with ROMM's own primaries (values below 0 are taken as 0)."""
-    rgb_linear = rgb_linear.clip(min=0)
-    # The curve meets its toe at 16^(1.8 / (1 - 1.8)), which is 2^-9.
-    curve = rgb_linear.clip(min=1 / 512) ** (1 / 1.8)
-    return _library(rgb_linear).where(rgb_linear < 1 / 512, rgb_linear * 16, curve)
-
-
 def apply_matrix(rgb: Array, matrix: tuple[tuple[float, float, float], ...]) -> Array:
     """Multiply every pixel of (..., 3, H, W) by a 3 x 3 matrix, term by term in a fixed order."""
     r, g, b = rgb[..., 0, :, :], rgb[..., 1, :, :], rgb[..., 2, :, :]
@@ -116,16 +108,11 @@ def _bradford(source: tuple[float, float], target: tuple[float, float]) -> Any:
 _D50, _D65 = (0.3457, 0.3585), (0.3127, 0.3290)
 _ROMM = ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001))
 _SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-# Light with ROMM's primaries under D50 to light with sRGB's under D65.
+# Light with ROMM's primaries under D50 to light with sRGB's under D65: colours outside sRGB become
+# less than 0 or more than 1.
 LINEAR_FROM_ROMM: tuple[tuple[float, float, float], ...] = tuple(
     tuple(row)
     for row in (
         np.linalg.inv(_xyz_from(_SRGB, _D65)) @ _bradford(_D50, _D65) @ _xyz_from(_ROMM, _D50)
     ).tolist()
 )
-
-
-def romm_to_srgb_light(rgb_romm: Array) -> Array:
-    """ROMM RGB as encoded, (..., 3, H, W), to linear light with sRGB's primaries; colours outside
-    sRGB are below 0 or above 1."""
-    return apply_matrix(romm_to_linear(rgb_romm), LINEAR_FROM_ROMM)

@@ -1,4 +1,4 @@
-"""The architecture of an HDRNet, as recipes and model files state it (light: no torch)."""
+"""The architecture of an HDRNet, as recipes and model files state it (imports no torch)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ Encoding = Literal["srgb", "linear", "camera"]
 FULL_SCALE = 65535
 N_IN = 4  # columns of a cell's matrix: red, green, blue and the offset
 LEVELS = 3  # of a pyramid
-# Came later than the first recipes: said only where it differs, so that their digests still hold.
-_UNSAID = {"input_encoding": "srgb", "input_white": FULL_SCALE, "input_transfer": "none"}
+# Fields that are newer than the first recipes, with their defaults. They are written only where
+# they differ, so that older recipes and model files keep their digests.
+_LATER_DEFAULTS = {"input_encoding": "srgb", "input_white": FULL_SCALE, "input_transfer": "none"}
 
 
 class HDRNetConfig(BaseModel):
@@ -65,9 +66,10 @@ class HDRNetConfig(BaseModel):
     )
 
     @model_serializer(mode="wrap")
-    def _without_the_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said: dict[str, Any] = handler(self)
-        return {k: v for k, v in said.items() if k not in _UNSAID or v != _UNSAID[k]}
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        later = _LATER_DEFAULTS
+        return {k: v for k, v in fields.items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
     def _encoded_once(self) -> HDRNetConfig:
@@ -96,9 +98,13 @@ class HDRNetConfig(BaseModel):
         return 3 * LEVELS if self.variant == "pyramid" else 3
 
 
-def input_told(config: HDRNetConfig) -> str:
-    """What the network is to be given, for those who run it elsewhere."""
-    told = {"srgb": "sRGB", "linear": "linear light, sRGB primaries", "camera": "linear camera RGB"}
+def input_description(config: HDRNetConfig) -> str:
+    """What the network takes as input, in words, for those who run it with other software."""
+    encodings = {
+        "srgb": "sRGB",
+        "linear": "linear light, sRGB primaries",
+        "camera": "linear camera RGB",
+    }
     white = f", {config.input_white} of 16 bits is 1.0" if config.input_white != FULL_SCALE else ""
-    after = ", then sRGB's curve" if config.input_transfer == "srgb" else ""
-    return told[config.input_encoding] + white + after
+    transfer = ", then sRGB's curve" if config.input_transfer == "srgb" else ""
+    return encodings[config.input_encoding] + white + transfer

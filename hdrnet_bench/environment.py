@@ -1,4 +1,7 @@
-"""What ran where: versions, commit, processor, load. No host name, no user, no path."""
+"""What a result was measured on and with: versions, commit, processor, load.
+
+No host name, no user, no path: results are published.
+"""
 
 from __future__ import annotations
 
@@ -75,19 +78,20 @@ def gpu_name() -> str | None:
 
 
 def device_slug(device: str) -> str:
-    """A device's name fit for a file name: timing-<slug>.json."""
+    """A device's name in a form fit for a file name: timing-<slug>.json."""
     name = gpu_name() if device.startswith("cuda") else cpu_name()
     name = re.sub(r"\((r|tm)\)|@.*|processor|cpu", "", (name or device).lower())
     return f"{device.split(':')[0]}-{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}"
 
 
 def peak_memory_mib() -> float:
-    """The most memory that this process has held so far; 0 where the system does not say."""
+    """This process's largest resident memory so far; 0 where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS, in KiB on Linux.
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -55,3 +55,16 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(known)}" if known else "none is known"
+
+
+def first_fault(error: ValueError) -> str:
+    """What is wrong with a value: of a pydantic ValidationError its first error, as
+    "<dotted location>: <message>", without the location where it is the value as a whole; of
+    another ValueError its text."""
+    # Asked of the object, not of its class: pydantic is not imported for a command that needs none.
+    if not hasattr(error, "errors"):
+        return str(error)
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    message: str = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written looks whole, and hashing what is there."""
+"""Writing files so that a half-written one never looks complete; JSON and digests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .errors import DataError
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed over it when the block succeeds, removed when not.
 
-    The temporary name keeps the suffix, because picture and safetensors writers look at it.
+    The temporary name keeps the suffix, by which some writers choose the format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{secrets.token_hex(6)}{path.suffix}")
@@ -66,8 +66,8 @@ def sha256_file(path: Path) -> str:
 
 
 def by_name(text: str, *paths: Path) -> str:
-    """A message that says files by their names: where they lay on this machine is nobody's
-    business in a dataset that is passed on."""
+    """A message with each path replaced by its file name: a dataset that is passed on must not
+    tell where files lay on this machine."""
     for path in paths:
         text = text.replace(str(path), path.name)
     return text

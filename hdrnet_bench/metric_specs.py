@@ -1,4 +1,4 @@
-"""What each metric is called and means, without computing it (light: no torch).
+"""Each metric's name, unit, direction, decimals, version and meaning; computes none (no torch).
 
 A change of what a metric computes is a new version: results carry the version they were computed
 with, and one that no longer matches is stale.
@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 
 class Metric(NamedTuple):
+    """decimals: how many are shown. version: of the definition. meaning: what the label stands for,
+    as listings print it."""
+
     label: str
     unit: str
     higher_is_better: bool
@@ -37,13 +40,13 @@ METRICS = {
         "LPIPS-Squeeze", "", False, 4, 1, "learned perceptual distance, SqueezeNet 1.1, v0.1"
     ),
 }
-# What a recipe measures that does not say: LPIPS once, with its usual backbone. Part of recipes'
-# digests: it never changes.
+# The metrics of a recipe that names none; LPIPS once, with its usual backbone. They are part of
+# such recipes' digests, so they never change.
 CANONICAL = ("psnr", "ssim", "lpips", "delta_e_76", "delta_e_2000")
 
 
 class PublishedMetrics(NamedTuple):
-    """How a family of papers measured: what each value is, and where that is known from."""
+    """How a family of papers measured. source: whose code or text says so; values: by name."""
 
     source: str
     values: dict[str, Metric]
@@ -52,7 +55,7 @@ class PublishedMetrics(NamedTuple):
 _PSNR = Metric("PSNR", "dB", True, 2, 1, "of 8-bit rounded RGB; the mean of the pictures' decibels")
 _SSIM = Metric("SSIM", "", True, 4, 1, "gaussian window 11, sigma 1.5, of 8-bit rounded RGB")
 
-# Never beside the canonical metrics in one column: the same name stands for other numbers.
+# By mode. Never in one column with the canonical metrics: the same names stand for other numbers.
 PUBLISHED = {
     "zeng": PublishedMetrics(
         "3D-LUT, AdaInt, SepLUT, BPAM, SVDLUT, LUTwithBGrid: MATLAB scripts of 3D-LUT's authors",
@@ -115,8 +118,8 @@ PUBLISHED = {
         },
     ),
 }
-# A recipe may ask for published values by the mode's name and theirs. The reference's PSNR is not
-# among them: it is of the mean of all pictures' `hdrnet.mse`, and no picture has one of its own.
+# A recipe names published values as <mode>.<value>. The reference's PSNR is not among them: it is
+# that of the mean of all pictures' `hdrnet.mse`, so that no single picture has one.
 METRICS |= {
     f"{mode}.{name}": metric._replace(label=f"{metric.label} ({mode})")
     for mode, published in PUBLISHED.items()

@@ -1,4 +1,5 @@
-"""Where things lie: relative to the current directory, unless the environment says otherwise."""
+"""Where data, runs, results and caches are: below the current directory, unless the environment
+says otherwise; and the files that come with the package."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ def runs_dir() -> Path:
 
 
 def results_dir() -> Path:
-    """What eval and time measured: $HDRBENCH_RESULTS, or results/."""
+    """What eval and time measure: $HDRBENCH_RESULTS, or results/."""
     return Path(os.environ.get("HDRBENCH_RESULTS") or "results")
 
 
@@ -38,5 +39,5 @@ def shipped(kind: str) -> Path:
 
 def search(kind: str) -> list[Path]:
     """Folders to look in for recipes or manifests: the current directory's, then the project's."""
-    here, own = Path(kind), shipped(kind)
-    return [here] if here.resolve() == own.resolve() else [here, own]
+    local, project = Path(kind), shipped(kind)
+    return [local] if local.resolve() == project.resolve() else [local, project]

@@ -1,4 +1,4 @@
-"""Recipes: what is trained on which data, how, and how it is judged. One YAML file each."""
+"""Recipes: what is trained on which data, how, and how it is evaluated. One YAML file each."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class DatasetSpec(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_size_unsaid(cls, values: Any) -> Any:
-        """The size that a protocol has where none is said stands in no dataset's name."""
+    def _drop_default_size(cls, values: Any) -> Any:
+        """A protocol's default size is in no dataset's name: with or without it, a recipe means the
+        same dataset, and has the same digest."""
         if not isinstance(values, dict) or values.get("size") is None:
             return values
         from .prepare.protocols import default_size
@@ -55,9 +56,9 @@ class DatasetSpec(_Section):
         return {k: v for k, v in values.items() if (k, v) != ("size", default)}
 
     @model_validator(mode="after")
-    def _named_in_full(self) -> DatasetSpec:
-        """What the names of prepared datasets always have: without it none would be found, however
-        often it is prepared."""
+    def _require_part_and_expert(self) -> DatasetSpec:
+        """The names of prepared datasets of these sources always have them: without, no dataset
+        would be found, however often it is prepared."""
         if (self.part is None) == (self.source == "hdrplus"):
             raise ValueError("part: subset or full for source hdrplus, and for no other")
         if self.source == "fivek" and self.expert is None:
@@ -65,8 +66,8 @@ class DatasetSpec(_Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _what_is_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in whole(self).items() if value is not None}
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
 
     @property
     def name(self) -> str:
@@ -75,6 +76,7 @@ class DatasetSpec(_Section):
 
     @property
     def prepare_command(self) -> str:
+        """The command line that prepares the dataset."""
         command = f"hdrbench prepare {self.source} --protocol {self.protocol}"
         if self.source == "folder":
             from .prepare.sources.folder import COMPUTED
@@ -91,19 +93,20 @@ class DatasetSpec(_Section):
 
     @property
     def advice(self) -> str:
-        """What to do where the dataset is not there."""
+        """What to do where the dataset is missing."""
         from .prepare import SOURCES
 
         if self.source in SOURCES:
             return f"run `{self.prepare_command}` first"
         return (
-            f"`{self.prepare_command}` is to make it, but this version cannot prepare the source "
+            f"`{self.prepare_command}` would make it, but this version cannot prepare the source "
             f"{self.source} yet"
         )
 
 
 class TrainingSpec(_Section):
-    """One plain loop. What says nothing else is the paper's: mean squared error, Adam."""
+    """How a model is trained. Loss and optimiser are by default the paper's: mean squared error,
+    Adam."""
 
     seeds: Annotated[tuple[int, ...], Field(strict=False)] = (0,)
     steps: int | None = Field(None, ge=1, le=10**9, description="this, or epochs")
@@ -165,21 +168,22 @@ class TrainingSpec(_Section):
         return -(-self.epochs * pictures // self.batch_size)
 
 
-def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_metrics(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in METRICS:
             raise ValueError(f"unknown metric {name!r}: {near_matches(name, METRICS)}")
     if len(set(names)) != len(names):
-        raise ValueError(f"a metric stands twice: {', '.join(names)}")
+        raise ValueError(f"a metric is named twice: {', '.join(names)}")
     if "psnr" not in names:
         raise ValueError("psnr must be among the metrics: tables and comparisons rest on it")
-    return names
 
 
 _Resolution = Annotated[tuple[int, int], Field(strict=False)]
 
 
 class EvaluationSpec(_Section):
+    """What `eval` measures, and the sizes (width, height) that `time` times."""
+
     metrics: Annotated[tuple[str, ...], Field(strict=False)] = CANONICAL
     resolutions: Annotated[tuple[_Resolution, ...], Field(strict=False)] = (
         (640, 480),
@@ -188,7 +192,7 @@ class EvaluationSpec(_Section):
     )
 
     def model_post_init(self, context: Any) -> None:
-        _known_metrics(self.metrics)
+        _check_metrics(self.metrics)
         if not self.resolutions:
             raise ValueError("resolutions: at least one is needed")
         for width, height in self.resolutions:
@@ -197,7 +201,7 @@ class EvaluationSpec(_Section):
 
 
 class Recipe(_Section):
-    """A recipe as validated: unknown keys and wrong types are errors."""
+    """A recipe, validated: unknown keys and wrong types are errors."""
 
     name: str = Field(pattern=_NAME)
     version: int = Field(ge=1)
@@ -224,30 +228,33 @@ class Recipe(_Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the resolved recipe asks for.
+        """SHA-256 of what the resolved recipe asks for, as canonical JSON.
 
         A key that came after the first version counts only where it is not at its default, so that
         a recipe from before keeps its digest; the default of such a key therefore never changes.
         """
+        # Neither says what is trained: one is prose, and what the other lists is in the values.
+        # `summary` is prose too, but was part of the first digests.
         content = self.model_dump(mode="json", exclude={"published", "changed"})
-        for section, first in _FIRST_KEYS.items():
+        for section, first_keys in _FIRST_KEYS.items():
             values = getattr(self, section)
             for key, field in type(values).model_fields.items():
-                if key not in first.split() and getattr(values, key) == field.default:
+                if key not in first_keys.split() and getattr(values, key) == field.default:
+                    # Some sections leave out such keys by themselves when they are dumped.
                     content[section].pop(key, None)
         return sha256_text(json_line(content))
 
     @property
     def label(self) -> str:
-        """The name that results carry: one of its own where --set changed the recipe, so that they
-        are not taken for the named recipe's."""
+        """The name in results. Where --set changed the recipe it is a name of its own, so that the
+        results are not taken for those of the named recipe."""
         return f"{self.name}-set-{self.digest[:8]}" if self.changed else self.name
 
     def yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-# The keys of the first version: always part of the digest.
+# The keys of the first version, always part of the digest. Nothing is ever added here.
 _FIRST_KEYS = {
     "dataset": "source protocol",
     "model": "variant net_input_size spatial_bin luma_bins channel_multiplier guide_complexity "
@@ -259,12 +266,12 @@ _FIRST_KEYS = {
 
 
 def recipe_paths() -> dict[str, Path]:
-    """Recipes by name: the current directory's recipes/ first, then the project's own."""
-    found: dict[str, Path] = {}
+    """Recipes by name. One in the current directory's recipes/ hides the project's of that name."""
+    paths: dict[str, Path] = {}
     for folder in search("recipes"):
         for path in sorted(folder.glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
+            paths.setdefault(path.stem, path)
+    return paths
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -277,12 +284,12 @@ def load_recipe(name_or_path: str) -> Recipe:
         if not path.exists():
             raise UsageError(f"there is no recipe file {path}")
     else:
-        known = recipe_paths()
-        if name_or_path not in known:
+        paths = recipe_paths()
+        if name_or_path not in paths:
             raise UsageError(
-                f"unknown recipe {name_or_path!r}: {near_matches(name_or_path, known)}"
+                f"unknown recipe {name_or_path!r}: {near_matches(name_or_path, paths)}"
             )
-        path = known[name_or_path]
+        path = paths[name_or_path]
         recipe = parse_recipe(path)
         if recipe.name != path.stem:
             raise UsageError(f"{path}: its name {recipe.name!r} must be that of its file")
@@ -291,6 +298,7 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def parse_recipe(path: Path) -> Recipe:
+    """The recipe in a file, whatever its name. Raises as `read_mapping` and `validate_recipe`."""
     return validate_recipe(read_mapping(path, "a recipe"), str(path))
 
 
@@ -309,7 +317,8 @@ def markdown_list(recipes: list[Recipe]) -> str:
         "| recipe | data | model | what it is | published experiment |",
         "|---|---|---|---|---|",
     ]
-    for r in recipes:
-        cells = [f"[{r.name}]({r.name}.yaml)", f"`{r.dataset.prepare_command}`"]
-        lines.append(f"| {' | '.join([*cells, r.model.variant, r.summary, r.published])} |")
+    for recipe in recipes:
+        cells = [f"[{recipe.name}]({recipe.name}.yaml)", f"`{recipe.dataset.prepare_command}`"]
+        cells += [recipe.model.variant, recipe.summary, recipe.published]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

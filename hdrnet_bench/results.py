@@ -1,6 +1,6 @@
 """Result files: results/<recipe>/<method>/<run>/…, as they are written, read and validated.
 
-Light on purpose (no torch): the report is made from these alone.
+Imports no torch: the report is made from these files alone, and need not wait for it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import DataError
+from .errors import DataError, first_fault
 from .files import json_text, read_json, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
@@ -33,7 +33,7 @@ Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Environment(_Record):
-    """As environment.describe() gives it."""
+    """The machine and the installation, as environment.describe() gives them."""
 
     package: str
     commit: str | None
@@ -63,11 +63,11 @@ class RecipeId(_Record):
 
 
 class MethodId(_Record):
-    """What was judged. Null where a method has no such thing, or it is not known.
+    """The method that was evaluated or timed. Null where it has no such value, or none is known.
 
     network_macs: multiply-accumulates of predicting the grid, once a picture. pixel_macs: of guide,
-    slice and apply, for each pixel. predictions_sha256: over the names and contents of the files
-    that were judged, where they came from elsewhere.
+    slice and apply, for each pixel. predictions_sha256: over the names and contents of the
+    prediction files, where these were made by another program.
     """
 
     name: Slug
@@ -81,7 +81,8 @@ class MethodId(_Record):
 
     @property
     def oracle(self) -> bool:
-        """Whether it was fitted to the targets themselves: a bound, no method."""
+        """Whether it was fitted to the targets themselves: it bounds what a method of its form can
+        reach, and is no competitor."""
         return self.name.startswith("oracle-")
 
 
@@ -93,7 +94,11 @@ class DatasetId(_Record):
 
 
 class MetricSummary(_Record):
-    """mean and interval are null with a reason where there is none."""
+    """A metric over all pictures: its mean with the 95 % interval of that mean. Both are null, with
+    `reason` why, where there is none.
+
+    version: of the metric's definition. n: pictures. min, max: over the pictures.
+    """
 
     version: int
     n: int
@@ -130,9 +135,9 @@ Size = Literal["full", "480p"]
 
 
 class Shown(_Record):
-    """A picture kept for looking at: pictures/<size>/<id>-{input,output,target,error}.jpg.
+    """A picture with thumbnails: pictures/<size>/<id>-{input,output,target,error}.jpg.
 
-    why: where it stands among the pictures by PSNR.
+    why: its rank among the pictures by PSNR.
     """
 
     id: Slug
@@ -140,7 +145,7 @@ class Shown(_Record):
 
 
 class Unpaired(_Record):
-    """What of a folder of predictions could not be judged, by id or file name."""
+    """What of a folder of predictions could not be evaluated, by id or file name."""
 
     missing: list[str] = []
     extra: list[str] = []
@@ -148,6 +153,8 @@ class Unpaired(_Record):
 
 
 class Evaluation(_Record):
+    """One method's metrics on one split of a dataset, at one size: eval-<split>-<size>.json."""
+
     schema_version: Literal[2] = 2
     kind: Literal["evaluation"] = "evaluation"
     recipe: RecipeId
@@ -168,16 +175,17 @@ class Evaluation(_Record):
         return self
 
     @model_validator(mode="after")
-    def _is_of_its_rows(self) -> Evaluation:
-        """What is reported is what the rows say: a figure that was typed in does not pass."""
-        twice = [id_ for id_, times in Counter(row.id for row in self.rows).items() if times > 1]
-        if twice:
-            raise ValueError(f"rows hold {twice[0]} more than once")
+    def _agrees_with_rows(self) -> Evaluation:
+        """A summary that was edited by hand, and no longer follows from the rows, is refused."""
+        counts = Counter(row.id for row in self.rows)
+        duplicates = [id_ for id_, count in counts.items() if count > 1]
+        if duplicates:
+            raise ValueError(f"rows hold {duplicates[0]} more than once")
         for name, summary in self.metrics.items():
             values = [row.value(name) for row in self.rows]
-            found = mean_interval([math.nan if value is None else value for value in values])
-            if (said := _differs(summary, found, values)) is not None:
-                raise ValueError(f"metrics.{name}.{said} is not what the rows give")
+            recomputed = mean_interval([math.nan if value is None else value for value in values])
+            if (field := _first_difference(summary, recomputed, values)) is not None:
+                raise ValueError(f"metrics.{name}.{field} is not what the rows give")
         return self
 
     def stale(self) -> list[str]:
@@ -189,27 +197,37 @@ class Evaluation(_Record):
         ]
 
 
-def _differs(summary: MetricSummary, found: Mean, values: list[float | None]) -> str | None:
-    """The first part of a summary that is not that of its values."""
+def _first_difference(
+    summary: MetricSummary, recomputed: Mean, values: list[float | None]
+) -> str | None:
+    """The first field of a summary that does not follow from its pictures' values, or None.
+
+    recomputed: of the same values, with NaN for None.
+    """
     if summary.mean is None:
-        return "mean" if found.mean is not None else None
+        # n is 0 for a metric that could not be computed at all, such as one without its weights,
+        # and all pictures where one value is not finite. The rows do not tell which of the two.
+        return "mean" if recomputed.mean is not None else None
+    # Sequences, so that an interval where there should be none differs in its length.
     pairs: dict[str, tuple[Sequence[float | None], Sequence[float | None]]] = {
-        "n": ([summary.n], [found.n]),
-        "mean": ([summary.mean], [found.mean]),
-        "interval": (summary.interval or (None,), found.interval or (None,)),
+        "n": ([summary.n], [recomputed.n]),
+        "mean": ([summary.mean], [recomputed.mean]),
+        "interval": (summary.interval or (None,), recomputed.interval or (None,)),
     }
-    known = [value for value in values if value is not None]
+    numbers = [value for value in values if value is not None]
     for name, extreme in (("min", min), ("max", max)):
-        if (said := getattr(summary, name)) is not None:
-            pairs[name] = [said], [extreme(known, default=None)]
-    for name, (said, there) in pairs.items():
-        if len(said) != len(there) or not all(map(_close, said, there)):
+        # Optional in the file: without them a summary is no less true.
+        if (bound := getattr(summary, name)) is not None:
+            pairs[name] = [bound], [extreme(numbers, default=None)]
+    for name, (stated, expected) in pairs.items():
+        if len(stated) != len(expected) or not all(map(_close, stated, expected)):
             return name
     return None
 
 
 def _close(a: float | None, b: float | None) -> bool:
-    """Whether both are the same number but for the order of a sum, or both are none."""
+    """Whether both are the same number, or both are None. Processors and versions of NumPy differ
+    in the order of a sum, and so in its last digits."""
     if a is None or b is None:
         return a is b
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
@@ -228,8 +246,9 @@ class TimingRow(_Record):
     Times are null, with `note` why, where it could not be run: out of memory, the process was
     killed. interval: 95 % of the median. peak_memory_mib: of the process on a CPU, of the device on
     CUDA. gigabytes_per_s: bytes that the part must at least read and write, over its median;
-    copy_share: that over a copy's in the same run. max_error: largest difference from float64
-    through plain torch. noisy: the 5th and 95th percentile are more than a fifth apart.
+    copy_share: that over a copy's in the same run. max_error: largest absolute difference from the
+    reference backend in float64. noisy: the 5th and 95th percentile are more than a fifth of the
+    median apart.
     """
 
     width: _Count
@@ -267,7 +286,8 @@ class TimingRow(_Record):
 
 
 class CopyRow(_Record):
-    """A copy of so many megapixels, float32 RGB, in the same run: the floor under every method."""
+    """A copy of a float32 RGB picture in the same run: about the least time that anything which
+    reads and writes such a picture can take."""
 
     width: _Count
     height: _Count
@@ -276,7 +296,7 @@ class CopyRow(_Record):
 
 
 class MachineState(_Record):
-    """Read while timing, never set: null where the machine does not say."""
+    """The machine while timing, as it was read, never set; null where it does not report it."""
 
     clock_mhz: tuple[float, float] | None = Field(description="lowest and highest")
     power_w: tuple[float, float] | None
@@ -284,6 +304,8 @@ class MachineState(_Record):
 
 
 class Timing(_Record):
+    """One method's times on one device: timing-<device>.json."""
+
     schema_version: Literal[2] = 2
     kind: Literal["timing"] = "timing"
     recipe: RecipeId
@@ -296,7 +318,7 @@ class Timing(_Record):
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and (sample) standard deviation of at least two values, as of a recipe's seeds."""
+    """Mean and sample standard deviation of at least two values, as over a recipe's seeds."""
     return statistics.fmean(values), statistics.stdev(values)
 
 
@@ -322,6 +344,8 @@ class KernelRow(_Record):
 
 
 class KernelTiming(_Record):
+    """The slicing kernels' times on one device: kernels-<device>.json in the results' root."""
+
     schema_version: Literal[1] = 1
     kind: Literal["kernels"] = "kernels"
     device: str
@@ -354,26 +378,41 @@ def read_result(path: Path) -> Result:
     }
     kind = content.get("kind") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
-        raise DataError(f"{path} is no evaluation and no timing")
+        raise DataError(f"{path} is neither an evaluation nor a timing")
     try:
         return kinds[kind].model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        if where == "schema_version":
+        if fault["loc"] == ("schema_version",):
             raise DataError(
                 f"{path}: written by another version of hdrnet-bench, in its schema "
                 f"{fault['input']}: measure it again, or remove it"
             ) from None
-        what = fault["msg"].removeprefix("Value error, ")
-        raise DataError(": ".join(filter(None, (str(path), where, what)))) from None
+        raise DataError(f"{path}: {first_fault(error)}") from None
 
 
 def read_all(root: Path) -> list[tuple[Path, Result]]:
     """Every result below a results directory, in the order of their paths."""
-    runs = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
-    paths = [*runs, *root.glob("kernels-*.json")]
+    of_runs = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
+    paths = [*of_runs, *root.glob("kernels-*.json")]
     return [(path, read_result(path)) for path in sorted(paths)]
+
+
+def group_seeds(results: Iterable[Evaluation]) -> list[list[Evaluation]]:
+    """The seeds of one recipe and method on the same data together, each once; what has no seed by
+    itself.
+
+    Where two results have the same seed, the first counts. Groups and seeds stay in the order in
+    which they come.
+    """
+    groups: dict[tuple[object, ...], dict[int | None, Evaluation]] = {}
+    for result in results:
+        method = result.method
+        # Without seeds, two runs may be two sets of pictures under one name: no mean is theirs.
+        run = method.run if method.seed is None else None
+        key = (result.recipe, method.name, run, result.dataset, result.size)
+        groups.setdefault(key, {}).setdefault(method.seed, result)
+    return [list(seeds.values()) for seeds in groups.values()]
 
 
 def cell(name: str, summary: MetricSummary | None) -> str:
@@ -389,6 +428,7 @@ def cell(name: str, summary: MetricSummary | None) -> str:
 
 
 def heading(name: str) -> str:
+    """A metric's label and unit, with an arrow to where it is better."""
     metric = METRICS[name]
     unit = f" ({metric.unit})" if metric.unit else ""
     return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"

@@ -20,6 +20,8 @@ SETUP = "setup.json"
 
 
 class Run(NamedTuple):
+    """A training run's directory with the recipe in it, which --set may have changed."""
+
     directory: Path
     recipe: Recipe
 
@@ -61,6 +63,7 @@ def new_run_directory(recipe: Recipe, seed: int, run: str | None) -> Path:
 
 
 def open_run(directory: Path) -> Run:
+    """Raises DataError where the directory is not a run's, or its recipe is broken."""
     if not (directory / RECIPE).exists():
         raise DataError(f"{directory} is not a run directory (no {RECIPE})")
     try:
@@ -70,39 +73,40 @@ def open_run(directory: Path) -> Run:
 
 
 def run_directories(recipe: str | None = None) -> list[Path]:
-    """Every run's directory, or a recipe's, in the order of their names."""
+    """The directories of all runs, or of one recipe's, in the order of their names."""
     pattern = f"{glob.escape(recipe) if recipe else '*'}/*/{RECIPE}"
-    found = [path.parent for path in sorted(runs_dir().glob(pattern))]
-    return [path for path in found if not path.name.startswith(".")]
+    directories = [path.parent for path in sorted(runs_dir().glob(pattern))]
+    return [path for path in directories if not path.name.startswith(".")]
 
 
 def resolve_runs(target: str) -> list[Path]:
     """The run directories that a command's argument means: a directory, RECIPE/RUN, or a recipe
     by name or path.
 
-    Raises UsageError for a name that is nothing, DataError where a recipe has no run yet.
+    Raises UsageError for an unknown name, DataError where a recipe has no run yet.
     """
     if target.endswith((".yaml", ".yml")) or target in recipe_paths():
         recipe = load_recipe(target)
-        found = run_directories(recipe.name)
-        if not found:
+        directories = run_directories(recipe.name)
+        if not directories:
             raise DataError(f"recipe {recipe.name} has no run yet: `hdrbench train {target}`")
-        return found
+        return directories
     for directory in (Path(target), runs_dir() / target):
         if (directory / RECIPE).exists():
             return [directory]
     if Path(target).is_dir() and "/" in target:
         raise DataError(f"{target} is not a run directory (no {RECIPE})")
-    found = run_directories(target) if target and "/" not in target else []
-    if found:
-        return found
-    known = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
-    raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, known)}")
+    # Runs outlast the recipe file that they were trained from.
+    directories = run_directories(target) if target and "/" not in target else []
+    if directories:
+        return directories
+    names = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
+    raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, names)}")
 
 
 def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:
-    """The runs that a command's argument means. Without one, all that are finished: what is not is
-    said and passed over, so that a training in progress does not stop the rest.
+    """The runs that a command's argument means. Without one, all that are finished: the others are
+    logged and skipped, so that a training in progress does not stop the rest.
 
     Raises UsageError and DataError as `resolve_runs`, and DataError where none is finished.
     """

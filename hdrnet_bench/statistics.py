@@ -1,8 +1,8 @@
 """Statistics of per-picture values: intervals of means, paired intervals, a paired test (no torch).
 
-Under six pictures nothing here gives an interval: the exact sign-flip test of n differences cannot
-give less than p = 2^(1 - n), which is below 0.05 from six on, so that fewer pictures cannot show a
-difference at the level that a 95 % interval stands for.
+With fewer than six pictures nothing here gives an interval. The smallest p that the exact sign-flip
+test of n differences can give is 2^(1 - n), which is below 0.05 only from n = 6 on: fewer pictures
+cannot show a difference at the level that a 95 % interval stands for.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scipy import special
 MIN_FOR_INTERVAL = 6
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-EXACT_UP_TO = 12
-_BATCH = 2**20  # numbers drawn at once: what is in memory stays small however many pictures
+EXACT_UP_TO = 12  # differences whose 2^n sign flips, at most 4096, are all tried
+_BATCH = 2**20  # random numbers drawn at once, so that memory does not grow with the pictures
 
 
 class Mean(NamedTuple):
-    """Of n values, with its 95 % interval; mean and interval are None with a reason."""
+    """The mean of n values with its 95 % interval; either is None where `reason` says why."""
 
     n: int
     mean: float | None
@@ -32,8 +32,8 @@ class Mean(NamedTuple):
 
 
 class Wins(NamedTuple):
-    """How many differences are above, exactly at and below zero. A tie is no win: the win rate is
-    the share of wins among all."""
+    """How many differences are above, exactly at and below zero. A tie is not half a win: the win
+    rate is the share of wins among all differences."""
 
     wins: int
     ties: int
@@ -46,128 +46,148 @@ class Wins(NamedTuple):
 
 
 def mean_interval(values: ArrayLike) -> Mean:
-    """Mean of at least six values with its 95 % interval by Student's t; with fewer only the mean,
-    and none where a value is not finite."""
+    """Mean of at least six values with its 95 % interval by Student's t; of fewer only the mean,
+    and not even that where a value is not finite."""
     array = np.asarray(values, dtype=np.float64)
-    found = _mean(array)
-    if found.mean is None or found.reason:
-        return found
-    half = _t_quantile(found.n) * float(array.std(ddof=1)) / math.sqrt(found.n)
-    return found._replace(interval=(found.mean - half, found.mean + half))
+    mean = _mean_alone(array)
+    if mean.mean is None or mean.reason:
+        return mean
+    half_width = _t_quantile(mean.n) * float(array.std(ddof=1)) / math.sqrt(mean.n)
+    return mean._replace(interval=(mean.mean - half_width, mean.mean + half_width))
 
 
-def paired_bootstrap(differences: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> Mean:
+def paired_bootstraps(
+    columns: Sequence[ArrayLike], seed: int = 0, resamples: int = RESAMPLES
+) -> list[Mean]:
     """Mean of per-picture differences with its 95 % interval from resampled pictures.
 
     The expanded percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap,
     The American Statistician 69(4), 2015, pages 371-386). Pictures, not the two methods, are
     resampled, so that what is hard for both cancels. The plain percentile and the BCa interval
     are too narrow for few pictures: from six normal differences both cover the true mean in 86 of
-    100 cases, this one in 93 and Student's t in 95; from ten, this one in 95. None can know of a
-    long tail that the pictures do not show: from six exponential differences the plain interval
-    covers 81, this one and Student's t 88 (tests/test_statistics.py simulates it).
+    100 cases, this one in 93 and Student's t in 95; from ten, this one in 95. No interval can allow
+    for a long tail that the pictures do not show: from six exponential differences the plain one
+    covers the mean in 81 of 100 cases, this one and Student's t in 88 (tests/test_statistics.py
+    simulates it).
+
+    Args:
+        columns: the differences of one metric each, all of the same pictures in the same order.
+        seed: of the resampling, which is one for all columns: the same pictures are drawn for each.
+        resamples: how many means the interval's ends are quantiles of.
+
+    Returns:
+        One Mean a column; without an interval where `mean_interval` would give none either.
     """
-    return paired_bootstraps([differences], seed, resamples)[0]
-
-
-def paired_bootstraps(
-    columns: Sequence[ArrayLike], seed: int = 0, resamples: int = RESAMPLES
-) -> list[Mean]:
-    """paired_bootstrap of several metrics of the same pictures, resampled once for all of them."""
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    found = [_mean(array) for array in arrays]
-    sure = [k for k, mean in enumerate(found) if mean.mean is not None and not mean.reason]
-    if not sure:
-        return found
-    n = found[sure[0]].n
-    together = np.stack([arrays[k] for k in sure], axis=1)
+    means = [_mean_alone(array) for array in arrays]
+    usable = [k for k, mean in enumerate(means) if mean.mean is not None and not mean.reason]
+    if not usable:
+        return means
+    n = means[usable[0]].n
+    differences = np.stack([arrays[k] for k in usable], axis=1)
     rng = np.random.default_rng(seed)
-    means = np.concatenate(
-        [_counts(rng.integers(0, n, (r, n))) @ together / n for r in _batches(resamples, n)]
+    # How often each picture was drawn, times its difference: one matrix product for all metrics,
+    # where indexing would copy (resamples, pictures, metrics) values.
+    resampled_means = np.concatenate(
+        [_counts(rng.integers(0, n, (r, n))) @ differences / n for r in _batches(resamples, n)]
     )
     tail = expanded_tail(n)
-    for k, (low, high) in zip(sure, np.quantile(means, [tail, 1 - tail], axis=0).T, strict=True):
-        found[k] = found[k]._replace(interval=(float(low), float(high)))
-    return found
+    ends = np.quantile(resampled_means, [tail, 1 - tail], axis=0)
+    for k, (low, high) in zip(usable, ends.T, strict=True):
+        means[k] = means[k]._replace(interval=(float(low), float(high)))
+    return means
 
 
-def _counts(drawn: np.ndarray) -> np.ndarray:
-    """(r, n) draws of n pictures with replacement -> how often each was drawn, (r, n)."""
-    rows, n = drawn.shape
-    flat = (drawn + n * np.arange(rows)[:, None]).reshape(-1)
+def _counts(draws: np.ndarray) -> np.ndarray:
+    """(r, n) indices of n pictures, drawn with replacement -> how often each was drawn, (r, n)."""
+    rows, n = draws.shape
+    # Each row gets numbers of its own, so that one bincount counts all rows.
+    flat = (draws + n * np.arange(rows)[:, None]).reshape(-1)
     return np.bincount(flat, minlength=rows * n).reshape(rows, n)
 
 
 def expanded_tail(n: int) -> float:
-    """The share of resampled means on either side of an expanded 95 % percentile interval.
+    """The share of resampled means that lies outside an expanded 95 % percentile interval on
+    either side (Hesterberg 2015, as in `paired_bootstraps`).
 
-    Resampled means scatter by the standard error times sqrt((n - 1) / n), and their quantiles are
-    about a normal distribution's where Student's t is meant: this undoes both.
+    Resampled means scatter too little: their standard deviation is the standard error of the mean
+    times sqrt((n - 1) / n). And their quantiles are about those of a normal distribution, where
+    those of Student's t are needed. Both are made good by quantiles further out: the tail is the
+    normal distribution's beyond t's quantile times sqrt(n / (n - 1)).
     """
     return float(special.ndtr(-math.sqrt(n / (n - 1)) * _t_quantile(n)))
-
-
-def permutation_test(differences: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> float:
-    """Two-sided p of the hypothesis that each difference is as likely as its negative.
-
-    All sign flips where there are at most twelve differences, else `resamples` drawn ones with
-    p = (k + 1) / (m + 1), which is never zero and never too small on average (Phipson and Smyth,
-    Permutation P-values Should Never Be Zero, 2010). NaN where a difference is not finite, or
-    there is none.
-    """
-    return permutation_tests([differences], seed, resamples)[0]
 
 
 def permutation_tests(
     columns: Sequence[ArrayLike], seed: int = 0, resamples: int = RESAMPLES
 ) -> list[float]:
-    """permutation_test of several metrics of the same pictures, with the same flips for each."""
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    sure = [k for k, array in enumerate(arrays) if len(array) and np.isfinite(array).all()]
-    if not sure:
-        return [math.nan] * len(arrays)
-    known = np.stack([arrays[k] for k in sure], axis=1)
-    n = len(known)
-    # What only the order of summation makes differ is a tie, and counts as as far out.
-    least = np.abs(known.sum(axis=0)) - 1e-12 * np.abs(known).sum(axis=0)
+    """Two-sided p of the hypothesis that each per-picture difference is as likely as its negative.
 
-    def beyond(flips: np.ndarray) -> np.ndarray:
-        return (np.abs((1 - 2 * flips) @ known) >= least).sum(axis=0)
+    The share of sign flips whose sum is at least as far from zero as the differences' own. All
+    flips where there are at most twelve differences, else m = `resamples` random ones, of which k
+    are as far out: p = (k + 1) / (m + 1), which is never zero and never too small on average
+    (Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010).
+
+    Args:
+        columns: the differences of one metric each, all of the same pictures in the same order.
+        seed: of the random flips, which are the same for all columns.
+        resamples: how many random flips.
+
+    Returns:
+        One p a column; NaN where a difference is not finite, or there is none.
+    """
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    usable = [k for k, array in enumerate(arrays) if len(array) and np.isfinite(array).all()]
+    if not usable:
+        return [math.nan] * len(arrays)
+    differences = np.stack([arrays[k] for k in usable], axis=1)
+    n = len(differences)
+    # Sums of the same numbers in another order differ in their last digits. Without this slack, a
+    # flip that gives the same sum would count as as far out on one processor and not on another.
+    threshold = np.abs(differences.sum(axis=0)) - 1e-12 * np.abs(differences).sum(axis=0)
+
+    def count_as_far(flips: np.ndarray) -> np.ndarray:
+        """flips: (rows, n) of 0 and 1, which is a negative sign -> how many rows, by column."""
+        return (np.abs((1 - 2 * flips) @ differences) >= threshold).sum(axis=0)
 
     if n <= EXACT_UP_TO:
-        p = beyond((np.arange(2**n)[:, None] >> np.arange(n)) & 1) / 2**n
+        # The bits of 0 to 2^n - 1 are all flips.
+        p = count_as_far((np.arange(2**n)[:, None] >> np.arange(n)) & 1) / 2**n
     else:
         rng = np.random.default_rng(seed)
-        drawn = (beyond(rng.integers(0, 2, (rows, n))) for rows in _batches(resamples, n))
-        p = (sum(drawn, np.zeros(len(sure))) + 1) / (resamples + 1)
-    found = dict(zip(sure, p.tolist(), strict=True))
-    return [found.get(k, math.nan) for k in range(len(arrays))]
+        counts = (count_as_far(rng.integers(0, 2, (rows, n))) for rows in _batches(resamples, n))
+        p = (sum(counts, np.zeros(len(usable))) + 1) / (resamples + 1)
+    by_column = dict(zip(usable, p.tolist(), strict=True))
+    return [by_column.get(k, math.nan) for k in range(len(arrays))]
 
 
 def count_wins(gains: ArrayLike) -> Wins:
-    """Of differences that are above zero where the first is better."""
+    """gains: differences with their sign turned so that above zero the first is better."""
     signs = np.sign(np.asarray(gains, dtype=np.float64))
     return Wins(int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum()))
 
 
-def _mean(array: np.ndarray) -> Mean:
+def _mean_alone(array: np.ndarray) -> Mean:
     """Without an interval; with a reason where there can be none."""
     n = len(array)
     if n == 0:
         return Mean(0, None, None, "no picture")
-    bad = int((~np.isfinite(array)).sum())
-    if bad:
-        return Mean(n, None, None, f"not finite for {bad} of {n} pictures")
-    few = f"no interval: fewer than {MIN_FOR_INTERVAL} pictures" if n < MIN_FOR_INTERVAL else None
-    return Mean(n, float(array.mean()), None, few)
+    not_finite = int((~np.isfinite(array)).sum())
+    if not_finite:
+        return Mean(n, None, None, f"not finite for {not_finite} of {n} pictures")
+    reason = None
+    if n < MIN_FOR_INTERVAL:
+        reason = f"no interval: fewer than {MIN_FOR_INTERVAL} pictures"
+    return Mean(n, float(array.mean()), None, reason)
 
 
 def _t_quantile(n: int) -> float:
+    """Student's t for a two-sided interval of the mean of n values."""
     return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 
 def _batches(rows: int, columns: int) -> Iterator[int]:
     """Counts of rows that add up to `rows`, each few enough to be drawn at once."""
-    most = max(1, _BATCH // columns)
-    for start in range(0, rows, most):
-        yield min(most, rows - start)
+    limit = max(1, _BATCH // columns)
+    for start in range(0, rows, limit):
+        yield min(limit, rows - start)

@@ -22,7 +22,7 @@ _PREFIX = "inference/"
 
 
 def read_checkpoint(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
-    """The name of a TensorFlow checkpoint, and its variables but for optimiser slots.
+    """The name of a TensorFlow checkpoint, and its variables without optimiser slots.
 
     Args:
         path: its prefix (model.ckpt-1000), one of its files, or the folder of the latest one.
@@ -34,18 +34,18 @@ def read_checkpoint(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     prefix = _checkpoint_prefix(path)
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "arrays.npz"
-        done = subprocess.run(
+        child = subprocess.run(
             [sys.executable, "-m", __name__, str(prefix), str(arrays)],
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
             capture_output=True,
             text=True,
         )
-        reason = " ".join((done.stderr.strip().splitlines() or ["no reason given"])[-1].split())
-        if done.returncode == CapabilityError.exit_code:
+        reason = " ".join((child.stderr.strip().splitlines() or ["no reason given"])[-1].split())
+        if child.returncode == CapabilityError.exit_code:
             raise CapabilityError(
                 f"reading a checkpoint needs TensorFlow: pip install 'hdrnet-bench[tf1]' ({reason})"
             )
-        if done.returncode:
+        if child.returncode:
             raise DataError(f"{path} is not a whole TensorFlow checkpoint: {reason[:300]}")
         with np.load(arrays, allow_pickle=False) as file:
             return prefix.name, dict(file)
@@ -53,14 +53,14 @@ def read_checkpoint(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
 
 def _checkpoint_prefix(path: Path) -> Path:
     if path.is_dir():
-        found = sorted(path.glob("*.index"))
+        indices = sorted(path.glob("*.index"))
         latest = _latest(path / "checkpoint")
-        if latest is None and len(found) > 1:
-            names = ", ".join(index.stem for index in found[:5])
-            raise DataError(f"{path} holds {len(found)} checkpoints, name one: {names}")
-        if latest is None and not found:
+        if latest is None and len(indices) > 1:
+            names = ", ".join(index.stem for index in indices[:5])
+            raise DataError(f"{path} holds {len(indices)} checkpoints, name one: {names}")
+        if latest is None and not indices:
             raise DataError(f"{path} holds no TensorFlow checkpoint (*.index)")
-        return latest or found[0].with_suffix("")
+        return latest or indices[0].with_suffix("")
     if path.suffix in (".index", ".meta") or path.suffix.startswith(".data-"):
         path = path.with_suffix("")
     if not (path.with_name(path.name + ".index").exists() or path.is_file()):
@@ -69,7 +69,8 @@ def _checkpoint_prefix(path: Path) -> Path:
 
 
 def _latest(state: Path) -> Path | None:
-    """What a folder's `checkpoint` file calls the latest, where it has not been moved away."""
+    """The prefix that a folder's `checkpoint` file names as the latest; None where there is no such
+    file, or no such checkpoint beside it any more."""
     try:
         lines = state.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -77,13 +78,15 @@ def _latest(state: Path) -> Path | None:
     for line in lines:
         key, _, value = line.partition(":")
         if key == "model_checkpoint_path":
+            # By its name alone: the path is that of the machine that trained.
             prefix = state.parent / Path(value.strip().strip('"')).name
             return prefix if prefix.with_name(prefix.name + ".index").exists() else None
     return None
 
 
 def _main(prefix: str, output: str) -> None:
-    """The child: variables of the checkpoint into an .npz, or one line and an exit code."""
+    """In the child process: writes the checkpoint's variables to an .npz, or ends with one line on
+    stderr and an exit code."""
     try:
         try:
             from tensorflow.compat.v1 import train
@@ -93,15 +96,15 @@ def _main(prefix: str, output: str) -> None:
             reader = train.load_checkpoint(prefix)
             names = set(reader.get_variable_to_shape_map())
             # A variable below another one is its slot.
-            wanted = [n for n in names if n == "global_step" or n.startswith(_PREFIX)]
-            wanted = [n for n in wanted if n.rpartition("/")[0] not in names]
-            arrays = {name: np.asarray(reader.get_tensor(name)) for name in wanted}
+            weights = [n for n in names if n == "global_step" or n.startswith(_PREFIX)]
+            weights = [n for n in weights if n.rpartition("/")[0] not in names]
+            arrays = {name: np.asarray(reader.get_tensor(name)) for name in weights}
         except Exception as error:  # one of TensorFlow's own for every kind of damage
             raise DataError(" ".join(str(error).split())) from None
         for name, array in arrays.items():
             if array.dtype == object:
                 raise DataError(f"{name} holds text")
-            if array.dtype.name == "bfloat16":  # which NumPy's files do not know
+            if array.dtype.name == "bfloat16":  # a type that .npz files cannot hold
                 arrays[name] = array.astype(np.float32)
         np.savez(output, **arrays)  # type: ignore[arg-type]
     except HdrbenchError as error:

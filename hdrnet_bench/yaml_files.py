@@ -1,4 +1,4 @@
-"""Reading the YAML files that people write: recipes and protocols. Every fault is named."""
+"""Reading the YAML files that people write: recipes and protocols. Errors name every fault."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win without a word; here that is an error."""
+    """PyYAML silently lets the last of two equal keys win; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        keys = set()
         for key_node, _ in node.value:
+            # "<<" names no key of its own, and what it merges in may be overridden.
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
-                    None, None, "a key is no plain value", key_node.start_mark
+                    None, None, "a key is not a plain value", key_node.start_mark
                 )
-            if key in seen:
+            if key in keys:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                    None, None, f"key {key!r} occurs twice", key_node.start_mark
                 )
-            seen.add(key)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -42,17 +43,16 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     Raises DataError where the file cannot be read, UsageError where it is no YAML mapping.
     """
     try:
-        content = yaml.load(
-            path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader
-        )  # a SafeLoader
+        # The loader is a SafeLoader: no tag makes it construct arbitrary objects.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        where = f", line {place.line + 1}" if place else ""
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{where} is not YAML: {getattr(error, 'problem', error)}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # What PyYAML lets through for values that do not fit their own tags.
+        # PyYAML does not catch these for values that do not fit their tags, as 2020-99-99.
         raise UsageError(f"{path} is not YAML: {type(error).__name__}: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not {kind}: its top level is not a mapping")
@@ -73,14 +73,14 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     for fault in error.errors():
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            known = _fields(model, fault["loc"][:-1])
-            faults.append(f"{where}: unknown key; {near_matches(str(fault['loc'][-1]), known)}")
+            keys = _section_keys(model, fault["loc"][:-1])
+            faults.append(f"{where}: unknown key; {near_matches(str(fault['loc'][-1]), keys)}")
             continue
         message = fault["msg"].removeprefix("Value error, ")
         value = fault.get("input")
-        shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+        got = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
         hint = _number_hint(value) if fault["type"] == "float_type" else ""
-        faults.append(f"{where}: {message}{shown}{hint}" if where else message)
+        faults.append(f"{where}: {message}{got}{hint}" if where else message)
     return "; ".join(faults)
 
 
@@ -93,8 +93,9 @@ def _number_hint(value: Any) -> str:
     return f"; YAML wants {number!r} here, without quotes" if math.isfinite(number) else ""
 
 
-def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section that a location leads to, as far as it is a section of its own."""
+def _section_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at a location; of the innermost section around it where the location
+    is not one, as inside a list."""
     for part in location:
         field = model.model_fields.get(str(part))
         if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

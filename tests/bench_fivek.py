@@ -1,4 +1,4 @@
-"""How near preparing comes to the least that its workers could take:
+"""What preparing costs, and how well it keeps its workers busy (parallel efficiency):
 `.venv/bin/python -m tests.bench_fivek`, on pairs of 12 megapixels that it writes."""
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def main() -> None:
         make_fivek(root)
         noise = np.random.default_rng(0).normal(0, 0.01, (3000, 4000, 1))
         for seed, id_ in enumerate([*TRAIN, *TEST]):
-            seen = (scene(seed, 3000, 4000) + noise).clip(0, 1)
-            write_dng(root / f"img/dng/{NAMES[id_]}.dng", seen, compression="lossless-jpeg")
-            write_romm_tiff(root / f"img/tiff16_c/{NAMES[id_]}.tif", seen)
+            linear = (scene(seed, 3000, 4000) + noise).clip(0, 1)
+            write_dng(root / f"img/dng/{NAMES[id_]}.dng", linear, compression="lossless-jpeg")
+            write_romm_tiff(root / f"img/tiff16_c/{NAMES[id_]}.tif", linear)
         with serve(root) as server:
             write_source(root, server.url, place)
             for workers in (1, os.cpu_count() or 1):
@@ -34,7 +34,7 @@ def main() -> None:
                 command += ["--source", str(root / "legal"), "--workers", str(workers), "--json"]
                 done = Workspace(place).process(*command)
                 assert done.returncode == 0, done.stderr
-                print(workers, json.loads(done.stdout)["effort"])
+                print(workers, json.loads(done.stdout)["cost"])
 
 
 if __name__ == "__main__":

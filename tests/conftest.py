@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from hdrnet_bench.images.files import quantise
 from hdrnet_bench.prepare.build import PreparedPair, build
@@ -27,6 +28,11 @@ from hdrnet_bench.prepare.staging import Plan, Task
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
+
+# On a shared machine a deadline fails by chance. All else stays as Hypothesis has it, which has a
+# profile of its own, derandomised, where CI is set.
+settings.register_profile("without-deadline", deadline=None)
+settings.load_profile("without-deadline")
 
 
 def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:

@@ -21,6 +21,8 @@ from hdrnet_bench.images import icc
 
 BLACK, WHITE = 512, 16383  # 14 bits
 SENSITIVITY = (0.5, 1.0, 0.7)  # what the camera's R, G, B see of white light
+# The same of R, G, B and E, a fourth colour that sees green and blue alike.
+FOUR_SENSITIVITIES = (*SENSITIVITY, 0.4)
 # XYZ (D65) to linear sRGB, in ten-thousandths.
 _SRGB_FROM_XYZ = ((32405, -15372, -4985), (-9693, 18760, 416), (556, -2040, 10572))
 _TILE = 32  # LibRaw misreads a picture narrower than its tiles
@@ -74,7 +76,8 @@ def write_dng(
         masked: the same, of pixels beyond those that see no light, outside ActiveArea.
         compression: of the mosaic.
         mosaic: a Bayer pattern; else the camera has demosaiced (LinearRaw).
-        pattern: the square mosaic's colours, row by row, from the corner of what sees light.
+        pattern: the square mosaic's colours, row by row, from the corner of what sees light. One
+            with an E has four colours, needs `neutral` of four, and for LibRaw no preview.
         black: the stored value of no light; four, row by row, for each place of the mosaic.
         white: the stored value of all light.
         neutral: what the camera sees of white light, and says so in AsShotNeutral.
@@ -82,12 +85,15 @@ def write_dng(
         preview: whether a small picture comes first; else the raw one does, as phones write it.
         extra: tags of the raw picture, as tifffile takes them.
     """
-    seen = sensor(scene, orientation) * np.asarray(neutral)
+    colours = sensor(scene, orientation)
+    if "E" in pattern:
+        colours = np.dstack([colours, colours[:, :, 1:].mean(axis=2)])
+    seen = colours * np.asarray(neutral)
     left, top, right, bottom = border
     active = np.pad(seen, ((top, bottom), (left, right), (0, 0)), mode="edge")
     if mosaic:
         single = np.empty(active.shape[:2])
-        channels = ["RGB".index(colour) for colour in pattern]
+        channels = ["RGBE".index(colour) for colour in pattern]
         period = math.isqrt(len(pattern))
         for place, channel in enumerate(channels):
             y, x = divmod(place, period)
@@ -102,9 +108,12 @@ def write_dng(
     offset = blacks[(y - masked[1]) % 2 * 2 + (x - masked[0]) % 2]
     stored = np.rint(offset[:, :, None] + light * (white - blacks.max()))
     stored = stored.astype(np.uint16).squeeze()
+    rows: list[Sequence[float]] = list(_SRGB_FROM_XYZ)
+    if "E" in pattern:
+        rows.append([(green + blue) / 2 for green, blue in zip(*rows[1:], strict=True)])
     matrix = [
         n
-        for row, seen_of_white in zip(_SRGB_FROM_XYZ, SENSITIVITY, strict=True)
+        for row, seen_of_white in zip(rows, FOUR_SENSITIVITIES[: len(rows)], strict=True)
         for value in row
         for n in (round(value * seen_of_white), 10000)
     ]
@@ -117,9 +126,9 @@ def write_dng(
         (50708, "s", 0, "Maker Model 1", True),
     ]
     if color_matrix:
-        camera += [(50721, "2i", 9, matrix, True), (50778, "H", 1, 21, True)]  # D65
+        camera += [(50721, "2i", len(matrix) // 2, matrix, True), (50778, "H", 1, 21, True)]  # D65
     if white_balance:
-        camera.append((50728, "2I", 3, as_shot, True))
+        camera.append((50728, "2I", len(neutral), as_shot, True))
     count = 1 if mosaic else 3
     raw = [(50717, "H", count, (white,) * count, True)]
     if np.isscalar(black):
@@ -199,6 +208,13 @@ def _jpeg_tiles(stored: np.ndarray) -> Iterator[bytes]:
             yield imagecodecs.ljpeg_encode(whole, bitspersample=14)
 
 
+def linear_to_romm(rgb_linear: np.ndarray) -> np.ndarray:
+    """Encode linear light with ROMM's own primaries (values below 0 are taken as 0)."""
+    # The curve meets its toe at 16^(1.8 / (1 - 1.8)), which is 2^-9.
+    rgb_linear = np.maximum(rgb_linear, 0)
+    return np.where(rgb_linear < 1 / 512, rgb_linear * 16, rgb_linear ** (1 / 1.8))
+
+
 def write_romm_tiff(
     path: Path,
     scene: np.ndarray,
@@ -212,7 +228,7 @@ def write_romm_tiff(
     light = sensor(scene, orientation) @ romm_from_linear.T
     tifffile.imwrite(
         path,
-        np.rint(color.linear_to_romm(light).clip(0, 1) * 65535).astype(np.uint16),
+        np.rint(linear_to_romm(light).clip(0, 1) * 65535).astype(np.uint16),
         photometric="rgb",
         compression=compression,
         rowsperstrip=16,

@@ -79,7 +79,7 @@ def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "eval-x.json"
     for text in ('{"kind": "guess"}', '{"kind": ["evaluation"]}', "[]", "3"):
         path.write_text(text)
-        with pytest.raises(DataError, match="is no evaluation and no timing"):
+        with pytest.raises(DataError, match="is neither an evaluation nor a timing"):
             read_result(path)
 
 

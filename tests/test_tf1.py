@@ -192,7 +192,7 @@ def test_the_paper_network_is_recognised() -> None:
 
 def test_what_is_no_hdrnet_is_refused() -> None:
     arrays = paper_weights()
-    with pytest.raises(ValueError, match="no weights of an HDRNet"):
+    with pytest.raises(ValueError, match="these are not an HDRNet's weights"):
         config_from_tf1({"conv/weights": np.zeros((3, 3, 3, 8))})
     without = {k: v for k, v in arrays.items() if "fc1/weights" not in k}
     with pytest.raises(ValueError, match="global/fc1/weights is missing"):

@@ -45,70 +45,71 @@ def compare(
     from ..evaluation.compare import compare as compare_results
     from ..evaluation.find import find_two
 
-    found = compare_results(*find_two(first, second, split, size), metric)
+    comparison = compare_results(*find_two(first, second, split, size), metric)
     if as_json:
-        content = found.model_dump(mode="json")
-        for one in content["metrics"]:
-            if one["paired"]:
-                one["paired"]["pictures"] = one["paired"]["pictures"][:worst]
+        content = comparison.model_dump(mode="json")
+        for entry in content["metrics"]:
+            if entry["paired"]:
+                entry["paired"]["pictures"] = entry["paired"]["pictures"][:worst]
         print(json_text(content), end="")
         return
-    out.print(f"A: {found.a}\nB: {found.b}")
+    out.print(f"A: {comparison.a}\nB: {comparison.b}")
     out.print(
-        f"{found.dataset}, {found.split} split, {found.size} size: {found.common} pictures in both"
+        f"{comparison.dataset}, {comparison.split} split, {comparison.size} size: "
+        f"{comparison.common} pictures in both"
     )
-    for which, ids in (("A", found.only_a), ("B", found.only_b)):
+    for which, ids in (("A", comparison.only_a), ("B", comparison.only_b)):
         if ids:
             more = ", …" if len(ids) > _SHOWN_IDS else ""
             out.print(f"only in {which}: {len(ids)} ({', '.join(ids[:_SHOWN_IDS])}{more})")
     header = ["metric", "n", "A [95 %]", "B [95 %]", "A - B [95 %]", "A wins", "p", "verdict"]
-    print_table(header, [_row(one) for one in found.metrics])
-    _print_seeds(found)
-    for one in found.metrics:
-        if one.reason:
-            out.print(f"  {METRICS[one.metric].label}: {one.reason}")
-    for note in found.notes:
+    print_table(header, [_row(entry) for entry in comparison.metrics])
+    _print_seeds(comparison)
+    for entry in comparison.metrics:
+        if entry.reason:
+            out.print(f"  {METRICS[entry.metric].label}: {entry.reason}")
+    for note in comparison.notes:
         out.print(f"  {note}")
     rows = [
         [
-            METRICS[one.metric].label,
+            METRICS[entry.metric].label,
             picture.id,
-            *(_number(one.metric, value) for value in (picture.a, picture.b)),
-            _change(one.metric, picture.difference),
+            *(_number(entry.metric, value) for value in (picture.a, picture.b)),
+            _change(entry.metric, picture.difference),
         ]
-        for one in found.metrics
-        for picture in (one.paired.pictures[:worst] if one.paired else [])
+        for entry in comparison.metrics
+        for picture in (entry.paired.pictures[:worst] if entry.paired else [])
     ]
     if rows:
         print_table(["differ most by", "picture", "A", "B", "A - B"], rows)
 
 
-def _row(one: MetricComparison) -> list[str]:
+def _row(entry: MetricComparison) -> list[str]:
     from ..statistics import MIN_FOR_INTERVAL
 
-    metric, paired = METRICS[one.metric], one.paired
+    metric, paired = METRICS[entry.metric], entry.paired
     unit = f" ({metric.unit})" if metric.unit else ""
-    row = [f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}", str(one.n)]
+    row = [f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}", str(entry.n)]
     if paired is None:
-        return [*row, *["–"] * 5, one.verdict]
+        return [*row, *["–"] * 5, entry.verdict]
     for side in (paired.a, paired.b):
-        row.append(_with_interval(_number, one.metric, side.mean, side.interval))
-    row.append(_with_interval(_change, one.metric, paired.difference, paired.interval))
+        row.append(_with_interval(_number, entry.metric, side.mean, side.interval))
+    row.append(_with_interval(_change, entry.metric, paired.difference, paired.interval))
     ties = f", {paired.ties} tied" if paired.ties else ""
-    row.append(f"{paired.wins} of {one.n} ({paired.win_rate:.0%}){ties}")
-    few = f" (n < {MIN_FOR_INTERVAL})" if one.verdict == "too few pictures" else ""
-    return [*row, f"{paired.p:.4f}", one.verdict + few]
+    row.append(f"{paired.wins} of {entry.n} ({paired.win_rate:.0%}){ties}")
+    few = f" (n < {MIN_FOR_INTERVAL})" if entry.verdict == "too few pictures" else ""
+    return [*row, f"{paired.p:.4f}", entry.verdict + few]
 
 
-def _print_seeds(found: Comparison) -> None:
+def _print_seeds(comparison: Comparison) -> None:
     """A line for each side with several seeds."""
     for which in ("a", "b"):
         spreads = []
-        for one in found.metrics:
-            side: MethodSummary | None = getattr(one.paired, which, None)
+        for entry in comparison.metrics:
+            side: MethodSummary | None = getattr(entry.paired, which, None)
             if side and side.deviation is not None:
-                mean, deviation = (_number(one.metric, v) for v in (side.mean, side.deviation))
-                spreads.append(f"{METRICS[one.metric].label} {mean} ± {deviation}")
+                mean, deviation = (_number(entry.metric, v) for v in (side.mean, side.deviation))
+                spreads.append(f"{METRICS[entry.metric].label} {mean} ± {deviation}")
         if spreads:
             title = f"{which.upper()}, mean ± standard deviation over its seeds"
             out.print(f"{title}: {', '.join(spreads)}")

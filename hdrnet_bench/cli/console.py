@@ -39,7 +39,7 @@ MAX_PIXELS = 500_000_000
 def print_evaluations(results: list[Evaluation]) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
-    from ..report.groups import by_seed, group, marks
+    from ..report.groups import by_seed, group_results, marks
     from ..report.tables import over_seeds
     from ..results import NONE, cell
 
@@ -61,34 +61,37 @@ def print_evaluations(results: list[Evaluation]) -> None:
         named = [result.recipe.name, method.name + marks(result), method.run, result.size]
         rows.append([*named, *map(count, costs), *cells])
     print_table([*header, *(METRICS[n].label for n in names)], rows)
-    for of in group([(Path(), result) for result in results]):
+    for of in group_results([(Path(), result) for result in results]):
         for seeds in by_seed(of):
             first = seeds[0]
             spread = zip(of.metrics, over_seeds(of, seeds), strict=True)
-            shown = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
+            spreads = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
             out.print(
                 f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
-                f"n {first.metrics['psnr'].n}: {', '.join(shown)}"
+                f"n {first.metrics['psnr'].n}: {', '.join(spreads)}"
             )
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in sorted(reasons):
         out.print(f"  {reason}")
     if any(r.method.oracle for r in results):
-        out.print("  oracle: fitted to each picture's target; a bound, no method")
+        out.print("  oracle: fitted to each picture's target; a bound, not a method")
     for result in results:
         if result.unpaired and len(result.unpaired.missing + result.unpaired.wrong_size):
-            left = len(result.unpaired.missing + result.unpaired.wrong_size)
-            out.print(f"  {result.method.name}: {left} pictures of the split are not among these")
+            left_out = len(result.unpaired.missing + result.unpaired.wrong_size)
+            out.print(
+                f"  {result.method.name}: {left_out} pictures of the split are not among these"
+            )
     baselines = {(r.recipe.name, r.size): r for r in results if r.method.name == "identity"}
     for result in results:
         base = baselines.get((result.recipe.name, result.size))
         if base is None or result is base or len(base.rows) != len(result.rows):
             continue
-        here, there = result.metrics["psnr"].mean, base.metrics["psnr"].mean
-        if here is not None and there is not None:
+        psnr, identity_psnr = result.metrics["psnr"].mean, base.metrics["psnr"].mean
+        if psnr is not None and identity_psnr is not None:
             out.print(
                 f"{result.recipe.name}, {result.method.name} {result.method.run}, {result.size}: "
-                f"PSNR {here:.2f} dB, identity {there:.2f} dB: {here - there:+.2f} dB"
+                f"PSNR {psnr:.2f} dB, identity {identity_psnr:.2f} dB: "
+                f"{psnr - identity_psnr:+.2f} dB"
             )
 
 
@@ -120,6 +123,8 @@ def report_values(values: dict[str, Any], as_json: bool) -> None:
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         if isinstance(value, list):
             value = ", ".join(map(str, value)) or "nothing"
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
         out.print(f"{key}: {value}")
 
 
@@ -198,25 +203,25 @@ def training_progress(title: str) -> Iterator[Callable[[TrainingStep], None]]:
         yield report
 
 
-def choose_device(wanted: str | None) -> str:
+def choose_device(name: str | None) -> str:
     """The device to use. Raises CapabilityError where CUDA is asked for and not there."""
-    if wanted is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
-        raise UsageError(f"device {wanted!r}: use cpu, cuda or cuda:N")
+    if name is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"device {name!r}: use cpu, cuda or cuda:N")
     import torch
 
-    if wanted is None:
+    if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda"):
+    if name.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if torch.device(wanted).index is not None and torch.device(wanted).index >= count > 0:
-            raise CapabilityError(f"there is no {wanted}: {count} CUDA device(s) are here")
+        if torch.device(name).index is not None and torch.device(name).index >= count > 0:
+            raise CapabilityError(f"there is no {name}: {count} CUDA device(s) are here")
         if not count:
             raise CapabilityError(
                 "no CUDA device here (torch.cuda.is_available() is false): use --device cpu"
             )
         # Events, names and synchronisation are of the current device.
-        torch.cuda.set_device(wanted if ":" in wanted else 0)
-    return wanted
+        torch.cuda.set_device(name if ":" in name else 0)
+    return name
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -109,35 +109,47 @@ def prepare(
     if scheduler and workers:
         raise UsageError("--scheduler brings its own workers: leave --workers out")
     options = SourceOptions(
-        protocol, expert, size, limit, ids, source_dir, input_dir, target_dir, base_url,
-        connections, keep_raw, accept_licence, subset, full,
-    )  # fmt: skip
-    work = preparation_of(source, options)
-    plan, tasks = work.plan, work.tasks
+        protocol=protocol,
+        expert=expert,
+        size=size,
+        limit=limit,
+        ids=ids,
+        source_dir=source_dir,
+        input_dir=input_dir,
+        target_dir=target_dir,
+        base_url=base_url,
+        connections=connections,
+        keep_raw=keep_raw,
+        accept_licence=accept_licence,
+        subset=subset,
+        full=full,
+    )
+    preparation = preparation_of(source, options)
+    plan, tasks = preparation.plan, preparation.tasks
     directory = paths.data_dir() / plan.name
-    there = staging.prepared(plan, paths.data_dir(), overwrite=overwrite)
-    wanted = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
+    existing = staging.existing_dataset(plan, paths.data_dir(), overwrite=overwrite)
+    pairs = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
     if dry_run:
         report = {
             "dataset": plan.name,
             "directory": str(directory),
-            "would make": not there,
-            "pairs": wanted,
-            "would write lock": write_lock,
+            "prepared already": existing is not None,
+            "pairs": pairs,
+            "would write the lock": write_lock,
         }
-        report_values(report | ({} if there else work.estimate()), as_json)
+        report_values(report | ({} if existing else preparation.estimate()), as_json)
         return
-    if not there:
-        work.before()
-    with _progress_of(work) as (step, fetching):
-        header, effort = build.build(
+    if not existing:
+        preparation.before()
+    with _progress_of(preparation) as (step, fetching):
+        header, cost = build.build(
             plan,
             tasks,
-            work.maker,
+            preparation.maker,
             paths.data_dir(),
             workers=workers,
             overwrite=overwrite,
-            review=work.review,
+            review=preparation.review,
             step=step,
             fetching=fetching,
             open_pool=(lambda pairs: cluster(scheduler)) if scheduler else None,
@@ -148,46 +160,46 @@ def prepare(
     report = {
         "dataset": header.name,
         "directory": str(directory),
-        "prepared": "now" if effort else "before, with the same settings; nothing to do",
+        "prepared": "now" if cost else "before, with the same settings; nothing to do",
         "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
         "digest": header.digest,
-        "effort": _effort(effort),
+        "cost": _cost(cost),
     }
     report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
     if header.counts["rejected"]:
         err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
-        if not effort:
+        if not cost:
             err.print("what was left out is tried again with --overwrite")
-    lacking = {s: f"{header.counts[s]} of {n}" for s, n in wanted.items() if header.counts[s] < n}
+    lacking = {s: f"{header.counts[s]} of {n}" for s, n in pairs.items() if header.counts[s] < n}
     if lacking and source in protocols.SOURCES:
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())
         err.print(f"not all pictures of protocol {plan.protocol}: {text}")
 
 
 @contextmanager
-def _progress_of(work: Preparation) -> Iterator[tuple[Callable[[], None], Fetching | None]]:
+def _progress_of(preparation: Preparation) -> Iterator[tuple[Callable[[], None], Fetching | None]]:
     """A bar of the pairs, with the bytes that come where they are fetched."""
-    title = f"prepare {work.plan.name}"
-    if work.fetching is None:
-        with progress(title, len(work.tasks)) as step:
+    title, count = f"prepare {preparation.plan.name}", len(preparation.tasks)
+    if preparation.fetching is None:
+        with progress(title, count) as step:
             yield step, None
         return
-    with transfer_progress(title, len(work.tasks)) as transfer:
-        with work.fetching(transfer.received) as fetching:
+    with transfer_progress(title, count) as transfer:
+        with preparation.fetching(transfer.received) as fetching:
             yield transfer.picture, fetching
 
 
-def _effort(effort: Any) -> dict[str, Any] | None:
-    if effort is None:
+def _cost(cost: Any) -> dict[str, Any] | None:
+    if cost is None:
         return None
-    ideal = effort.times_ideal
+    efficiency = cost.parallel_efficiency
     return {
-        "pairs": effort.pairs,
-        "seconds": round(effort.seconds, 2),
-        "cpu seconds": round(effort.cpu_seconds, 2),
-        "workers": effort.workers,
-        "times the ideal": round(ideal, 3) if ideal else None,
-        "most MiB of a worker": round(effort.worker_memory_mib),
+        "pairs": cost.pairs,
+        "seconds": round(cost.seconds, 2),
+        "cpu seconds": round(cost.cpu_seconds, 2),
+        "workers": cost.workers,
+        "parallel efficiency": round(efficiency, 3) if efficiency else None,
+        "most MiB of a worker": round(cost.worker_memory_mib),
     }
 
 
@@ -196,29 +208,30 @@ def list_protocols(name: str | None, as_json: bool) -> None:
     from ..prepare import protocols
     from ..prepare.sources import demo, folder, synthetic_hdrplus
 
-    found = [
+    listed = [
         {"source": source, "protocol": protocol, "summary": summary}
-        for source, known in (
+        for source, summaries in (
             ("demo", demo.protocols()),
             ("folder", folder.protocols()),
             ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
         )
-        for protocol, summary in known.items()
+        for protocol, summary in summaries.items()
     ]
     published: list[dict[str, Any]] = [
-        {"source": name_of_source} | protocols.described(one, protocols.load_source(name_of_source))
+        {"source": name_of_source}
+        | protocols.description(one, protocols.load_source(name_of_source))
         for name_of_source in protocols.SOURCES
         for one in protocols.all_protocols(name_of_source)
     ]
     if name is not None:
-        chosen = [one for one in published if one["protocol"] == name]
-        if not chosen:
+        matches = [one for one in published if one["protocol"] == name]
+        if not matches:
             names = [one["protocol"] for one in published]
             raise UsageError(f"unknown protocol {name!r}: {near_matches(name, names)}")
-        report_values(chosen[0], as_json)
+        report_values(matches[0], as_json)
         return
     if as_json:
-        print(json_text(found + published), end="")
+        print(json_text(listed + published), end="")
         return
     for one in published:
         summary = one["summary"]
@@ -226,8 +239,8 @@ def list_protocols(name: str | None, as_json: bool) -> None:
             summary += f" Cannot be prepared: {one['reason']}."
         elif not str(one["needs"]).startswith("Nothing"):
             summary += f" Needs: {one['needs']}"
-        found.append({"source": one["source"], "protocol": one["protocol"], "summary": summary})
-    report_rows(found, as_json)
+        listed.append({"source": one["source"], "protocol": one["protocol"], "summary": summary})
+    report_rows(listed, as_json)
 
 
 def verify(

@@ -1,4 +1,4 @@
-"""`hdrbench eval`: runs, baselines and other methods' pictures, judged alike."""
+"""`hdrbench eval`: runs, baselines and other methods' pictures, scored alike."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Judge a folder of pictures ID.png (.jpg, .tif …) of another method."),
+        typer.Option(help="Score a folder of pictures ID.png (.jpg, .tif …) of another method."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="With --predictions: the method's name.")] = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
-            "--allow-missing", help="With --predictions: evaluate what is there; it is marked."
+            "--allow-missing", help="With --predictions: score what is there; the result is marked."
         ),
     ] = False,
     baseline: Annotated[
         Literal["identity", "affine", "grid"] | None,
         typer.Option(
-            help="Judge only this baseline. affine and grid are fitted to each picture's target: "
-            "bounds, no methods. grid with a run as TARGET is under its guide, else under luma."
+            help="Score only this baseline. affine and grid are fitted to each picture's target: "
+            "bounds, not methods. grid with a run as TARGET is under its guide, else under luma."
         ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Judge on this dataset instead of the recipe's; results kept apart."),
+        typer.Option(help="Score on this dataset instead of the recipe's; results kept apart."),
     ] = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
     size: Annotated[
@@ -64,7 +64,8 @@ def evaluate(
     allow_leak: Annotated[
         bool,
         typer.Option(
-            "--allow-leak", help="Judge on pictures that the model was trained with; it is marked."
+            "--allow-leak",
+            help="Score on pictures that the model was trained with; the result is marked.",
         ),
     ] = False,
     against: Annotated[
@@ -87,7 +88,7 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Judge runs beside the identity baseline; measures what has no up-to-date result."""
+    """Score runs beside the identity baseline; measures what has no up-to-date result."""
     if predictions is None and (name is not None or allow_missing):
         raise UsageError("--name and --allow-missing go with --predictions")
     if predictions is not None:
@@ -147,15 +148,15 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
     if not same:
         raise UsageError(
             f"{file} is of {before.dataset.name}, {before.dataset.split}, {before.size}: nothing "
-            "that was judged now is"
+            "that was evaluated now is"
         )
-    # The identity stands beside what is judged; alone it is what is judged.
-    judged = [result for result in same if result.method.name != "identity"] or same
+    # The identity stands beside what was asked for; alone it is what was asked for.
+    candidates = [result for result in same if result.method.name != "identity"] or same
     # The file's own run; else its recipe's and method's; only else others on the same pictures.
-    own = [r for r in judged if _named(r)[:2] == _named(before)[:2]]
-    judged = [r for r in own if _named(r) == _named(before)] or own or judged
+    own = [r for r in candidates if _identity(r)[:2] == _identity(before)[:2]]
+    candidates = [r for r in own if _identity(r) == _identity(before)] or own or candidates
     worse = []
-    for result in judged:
+    for result in candidates:
         what = f"{result.method.name} {result.method.run}"
         checked = check(result, before)
         undecided = [f"{name} {reason}" for name, reason in checked.undecided.items()]
@@ -166,7 +167,7 @@ def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> 
         raise RegressionError(f"worse than {file}: {'; '.join(worse)}")
 
 
-def _named(result: Evaluation) -> tuple[str, str, str]:
+def _identity(result: Evaluation) -> tuple[str, str, str]:
     return result.recipe.name, result.method.name, result.method.run
 
 
@@ -176,7 +177,7 @@ def _runs(
     """The identity baseline of each recipe first, then its runs."""
     from ..runs import finished_runs
 
-    runs = finished_runs(target, lambda note: err.print(f"passed over: {note}"))
+    runs = finished_runs(target, lambda note: err.print(f"skipped: {note}"))
 
     from ..evaluation.job import baseline_job, recipe_spec, run_job
 
@@ -186,10 +187,10 @@ def _runs(
     jobs = []
     for same in by_label.values():
         dataset = _dataset(same[0].recipe, data)
-        spec = [recipe_spec(run.recipe, dataset, split) for run in same]
-        judged = [baseline_job(spec[0], "identity")]
-        judged += [run_job(t, run, allow_leak) for t, run in zip(spec, same, strict=True)]
-        jobs += _at_sizes(judged, dataset, split, size)
+        specs = [recipe_spec(run.recipe, dataset, split) for run in same]
+        at_full = [baseline_job(specs[0], "identity")]
+        at_full += [run_job(*both, allow_leak) for both in zip(specs, same, strict=True)]
+        jobs += _at_sizes(at_full, dataset, split, size)
     return jobs
 
 
@@ -204,14 +205,14 @@ def _baselines(
 
         runs = finished_runs(target, lambda note: None)
         dataset = _dataset(runs[0].recipe, data)
-        spec = [recipe_spec(run.recipe, dataset, split) for run in runs]
+        specs = [recipe_spec(run.recipe, dataset, split) for run in runs]
         if baseline == "grid":
-            judged = [grid_bound_job(t, run) for t, run in zip(spec, runs, strict=True)]
+            jobs = [grid_bound_job(*both) for both in zip(specs, runs, strict=True)]
         else:
-            judged = [baseline_job(spec[0], baseline)]
-        return _at_sizes(judged, dataset, split, size)
-    of = _spec(target, data, split, f"--baseline {baseline}")
-    return _at_sizes([baseline_job(of, baseline)], of.dataset, split, size)
+            jobs = [baseline_job(specs[0], baseline)]
+        return _at_sizes(jobs, dataset, split, size)
+    spec = _spec(target, data, split, f"--baseline {baseline}")
+    return _at_sizes([baseline_job(spec, baseline)], spec.dataset, split, size)
 
 
 def _predictions(
@@ -230,11 +231,11 @@ def _predictions(
     if size == "both":
         raise UsageError("--predictions are pictures of one size: --size full or --size 480p")
     spec = _spec(target, data, split, f"--predictions {folder}")
-    judged = predictions_job(spec, folder, name, size or "full", allow_missing)
-    if judged.unpaired and (gaps := describe(judged.unpaired)):
+    scored = predictions_job(spec, folder, name, size or "full", allow_missing)
+    if scored.unpaired and (gaps := describe(scored.unpaired)):
         err.print(f"{folder}: {gaps}")
-    jobs = [baseline_job(spec, "identity"), judged]
-    return _at_sizes(jobs, spec.dataset, split, judged.size)
+    jobs = [baseline_job(spec, "identity"), scored]
+    return _at_sizes(jobs, spec.dataset, split, scored.size)
 
 
 def _spec(target: str | None, data: str | None, split: Split, what: str) -> JobSpec:
@@ -277,14 +278,14 @@ def _dataset(recipe: Recipe | None, data: str | None) -> Dataset:
 def _at_sizes(
     jobs: list[EvaluationJob], dataset: Dataset, split: Split, size: Sizes | None
 ) -> list[EvaluationJob]:
-    """The same at each size that is asked for; 480p is left out, with a word, where it would be the
-    full size again."""
-    from ..data.sizes import differ
+    """The same at each size that is asked for; 480p is left out, and that is
+    printed, where it would be the full size again."""
+    from ..data.sizes import any_differs
 
     sizes: list[Size] = ["full", "480p"] if size in (None, "both") else []
     if size in ("full", "480p"):
         sizes = [size]
-    if "480p" in sizes and not differ(dataset.split(split)):
+    if "480p" in sizes and not any_differs(dataset.split(split)):
         same = f"{dataset.header.name}, {split}: no picture is above 480 pixels on its short edge"
         if size == "480p":
             raise DataError(f"{same}: 480p would be the full size again")

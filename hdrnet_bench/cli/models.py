@@ -142,7 +142,8 @@ def import_tf1(
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
     net_input_size: Annotated[
-        int | None, typer.Option(help="Side of the low-res input, where it is not the usual one.")
+        int | None,
+        typer.Option(help="Side of the low-res input; by default as the layers' shapes suggest."),
     ] = None,
     lowres_resize: Annotated[
         Literal["area", "nearest"], typer.Option(help="How the low-res input is made.")

@@ -125,16 +125,16 @@ def _fivek(options: SourceOptions) -> Preparation:
         expert=options.expert, size=options.size, limit=options.limit, ids=options.ids,
     )  # fmt: skip
     if options.input_dir and options.target_dir:
-        found, digest = fivek.find_renderings(choice, options.input_dir, options.target_dir)
+        files, digest = fivek.find_renderings(choice, options.input_dir, options.target_dir)
         plan = fivek.plan(choice, source, digest)
-        return Preparation(plan, fivek.tasks(choice, pictures, found), fivek.make)
+        return Preparation(plan, fivek.tasks(choice, pictures, files), fivek.make)
     plan = fivek.plan(choice, source)
     if folders:
-        found = fivek.find_files(choice, pictures, folders)
-        return Preparation(plan, fivek.tasks(choice, pictures, found), fivek.make)
+        files = fivek.find_files(choice, pictures, folders)
+        return Preparation(plan, fivek.tasks(choice, pictures, files), fivek.make)
     remote = fivek_download.Remote(source, base_url, _raw_folder(options, plan))
-    found = fivek_download.remote_files(choice, pictures, remote)
-    tasks = fivek.tasks(choice, pictures, found)
+    files = fivek_download.remote_files(choice, pictures, remote)
+    tasks = fivek.tasks(choice, pictures, files)
     connections = options.connections or download.CONNECTIONS
 
     def opened(step: Callable[[int], None]) -> AbstractContextManager[Fetching]:
@@ -146,11 +146,11 @@ def _fivek(options: SourceOptions) -> Preparation:
         )
 
     def estimate() -> dict[str, Any]:
-        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
-        wanted = [p for job in jobs for p in fivek_download.files(job) if not p.exists()]
-        with progress("sizes", len(wanted)) as step:
+        jobs = [task.payload for task in staging.unfinished_tasks(plan, tasks, paths.data_dir())]
+        missing = [p for job in jobs for p in fivek_download.files(job) if not p.exists()]
+        with progress("sizes", len(missing)) as step:
             return fetching.estimate(
-                wanted, lambda d, path: [remote.size(d, path)], connections, step
+                missing, lambda d, path: [remote.size(d, path)], connections, step
             ).report()
 
     def licences() -> None:
@@ -195,7 +195,7 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     name = "hdrnet" if options.protocol is None else options.protocol
     protocol = protocols.load_protocol("hdrplus", name)
     source = protocols.load_source("hdrplus")
-    wanted = source.parts[part]
+    burst_set = source.parts[part]
     _check_address(options, bool(options.source_dir))
     if options.source_dir and options.base_url:
         raise UsageError("--base-url goes with downloading")
@@ -203,7 +203,7 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     local = hdrplus.local_folder(copy, source, part) if copy else None
     base_url = options.base_url or source.base_url
     # Where a burst's files come to lie is known once the plan is, and the plan by the bursts.
-    bucket = hdrplus_bucket.Bucket(source, base_url, wanted, Path())
+    bucket = hdrplus_bucket.Bucket(source, base_url, burst_set, Path())
     bursts = None
     if hdrplus.needs_bursts(protocol, source, part):
         if local:
@@ -212,9 +212,9 @@ def _hdrplus(options: SourceOptions) -> Preparation:
             with download.Downloads() as downloads:
                 bursts = bucket.bursts(downloads)
         if not bursts:
-            raise DataError(f"no burst is in {local or f'{base_url} ({wanted.prefix})'}")
-        if len(bursts) < wanted.bursts:
-            err.print(f"{len(bursts)} bursts are there, of {wanted.bursts} that are stated")
+            raise DataError(f"no burst is in {local or f'{base_url} ({burst_set.prefix})'}")
+        if len(bursts) < burst_set.bursts:
+            err.print(f"{len(bursts)} bursts are there, of {burst_set.bursts} that are stated")
     choice = hdrplus.choose(
         protocol, source, part, bursts, size=options.size, limit=options.limit, ids=options.ids
     )
@@ -222,7 +222,7 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     if local:
         return Preparation(plan, hdrplus.tasks(choice, source, local), hdrplus.make)
     raw = _raw_folder(options, plan)
-    bucket = bucket._replace(folder=raw / wanted.prefix)
+    bucket = bucket._replace(folder=raw / burst_set.prefix)
     tasks = hdrplus.tasks(choice, source, bucket.folder)
     connections = options.connections or download.CONNECTIONS
 
@@ -230,10 +230,10 @@ def _hdrplus(options: SourceOptions) -> Preparation:
         def bring(downloads: Downloads, job: hdrplus.HdrplusJob) -> None:
             bucket.bring(downloads, job, step)
 
-        return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.fetched)
+        return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.burst_files)
 
     def estimate() -> dict[str, Any]:
-        jobs = [task.payload for task in staging.unmade(plan, tasks, paths.data_dir())]
+        jobs = [task.payload for task in staging.unfinished_tasks(plan, tasks, paths.data_dir())]
         with progress("sizes", len(jobs)) as step:
             return fetching.estimate(jobs, bucket.sizes, connections, step).report()
 

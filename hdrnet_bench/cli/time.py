@@ -83,8 +83,8 @@ def time_command(
     Repeats go on until the median's 95 % interval (by order statistics) is narrower than 2 %, or
     the budget is spent; at least six of each. "guide + slice + apply" writes into a result that is
     there already where the fused kernel serves; "whole" makes a fresh one. Each resolution has a
-    process of its own, so that want of memory is a row. Errors are against float64; for uint8 in
-    levels.
+    process of its own: running out of memory ends that row, not the run. Errors are against
+    float64; for uint8 in levels.
     """
     of_the_network = bool(target or backend or batch != 1 or dtype != "float32")
     if training:
@@ -123,8 +123,8 @@ def _time_network(
 
     runs = finished_runs(target, err.print) if target is not None else []
     if len(runs) > 1:
-        known = ", ".join(str(run.directory) for run in runs)
-        raise UsageError(f"{target} has several runs, time one: {known}")
+        directories = ", ".join(str(run.directory) for run in runs)
+        raise UsageError(f"{target} has several runs, time one: {directories}")
     if not math.isfinite(budget):
         raise UsageError(f"--budget {budget}: a number of seconds")
     where = choose_device(device)

@@ -57,9 +57,9 @@ def train_recipe(
             report_values(_plan(recipe, dataset, directories, where), as_json)
         return
     with process_group(world, where) as world:
-        found = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
+        dataset = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
         summaries = [
-            _train_one(recipe, found, directory, one, where, workers, resume, overwrite, world)
+            _train_one(recipe, dataset, directory, one, where, workers, resume, overwrite, world)
             for one, directory in zip(seeds, directories, strict=True)
         ]
     if world.is_rank_zero:
@@ -81,12 +81,12 @@ def _wanted(
 
 def _check(recipe: Recipe, directories: list[Path], resume: bool, overwrite: bool) -> Dataset:
     """The dataset; raises UsageError where a run is there, or one to be resumed is not."""
-    there = [directory for directory in directories if directory.exists()]
-    if resume and not there:
+    existing = [directory for directory in directories if directory.exists()]
+    if resume and not existing:
         raise UsageError(f"there is no run {directories[0]} to resume: leave --resume out")
-    if there and not resume and not overwrite:
+    if existing and not resume and not overwrite:
         raise UsageError(
-            f"{there[0]} is there: --resume goes on with it, --overwrite trains it again, "
+            f"{existing[0]} is there: --resume goes on with it, --overwrite trains it again, "
             "another --run goes beside it"
         )
     return open_dataset(recipe.dataset.name, recipe.dataset.advice)

@@ -1,4 +1,7 @@
-"""Prepared datasets: their manifests, pairs in memory, and what is checked of them."""
+"""Prepared datasets: their manifests, pairs in memory, and what is checked of them.
+
+Open manifest.py first (rows and header on disk), then pairs.py (decoded).
+"""
 
 from .manifest import Dataset, Header, Row, open_dataset
 

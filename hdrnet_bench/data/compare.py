@@ -70,9 +70,9 @@ def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> 
     common = [key for key in rows_a if key in rows_b]
     differences, identical = [], 0
     for key in common:
-        found = _differences(a, rows_a[key], b, rows_b[key])
-        identical += not found
-        differences += found
+        pair_differences = _differences(a, rows_a[key], b, rows_b[key])
+        identical += not pair_differences
+        differences += pair_differences
         step()
     differences.sort(key=lambda d: (d.mean is not None, -(d.mean or 0.0)))
     return DatasetComparison(
@@ -88,7 +88,7 @@ def compare(a: Dataset, b: Dataset, step: Callable[[], None] = lambda: None) -> 
 
 
 def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Difference]:
-    found = []
+    differences = []
     sides: list[tuple[Role, str, str, Path, Path]] = [
         ("input", row_a.input_pixels_sha256, row_b.input_pixels_sha256,
          a.input_path(row_a), b.input_path(row_b)),
@@ -97,8 +97,8 @@ def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Differe
     ]  # fmt: skip
     for role, hash_a, hash_b, path_a, path_b in sides:
         if hash_a != hash_b:
-            found.append(_difference(row_a, role, path_a, path_b))
-    return found
+            differences.append(_difference(row_a, role, path_a, path_b))
+    return differences
 
 
 def _difference(row: Row, role: Role, path_a: Path, path_b: Path) -> Difference:

@@ -1,4 +1,5 @@
-"""Is a model judged on pictures that it was trained with? Told by ids, under any protocol."""
+"""Is a model evaluated on pictures that it was trained with? By ids, under any protocol, and by
+pixels."""
 
 from __future__ import annotations
 
@@ -8,20 +9,20 @@ from ..model.file import TrainedOn
 from .manifest import Dataset, Row
 
 # Sources whose ids name the same picture under every protocol.
-_NAMING = ("demo", "fivek", "hdrplus")
+_SHARED_IDS = ("demo", "fivek", "hdrplus")
 
 
 def trained_on(dataset: Dataset) -> TrainedOn:
     rows = [*dataset.split("train"), *dataset.split("validation")]
     source = dataset.header.source
-    ids = sorted(row.id for row in rows) if source in _NAMING else []
+    ids = sorted(row.id for row in rows) if source in _SHARED_IDS else []
     return TrainedOn(source=source, ids=tuple(ids), pixels=tuple(sorted(map(_pixels, rows))))
 
 
-def leaked(known: TrainedOn, dataset: Dataset, rows: Sequence[Row]) -> list[str]:
+def leaked_ids(training: TrainedOn, dataset: Dataset, rows: Sequence[Row]) -> list[str]:
     """Ids of the rows that are among the pictures of training or validation."""
-    ids = set(known.ids) if known.source == dataset.header.source else set()
-    pixels = set(known.pixels)
+    ids = set(training.ids) if training.source == dataset.header.source else set()
+    pixels = set(training.pixels)
     return [row.id for row in rows if row.id in ids or _pixels(row) in pixels]
 
 

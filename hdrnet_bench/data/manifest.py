@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError
+from ..errors import DataError, first_fault
 from ..files import json_line, json_text, read_json, sha256_text, write_text
 from ..images.files import Pixels, white_level
 from ..paths import data_dir, search
@@ -89,11 +89,11 @@ class Header(BaseModel):
     input_white: int = Field(FULL_SCALE, description="what of 16-bit inputs stands for 1.0")
 
     @model_serializer(mode="wrap")
-    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Datasets from before had neither: their files stay as they are."""
-        said: dict[str, Any] = handler(self)
+        fields: dict[str, Any] = handler(self)
         usual = {"input_encoding": "srgb", "input_white": FULL_SCALE}
-        return {k: v for k, v in said.items() if k not in usual or v != usual[k]}
+        return {k: v for k, v in fields.items() if k not in usual or v != usual[k]}
 
 
 def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:
@@ -139,7 +139,7 @@ def read_header(path: Path) -> Header:
     try:
         return Header.model_validate(read_json(path))
     except ValidationError as error:
-        raise DataError(f"{path} is not a dataset header: {_first(error)}") from None
+        raise DataError(f"{path} is not a dataset header: {first_fault(error)}") from None
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -155,21 +155,16 @@ def read_rows(path: Path) -> list[Row]:
         try:
             rows.append(Row.model_validate(json.loads(line)))
         except ValidationError as error:
-            raise DataError(f"{path}, line {number}: {_first(error)}") from None
+            raise DataError(f"{path}, line {number}: {first_fault(error)}") from None
         except ValueError as error:
             raise DataError(f"{path}, line {number} is not JSON: {error}") from None
     return rows
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"
-
-
 class Dataset:
     """A prepared dataset directory: its header and rows, with every file name checked.
 
-    Raises DataError where the directory is no dataset, or a row leads out of it.
+    Raises DataError where the directory is not a dataset, or a row leads out of it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -210,8 +205,8 @@ def open_dataset(name: str, advice: str | None = None) -> Dataset:
 
 
 def _prepared() -> str:
-    there = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
-    return f"prepared here: {', '.join(there) or 'none'}"
+    names = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
+    return f"prepared here: {', '.join(names) or 'none'}"
 
 
 def find_lock(name: str) -> tuple[Header, list[Row]] | None:

@@ -88,7 +88,7 @@ class PictureStore:
 
 
 def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:
-    """Whether so many processes may each hold these rows' decoded pictures."""
+    """Whether each of `processes` may hold these rows' decoded pictures."""
     depths = ((row, row.input_bit_depth + row.target_bit_depth) for row in rows)
     needed = sum(row.width * row.height * 3 * bits // 8 for row, bits in depths)
     try:

@@ -1,4 +1,4 @@
-"""The sizes that methods are judged at: a dataset's own, and 480p as papers on FiveK have it.
+"""The sizes that methods are evaluated at: a dataset's own, and 480p as papers on FiveK have it.
 
 At 480p a pair is what a dataset prepared at that size would hold: input and target averaged in
 linear light until the short edge has 480 pixels, and rounded once to the depth they are stored
@@ -24,12 +24,12 @@ RULE_480P = SizeRule(edge="short", pixels=480)
 
 
 def size_of(row: Row, size: Size) -> tuple[int, int]:
-    """(width, height) that a pair is judged at."""
+    """(width, height) that a pair is evaluated at."""
     whole = (row.width, row.height)
     return RULE_480P.target(*whole) if size == "480p" else whole
 
 
-def differ(rows: Iterable[Row]) -> bool:
+def any_differs(rows: Iterable[Row]) -> bool:
     """Whether any picture is another one at 480p."""
     return any(size_of(row, "480p") != size_of(row, "full") for row in rows)
 

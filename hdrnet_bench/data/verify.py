@@ -45,10 +45,10 @@ def verify(dataset: Dataset, step: Callable[[], None] = lambda: None) -> Verific
         problems += _check_row(dataset, row)
         step()
     for split in SPLITS:
-        here, counted = len(dataset.split(split)), dataset.header.counts.get(split, 0)
-        if here != counted:
-            kind: Kind = "incomplete" if here < counted else "differing"
-            what = f"{here} rows where dataset.json counts {counted}"
+        rows, counted = len(dataset.split(split)), dataset.header.counts.get(split, 0)
+        if rows != counted:
+            kind: Kind = "incomplete" if rows < counted else "differing"
+            what = f"{rows} rows where dataset.json counts {counted}"
             problems.append(Problem(kind, split, "-", what))
     if dataset.header.name != dataset.directory.resolve().name:
         what = f"dataset.json names {dataset.header.name}, its folder is another"
@@ -57,8 +57,8 @@ def verify(dataset: Dataset, step: Callable[[], None] = lambda: None) -> Verific
         problems.append(Problem("differing", "-", "-", "rows do not give dataset.json's digest"))
     lock_problems = _compare_with_lock(dataset)
     lock = "unknown" if lock_problems is None else _worst(lock_problems)
-    known = {(p.split, p.id) for p in problems}
-    problems += [p for p in lock_problems or [] if p.id == "-" or (p.split, p.id) not in known]
+    reported = {(p.split, p.id) for p in problems}
+    problems += [p for p in lock_problems or [] if p.id == "-" or (p.split, p.id) not in reported]
     return Verification(
         dataset.header.name, _worst(problems), 2 * len(dataset.rows), lock, problems
     )
@@ -111,28 +111,28 @@ def _compare_with_lock(dataset: Dataset) -> list[Problem] | None:
     if lock is None:
         return None
     locked = {(row.split, row.id): row for row in lock[1]}
-    here = {(row.split, row.id): row for row in dataset.rows}
+    rows = {(row.split, row.id): row for row in dataset.rows}
     problems = []
     for field in ("source", "protocol", "version", "settings", "licence"):
         if getattr(dataset.header, field) != getattr(lock[0], field):
             what = f"{field} in dataset.json differs from the lock's"
             problems.append(Problem("differing", "-", "-", what))
-    for key in sorted(locked.keys() | here.keys()):
-        if key not in here:
+    for key in sorted(locked.keys() | rows.keys()):
+        if key not in rows:
             problems.append(Problem("incomplete", *key, "in the lock, not in the dataset"))
         elif key not in locked:
             problems.append(Problem("differing", *key, "in the dataset, not in the lock"))
-        elif here[key] != locked[key]:
-            problems.append(Problem("differing", *key, _row_difference(here[key], locked[key])))
+        elif rows[key] != locked[key]:
+            problems.append(Problem("differing", *key, _row_difference(rows[key], locked[key])))
     return problems
 
 
-def _row_difference(here: Row, lock: Row) -> str:
+def _row_difference(row: Row, lock: Row) -> str:
     for role in ("input", "target"):
-        if getattr(here, f"{role}_pixels_sha256") != getattr(lock, f"{role}_pixels_sha256"):
+        if getattr(row, f"{role}_pixels_sha256") != getattr(lock, f"{role}_pixels_sha256"):
             stats = [
-                (getattr(row, f"{role}_mean"), getattr(row, f"{role}_std")) for row in (here, lock)
+                (getattr(row, f"{role}_mean"), getattr(row, f"{role}_std")) for row in (row, lock)
             ]
             return f"{role} pixels differ from the lock's: {_drift(stats[0], stats[1])}"
-    fields = [f for f in Row.model_fields if getattr(here, f) != getattr(lock, f)]
+    fields = [f for f in Row.model_fields if getattr(row, f) != getattr(lock, f)]
     return f"row differs from the lock's in {', '.join(fields)}"

@@ -1,1 +1,4 @@
-"""A trained model on a user's pictures: which go where (plan.py), and the work (run.py)."""
+"""A trained model on a user's photographs, many files with bounded memory.
+
+Open run.py first, which does the work; plan.py says which picture goes where.
+"""

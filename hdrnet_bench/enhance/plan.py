@@ -77,10 +77,10 @@ def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = [p for p in sorted(path.rglob("*")) if _wanted(p, path, output)]
-            if not found:
+            pictures = [p for p in sorted(path.rglob("*")) if _wanted(p, path, output)]
+            if not pictures:
                 raise DataError(f"{text} holds no picture ({', '.join(KINDS)})")
-            yield from ((p, p.relative_to(path)) for p in found)
+            yield from ((p, p.relative_to(path)) for p in pictures)
             continue
         names = [text]
         if not path.exists() and has_magic(text):
@@ -125,7 +125,7 @@ def _refuse_collisions(jobs: Sequence[EnhanceJob], overwrite: bool) -> None:
                 "enhance them into two folders"
             )
         takers[place] = job.source
-    there = [str(job.target) for job in jobs if job.target.exists()]
-    if there and not overwrite:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise UsageError(f"{there[0]}{more}: there already; --overwrite replaces")
+    existing = [str(job.target) for job in jobs if job.target.exists()]
+    if existing and not overwrite:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(f"{existing[0]}{more}: there already; --overwrite replaces")

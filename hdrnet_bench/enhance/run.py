@@ -80,11 +80,11 @@ def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) ->
 
 
 def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
-    wanted, white = config.input_encoding, int(np.iinfo(photo.pixels.dtype).max)
+    model_encoding, white = config.input_encoding, int(np.iinfo(photo.pixels.dtype).max)
     transfer = config.input_transfer == "srgb"
     untagged = photo.profile is None and photo.encoding is None
-    said = settings.untagged if untagged else photo.encoding
-    if untagged and wanted == said and photo.pixels.dtype == np.uint16:
+    encoding = settings.untagged if untagged else photo.encoding
+    if untagged and model_encoding == encoding and photo.pixels.dtype == np.uint16:
         white = config.input_white  # as in the data that the model was trained on
     if photo.encoding == "camera":
         white = photo.white
@@ -93,25 +93,25 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
         photo.notes.append("its profile only reads: written in sRGB")
         target = icc.SRGB
     back = None if icc.same(icc.SRGB, target) else (icc.SRGB, target)
-    if (wanted == "camera") != (said == "camera"):
+    if (model_encoding == "camera") != (encoding == "camera"):
         raise DataError(
             "the model is for linear camera colours: give it a DNG, or a picture in such colours "
             "with --untagged camera"
-            if wanted == "camera"
-            else f"its colours are a camera's, and the model is for {wanted}"
+            if model_encoding == "camera"
+            else f"its colours are a camera's, and the model is for {model_encoding}"
         )
-    if wanted == "camera":
+    if model_encoding == "camera":
         photo.profile = target if photo.encoding else None
         return Colours(None, back, white, transfer)
     source = photo.profile or _PROFILES[settings.untagged]
-    if wanted == "linear" and not (icc.is_linear(source) or settings.linearise):
+    if model_encoding == "linear" and not (icc.is_linear(source) or settings.linearise):
         raise DataError(
             "it is encoded for display (sRGB or alike), and the model is for linear light: give it "
             "a linear picture (--untagged linear if it says nothing of itself), or --linearise"
         )
     if photo.profile is not None:
         photo.profile = target
-    model_space = _PROFILES[wanted]
+    model_space = _PROFILES[model_encoding]
     to_model = None if icc.same(source, model_space) else (source, model_space)
     return Colours(to_model, back, white, transfer)
 
@@ -125,14 +125,14 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     fused = device.type == "cpu" and model.serves_fused(whole)
     if fused and colours.as_it_is(pixels) and pixels.dtype == out_type:
         grid = _grid(model, lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize))
-        made = time.perf_counter()
+        network_end = time.perf_counter()
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
-        return _split(start, made)
+        return _split(start, network_end)
     height, width = pixels.shape[:2]
     if model.serves_pyramid(height, width):
         output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
         grid = _grid(model, _lowres(model, pixels, colours))
-        made = time.perf_counter()
+        network_end = time.perf_counter()
 
         def picture(first: int, last: int) -> Tensor:
             return _tensor(_to_model(pixels[first:last], colours))
@@ -145,11 +145,11 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
 
         _in_strips(levels, height, 4 * width)  # a pyramid needs some four times the memory a row
         photo.pixels = output
-        return _split(start, made)
+        return _split(start, network_end)
     output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     if fused:
         grid = _grid(model, _lowres(model, pixels, colours))
-        made = time.perf_counter()
+        network_end = time.perf_counter()
 
         def strip(first: int, last: int) -> None:
             rows = _to_model(pixels[first:last], colours)
@@ -159,7 +159,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
 
         _in_strips(strip, height, width)
         photo.pixels = output
-        return _split(start, made)
+        return _split(start, network_end)
     # Other devices, no native library: in floating point as a whole.
     fullres = torch.empty(1, 3, height, width)
 
@@ -173,11 +173,11 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     _in_strips(load, height, width)
     fullres = fullres.to(device)
     grid = _grid(model, make_lowres(fullres, config.net_input_size, config.lowres_resize))
-    made = time.perf_counter()
+    network_end = time.perf_counter()
     result = model.render(grid, fullres).cpu()
     _in_strips(store, height, width)
     photo.pixels = output
-    return _split(start, made)
+    return _split(start, network_end)
 
 
 def _grid(model: HDRNet, lowres: Tensor) -> Tensor:
@@ -191,8 +191,8 @@ def _grid(model: HDRNet, lowres: Tensor) -> Tensor:
         torch.set_num_threads(threads)
 
 
-def _split(start: float, made: float) -> dict[str, float]:
-    return {"network": made - start, "slice": time.perf_counter() - made}
+def _split(start: float, network_end: float) -> dict[str, float]:
+    return {"network": network_end - start, "slice": time.perf_counter() - network_end}
 
 
 def _tensor(pixels: NDArray[Any]) -> Tensor:

@@ -1,1 +1,4 @@
-"""Evaluation: what is scored (job.py), the scorer (score.py), two results compared (compare.py)."""
+"""From a run, a baseline or another method's pictures to scores, and two results compared.
+
+Open job.py first (what is measured), then measure.py and score.py; compare.py stands by itself.
+"""

@@ -1,7 +1,7 @@
 """Methods without training that results stand beside: nothing done, and two that see the target.
 
-The two oracles are no methods: fitted to each picture's target, they bound what a method of their
-form can reach. `oracle-affine` is the least-squares 3 x 4 transform of the whole picture;
+The two oracles are bounds, not methods: they are fitted to each picture's target, and no method of
+their form can do better. `oracle-affine` is the least-squares 3 x 4 transform of the whole picture;
 `oracle-grid-…` the least-squares bilateral grid under one fixed guide (grid_fit.py): no HDRNet with
 that grid and that guide has a lower squared error before clamping and rounding. Both transform what
 a model of the recipe would be given, in the encoding that it would be given it in.

@@ -3,8 +3,9 @@
 Pictures are paired by id. A difference is A - B; whether that is a gain depends on the metric's
 direction. The interval and the test resample pictures, with a fixed seed: the same two results give
 the same figures. One method is better where the interval of the mean difference lies wholly on its
-side and the difference is at least what the metric's last shown decimal rounds away; anything else
-is within noise. With results of several seeds, a picture's value is its mean over them.
+side of zero, and the mean difference is not so small that the decimals shown round it away;
+anything else is within noise. With results of several seeds, a picture's value is its mean over
+them.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class _Record(BaseModel):
 
 
 class MethodSummary(_Record):
-    """One method over the common pictures. `seeds`: mean of each seed's training, `deviation` their
-    sample standard deviation where there are several."""
+    """One method over the common pictures. `seeds`: the mean of each training, by seed;
+    `deviation`: their sample standard deviation, null where there is only one."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -54,6 +55,8 @@ class MethodSummary(_Record):
 
 
 class PictureDifference(_Record):
+    """One picture's values, means over seeds, and A - B."""
+
     id: str
     a: float
     b: float
@@ -63,9 +66,9 @@ class PictureDifference(_Record):
 class Paired(_Record):
     """The figures of one metric.
 
-    difference: mean of A - B. win_rate: share of pictures on which A is better; ties, of equal
-    values, count as none. p: of the sign-flip test, not corrected for there being several metrics.
-    pictures: all common ones, by how much they differ, the most first.
+    difference: mean of A - B. win_rate: share of pictures on which A is better; ties (equal values)
+    are not wins. p: of the sign-flip test, not corrected for there being several metrics.
+    pictures: all common ones, the largest difference first.
     """
 
     a: MethodSummary
@@ -81,8 +84,7 @@ class Paired(_Record):
 
 
 class MetricComparison(_Record):
-    """Of one metric, over the n common pictures. `reason` says why there are no figures, or no
-    interval."""
+    """One metric over the n common pictures. `reason`: why there are no figures, or no interval."""
 
     metric: str
     n: int
@@ -92,6 +94,9 @@ class MetricComparison(_Record):
 
 
 class Comparison(_Record):
+    """Two methods' results. common: how many pictures both have; only_a, only_b: the ids of the
+    pictures that one side alone has, which are left out."""
+
     a: str
     b: str
     dataset: str
@@ -105,8 +110,8 @@ class Comparison(_Record):
 
 
 class Regression(NamedTuple):
-    """A metric that got worse. Differences are now - before; `interval` is None with a reason where
-    there are fewer than six common pictures."""
+    """A metric that got worse. `difference`: the mean of now - before; `interval`: None with a
+    reason where there are fewer than six common pictures."""
 
     metric: str
     n: int
@@ -131,8 +136,8 @@ class Regression(NamedTuple):
 
 
 class RegressionCheck(NamedTuple):
-    """What `check` finds. `undecided`: why nothing can be said of a metric, by its name; `notes`:
-    the pictures that only one of the two results has."""
+    """What `check` finds. `undecided`: why it is not known whether a metric got worse, by its name;
+    `notes`: the pictures that only one of the two results has."""
 
     regressions: list[Regression]
     undecided: dict[str, str]
@@ -148,18 +153,18 @@ def compare(
     """Compare two results, or the results of two methods' seeds.
 
     Args:
-        metrics: which; by default all that either side names.
+        metrics: which; by default all that either side has.
         seed: of the resampling.
 
     Raises:
-        DataError: the two are of other data, another split or size, have a metric in different
-            versions, or share no picture: what they say cannot be compared.
-        UsageError: a metric of that name is not known, or is in neither.
+        DataError: the two are of different data, splits or sizes, have a metric in different
+            versions, or share no picture: they cannot be compared.
+        UsageError: a metric is unknown, or neither side has it.
     """
     first = [a] if isinstance(a, Evaluation) else list(a)
     second = [b] if isinstance(b, Evaluation) else list(b)
-    for one in [*first[1:], *second]:
-        check_same_data(first[0], one)
+    for result in [*first[1:], *second]:
+        check_same_data(first[0], result)
     for side in (first, second):
         methods = {(r.recipe.name, r.recipe.digest, r.method.name) for r in side}
         if len(methods) > 1:
@@ -173,7 +178,7 @@ def compare(
     if not ids:
         raise DataError(f"{describe(first[0])} and {describe(second[0])} share no picture")
     data = first[0].dataset
-    found = _compare_metrics(names, first, second, ids, seed)
+    comparisons = _compare_metrics(names, first, second, ids, seed)
     return Comparison(
         a=label(first),
         b=label(second),
@@ -183,68 +188,67 @@ def compare(
         common=len(ids),
         only_a=[id_ for id_ in ids_a if id_ not in in_b],
         only_b=[id_ for id_ in ids_b if id_ not in in_a],
-        metrics=found,
-        notes=_notes(first, second, found),
+        metrics=comparisons,
+        notes=_notes(first, second, comparisons),
     )
 
 
 def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
-    """What of `before`'s metrics is worse now, and of what that cannot be said.
+    """Which of `before`'s metrics are worse now, and which are undecided.
 
     A metric is worse where the paired 95 % interval of the mean difference lies wholly on the worse
-    side. Under six common pictures there is no interval: it is worse where every picture is, not
-    worse where no picture is by more than rounding, and of anything between nothing can be said.
-    Only a mean difference that the shown decimals do not round away counts. Raises DataError as
-    `compare`.
+    side of zero. With fewer than six common pictures there is no interval: it is worse where every
+    picture is, not worse where no picture is by more than rounding, and anything between is
+    undecided. Only a mean difference that the decimals shown do not round away counts. Raises
+    DataError as `compare`.
     """
     both = [name for name in METRICS if name in before.metrics and name in now.metrics]
-    compared = compare(now, before, both)
-    worse: list[Regression] = []
+    comparison = compare(now, before, both)
+    regressions: list[Regression] = []
     undecided = {
         name: "not measured now" if name in METRICS else "not a metric of this version"
         for name in sorted(before.metrics)
         if name not in both
     }
-    for one in compared.metrics:
-        paired = one.paired
+    for metric in comparison.metrics:
+        name, paired = metric.metric, metric.paired
         if paired is None:
-            undecided[one.metric] = one.reason or one.verdict
+            undecided[name] = metric.reason or metric.verdict
             continue
-        regressed = one.verdict == "B better"
-        if one.verdict == "too few pictures":
-            noise, sign = rounding_noise(one.metric), _sign(one.metric)
-            regressed = paired.losses == one.n and abs(paired.difference) >= noise
-            if not regressed and any(-sign * p.difference >= noise for p in paired.pictures):
-                undecided[one.metric] = f"cannot be told (n = {one.n})"
-        if regressed:
+        # A is now, B is before.
+        is_worse = metric.verdict == "B better"
+        if metric.verdict == "too few pictures":
+            noise, sign = rounding_noise(name), _sign(name)
+            is_worse = paired.losses == metric.n and abs(paired.difference) >= noise
+            # A picture that is worse by less than rounding raises no doubt. One that is worse by
+            # more does: without an interval, nothing tells its loss from chance.
+            if not is_worse and any(-sign * p.difference >= noise for p in paired.pictures):
+                undecided[name] = f"cannot be told (n = {metric.n})"
+        if is_worse:
             change = (paired.b.mean, paired.a.mean, paired.difference, paired.interval)
-            worse.append(Regression(one.metric, one.n, *change, one.reason))
+            regressions.append(Regression(name, metric.n, *change, metric.reason))
     notes = []
-    if compared.only_b:
-        notes.append(f"not judged now: {', '.join(compared.only_b)}")
-    if compared.only_a:
-        notes.append(f"not judged before: {', '.join(compared.only_a)}")
-    return RegressionCheck(worse, undecided, notes)
-
-
-def regressions(now: Evaluation, before: Evaluation) -> list[Regression]:
-    """The metrics that are worse now, as `check` finds them."""
-    return check(now, before).regressions
+    if comparison.only_b:
+        notes.append(f"not evaluated now: {', '.join(comparison.only_b)}")
+    if comparison.only_a:
+        notes.append(f"not evaluated before: {', '.join(comparison.only_a)}")
+    return RegressionCheck(regressions, undecided, notes)
 
 
 def rounding_noise(metric: str) -> float:
-    """Half of the last decimal that a metric is shown with."""
+    """The least mean difference that counts: half a unit of the last decimal that is shown. Without
+    it, methods that agree in every figure of a table could differ in their verdict."""
     return 0.5 * 10.0 ** -METRICS[metric].decimals
 
 
 def _sign(metric: str) -> int:
-    """Of a gain: 1 where higher is better."""
+    """The sign that a gain has: 1 where higher is better, else -1."""
     return 1 if METRICS[metric].higher_is_better else -1
 
 
-def _method_summary(of: np.ndarray) -> MethodSummary:
-    """of: values (seeds, pictures), finite."""
-    pictures, seeds = of.mean(axis=0), [float(v) for v in of.mean(axis=1)]
+def _method_summary(table: np.ndarray) -> MethodSummary:
+    """table: values (seeds, pictures), finite."""
+    pictures, seeds = table.mean(axis=0), [float(v) for v in table.mean(axis=1)]
     return MethodSummary(
         mean=float(pictures.mean()),
         interval=mean_interval(pictures).interval,
@@ -260,9 +264,10 @@ def _compare_metrics(
     ids: Sequence[str],
     seed: int,
 ) -> list[MetricComparison]:
-    both = {name: _both_sides(name, first, second, ids) for name in names}
-    told = {name: sides for name, sides in both.items() if not isinstance(sides, str)}
-    differences = [a.mean(axis=0) - b.mean(axis=0) for a, b in told.values()]
+    sides = {name: _both_sides(name, first, second, ids) for name in names}
+    complete = {name: tables for name, tables in sides.items() if not isinstance(tables, str)}
+    differences = [a.mean(axis=0) - b.mean(axis=0) for a, b in complete.values()]
+    # All metrics at once: they share the resampled pictures, whose drawing takes the time.
     figures = zip(
         differences,
         paired_bootstraps(differences, seed),
@@ -270,14 +275,14 @@ def _compare_metrics(
         strict=True,
     )
     paired = {
-        name: _compare_metric(name, ids, told[name], *figure)
-        for name, figure in zip(told, figures, strict=True)
+        name: _compare_metric(name, ids, complete[name], *figure)
+        for name, figure in zip(complete, figures, strict=True)
     }
     return [
-        MetricComparison(metric=name, n=len(ids), verdict="no value", reason=sides, paired=None)
-        if isinstance(sides, str)
+        MetricComparison(metric=name, n=len(ids), verdict="no value", reason=reason, paired=None)
+        if isinstance(reason := sides[name], str)
         else paired[name]
-        for name, sides in both.items()
+        for name in names
     ]
 
 
@@ -285,11 +290,12 @@ def _both_sides(
     name: str, first: Sequence[Evaluation], second: Sequence[Evaluation], ids: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray] | str:
     """A metric's values of both sides, (seeds, pictures) each and finite; or why there are none."""
-    (of_a, why_a), (of_b, why_b) = values(name, first, ids), values(name, second, ids)
-    if of_a is None or of_b is None:
-        return why_a or why_b or "no value"
-    bad = int((~np.isfinite(of_a.sum(axis=0) + of_b.sum(axis=0))).sum())
-    return f"no finite value for {bad} of {len(ids)} pictures" if bad else (of_a, of_b)
+    (a, reason_a), (b, reason_b) = values(name, first, ids), values(name, second, ids)
+    if a is None or b is None:
+        return reason_a or reason_b or "no value"
+    # A mean over fewer pictures than n would be of other pictures than the table says: all or none.
+    missing = int((~np.isfinite(a.sum(axis=0) + b.sum(axis=0))).sum())
+    return f"no finite value for {missing} of {len(ids)} pictures" if missing else (a, b)
 
 
 def _compare_metric(
@@ -300,9 +306,10 @@ def _compare_metric(
     mean: Mean,
     p: float,
 ) -> MetricComparison:
-    of_a, of_b = sides
-    a, b = of_a.mean(axis=0), of_b.mean(axis=0)
+    table_a, table_b = sides
+    a, b = table_a.mean(axis=0), table_b.mean(axis=0)
     wins = count_wins(_sign(name) * differences)
+    # By id where they differ alike, so that the order does not depend on that of the rows.
     order = sorted(range(len(ids)), key=lambda i: (-abs(differences[i]), ids[i]))
     return MetricComparison(
         metric=name,
@@ -310,8 +317,8 @@ def _compare_metric(
         verdict=_verdict(name, mean),
         reason=mean.reason,
         paired=Paired(
-            a=_method_summary(of_a),
-            b=_method_summary(of_b),
+            a=_method_summary(table_a),
+            b=_method_summary(table_b),
             difference=float(differences.mean()),
             interval=mean.interval,
             wins=wins.wins,
@@ -331,43 +338,46 @@ def _verdict(name: str, mean: Mean) -> Verdict:
     if mean.mean is None or mean.interval is None:
         return "too few pictures"
     low, high = mean.interval
+    # Zero at an end is inside: ties alone can put it there.
     if low <= 0 <= high or abs(mean.mean) < rounding_noise(name):
         return "within noise"
     return "A better" if _sign(name) * mean.mean > 0 else "B better"
 
 
 def _notes(
-    first: Sequence[Evaluation], second: Sequence[Evaluation], found: Sequence[MetricComparison]
+    first: Sequence[Evaluation],
+    second: Sequence[Evaluation],
+    comparisons: Sequence[MetricComparison],
 ) -> list[str]:
-    """What a reader of the figures must know besides."""
+    """What a reader must know besides the figures."""
     notes = []
-    told = [(one, one.paired.p) for one in found if one.paired]
-    if len(told) > 1:
+    p_values = [(metric, metric.paired.p) for metric in comparisons if metric.paired]
+    if len(p_values) > 1:
         notes.append("p-values are of one metric each, not corrected for there being several")
-    for one, p in told:
-        if one.verdict in ("A better", "B better") and p >= 1 - CONFIDENCE:
+    for metric, p in p_values:
+        if metric.verdict in ("A better", "B better") and p >= 1 - CONFIDENCE:
             notes.append(
-                f"{METRICS[one.metric].label}: the interval excludes zero, but the sign-flip test "
-                f"does not confirm it (p = {p:.3f})"
+                f"{METRICS[metric.metric].label}: the interval excludes zero, but the sign-flip "
+                f"test does not confirm it (p = {p:.3f})"
             )
-    for which, results in (("A", first), ("B", second)):
+    for side, results in (("A", first), ("B", second)):
         if results[0].method.oracle:
-            notes.append(f"{which} is fitted to each picture's target: a bound, no method")
+            notes.append(f"{side} is fitted to each picture's target: a bound, not a method")
         elif len(results) == 1 and results[0].method.seed is not None:
-            notes.append(f"{which} is one training: what another seed would change is not in here")
+            notes.append(f"{side} is one training: the variation between seeds is not included")
         if len(results) > 1:
             notes.append(
-                f"{which}: each picture's mean over {len(results)} seeds is compared; the interval "
+                f"{side}: each picture's mean over {len(results)} seeds is compared; the interval "
                 "is over pictures, not over trainings"
             )
         leaked = max(result.leaked for result in results)
         if leaked:
             notes.append(
-                f"{which} was trained with {leaked} of these pictures: its scores mean nothing"
+                f"{side} was trained with {leaked} of these pictures: its scores mean nothing"
             )
         stale = {METRICS[n].label for r in results for n in r.stale() if n in METRICS}
         if stale:
-            notes.append(f"{which}: measured by an older version: {', '.join(sorted(stale))}")
+            notes.append(f"{side}: measured by an older version: {', '.join(sorted(stale))}")
     for name in sorted({n for r in [*first, *second] for n in r.metrics} - set(METRICS)):
         notes.append(f"{name} is not a metric of this version: left out")
     return notes

@@ -36,7 +36,7 @@ def choose(rows: Sequence[dict[str, Any]]) -> list[Shown]:
     places: dict[str, list[Any]] = {}
     for why, place in (("worst", 0), ("median", middle), ("best", len(ordered) - 1)):
         places.setdefault(ordered[place]["id"], []).append(why)
-    return [Shown(id=of, why=why) for of, why in places.items()]
+    return [Shown(id=id_, why=why) for id_, why in places.items()]
 
 
 def write_gallery(
@@ -57,21 +57,21 @@ def write_gallery(
     """
     pictures = folder / "pictures"
     new, old = pictures / f".tmp-{size}-new", pictures / f".tmp-{size}-old"
-    for left in (new, old):  # by one that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (new, old):  # by one that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     for path in (pictures / size).glob("*.jpg"):
         if path.stem.rpartition("-")[0] in others:
             shutil.copy2(path, new)
-    for of in shown:
-        pair, output = render(of.id)
+    for picture_of in shown:
+        pair, output = render(picture_of.id)
         for role, picture in (
             ("input", to_display(pair.input, encoding).cpu().numpy()),
             ("output", output.cpu().numpy()),
             ("target", pair.target.cpu().numpy()),
             ("error", error_map(output, pair.target)),
         ):
-            write_thumbnail(new / f"{of.id}-{role}.jpg", picture, _LONG_EDGE)
+            write_thumbnail(new / f"{picture_of.id}-{role}.jpg", picture, _LONG_EDGE)
     if (pictures / size).exists():
         (pictures / size).rename(old)
     new.rename(pictures / size)
@@ -82,7 +82,8 @@ def write_gallery(
 
 def pictures_of(folder: Path, size: Size, shown: Sequence[Shown]) -> list[Path]:
     roles = ("input", "output", "target", "error")
-    return [folder / "pictures" / size / f"{of.id}-{role}.jpg" for of in shown for role in roles]
+    names = [f"{picture.id}-{role}.jpg" for picture in shown for role in roles]
+    return [folder / "pictures" / size / name for name in names]
 
 
 def error_map(output: Tensor, target: Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What is judged: a run, a baseline, or a folder of pictures, by the spec of a recipe or dataset.
+"""What is evaluated: a run, a baseline, or a folder of pictures, as a recipe or a dataset asks.
 
-Everything that can be wrong with it is found here, before a picture is scored.
+Everything that can be wrong with it is noticed here, before a picture is scored.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from ..config import HDRNetConfig
 from ..data.encoding import check_encoding
-from ..data.leakage import leaked as leaked_rows
-from ..data.leakage import trained_on
+from ..data.leakage import leaked_ids, trained_on
 from ..data.manifest import Dataset, Row, Split, open_dataset
 from ..errors import DataError, UsageError
 from ..files import json_line, sha256_text
@@ -28,14 +27,14 @@ from .baselines import Baseline
 from .predictions import describe, pair_predictions
 from .score import Method, method_id, recipe_id
 
-BASELINE, PREDICTIONS = "baseline", "predictions"  # where a run's name would stand
-ALWAYS = "grid_artefact"  # stands beside every recipe's metrics
+BASELINE, PREDICTIONS = "baseline", "predictions"  # in the place of a run's name
+ALWAYS_MEASURED = "grid_artefact"  # beside every recipe's metrics
 
 
 class JobSpec(NamedTuple):
-    """By what methods are judged: pictures, metrics, and the model that oracles are the bound of.
+    """What methods are compared on: pictures, metrics, and the model that oracles bound.
 
-    recipe: the name that results carry, one of their own on another dataset than the recipe's.
+    recipe: as results name it, which is not the recipe's own name on another dataset than its own.
     """
 
     recipe: RecipeId
@@ -48,8 +47,9 @@ class JobSpec(NamedTuple):
 class EvaluationJob(NamedTuple):
     """One result to be measured.
 
-    open: the method on a device. cells: a side of the grid that artefacts are looked for along.
-    leaked: how many of the pictures the model was trained with. rows: those that are judged.
+    open: device -> the method there. rows: the pictures that are scored. cells: side of the grid
+    along which `grid_artefact` looks. leaked: how many of the pictures the model was trained with.
+    unpaired: what of a folder of predictions has no row.
     """
 
     spec: JobSpec
@@ -73,8 +73,8 @@ class EvaluationJob(NamedTuple):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        named = self.spec.metrics
-        return named if ALWAYS in named else (*named, ALWAYS)
+        names = self.spec.metrics
+        return names if ALWAYS_MEASURED in names else (*names, ALWAYS_MEASURED)
 
     @property
     def dataset(self) -> DatasetId:
@@ -85,7 +85,7 @@ class EvaluationJob(NamedTuple):
 
 
 def recipe_spec(recipe: Recipe, dataset: Dataset, split: Split) -> JobSpec:
-    """A recipe's, on its own dataset or on another, whose results are kept apart."""
+    """A recipe's specification, on its own dataset or on another, whose results are kept apart."""
     own = dataset.header.name == recipe.dataset.name
     label = recipe.label if own else f"{recipe.label}-on-{dataset.header.name}"
     metrics = recipe.evaluation.metrics
@@ -93,8 +93,8 @@ def recipe_spec(recipe: Recipe, dataset: Dataset, split: Split) -> JobSpec:
 
 
 def dataset_spec(dataset: Dataset, split: Split) -> JobSpec:
-    """A dataset's without a recipe: by what a recipe that says nothing says, and apart from the
-    results of a recipe with the dataset's name."""
+    """A specification without a recipe: the default metrics, under a name of its own, so that the
+    results stay apart from those of a recipe with the dataset's name."""
     spec, header = EvaluationSpec(), dataset.header
     digest = sha256_text(json_line(spec.model_dump(mode="json")))
     config = HDRNetConfig(input_encoding=header.input_encoding, input_white=header.input_white)
@@ -103,10 +103,10 @@ def dataset_spec(dataset: Dataset, split: Split) -> JobSpec:
 
 
 def run_job(spec: JobSpec, run: Run, allow_leak: bool) -> EvaluationJob:
-    """A finished run.
+    """Of a finished run.
 
     Raises DataError where it is unfinished, was trained on another version of the dataset, or with
-    pictures that it is to be judged on, unless `allow_leak`; UsageError where it is for inputs in
+    pictures that it is to be scored on, unless `allow_leak`; UsageError where it is for inputs in
     another encoding.
     """
     dataset, split = spec.dataset, spec.split
@@ -140,22 +140,22 @@ def _leaked(run: Run, header: ModelHeader, dataset: Dataset, split: Split) -> in
 
     Raises DataError where nothing says what it was trained with.
     """
-    known = header.trained_on
-    if known is None:  # a file from before models said so
+    training = header.trained_on
+    if training is None:  # a model file from before they stated it
         try:
-            trained = open_dataset(run.recipe.dataset.name)
-            if trained.header.digest != header.dataset_digest:
-                raise DataError(f"{trained.directory} is another version than it was trained on")
-            known = trained_on(trained)
+            own = open_dataset(run.recipe.dataset.name)
+            if own.header.digest != header.dataset_digest:
+                raise DataError(f"{own.directory} is another version than it was trained on")
+            training = trained_on(own)
         except DataError as error:
             raise DataError(
                 f"{run.directory} does not say which pictures it was trained with: {error}"
             ) from None
-    return len(leaked_rows(known, dataset, dataset.split(split)))
+    return len(leaked_ids(training, dataset, dataset.split(split)))
 
 
 def baseline_job(spec: JobSpec, name: Baseline) -> EvaluationJob:
-    """A baseline; the grid's guide is luma.
+    """Of a baseline; the grid's guide is luma.
 
     Raises UsageError where an oracle would be of a model for inputs in another encoding.
     """
@@ -171,14 +171,14 @@ def baseline_job(spec: JobSpec, name: Baseline) -> EvaluationJob:
             config.spatial_bin,
         ),
     }
-    called, method, cells = methods[name]
-    identity = MethodId(name=called, run=BASELINE, parameters=None, model_sha256=None, seed=None)
+    label, method, cells = methods[name]
+    method_of = MethodId(name=label, run=BASELINE, parameters=None, model_sha256=None, seed=None)
     rows = spec.dataset.split(spec.split)
-    return EvaluationJob(spec, identity, lambda device: method, rows, cells=cells)
+    return EvaluationJob(spec, method_of, lambda device: method, rows, cells=cells)
 
 
 def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
-    """The best grid under the guide of a finished run. Raises UsageError for a pyramid."""
+    """Of the best grid under a finished run's guide. Raises UsageError for a pyramid."""
     header = run.finished_header()
     config = header.config
     if config.variant == "pyramid":
@@ -192,20 +192,20 @@ def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
         model, _ = read_model(run.model_path, device)
         return baselines.grid(config, model.guides[0])
 
-    identity = method_id(run).model_copy(
+    method_of = method_id(run).model_copy(
         update={
             "name": baselines.grid_name(config, config.variant),
             **dict.fromkeys(("parameters", "network_macs", "pixel_macs")),
         }
     )
     rows = spec.dataset.split(spec.split)
-    return EvaluationJob(spec, identity, method, rows, cells=config.spatial_bin)
+    return EvaluationJob(spec, method_of, method, rows, cells=config.spatial_bin)
 
 
 def predictions_job(
     spec: JobSpec, folder: Path, name: str, size: Size, allow_missing: bool
 ) -> EvaluationJob:
-    """Pictures that another method made, paired by id; they must be as large as `size` has them.
+    """Of pictures that another method made, paired by id; they must be as large as `size` asks.
 
     Raises DataError where some are missing or of another size, unless `allow_missing`, and where
     none is left.
@@ -214,30 +214,35 @@ def predictions_job(
         raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
     if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
         raise UsageError(f"--name {name} is the name of a method of this project: choose another")
-    every = spec.dataset.split(spec.split)
-    found = pair_predictions(folder, every, size)
-    gaps = found.unpaired.model_copy(update={"extra": []})
-    if not found.files:
+    rows = spec.dataset.split(spec.split)
+    predictions = pair_predictions(folder, rows, size)
+    gaps = predictions.unpaired.model_copy(update={"extra": []})
+    if not predictions.files:
         raise DataError(
             f"{folder} has no picture for {spec.dataset.header.name}, {spec.split}, {size}: they "
-            f"are paired by id, as {every[0].id}.png; {describe(found.unpaired)}"
-            if every
+            f"are paired by id, as {rows[0].id}.png; {describe(predictions.unpaired)}"
+            if rows
             else f"dataset {spec.dataset.header.name} has no pictures in its {spec.split} split"
         )
     if describe(gaps) and not allow_missing:
         raise DataError(
-            f"{folder}: {describe(gaps)}; --allow-missing judges the other {len(found.files)} of "
-            f"{len(every)}, and the result says so"
+            f"{folder}: {describe(gaps)}; --allow-missing scores the other "
+            f"{len(predictions.files)} of {len(rows)}, and the result says so"
         )
-    identity = MethodId(
+    method = MethodId(
         name=name,
         run=PREDICTIONS,
         parameters=None,
         model_sha256=None,
-        predictions_sha256=found.sha256,
+        predictions_sha256=predictions.sha256,
         seed=None,
     )
-    rows = [row for row in every if row.id in found.files]
+    rows = [row for row in rows if row.id in predictions.files]
     return EvaluationJob(
-        spec, identity, lambda device: found.method, rows, size, unpaired=found.unpaired
+        spec,
+        method,
+        lambda device: predictions.method,
+        rows,
+        size,
+        unpaired=predictions.unpaired,
     )

@@ -1,6 +1,6 @@
-"""Measuring a judgement and writing its result: JSON, rows as CSV, pictures, the training curve.
+"""Doing an evaluation job and writing its result: JSON, rows as CSV, pictures, training curve.
 
-Rows are kept as they are made, so that a stopped evaluation goes on where it was. Each file is
+Rows are written as they are made, so that a stopped evaluation goes on where it was. Each file is
 written whole or not at all, and the JSON last, an old one removed before: where it is there, all of
 it is there.
 """
@@ -64,10 +64,10 @@ def check_replaceable(job: EvaluationJob) -> None:
     if job.method.predictions_sha256 is None or not job.path.exists():
         return
     try:
-        there = read_result(job.path)
+        result = read_result(job.path)
     except DataError:
         return
-    if isinstance(there, Evaluation) and there.method != job.method:
+    if isinstance(result, Evaluation) and result.method != job.method:
         raise UsageError(
             f"{job.path} is the result of other pictures named {job.method.name}: --overwrite "
             "replaces it, another --name keeps both"
@@ -98,8 +98,8 @@ def evaluate_job(
         "environment": environment.model_dump(exclude={"load"}),
     }
 
-    def pair(of: str) -> Pair:
-        return load_pair_at(dataset, by_id[of], job.size).to(device)
+    def pair(id_: str) -> Pair:
+        return load_pair_at(dataset, by_id[id_], job.size).to(device)
 
     partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
     for row in job.rows:
@@ -129,9 +129,9 @@ def evaluate_job(
         environment=environment,
     )
 
-    def render(of: str) -> tuple[Pair, Tensor]:
+    def render(id_: str) -> tuple[Pair, Tensor]:
         with torch.no_grad():
-            return (loaded := pair(of)), method(loaded)
+            return (loaded := pair(id_)), method(loaded)
 
     folder = job.path.parent
     job.path.unlink(missing_ok=True)
@@ -139,7 +139,13 @@ def evaluate_job(
     write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
     if curve is not None:
         write_text(folder / "train.csv", curve)
-    columns = ["id", "width", "height", "licence", *names]  # a resumed row has them by letters
+    columns = [
+        "id",
+        "width",
+        "height",
+        "licence",
+        *names,
+    ]  # a resumed row has its metrics in another order
     rows = pd.DataFrame(measured, columns=columns)
     write_text(job.path.with_suffix(".csv"), rows.to_csv(index=False))
     write_result(job.path, result)

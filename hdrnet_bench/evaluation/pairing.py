@@ -1,4 +1,4 @@
-"""Whether results may be compared, and their values of the same pictures side by side."""
+"""Whether results may be compared, and a metric's values on the same pictures."""
 
 from __future__ import annotations
 
@@ -12,50 +12,54 @@ from ..results import Evaluation
 
 
 def describe(result: Evaluation) -> str:
+    """A result's recipe, method and run, as messages name it."""
     return f"{result.recipe.name}, {result.method.name}, {result.method.run}"
 
 
 def label(results: Sequence[Evaluation]) -> str:
-    """One side's name: a run, or how many seeds."""
+    """The name of one side of a comparison: its run, or how many seeds it has."""
     if len(results) == 1:
         return describe(results[0])
     return f"{results[0].recipe.name}, {results[0].method.name}, {len(results)} seeds"
 
 
 def check_same_data(a: Evaluation, b: Evaluation) -> None:
-    """Raises DataError where two results were not measured on the same thing."""
+    """Raises DataError where two results differ in dataset, its version, split or size."""
 
-    def refuse(what: str, of_a: str, of_b: str) -> DataError:
+    def mismatch(what: str, of_a: str, of_b: str) -> DataError:
         return DataError(
             f"{describe(a)} and {describe(b)} cannot be compared: {what} {of_a} and {of_b}"
         )
 
     if a.dataset.name != b.dataset.name:
-        raise refuse("datasets", a.dataset.name, b.dataset.name)
+        raise mismatch("datasets", a.dataset.name, b.dataset.name)
     if a.dataset.digest != b.dataset.digest:
-        raise refuse(f"versions of {a.dataset.name}", a.dataset.digest[:12], b.dataset.digest[:12])
+        raise mismatch(
+            f"versions of {a.dataset.name}", a.dataset.digest[:12], b.dataset.digest[:12]
+        )
     if a.dataset.split != b.dataset.split:
-        raise refuse("splits", a.dataset.split, b.dataset.split)
+        raise mismatch("splits", a.dataset.split, b.dataset.split)
     if a.size != b.size:
-        raise refuse("sizes", a.size, b.size)
+        raise mismatch("sizes", a.size, b.size)
 
 
 def metric_names(
-    first: Sequence[Evaluation], second: Sequence[Evaluation], wanted: Sequence[str] | None
+    first: Sequence[Evaluation], second: Sequence[Evaluation], selection: Sequence[str] | None
 ) -> list[str]:
-    """The metrics to compare, in the order of METRICS: those wanted, or all that are anywhere.
+    """The metrics to compare, in the order of METRICS: those of `selection`, or by default all that
+    any of the results has.
 
-    Raises UsageError for a name that is no metric, or that is nowhere.
+    Raises UsageError for a name that is not a metric, or that none of the results has.
     """
-    there = [n for n in METRICS if any(n in r.metrics for r in [*first, *second])]
-    if wanted is None:
-        return there
-    for name in wanted:
+    names = [n for n in METRICS if any(n in r.metrics for r in [*first, *second])]
+    if selection is None:
+        return names
+    for name in selection:
         if name not in METRICS:
             raise UsageError(f"unknown metric {name!r}: {near_matches(name, METRICS)}")
-        if name not in there:
-            raise UsageError(f"{name} is not in either result: {near_matches(name, there)}")
-    return [name for name in METRICS if name in wanted]
+        if name not in names:
+            raise UsageError(f"{name} is not in either result: {near_matches(name, names)}")
+    return [name for name in METRICS if name in selection]
 
 
 def check_versions(results: Sequence[Evaluation], names: Sequence[str]) -> None:
@@ -71,19 +75,21 @@ def check_versions(results: Sequence[Evaluation], names: Sequence[str]) -> None:
 
 
 def common_ids(results: Sequence[Evaluation]) -> list[str]:
-    """The ids that all of a method's results have, in their order."""
-    everywhere = set.intersection(*({row.id for row in result.rows} for result in results))
-    return [row.id for row in results[0].rows if row.id in everywhere]
+    """The ids that all of a method's results have, in the order of the first."""
+    ids = set.intersection(*({row.id for row in result.rows} for result in results))
+    return [row.id for row in results[0].rows if row.id in ids]
 
 
 def values(
     name: str, results: Sequence[Evaluation], ids: Sequence[str]
 ) -> tuple[np.ndarray | None, str | None]:
-    """A metric's values (seeds, pictures), NaN where one is null; or None with the reason."""
+    """A metric's values, (seeds, pictures) float64, NaN where one is null; or None with the reason
+    why there are none."""
     for result in results:
         summary = result.metrics.get(name)
         if summary is None:
             return None, f"not measured for {describe(result)}"
+        # A null mean alone says little: one value that is not finite makes it null for all.
         if summary.mean is None and all(row.value(name) is None for row in result.rows):
             return None, f"{describe(result)}: {summary.reason}"
     table = []

@@ -1,4 +1,4 @@
-"""A folder of another method's pictures: paired with a split's rows by id, before any is judged."""
+"""A folder of another method's pictures: paired with a split's rows by id, before any is scored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..data.pairs import Pair
 from ..data.sizes import size_of
 from ..errors import DataError
 from ..files import sha256_file, sha256_text
-from ..images.files import picture_size, read_picture, to_float32
+from ..images.files import KINDS, picture_size, read_picture, to_float32
 from ..results import Size, Unpaired
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+SUFFIXES = tuple(KINDS)
 
 
 class Predictions(NamedTuple):
-    """files: by the id of their row, those that can be judged; sha256: over these, names and
+    """files: by the id of their row, those that can be scored; sha256: over these, names and
     contents."""
 
     files: dict[str, Path]
@@ -45,7 +45,7 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of pictures")
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     extra = []
     ids = {row.id for row in rows}
     for path in sorted(folder.iterdir()):
@@ -54,21 +54,21 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
         if path.suffix.lower() not in SUFFIXES or path.stem not in ids or not path.is_file():
             # A name need not be text, and a result is.
             extra.append(os.fsencode(path.name).decode("utf-8", "replace"))
-        elif path.stem in found:
-            raise DataError(f"{folder} has {found[path.stem].name} and {path.name}: keep one")
+        elif path.stem in paths:
+            raise DataError(f"{folder} has {paths[path.stem].name} and {path.name}: keep one")
         else:
-            found[path.stem] = path
-    wrong = [
+            paths[path.stem] = path
+    wrong_size = [
         row.id
         for row in rows
-        if row.id in found and picture_size(found[row.id]) != size_of(row, size)
+        if row.id in paths and picture_size(paths[row.id]) != size_of(row, size)
     ]
-    files = {row.id: found[row.id] for row in rows if row.id in found and row.id not in wrong}
-    missing = [row.id for row in rows if row.id not in found]
+    files = {row.id: paths[row.id] for row in rows if row.id in paths and row.id not in wrong_size}
+    missing = [row.id for row in rows if row.id not in paths]
     digests = (f"{path.name} {sha256_file(path)}\n" for path in files.values())
     return Predictions(
         files,
-        Unpaired(missing=missing, extra=extra, wrong_size=wrong),
+        Unpaired(missing=missing, extra=extra, wrong_size=wrong_size),
         sha256_text("".join(digests)),
     )
 

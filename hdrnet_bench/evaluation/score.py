@@ -1,6 +1,6 @@
 """The only scorer: a method's picture against its target, and the summary over pictures.
 
-A method's output is clamped and rounded to 8 bits first, so that every metric judges the picture
+A method's output is clamped and rounded to 8 bits first, so that every metric is of the picture
 that would be saved.
 """
 
@@ -39,7 +39,7 @@ def saved_levels(output: Tensor) -> Tensor:
 def score(
     output: Tensor, target: Tensor, names: Sequence[str], cells: int = CELLS
 ) -> dict[str, float]:
-    """The metrics of one output (3, H, W), judged as it would be saved; those of papers as theirs.
+    """The metrics of one output (3, H, W), as it would be saved; those of papers as theirs.
 
     Args:
         names: in metric_specs.METRICS.
@@ -86,7 +86,7 @@ def split_available(
 def measure(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dict[str, Any]:
     """A picture's row: id, size, licence and each metric, None where it is not finite.
 
-    Raises DataError where the output is no picture, or is too small for a metric.
+    Raises DataError where the output is not finite, or too small for a metric.
     """
     output = method(pair)
     if not torch.isfinite(output).all():
@@ -94,7 +94,7 @@ def measure(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dic
     try:
         values = score(output, pair.target, names, cells)
     except ValueError as error:
-        raise DataError(f"{pair.row.id} cannot be judged: {error}") from None
+        raise DataError(f"{pair.row.id} cannot be scored: {error}") from None
     height, width = pair.target.shape[-2:]
     measured = {name: v if math.isfinite(v) else None for name, v in values.items()}
     return {
@@ -108,11 +108,11 @@ def measure(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dic
 def summarise(values: Sequence[float | None]) -> dict[str, Any]:
     """Mean with its 95 % interval (Student's t), or null with a reason; n; extremes.
     None is a value that is not finite."""
-    found = [math.nan if v is None else v for v in values]
-    summary = mean_interval(found)._asdict()
+    numbers = [math.nan if v is None else v for v in values]
+    summary = mean_interval(numbers)._asdict()
     if summary["mean"] is None:
         return summary
-    return summary | {"min": min(found), "max": max(found)}
+    return summary | {"min": min(numbers), "max": max(numbers)}
 
 
 def method_id(run: Run) -> MethodId:

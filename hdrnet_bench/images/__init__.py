@@ -1,4 +1,7 @@
-"""Pictures on disk: read, written, resized; raw frames, colour profiles, metadata."""
+"""Pictures on disk: read, written, resized; raw frames, colour profiles, metadata.
+
+Open files.py first, which reads and writes for measuring; photo.py is for a user's photographs.
+"""
 
 from .files import Picture, Pixels, read_picture, write_png
 

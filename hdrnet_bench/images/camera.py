@@ -31,11 +31,12 @@ _ROW_TOLERANCE = 0.05
 class CameraDeveloped(NamedTuple):
     """pixels: (H, W, 3) uint16, linear camera RGB after white balance, 1.0 = 32767; upright.
     multipliers: of R, G, B; the smallest is 1, so that what saturates is white or above it.
-    shading: where the shading's gains came from: the file's opcodes, the map given, nowhere.
+    shading: where the gains of lens shading are from: the file's opcodes, the argument's map, or
+        nowhere.
     orientation: EXIF's code, that was applied.
-    black: level of each place of its repeated pattern, row by row; of R, G, B within where the
-        camera has demosaiced.
-    white: level, of R, G, B where the camera has demosaiced.
+    black: the level of each place in the black pattern, row by row; where the camera has
+        demosaiced, of R, G, B in each place.
+    white: the level; where the camera has demosaiced, of R, G, B.
     """
 
     pixels: NDArray[np.uint16]
@@ -71,11 +72,14 @@ class _Sensor(NamedTuple):
 
 
 def settings() -> dict[str, Any]:
-    """All that develops, for a dataset's header: what LibRaw is told, and the versions."""
-    return raw.recorded(_parameters())
+    """All that decides how a DNG is developed, for a dataset's header: LibRaw's parameters, and the
+    versions."""
+    return raw.parameters_record(_parameters())
 
 
 def _parameters() -> dict[str, Any]:
+    """What makes LibRaw demosaic and nothing else: it subtracts 0, multiplies by 1, takes the
+    largest number for white, and neither scales nor converts colours."""
     return raw.parameters(raw.Development()) | {
         "output_color": rawpy.ColorSpace.raw,
         "user_wb": [1.0] * 4,
@@ -105,15 +109,15 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
             ] + layout.notes
             sensor = _sensor(layout.page, notes)
         with rawpy.imread(str(path)) as libraw:
-            given, _ = raw.camera_white_balance(libraw, raw.Development(), notes)
+            balance, _ = raw.camera_white_balance(libraw, raw.Development(), notes)
             if libraw.color_desc != b"RGBG" or libraw.num_colors != 3:
                 raise ValueError("its colours are not red, green and blue")
-            multipliers = [value / min(given[:3]) for value in given[:3]]
+            multipliers = [value / min(balance[:3]) for value in balance[:3]]
             source = _scale(libraw, sensor, multipliers, shading)
             sizes = libraw.sizes
             pixels = cast(NDArray[np.uint16], libraw.postprocess(**_parameters()))
         if layout.crop:
-            pixels = raw.cropped(pixels, sizes, layout.crop, notes)
+            pixels = raw.cut_crop(pixels, sizes, layout.crop, notes)
         return CameraDeveloped(
             np.ascontiguousarray(upright(pixels, layout.orientation)),
             multipliers,
@@ -143,10 +147,12 @@ def _sensor(page: tifffile.TiffPage, notes: list[str]) -> _Sensor:
 
 
 def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
+    """The levels by their tags, of an active area of this height and width. Without a tag its value
+    is the specification's: black 0, in a pattern of one place; white the largest number."""
     samples = page.samplesperpixel
 
-    def level(code: int, count: int, otherwise: list[float]) -> NDArray[np.float32]:
-        values = raw.numbers(page.tags, code) or otherwise
+    def level(code: int, count: int, default: list[float]) -> NDArray[np.float32]:
+        values = raw.numbers(page.tags, code) or default
         if len(values) != count:
             raise ValueError(f"its tag {code} has {len(values)} numbers, {count} are wanted")
         return np.array(values, np.float32)
@@ -157,7 +163,8 @@ def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
     down = level(_BLACK_DOWN, size[0], [0] * size[0])
     across = level(_BLACK_ACROSS, size[1], [0] * size[1])
     white = level(_WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
-    # The largest of each place in the pattern, where the further levels repeat their own.
+    # The largest sum of the three black levels. The pattern repeats, the levels of rows and columns
+    # do not: each place of the pattern takes the largest of the rows and columns that it is in.
     largest = (
         black
         + np.array([down[y::rows].max() for y in range(rows)])[:, None, None]
@@ -181,10 +188,12 @@ def _scale(
     y, x = corner = libraw.sizes.top_margin - top, libraw.sizes.left_margin - left
     if min(corner) < 0 or y + picture.shape[0] > active[0] or x + picture.shape[1] > active[1]:
         raise ValueError("LibRaw's picture is larger than the active area")
+    # LibRaw numbers the colours of its mosaic R, G, B and the second green.
     by_colour = np.array([*multipliers, multipliers[1]], np.float32)
-    if picture.ndim == 3:
+    if picture.ndim == 3:  # demosaiced by the camera
         picture, gains = picture[:, :, :3], by_colour[None, None, :3]
     else:
+        # The pattern's period: 2 for Bayer's, 6 for X-Trans. (H, W, 1), so that samples come last.
         period = len(cast(NDArray[np.uint8], libraw.raw_pattern))
         colours = libraw.raw_colors_visible[:period, :period]
         picture, gains = picture[:, :, None], by_colour[colours][:, :, None]
@@ -217,20 +226,22 @@ def _balance(
         strip = picture[start : start + _STRIP]
         rows = np.arange(start, start + len(strip))
         down = rows + corner[0]
-        light = strip - _repeated(levels.black, down, across)
+        # The specification's order: linearise and clip, then the opcodes of its second list, which
+        # are the maps. White balance is a factor like theirs.
+        light = strip - _tile(levels.black, down, across)
         light -= levels.down[down] + levels.across[across]
         light /= levels.span
         light.clip(0, 1, out=light)
-        light *= _repeated(gains, rows, columns)
-        for each in maps:
-            gain_map.multiply(light, each, active, (int(down[0]), corner[1]))
+        light *= _tile(gains, rows, columns)
+        for gain in maps:
+            gain_map.multiply(light, gain, active, (int(down[0]), corner[1]))
         # A gain below 1 must not make grey of what saturates.
         np.maximum(light, 1, out=light, where=strip >= levels.white)
         light *= WHITE
         strip[:] = np.rint(light.clip(0, _LARGEST, out=light), out=light)
 
 
-def _repeated(
+def _tile(
     pattern: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     return pattern[np.ix_(rows % pattern.shape[0], columns % pattern.shape[1])]

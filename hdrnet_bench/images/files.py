@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar, cast
+from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 import imagecodecs
 import numpy as np
@@ -22,6 +22,15 @@ from ..files import atomic_path
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 AnyPixels = TypeVar("AnyPixels", bound=NDArray)
+# What `read_picture` reads, by suffix in small letters.
+KINDS: dict[str, Literal["jpeg", "png", "tiff", "webp"]] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _EXIF_ORIENTATION = 0x0112
 # Orientation -> (quarter turns anticlockwise, then mirrored left to right).
@@ -65,8 +74,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     file that is no picture."""
     try:
         with Image.open(path) as image:
-            turned = TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1), (0, False))[0] % 2
-            return (image.height, image.width) if turned else (image.width, image.height)
+            turns, _ = TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1), (0, False))
+            return (image.height, image.width) if turns % 2 else (image.width, image.height)
     except Exception as error:  # as above
         raise DataError(f"{path} is no picture that can be read: {type(error).__name__}") from None
 
@@ -89,9 +98,9 @@ def _decode(content: bytes, image: Image.Image) -> Picture:
         if image.mode not in _MODES:
             raise ValueError(f"colour mode {image.mode} is not supported")
         grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
-        upright = ImageOps.exif_transpose(image)
+        upright_image = ImageOps.exif_transpose(image)
         # Through RGBA, so that dropping alpha does not blend the colours with anything.
-        pixels = np.asarray(upright.convert("RGBA" if alpha else "RGB"))[:, :, :3]
+        pixels = np.asarray(upright_image.convert("RGBA" if alpha else "RGB"))[:, :, :3]
         if image.mode == "CMYK":
             notes.append("CMYK converted without its profile")
     if orientation != 1:
@@ -136,9 +145,10 @@ def decode_tiff(source: Path | BinaryIO) -> Pixels:
     Raises ValueError for what has no certain meaning.
     """
     with tifffile.TiffFile(source) as tiff:
-        whole = [page for page in tiff.pages if not getattr(page, "subfiletype", 0) & 1]
+        # Bit 0 of the subfile type marks a smaller copy.
+        full_size = [page for page in tiff.pages if not getattr(page, "subfiletype", 0) & 1]
         page = tiff.pages.first
-        if len(whole) != 1 or whole[0] is not page:
+        if len(full_size) != 1 or full_size[0] is not page:
             raise ValueError(f"{len(tiff.pages)} pages are not supported")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
             raise ValueError(f"photometric {page.photometric} is not supported")
@@ -155,8 +165,8 @@ def decode_tiff(source: Path | BinaryIO) -> Pixels:
 def upright(pixels: AnyPixels, orientation: int) -> AnyPixels:
     """(H, W, channels) as EXIF's orientation means it to be seen; a view."""
     turns, mirrored = TURNS.get(orientation, (0, False))
-    turned = np.rot90(pixels, turns)
-    return cast(AnyPixels, turned[:, ::-1] if mirrored else turned)
+    view = np.rot90(pixels, turns)
+    return cast(AnyPixels, view[:, ::-1] if mirrored else view)
 
 
 def profile_name(profile: bytes) -> str:
@@ -168,19 +178,19 @@ def profile_name(profile: bytes) -> str:
 
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """Write (H, W, 3) uint8 or uint16 as PNG: whole, or not at all."""
-    # Made anew from a line: where a side is one pixel, NumPy calls strides contiguous that the
+    # By way of one dimension: where a side is one pixel, NumPy calls strides contiguous that the
     # encoder refuses.
-    canonical = pixels.reshape(-1).reshape(pixels.shape)
-    encoded = imagecodecs.png_encode(canonical, level=6)
+    contiguous = pixels.reshape(-1).reshape(pixels.shape)
+    content = imagecodecs.png_encode(contiguous, level=6)
     with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(content)
 
 
 def pixels_sha256(pixels: Pixels) -> str:
     """SHA-256 of the decoded pixels with their shape and depth: encoders differ, these must not."""
-    little = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<"), copy=False)
+    little_endian = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<"), copy=False)
     digest = hashlib.sha256(f"{'x'.join(map(str, pixels.shape))} {pixels.dtype.name}\n".encode())
-    digest.update(little.tobytes())
+    digest.update(little_endian.tobytes())
     return digest.hexdigest()
 
 

@@ -48,10 +48,10 @@ def read_opcodes(content: bytes, notes: list[str]) -> list[GainMap]:
     Others are noted where the list says that they are optional. Raises ValueError where they are
     not, and where the list is malformed.
     """
-    (count,), rest = _taken(struct.Struct(">I"), content)
+    (count,), rest = _take(struct.Struct(">I"), content)
     maps = []
     for _ in range(count):
-        (identifier, _, flags, size), rest = _taken(_HEADER, rest)
+        (identifier, _, flags, size), rest = _take(_HEADER, rest)
         if size > len(rest):
             raise ValueError("its list of opcodes is truncated")
         if identifier == _GAIN_MAP:
@@ -66,16 +66,17 @@ def read_opcodes(content: bytes, notes: list[str]) -> list[GainMap]:
     return maps
 
 
-def _taken(fields: struct.Struct, content: bytes) -> tuple[tuple, bytes]:
+def _take(fields: struct.Struct, content: bytes) -> tuple[tuple, bytes]:
+    """The fields that the content begins with, and what is behind them."""
     if len(content) < fields.size:
         raise ValueError("its list of opcodes is truncated")
     return fields.unpack_from(content), content[fields.size :]
 
 
 def _gain_map(content: bytes) -> GainMap:
-    area, rest = _taken(_AREA, content)
+    area, rest = _take(_AREA, content)
     top, left, bottom, right, plane, planes, *pitch = area
-    grid, rest = _taken(_GRID, rest)
+    grid, rest = _take(_GRID, rest)
     down, across, *places, map_planes = grid
     if not (planes and all(pitch) and down and across and map_planes):
         raise ValueError("its GainMap has no planes, no points or no pitch")
@@ -122,9 +123,11 @@ def over_bayer(
     """
     maps = []
     spacing = [1 / max(1, points - 1) for points in shading.shape[:2]]
+    # A map for each place of the pattern: every second row and column from there on.
     for y in range(2):
         for x in range(2):
             colour = colours[y, x]
+            # A green's channel is told by its row, which holds red or blue as well.
             channel = {0: 0, 2: 3}.get(colour, 1 if 0 in colours[y] else 2)
             maps.append(
                 GainMap(
@@ -156,21 +159,24 @@ def multiply(
         gain, ends = gain._replace(top=0, left=0), active
     slices, weights = [], []
     for axis, start in enumerate((gain.top, gain.left)):
-        pitch, here = gain.pitch[axis], corner[axis]
-        first = start + -(-max(0, here - start) // pitch) * pitch
-        last = min(ends[axis], here + picture.shape[axis])
+        pitch, offset = gain.pitch[axis], corner[axis]
+        # The map's pixels are start, start + pitch, …: the first that is not before this part.
+        first = start + -(-max(0, offset - start) // pitch) * pitch
+        last = min(ends[axis], offset + picture.shape[axis])
         places = np.arange(first, last, pitch, dtype=np.float64)
         if not places.size:
             return
-        slices.append(slice(first - here, last - here, pitch))
-        at = ((places + 0.5) / active[axis] - gain.origin[axis]) / gain.spacing[axis]
-        at = at.clip(0, gain.gains.shape[axis] - 1)
-        below = at.astype(np.intp)
+        slices.append(slice(first - offset, last - offset, pitch))
+        position = ((places + 0.5) / active[axis] - gain.origin[axis]) / gain.spacing[axis]
+        position = position.clip(0, gain.gains.shape[axis] - 1)
+        below = position.astype(np.intp)
         above = np.minimum(below + 1, gain.gains.shape[axis] - 1)
-        weights.append((below, above, at - below))
+        weights.append((below, above, position - below))
+    # Interpolated along the height first: the result has a row for each of the picture's rows, but
+    # only the map's few columns.
     (top, bottom, down), (left, right, across) = weights
     for plane in range(gain.plane, min(gain.plane + gain.planes, picture.shape[2])):
         gains = gain.gains[:, :, min(plane, gain.gains.shape[2] - 1)].astype(np.float64)
         rows = gains[top] * (1 - down)[:, None] + gains[bottom] * down[:, None]
-        both = rows[:, left] * (1 - across) + rows[:, right] * across
-        picture[slices[0], slices[1], plane] *= both
+        factors = rows[:, left] * (1 - across) + rows[:, right] * across
+        picture[slices[0], slices[1], plane] *= factors

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from .files import Pixels
 
 SRGB: bytes = imagecodecs.cms_profile("srgb")
-# The same primaries and white point, without a curve.
+# sRGB's primaries and white point, without a curve.
 LINEAR: bytes = imagecodecs.cms_profile(
     "rgb",
     whitepoint=[0.3127, 0.3290, 1.0],
@@ -31,16 +31,18 @@ ROMM: bytes = imagecodecs.cms_profile(
 )
 _SPACES = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk"}
 _HALF_A_LEVEL = 0.5 / 255
+# Relative to each profile's own white, so that white stays white.
 _RELATIVE = int(imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC)
 _EXACT = int(imagecodecs.CMS.FLAGS.NOOPTIMIZE)
 
 
 def colour_space(profile: bytes) -> str | None:
     """ "rgb", "gray" or "cmyk"; None where the profile cannot be used."""
-    space = _SPACES.get(profile[16:20])
+    space = _SPACES.get(profile[16:20])  # the header's colour space
     if space not in ("rgb", "gray"):
         return space
     channels = 3 if space == "rgb" else 1
+    # Only converting a pixel shows whether what is behind the header can be used.
     try:
         _transform(np.zeros((1, 1, channels), np.float32), profile, SRGB, np.float32)
     except imagecodecs.CmsError:
@@ -53,10 +55,12 @@ def same(source: bytes, target: bytes) -> bool:
     """Whether RGB numbers mean the same under both, to half a level of 8 bits."""
     if source == target:
         return True
+    # Profiles of the same meaning differ in their bytes (names, dates, curves as tables or as
+    # formulas), so the colours are compared.
     steps = np.linspace(0, 1, 9, dtype=np.float32)
     lattice = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
-    converted = convert(lattice, source, target, np.float32)
-    return bool(np.abs(converted - lattice).max() <= _HALF_A_LEVEL)
+    result = convert(lattice, source, target, np.float32)
+    return bool(np.abs(result - lattice).max() <= _HALF_A_LEVEL)
 
 
 @cache
@@ -69,7 +73,7 @@ def is_linear(profile: bytes) -> bool:
 
 @cache
 def can_write(profile: bytes) -> bool:
-    """Whether colours can be converted to it: a scanner's profile only describes its own."""
+    """Whether colours can be converted to it: a scanner's profile only says what its own mean."""
     try:
         _transform(np.zeros((1, 1, 3), np.float32), SRGB, profile, np.float32)
     except imagecodecs.CmsError:
@@ -93,7 +97,7 @@ def grey_to_srgb(pixels: Pixels, profile: bytes) -> Pixels:
 def _transform(pixels: NDArray, source: bytes, target: bytes, dtype: DTypeLike) -> NDArray:
     grey = pixels.shape[2] == 1
     shortcuts = pixels.dtype == np.uint8 and np.dtype(dtype) != np.uint8
-    converted: NDArray = imagecodecs.cms_transform(
+    result: NDArray = imagecodecs.cms_transform(
         np.ascontiguousarray(pixels[:, :, 0] if grey else pixels),
         source,
         target,
@@ -103,4 +107,5 @@ def _transform(pixels: NDArray, source: bytes, target: bytes, dtype: DTypeLike) 
         intent=_RELATIVE,
         flags=None if shortcuts else _EXACT,
     )
-    return converted.clip(0, 1) if converted.dtype == np.float32 else converted
+    # Little CMS clips integers, floats it lets run on.
+    return result.clip(0, 1) if result.dtype == np.float32 else result

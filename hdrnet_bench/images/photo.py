@@ -1,7 +1,7 @@
 """A user's photograph: its pixels with all that belongs to them, read and written.
 
-Beside images.py, which reads pictures for measuring, this keeps alpha, profile, EXIF and
-resolution, and holds the pixels once: a picture of 100 megapixels must fit.
+files.py reads pictures for measuring; this keeps alpha, profile, EXIF and resolution as well, and
+holds the pixels in memory once: a picture of 100 megapixels must fit.
 """
 
 from __future__ import annotations
@@ -23,25 +23,19 @@ from ..color import linear_to_srgb
 from ..config import FULL_SCALE, Encoding
 from ..errors import DataError
 from ..files import atomic_path
-from . import camera, icc
+from . import camera, files, icc
 from .camera import CameraDeveloped, develop_camera
 from .files import TURNS, Pixels, decode_tiff, profile_name, upright
 from .raw import Developed, Development, develop
 
 Kind = Literal["jpeg", "png", "tiff", "webp"]
-KINDS: dict[str, Kind | Literal["dng"]] = {
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".png": "png",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".webp": "webp",
-    ".dng": "dng",
-}
+# What `read_photo` reads, by suffix in small letters.
+KINDS: dict[str, Kind | Literal["dng"]] = {**files.KINDS, ".dng": "dng"}
 SUFFIXES: dict[Kind, str] = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp"}
 SIXTEEN_BIT: tuple[Kind, ...] = ("png", "tiff")
 _DPI = tuple[float, float]
-# What says something about the photograph, of the tags that a TIFF's layout shares its place with.
+# A TIFF's first directory holds its layout (sizes, strips, compression) and, of EXIF, these tags
+# that describe the photograph.
 _DESCRIBING = {
     tag.value
     for tag in (
@@ -62,12 +56,11 @@ _MARKER_LIMIT = 65533  # bytes a JPEG segment can hold
 
 @dataclass
 class Photo:
-    """pixels (H, W, 3 or 4) uint8 or uint16, upright, C order; the fourth is alpha, as it was.
-
-    `profile` is that of the pixels (RGB), None where the file has none; `output_profile` what they
-    are to be written in, where that is another. `encoding` says what no profile can, camera colours
-    with `white` for 1.0. `exif` has no thumbnail, no orientation and no
-    layout of a file.
+    """pixels: (H, W, 3 or 4) uint8 or uint16, upright, C order; the fourth is alpha, as it was.
+    profile: of the pixels (RGB); None where the file has none.
+    output_profile: what the pixels are to be written in, where that is another.
+    exif: without thumbnail, orientation and the layout of a file.
+    encoding: what no profile can say: camera colours, with `white` for 1.0.
     """
 
     pixels: Pixels
@@ -105,7 +98,7 @@ def _read(path: Path, image: Image.Image) -> Photo:
     profile: bytes | None = info.get("icc_profile") or None
     pixels = _decode(path, image)
     notes: list[str] = []
-    if pixels is None:  # a kind of picture for which Pillow's own decoding does
+    if pixels is None:  # a rarer kind, for which Pillow's own decoding is good enough
         if image.mode == "CMYK":
             pixels, profile = _cmyk(image, profile, notes), None
         else:
@@ -128,15 +121,17 @@ def _read(path: Path, image: Image.Image) -> Photo:
     turns, _ = TURNS.get(orientation, (0, False))
     if orientation != 1:
         notes.append(f"orientation {orientation} applied")
+    # Contiguous and writable, as enhancing in place asks; copied only where it is not yet.
     pixels = np.require(upright(pixels, orientation), requirements=["C", "W"])
-    dpi = _dpi(info, turns % 2 == 1)
-    return Photo(pixels, profile, exif=_kept(exif, pixels), dpi=dpi, notes=notes)
+    dpi = _dpi(info, sideways=turns % 2 == 1)
+    return Photo(pixels, profile, exif=_photo_exif(exif, pixels), dpi=dpi, notes=notes)
 
 
 def _exif(path: Path, image: Image.Image) -> Image.Exif:
     if image.format != "PNG" or "exif" in image.info or "Raw profile type exif" in image.info:
         return image.getexif()
-    # Behind the pixels, where Pillow would decode them all to find it.
+    # A PNG's EXIF chunk may stand behind the pixels, and Pillow would decode them all to find it. A
+    # chunk is its length, its name, its content and a checksum of four bytes.
     exif = Image.Exif()
     with path.open("rb") as stream:
         stream.seek(8)
@@ -159,7 +154,7 @@ def _decode(path: Path, image: Image.Image) -> Pixels | None:
         return None
     if image.format == "PNG":
         with path.open("rb") as stream:
-            depth = stream.read(25)[24]
+            depth = stream.read(25)[24]  # of the header chunk, which is always the first
         if depth == 16 or (image.mode in ("RGB", "RGBA") and "transparency" not in image.info):
             pixels = imagecodecs.png_decode(path.read_bytes())
             return pixels if pixels.ndim == 3 else pixels[:, :, None]
@@ -176,12 +171,19 @@ def _decode(path: Path, image: Image.Image) -> Pixels | None:
 
 
 def _check_jpeg_ends(content: bytes) -> None:
-    """The decoder fills what a truncated JPEG lacks with grey, and says nothing."""
-    at = 2
-    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] != b"\xda":
-        filling = content[at + 1 : at + 2] == b"\xff"
-        at += 1 if filling else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    if content.find(b"\xff\xd9", at) < 0:  # never inside the coded data
+    """Raises ValueError where a JPEG is truncated: the decoder would fill what is missing with
+    grey, and say nothing.
+
+    The end marker is looked for behind the segments before the coded data, because an embedded
+    thumbnail has one of its own.
+    """
+    position = 2
+    while (marker := content[position : position + 2])[:1] == b"\xff" and marker[1:] != b"\xda":
+        # Any number of bytes FF may stand before a marker.
+        is_fill = marker[1:] == b"\xff"
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        position += 1 if is_fill else 2 + length
+    if content.find(b"\xff\xd9", position) < 0:  # never inside the coded data
         raise ValueError("the file is truncated")
 
 
@@ -202,65 +204,67 @@ def _cmyk(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels
     if profile and icc.colour_space(profile) == "cmyk":
         notes.append("CMYK converted from its profile to sRGB")
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-        return np.asarray(converted)
+        srgb = ImageCms.createProfile("sRGB")
+        return np.asarray(ImageCms.profileToProfile(image, source, srgb, outputMode="RGB"))
     notes.append("CMYK converted without its profile")
     return np.asarray(image.convert("RGB"))
 
 
 def _develop(path: Path, encoding: Encoding) -> Photo:
     """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
-    developed: Developed | CameraDeveloped
+    picture: Developed | CameraDeveloped
     if encoding == "camera":
-        developed = develop_camera(path, shading=None)
+        picture = develop_camera(path, shading=None)
     else:
-        developed = develop(path, Development())
-    pixels = developed.pixels
+        picture = develop(path, Development())
+    pixels = picture.pixels
     if encoding == "srgb":
+        # sRGB's curve once for each of the 65,536 numbers, not once a pixel.
         light = np.arange(65536) / 65535
         pixels = np.rint(linear_to_srgb(light) * 65535).astype(np.uint16)[pixels]
     exif = Image.Exif()
     with path.open("rb") as stream:
         exif.load_from_fp(stream)
-        kept = _kept(exif, pixels)
+        photo_exif = _photo_exif(exif, pixels)  # reads on in the stream
     names = {"srgb": "sRGB", "linear": "linear light", "camera": "linear camera colours"}
-    notes = [f"developed to {names[encoding]}, 16 bits", *developed.notes]
-    photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=kept, notes=notes)
+    notes = [f"developed to {names[encoding]}, 16 bits", *picture.notes]
+    photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=photo_exif, notes=notes)
     if encoding == "linear":
         notes.append("highlights end at white, and lens shading is as it was")
         photo.profile = icc.LINEAR
     elif encoding == "camera":
-        if isinstance(developed, CameraDeveloped) and developed.shading == "none":
+        if isinstance(picture, CameraDeveloped) and picture.shading == "none":
             notes.append("lens shading not corrected: the file does not say it (no GainMap)")
         photo.profile, photo.encoding, photo.white = None, "camera", camera.WHITE
     return photo
 
 
-def _kept(exif: Image.Exif, pixels: Pixels) -> Image.Exif:
-    kept = Image.Exif()
+def _photo_exif(exif: Image.Exif, pixels: Pixels) -> Image.Exif:
+    """What of a file's EXIF is about the photograph: nothing that places or encodes the pixels."""
+    result = Image.Exif()
     for tag in _DESCRIBING & set(exif):
-        kept[tag] = exif[tag]
+        result[tag] = exif[tag]
     for ifd in _IFDS:
         tags = dict(exif.get_ifd(ifd))
         tags.pop(ExifTags.IFD.Interop.value, None)  # a place in the old file
+        # The sides as they are now: turned upright, they may have changed places.
         sides = (ExifTags.Base.ExifImageHeight.value, ExifTags.Base.ExifImageWidth.value)
         tags |= {tag: n for tag, n in zip(sides, pixels.shape, strict=False) if tag in tags}
         if tags:
-            kept[ifd] = tags
-    return kept
+            result[ifd] = tags
+    return result
 
 
-def _dpi(info: Mapping[Any, Any], turned: bool) -> _DPI | None:
-    """Dots per inch across and down, where the file says so in earnest."""
+def _dpi(info: Mapping[Any, Any], sideways: bool) -> _DPI | None:
+    """Dots per inch across and down, of the upright picture; None where the file has none that can
+    be. sideways: whether the file's picture lies on its side."""
     try:
         across, down = (float(value) for value in info["dpi"])
     except (KeyError, TypeError, ValueError):
         return None
     if not (0 < across < 65536 and 0 < down < 65536):
         return None
-    return (down, across) if turned else (across, down)
+    return (down, across) if sideways else (across, down)
 
 
 def write_photo(path: Path, photo: Photo, kind: Kind, quality: int, overwrite: bool) -> None:
@@ -295,23 +299,26 @@ def write_photo(path: Path, photo: Photo, kind: Kind, quality: int, overwrite: b
 
 def _jpeg(photo: Photo, exif: bytes, quality: int) -> list[bytes | memoryview]:
     """The encoded picture with its segments: JFIF's resolution, EXIF, the profile."""
-    encoded = imagecodecs.jpeg8_encode(photo.pixels, level=quality, subsampling="444")
-    after = 4 + int.from_bytes(encoded[4:6], "big")  # the start marker and JFIF's own segment
-    if encoded[2:4] != b"\xff\xe0" or encoded[6:11] != b"JFIF\0":
+    content = imagecodecs.jpeg8_encode(photo.pixels, level=quality, subsampling="444")
+    jfif_end = 4 + int.from_bytes(content[4:6], "big")  # the start marker and JFIF's own segment
+    if content[2:4] != b"\xff\xe0" or content[6:11] != b"JFIF\0":
         raise ValueError("the encoder wrote no JFIF header")
-    jfif = bytearray(encoded[:after])
+    jfif = bytearray(content[:jfif_end])
     if photo.dpi:
+        # JFIF's unit (1 is dots per inch) and density across and down.
         jfif[13:18] = struct.pack(">BHH", 1, *(max(1, round(value)) for value in photo.dpi))
     parts: list[bytes | memoryview] = [bytes(jfif)]
     if len(exif) + 2 > _MARKER_LIMIT:
         photo.notes.append("EXIF left out: larger than a JPEG can hold")
     elif exif:
         parts.append(_segment(0xE1, exif))
+    # A large profile takes several segments, each with its number and how many there are. That
+    # heading has 14 bytes, and 16 are kept free for it.
     profile, room = photo.profile or b"", _MARKER_LIMIT - 16
     pieces = [profile[at : at + room] for at in range(0, len(profile), room)]
     for number, piece in enumerate(pieces, start=1):
         parts.append(_segment(0xE2, b"ICC_PROFILE\0" + bytes((number, len(pieces))) + piece))
-    return [*parts, memoryview(encoded)[after:]]
+    return [*parts, memoryview(content)[jfif_end:]]
 
 
 def _segment(marker: int, content: bytes) -> bytes:
@@ -324,9 +331,9 @@ def _png(photo: Photo, exif: bytes, quality: int) -> list[bytes | memoryview]:
     # three times as quick as the usual 6, for 5 % more.
     pixels = photo.pixels
     room = np.empty(pixels.nbytes + pixels.nbytes // 100 + len(pixels) + 65536, np.uint8)
-    encoded = memoryview(imagecodecs.png_encode(pixels, level=3, out=room))  # type: ignore[arg-type]
-    after = 8 + 25  # the signature and the header chunk
-    parts: list[bytes | memoryview] = [bytes(encoded[:after])]
+    content = memoryview(imagecodecs.png_encode(pixels, level=3, out=room))  # type: ignore[arg-type]
+    header_end = 8 + 25  # the signature and the header chunk
+    parts: list[bytes | memoryview] = [bytes(content[:header_end])]
     if photo.profile:
         parts.append(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(photo.profile)))
     if photo.dpi:
@@ -334,7 +341,7 @@ def _png(photo: Photo, exif: bytes, quality: int) -> list[bytes | memoryview]:
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if exif:
         parts.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
-    return [*parts, encoded[after:]]
+    return [*parts, content[header_end:]]
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
@@ -372,14 +379,22 @@ def _write_tiff(path: Path, photo: Photo, with_exif: bool) -> None:
 
 
 def _append_directories(file: BinaryIO, directories: Mapping[int, Mapping[int, Any]]) -> None:
-    """Add directories of tags to a TIFF's first one, which tifffile leaves to its caller: they go
-    to the file's end, and behind them that first one again, now pointing to them."""
+    """Add directories of tags (EXIF, GPS) to a TIFF, which tifffile leaves to its caller.
+
+    They go to the file's end, and behind them the first directory once more, now with entries that
+    point to them; its old place stays unused.
+
+    A directory is the number of its entries, entries of 12 bytes (tag, type, count, value or place)
+    in ascending order of tags, and the place of the next directory, 0 without one.
+    """
     file.seek(4)
     file.seek(struct.unpack("<I", file.read(4))[0])
     (count,) = struct.unpack("<H", file.read(2))
     entries = [file.read(12) for _ in range(count)]
 
     def append(content: Callable[[int], bytes]) -> int:
+        """Write at the file's end, on an even byte as TIFF asks, what depends on its place: which
+        it returns."""
         end = file.seek(0, io.SEEK_END)
         file.write(bytes(end % 2) + content(end + end % 2))
         return end + end % 2
@@ -388,6 +403,7 @@ def _append_directories(file: BinaryIO, directories: Mapping[int, Mapping[int, A
         directory = TiffImagePlugin.ImageFileDirectory_v2(ifh=b"II*\0\0\0\0\0", group=tag)
         for name, value in values.items():
             directory[name] = value
+        # One number of type 4 (32 bits): the directory's place.
         entries.append(struct.pack("<HHII", tag, 4, 1, append(directory.tobytes)))
     entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
     first = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)

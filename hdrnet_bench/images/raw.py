@@ -94,15 +94,15 @@ class Layout(NamedTuple):
 
 
 def settings(how: Development) -> dict[str, Any]:
-    """All that develops, for a dataset's header: what LibRaw is told beside each picture's own
-    multipliers, and the versions."""
-    return {**how.model_dump(), **recorded(parameters(how))}
+    """All that decides how a DNG is developed, for a dataset's header: LibRaw's parameters (each
+    picture's own multipliers come on top), and the versions."""
+    return {**how.model_dump(), **parameters_record(parameters(how))}
 
 
-def recorded(told: dict[str, Any]) -> dict[str, Any]:
-    """What LibRaw is told, and its version, as JSON can hold it."""
+def parameters_record(options: dict[str, Any]) -> dict[str, Any]:
+    """LibRaw's parameters and its version, as JSON can hold them."""
     libraw = {
-        name: value.name if isinstance(value, Enum) else value for name, value in told.items()
+        name: value.name if isinstance(value, Enum) else value for name, value in options.items()
     }
     return {
         "parameters": libraw | {"gamma": list(libraw["gamma"])},
@@ -112,7 +112,8 @@ def recorded(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(how: Development) -> dict[str, Any]:
-    """Everything that rawpy can be told, but for each picture's own white balance."""
+    """All of rawpy's parameters but each picture's own white balance. Defaults are among them, so
+    that none can change with a version."""
     return {
         "demosaic_algorithm": rawpy.DemosaicAlgorithm[how.demosaic.upper()],
         "half_size": False,
@@ -120,13 +121,15 @@ def parameters(how: Development) -> dict[str, Any]:
         "fbdd_noise_reduction": rawpy.FBDDNoiseReductionMode.Off,
         "noise_thr": None,
         "median_filter_passes": 0,
-        "use_camera_wb": False,  # given as multipliers, so that nothing is decided out of sight
+        "use_camera_wb": False,  # passed as multipliers, so that LibRaw decides nothing by itself
         "use_auto_wb": False,
         "output_color": rawpy.ColorSpace.sRGB,
         "output_bps": 16,
         "user_flip": 0,  # turned here, after cropping
         "user_black": None,
         "user_sat": None,
+        # By these two LibRaw would take a picture's brightness from its content: by its histogram,
+        # and by a white level lowered to its largest number.
         "no_auto_bright": True,
         "adjust_maximum_thr": 0.0,
         "bright": 1.0,
@@ -149,17 +152,17 @@ def develop(path: Path, how: Development) -> Developed:
             layout = layout_of(tiff)
             _check_linear_black(layout.page)
         notes = [f"{name} not applied" for name in layout.opcodes.values()] + layout.notes
-        with rawpy.imread(str(path)) as raw:
-            given, white_balance = camera_white_balance(raw, how, notes)
-            # Green's other half gets green's; a fourth colour its own.
-            fourth = given[3] / given[1] if raw.num_colors == 4 else 1.0
-            multipliers = [value / given[1] for value in given[:3]]
-            sizes = raw.sizes
-            told = parameters(how) | {"user_wb": [*multipliers, fourth]}
-            pixels = cast(NDArray[np.uint16], raw.postprocess(**told))
+        with rawpy.imread(str(path)) as libraw:
+            balance, white_balance = camera_white_balance(libraw, how, notes)
+            # The second green gets green's; a fourth colour its own.
+            fourth = balance[3] / balance[1] if libraw.num_colors == 4 else 1.0
+            multipliers = [value / balance[1] for value in balance[:3]]
+            sizes = libraw.sizes
+            options = parameters(how) | {"user_wb": [*multipliers, fourth]}
+            pixels = cast(NDArray[np.uint16], libraw.postprocess(**options))
         crop = layout.crop if how.crop == "default" else None
         if crop:
-            pixels = cropped(pixels, sizes, crop, notes)
+            pixels = cut_crop(pixels, sizes, crop, notes)
     return Developed(
         np.ascontiguousarray(upright(pixels, layout.orientation)),
         multipliers,
@@ -176,7 +179,7 @@ def decoding(path: Path, failure: str) -> Iterator[None]:
     """Whatever goes wrong inside is a DataError: the file, `failure`, and the decoder's reason."""
     try:
         yield
-    except (DataError, MemoryError):
+    except (DataError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
@@ -185,11 +188,11 @@ def decoding(path: Path, failure: str) -> Iterator[None]:
 
 
 def camera_white_balance(
-    raw: rawpy.RawPy, how: Development, notes: list[str]
+    libraw: rawpy.RawPy, how: Development, notes: list[str]
 ) -> tuple[list[float], Literal["camera", "daylight", "daylight (the file has none)"]]:
-    """LibRaw's multipliers, of its four colours (0 for one that is not there)."""
-    camera, daylight = raw.camera_whitebalance, raw.daylight_whitebalance
-    if raw.num_colors < 3 or min(daylight[:3]) <= 0:
+    """LibRaw's multipliers, of its four colours (0 for one that it does not have), and whose."""
+    camera, daylight = libraw.camera_whitebalance, libraw.daylight_whitebalance
+    if libraw.num_colors < 3 or min(daylight[:3]) <= 0:
         raise ValueError("it is not in colour")
     if how.white_balance == "daylight":
         return daylight, "daylight"
@@ -206,14 +209,15 @@ def layout_of(tiff: tifffile.TiffFile) -> Layout:
     first = tiff.pages.first
     if _DNG_VERSION not in first.tags:
         raise ValueError("it is no DNG")
-    raws = [
+    # The raw picture is often a page under the first one, which is a preview with the file's tags.
+    pages = [
         page
         for page in (first, *(first.pages or ()))
         if page.photometric in (_MOSAIC, LINEAR_RAW) and not page.subfiletype & 1
     ]
-    if not raws:
+    if not pages:
         raise ValueError("it holds no raw picture")
-    raw = raws[0]
+    raw = pages[0]
     check_whole(tiff, raw)
     if _COLOR_MATRIX not in first.tags:
         raise ValueError("it has no colour matrix")
@@ -230,13 +234,15 @@ def layout_of(tiff: tifffile.TiffFile) -> Layout:
 
 
 def _check_linear_black(raw: tifffile.TiffPage) -> None:
-    """LibRaw subtracts it and leaves the white level where it was."""
+    """Raises ValueError for a demosaiced picture with a black level: LibRaw subtracts that and
+    leaves the white level where it was."""
     if raw.photometric == LINEAR_RAW and any(map(round, numbers(raw.tags, BLACK_LEVEL))):
         raise ValueError("it is demosaiced with a black level, which LibRaw scales wrongly")
 
 
 def check_whole(tiff: tifffile.TiffFile, raw: tifffile.TiffPage) -> None:
-    """LibRaw reads on where a tile does not start as one: it leaves it, and the next, black."""
+    """Raises ValueError where picture data is missing, or a compressed tile or strip does not begin
+    as one: LibRaw would read on, and leave it and the next one black."""
     size = tiff.filehandle.size
     segments = list(zip(raw.dataoffsets, raw.databytecounts, strict=True))
     end = max((offset + count for offset, count in segments), default=0)
@@ -251,8 +257,8 @@ def check_whole(tiff: tifffile.TiffFile, raw: tifffile.TiffPage) -> None:
 
 
 def _default_crop(tags: tifffile.TiffTags) -> tuple[int, int, int, int] | None:
-    """DefaultCropOrigin counts from ActiveArea's corner. LibRaw's own reading of both moves odd
-    places to even ones, which is a pixel beside Adobe's."""
+    """(left, top, width, height) in the raw frame: DefaultCropOrigin counts from ActiveArea's
+    corner. LibRaw's own reading of both moves odd places to even ones, a pixel off Adobe's."""
     if _CROP_SIZE not in tags:
         return None
     top, left, *_ = map(round, numbers(tags, ACTIVE_AREA) or [0, 0])
@@ -267,20 +273,21 @@ def numbers(tags: tifffile.TiffTags, code: int) -> list[float]:
     if tag is None:
         return []
     value = list(np.atleast_1d(tag.value))
-    if tag.dtype in _RATIONALS:
+    if tag.dtype in _RATIONALS:  # numerator, denominator, numerator, …
         if not all(value[1::2]):
             raise ValueError(f"its tag {code} has a fraction over zero")
         value = [int(n) / int(d) for n, d in zip(value[::2], value[1::2], strict=True)]
     return [float(number) for number in value]
 
 
-def cropped(
+def cut_crop(
     pixels: NDArray[np.uint16],
     sizes: rawpy.ImageSizes,
     crop: tuple[int, int, int, int],
     notes: list[str],
 ) -> NDArray[np.uint16]:
-    """Cut what LibRaw developed, which begins at its own margins and has square pixels."""
+    """The crop, in pixels of the raw frame, out of what LibRaw developed. That begins at LibRaw's
+    own margins, and is stretched where the sensor's pixels are not square."""
     height, width = pixels.shape[:2]
     across, down = width / sizes.width, height / sizes.height
     if (across, down) != (1, 1) and sizes.pixel_aspect == 1:
@@ -291,13 +298,13 @@ def cropped(
     left, top = crop[0] - sizes.left_margin, crop[1] - sizes.top_margin
     right, bottom = round((left + crop[2]) * across), round((top + crop[3]) * down)
     left, top = round(left * across), round(top * down)
-    inside = max(0, left), max(0, top), min(width, right), min(height, bottom)
-    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+    box = max(0, left), max(0, top), min(width, right), min(height, bottom)
+    if box[0] >= box[2] or box[1] >= box[3]:
         raise ValueError("its default crop lies outside the picture")
-    if inside != (left, top, right, bottom):
-        lost = right - left - inside[2] + inside[0], bottom - top - inside[3] + inside[1]
-        notes.append(f"default crop larger than the picture by {lost[0]} x {lost[1]} pixels")
-    return pixels[inside[1] : inside[3], inside[0] : inside[2]]
+    if box != (left, top, right, bottom):
+        excess = right - left - box[2] + box[0], bottom - top - box[3] + box[1]
+        notes.append(f"default crop larger than the picture by {excess[0]} x {excess[1]} pixels")
+    return pixels[box[1] : box[3], box[0] : box[2]]
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -41,14 +41,16 @@ class SizeRule(BaseModel):
         pixels = self.pixels
         if pixels is None or pixels >= edge:
             return width, height
-        scaled = (max(1, (2 * side * pixels + edge) // (2 * edge)) for side in (width, height))
-        return next(scaled), next(scaled)
+        # Halves rounded up in whole numbers: a float's rounding would move some sizes.
+        sides = (max(1, (2 * side * pixels + edge) // (2 * edge)) for side in (width, height))
+        return next(sides), next(sides)
 
 
 def curve(
-    decode: Callable[[NDArray], NDArray] = lambda encoded: encoded, bits: Literal[8, 16] = 16
+    decode: Callable[[NDArray], NDArray] = lambda values: values, bits: Literal[8, 16] = 16
 ) -> NDArray[np.float32]:
-    """What each of the values of so many bits is in linear light: a transfer function's table."""
+    """What each stored number of so many bits is in linear light: a transfer function's table. By
+    default numbers are linear already."""
     return decode(np.arange(2**bits) / (2**bits - 1)).astype(np.float32)
 
 
@@ -61,8 +63,8 @@ def reduced(
     """Average a picture to (width, height) in linear light.
 
     One channel at a time is linearised, so that 4 bytes a pixel are needed beside the picture. The
-    matrix, which commutes with averaging, is applied to the small picture: in a colour outside the
-    target's gamut nothing is clipped before it is averaged with its neighbours.
+    matrix commutes with averaging and is applied to the small picture. A colour outside the
+    target's gamut is not clipped before it is averaged with its neighbours.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16.
@@ -86,6 +88,8 @@ def resized(channel: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
     height, width = channel.shape
     if size == (width, height):
         return channel
+    # Down first, then across, both as products with a sparse matrix from the left: a sparse product
+    # runs row by row, in one order.
     down, across = _shares(height, size[1]), _shares(width, size[0])
     return np.ascontiguousarray((across @ np.ascontiguousarray((down @ channel).T)).T)
 
@@ -96,10 +100,11 @@ def _shares(length: int, target: int) -> sparse.csr_array:
         raise ValueError(f"{length} pixels cannot be averaged to {target}")
     # In units of 1 / target of an old pixel, where all borders are whole numbers: old pixel i
     # covers [i target, (i + 1) target), new pixel j [j length, (j + 1) length).
+    # Between two neighbouring borders of either kind lies what one old pixel and one new one share.
     borders = np.union1d(np.arange(length + 1) * target, np.arange(target + 1) * length)
-    start, shared = borders[:-1], np.diff(borders)
-    places = (start // length, start // target)
-    return sparse.csr_array(((shared / length).astype(np.float32), places), (target, length))
+    start, overlap = borders[:-1], np.diff(borders)
+    places = (start // length, start // target)  # the new pixel, the old one
+    return sparse.csr_array(((overlap / length).astype(np.float32), places), (target, length))
 
 
 def encoded(rgb_linear: NDArray[np.floating], bits: Literal[8, 16] = 8) -> NDArray:

@@ -1,6 +1,7 @@
 """Metrics between pictures, one module each; every module is a specification first.
 
-All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture: () or (B,).
+All take (3, H, W) or (B, 3, H, W) sRGB in [0, 1] and return one value a picture: () or (B,). Open
+psnr.py first; ../metric_specs.py has their names, units and versions.
 """
 
 from ..metric_specs import METRICS

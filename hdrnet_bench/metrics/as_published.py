@@ -6,9 +6,9 @@ direction and source stand. What is said of rounding and clamping there is done 
 pictures go in as they are. All is float64, where the papers' own programs are partly float32. The
 errors are those of the canonical metrics.
 
-Not theirs: where a definition fails, this does. An SSIM whose data range is taken from a picture is
-NaN where that is constant; and in zeng's, pictures with fewer than 384 rows (or 128 columns), which
-MATLAB's filter refuses, have their channels side by side like all others.
+Not theirs is what is done where a definition fails. An SSIM whose data range is taken from a
+picture is NaN where that is constant; and in zeng's, pictures with fewer than 384 rows (or 128
+columns), which MATLAB's filter refuses, have their channels side by side like all others.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ Values = dict[str, Tensor | None]
 def zeng(output: Tensor, target: Tensor) -> Values:
     """psnr, ssim, delta_e of the 3D-LUT family. Raises ValueError under 11 rows or 4 columns."""
     x, y, batched = as_pair(output, target)
+    # ssim.m's factor: rows and columns of what it takes for one grey picture, halves rounded up.
     f = max(1, int(min(x.shape[2], 3 * x.shape[3]) / 256 + 0.5))
     similarity = mean_similarity(
         _side_by_side(x, f), _side_by_side(y, f), gaussian(), data_range=255
     )
+    # Strip by strip: the float64 planes of one stay in a core's cache.
     total = x.new_zeros(len(x), dtype=torch.float64)
     for a, b in strips(x, y):
         labs = (srgb_to_lab(levels(picture) / 255, _matlab()) for picture in (a, b))
@@ -54,23 +56,24 @@ def _side_by_side(picture: Tensor, f: int) -> Tensor:
     boxes of f x f, mirrored at its borders; red, green and blue side by side; every f-th sample.
 
     Of an even box, the one more sample lies below and to the right, as MATLAB's imfilter has it.
-    Only what is kept is computed; sums of integers are exact.
+    Only what is sampled is computed; sums of integers are exact.
     """
     width = picture.shape[3]
     before, after = (f - 1) // 2, f // 2
-    found = []
+    channels = []
     for c in range(3):
-        rows = _mirrored(levels(as_float64(picture[:, c])), before, after, dim=1)
+        rows = _mirror(levels(as_float64(picture[:, c])), before, after, dim=1)
         sums = rows.unfold(1, f, f).sum(-1)  # (B, ceil(H / f), W)
-        until = _mirrored(sums, before, after, dim=2).cumsum(2)
-        until = torch.nn.functional.pad(until, (1, 0))
+        # A box's sum is the difference of two sums from the row's beginning, the first of them 0.
+        cumulative = _mirror(sums, before, after, dim=2).cumsum(2)
+        cumulative = torch.nn.functional.pad(cumulative, (1, 0))
         # The samples f, 2 f, … run on from one channel into the next.
         starts = torch.arange(-c * width % f, width, f, device=picture.device)
-        found.append(until[..., starts + f] - until[..., starts])
-    return torch.cat(found, dim=2)[:, None] / f**2
+        channels.append(cumulative[..., starts + f] - cumulative[..., starts])
+    return torch.cat(channels, dim=2)[:, None] / f**2
 
 
-def _mirrored(x: Tensor, before: int, after: int, dim: int) -> Tensor:
+def _mirror(x: Tensor, before: int, after: int, dim: int) -> Tensor:
     """x with its border samples mirrored outwards, the outermost first."""
     end = x.shape[dim]
     parts = [x.narrow(dim, 0, before).flip(dim), x, x.narrow(dim, end - after, after).flip(dim)]
@@ -94,7 +97,7 @@ def llf_lut(output: Tensor, target: Tensor, with_lpips: bool = True) -> Values:
 
     Raises ValueError where a side is under 7 pixels, with LPIPS's weights under 32.
     """
-    x, y, batched = _clamped(output, target)
+    x, y, batched = _clamp_pair(output, target)
     # Weights 1 / 7 along both axes; a sample of 49.
     similarity = mean_similarity(x, y, [1 / 7] * 7, covariance=49 / 48)
     return {
@@ -115,10 +118,10 @@ def csrnet(output: Tensor, target: Tensor) -> Values:
     for a, b in strips(x, y):
         difference = opencv_lab(levels(a).long()) - opencv_lab(levels(b).long())
         total += difference.square().sum(1).double().sqrt_().sum(dim=(1, 2))
-    saved_x, saved_y = (levels(as_float64(picture)).div_(255) for picture in (x, y))
+    x8, y8 = (levels(as_float64(picture)).div_(255) for picture in (x, y))  # as saved
     return {
         "psnr": psnr(output, target),
-        "ssim": per_picture(mean_similarity(saved_x, saved_y, gaussian()), batched),
+        "ssim": per_picture(mean_similarity(x8, y8, gaussian()), batched),
         "l2_lab": per_picture(total / x[0, 0].numel(), batched),
     }
 
@@ -131,6 +134,7 @@ def opencv_lab(rgb: Tensor) -> Tensor:
     """
     light, roots, matrix = (table.to(rgb.device) for table in _opencv_tables())
     linear = light[rgb]
+    # Half of the last place is added before bits are shifted out: rounding to nearest.
     x, y, z = (
         roots[(sum(row[i] * linear[:, i] for i in range(3)) + (1 << 11)) >> 12] for row in matrix
     )
@@ -148,6 +152,7 @@ def _opencv_tables() -> tuple[Tensor, Tensor, Tensor]:
     roots are rounded from float32."""
     white = (0.950456, 1.0, 1.088754)
     light = np.rint(255 * 8 * srgb_to_linear(np.arange(256) / 255))
+    # Up to 1.5 times white's light: rounded, a row of the matrix may exceed white a little.
     t = np.arange(256 * 3 // 2 * 8, dtype=np.float32) / np.float32(255 * 8)
     roots = np.where(t < 216 / 24389, t * (841 / 108) + 16 / 116, np.cbrt(t))
     matrix = np.rint(np.array(XYZ_FROM_LINEAR) / np.array(white)[:, None] * (1 << 12))
@@ -159,7 +164,7 @@ def _opencv_tables() -> tuple[Tensor, Tensor, Tensor]:
 
 def deeplpf(output: Tensor, target: Tensor) -> Values:
     """psnr, ssim of DeepLPF and CURL. Raises ValueError where a side is under 11 pixels."""
-    x, y, batched = _clamped(output, target)
+    x, y, batched = _clamp_pair(output, target)
     # scikit-image takes the window's 11 x 11 places for the size of the sample.
     similarity = mean_similarity(x, y, gaussian(), _range(x), covariance=121 / 120)
     return {
@@ -197,7 +202,7 @@ def hdrnet(output: Tensor, target: Tensor) -> Values:
     }
 
 
-def _clamped(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
+def _clamp_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
     x, y, batched = as_pair(output, target)
     return x.clamp(0, 1), y.clamp(0, 1), batched
 

@@ -61,15 +61,15 @@ def ciede2000_of(lab1: Lab, lab2: Lab) -> Tensor:
     l2, a2, b2 = lab2
 
     c_mean = _length(a1, b1).add_(_length(a2, b2)).div_(2)
-    g = _saturation(c_mean).mul_(-0.5).add_(1.5)  # 1 + G
+    g = _saturation(c_mean).mul_(-0.5).add_(1.5)  # 1 + G: a* of greyish colours is stretched
     a1, a2 = g * a1, g * a2
     c1, c2 = _length(a1, b1), _length(a2, b2)
     h1, h2 = _hue(a1, b1), _hue(a2, b2)
 
     # With a grey one of the pair the hue has no say: c1 c2 is 0, and so is the difference in hue.
     dh = h2 - h1
-    far = above(dh.abs(), math.pi)
-    dh -= torch.copysign(far * (2 * math.pi), dh)
+    apart = above(dh.abs(), math.pi)  # by more than half a turn: the other way round is shorter
+    dh -= torch.copysign(apart * (2 * math.pi), dh)
     dl, dc = l2 - l1, c2 - c1
     dh_big = (c1 * c2).sqrt_().mul_(dh.div_(2).sin_()).mul_(2)
 
@@ -77,27 +77,29 @@ def ciede2000_of(lab1: Lab, lab2: Lab) -> Tensor:
     # Hues that lie far apart have their mean on the other side. Where the sum is a whole turn the
     # formula's mean is 0, not 2 pi, which the rotation tells apart.
     h_sum = h1 + h2
-    h_mean = (h_sum + far * (2 * math.pi * (1 - 2 * _reached(h_sum, 2 * math.pi)))).div_(2)
-    grey = 1 - above(c1 * c2, 0)
+    h_mean = (h_sum + apart * (2 * math.pi * (1 - 2 * _at_least(h_sum, 2 * math.pi)))).div_(2)
+    grey = 1 - above(c1 * c2, 0)  # the paper takes the sum there, not its half
     h_mean = torch.lerp(h_mean, h_sum, grey)
 
+    # The weights of lightness, chroma and hue; hue's by a series in the mean hue.
     def cosine(multiple: int, degrees: float) -> Tensor:
         return (h_mean * multiple).add_(math.radians(degrees)).cos_()
 
     t = cosine(1, -30).mul_(-0.17).add_(1)
     t.add_(cosine(2, 0), alpha=0.24).add_(cosine(3, 6), alpha=0.32)
     t.add_(cosine(4, -63), alpha=-0.20)
-    l_off = l_mean.sub_(50).square_()
-    s_l = (l_off * 0.015).div_((l_off + 20).sqrt_()).add_(1)
+    offset = l_mean.sub_(50).square_()
+    s_l = (offset * 0.015).div_((offset + 20).sqrt_()).add_(1)
     s_c = (c_mean * 0.045).add_(1)
     s_h = t.mul_(c_mean).mul_(0.015).add_(1)
+    # The rotation of chroma and hue against each other, around blue (275 degrees).
     turn = h_mean.mul_(180 / math.pi).sub_(275).div_(25).square_().neg_().exp_()
     r_t = turn.mul_(2 * math.radians(30)).sin_().mul_(_saturation(c_mean)).mul_(-2)
 
     l_term, c_term, h_term = dl.div_(s_l), dc.div_(s_c), dh_big.div_(s_h)
     cross = r_t.mul_(c_term).mul_(h_term)
-    squared = l_term.square_().addcmul_(c_term, c_term).addcmul_(h_term, h_term).add_(cross)
-    return squared.clamp_(min=0).sqrt_()
+    total = l_term.square_().addcmul_(c_term, c_term).addcmul_(h_term, h_term).add_(cross)
+    return total.clamp_(min=0).sqrt_()
 
 
 def _length(a: Tensor, b: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ def _hue(a: Tensor, b: Tensor) -> Tensor:
     return angle.add_(torch.lt(angle, 0, out=torch.empty_like(angle)), alpha=2 * math.pi)
 
 
-def _reached(x: Tensor, threshold: float) -> Tensor:
+def _at_least(x: Tensor, threshold: float) -> Tensor:
     """1 where x is at or above the threshold, else 0."""
     return torch.ge(x, threshold, out=torch.empty_like(x))
 

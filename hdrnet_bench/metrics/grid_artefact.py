@@ -32,12 +32,12 @@ def grid_artefact(
     count = [0, 0]
     for channel in range(3):  # one at a time: a float64 copy of a large picture is much
         error = output[:, channel].double() - target[:, channel].double()
-        for axis, along, bins in ((2, 1, cells[0]), (1, 2, cells[1])):
-            change = error.diff(dim=axis).abs().sum(along)  # (B, pairs)
+        for axis, other_axis, bins in ((2, 1, cells[0]), (1, 2, cells[1])):
+            change = error.diff(dim=axis).abs().sum(other_axis)  # (B, pairs)
             at_border = _crossings(error.shape[axis], bins).to(error.device)
             for kind, pairs in enumerate((at_border, ~at_border)):
                 total[kind] += change[:, pairs].sum(1)
-                count[kind] += int(pairs.sum()) * error.shape[along]
+                count[kind] += int(pairs.sum()) * error.shape[other_axis]
     if not all(count):
         return per_picture(torch.full_like(total[0], float("nan")), batched)
     border, elsewhere = total[0] / count[0], total[1] / count[1]
@@ -47,5 +47,6 @@ def grid_artefact(
 
 def _crossings(length: int, bins: int) -> Tensor:
     """(length - 1,): whether a pixel and its follower lie in different cells."""
+    # floor((x + .5) bins / length) in whole numbers: no rounding moves a border.
     cell = (2 * torch.arange(length) + 1) * bins // (2 * length)
     return cell[1:] != cell[:-1]

@@ -89,19 +89,20 @@ def check_backbone(net: Net = "alex") -> str | None:
     """None where the backbone's weights are on this machine and whole, else the reason."""
     backbone = BACKBONES[net]
     if not backbone.path.is_file():
-        what = f"{backbone.file}, the weights of its {backbone.label}, is not on this machine"
+        reason = f"{backbone.file}, the weights of its {backbone.label}, is not on this machine"
     elif not sha256_file(backbone.path).startswith(backbone.sha256_start):
-        what = f"{backbone.file} on this machine is not the file its name says"
+        reason = f"{backbone.file} on this machine is not the file its name says"
     else:
         return None
-    return f"not computed: {what} (hdrbench doctor says what to do)"
+    return f"not computed: {reason} (hdrbench doctor says what to do)"
 
 
 def fetch_backbone(net: Net = "alex") -> str | None:
-    """The same after an attempt to download the weights where they are missing."""
+    """Try to download the backbone's weights where they are missing; then as `check_backbone`."""
     backbone = BACKBONES[net]
     if not backbone.path.exists():
-        patience = socket.getdefaulttimeout()
+        # torch.hub takes no timeout, and would wait for ever; the sockets' default is put back.
+        timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
         try:
             backbone.path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,13 +112,13 @@ def fetch_backbone(net: Net = "alex") -> str | None:
         except (OSError, RuntimeError):
             pass  # No network, disk or permission; a wrong hash. What is there then is checked.
         finally:
-            socket.setdefaulttimeout(patience)
+            socket.setdefaulttimeout(timeout)
     return check_backbone(net)
 
 
 def install_backbone(file: Path) -> Path:
-    """Put a backbone's weights, got elsewhere, where they are looked for; which they are is told
-    by their SHA-256. Returns that place.
+    """Put a file of weights where they are looked for, and return that place. Which backbone's they
+    are follows from the file's SHA-256.
 
     Raises DataError where the file is not there, or is none of the weights.
     """
@@ -126,10 +127,10 @@ def install_backbone(file: Path) -> Path:
     digest = sha256_file(file)
     net = next((n for n, b in BACKBONES.items() if digest.startswith(b.sha256_start)), None)
     if net is None:
-        known = ", ".join(f"{b.file} ({b.sha256_start}…)" for b in BACKBONES.values())
+        names = ", ".join(f"{b.file} ({b.sha256_start}…)" for b in BACKBONES.values())
         raise DataError(
             f"{file} holds none of the weights that LPIPS uses: its SHA-256 is {digest[:16]}…, "
-            f"and theirs start with what their names end in: {known}"
+            f"and theirs start with what their names end in: {names}"
         )
     backbone = BACKBONES[net]
     _load(_bare(net), net, file)  # A file that would not do is not put there.
@@ -170,8 +171,8 @@ def _load(network: Any, net: Net, file: Path) -> None:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         # The package cuts torchvision's `features` into slices and keeps their numbers.
-        names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
-        network.net.load_state_dict({name: state[there] for name, there in names.items()})
+        keys = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
+        network.net.load_state_dict({name: state[key] for name, key in keys.items()})
     except Exception as error:
         # Whatever a broken file makes the reader raise.
         raise DataError(

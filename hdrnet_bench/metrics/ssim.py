@@ -6,6 +6,11 @@ inside the picture and over the three channels. In [-1, 1], higher is better, 1 
 Agrees with skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
 use_sample_covariance=False, data_range=1). Computed in float64, so that flat pictures, whose
 variances are differences of nearly equal numbers, are exact too.
+
+The window is separable: local means are taken along the height, then along the width, each as a
+product with a band matrix that has the window's weights in every column. Some of its products are
+with 0, and in return BLAS does the work; a strip of rows at a time, so that what stands between the
+two products is small enough for the caches.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from ._pairs import as_float64, as_pair, per_picture, strip_size
 
 _K1, _K2 = 0.01, 0.03
 _TILE = 16  # outputs of one product with a band matrix
-_ROWS = 2 * _TILE  # of a strip
+_ROWS = 2 * _TILE  # of outputs of a strip
 
 
 def gaussian(taps: int = 11, sigma: float = 1.5) -> list[float]:
@@ -55,6 +60,7 @@ def mean_similarity(
     if min(height, width) < taps:
         raise ValueError(f"SSIM needs {taps} x {taps} pixels, not {width} x {height}")
     ranges = torch.as_tensor(data_range, dtype=torch.float64, device=x.device).expand(batch)
+    # From here on every channel is a picture of its own.
     ranges = ranges.repeat_interleave(channels)[:, None, None]
     x, y = (picture.reshape(batch * channels, height, width) for picture in (x, y))
     band = _band(weights, x)
@@ -63,10 +69,12 @@ def mean_similarity(
     for first in range(0, batch * channels, planes):
         part = slice(first, first + planes)
         for top in range(0, height - taps + 1, _ROWS):
+            # The strip's outputs, and the rows that their windows reach below.
             rows = slice(top, min(top + _ROWS + taps - 1, height))
             moments = _moments(as_float64(x[part, rows]), as_float64(y[part, rows]))
-            local = _across(_down(moments, band), band)[..., : width - taps + 1]
-            similarity = _similarity(local.unbind(0), ranges[part], covariance)
+            # The last tile's outputs beyond the picture have read padding.
+            means = _across(_down(moments, band), band)[..., : width - taps + 1]
+            similarity = _similarity(means.unbind(0), ranges[part], covariance)
             totals[part] += similarity.sum(dim=(1, 2))
     of_picture = totals.reshape(batch, channels).sum(1)
     return of_picture / (channels * (height - taps + 1) * (width - taps + 1))
@@ -98,32 +106,36 @@ def _band(weights: Sequence[float], like: Tensor) -> Tensor:
 def _down(moments: Tensor, band: Tensor) -> Tensor:
     """Windowed means along the height: (4, P, h + taps - 1, W) -> (4, P, h, W)."""
     taps = band.shape[0] - band.shape[1] + 1
-    tall = moments.shape[2]
-    turned = band[:tall, : tall - taps + 1].T
+    height = moments.shape[2]  # of the picture's last strip it is less than the band's
+    transposed = band[:height, : height - taps + 1].T
     flat = moments.flatten(0, 1)
-    down = torch.bmm(turned.expand(len(flat), -1, -1), flat)
+    down = torch.bmm(transposed.expand(len(flat), -1, -1), flat)
     return down.unflatten(0, moments.shape[:2])
 
 
 def _across(moments: Tensor, band: Tensor) -> Tensor:
-    """Windowed means along the width: (4, P, h, W) -> (4, P, h, tiles x _TILE)."""
+    """Windowed means along the width: (4, P, h, W) -> (4, P, h, tiles x _TILE). Neighbouring tiles
+    of inputs overlap by taps - 1, so one small band serves all of them."""
     taps = band.shape[0] - band.shape[1] + 1
     tiles = moments.unfold(-1, _TILE + taps - 1, _TILE)
     return (tiles @ band[: _TILE + taps - 1, :_TILE]).flatten(-2)
 
 
-def _similarity(local: Sequence[Tensor], ranges: Tensor, covariance: float) -> Tensor:
+def _similarity(means: Sequence[Tensor], ranges: Tensor, covariance: float) -> Tensor:
     """SSIM from the local means of x + y, x - y and their squares, each (P, h, W).
 
     With s = x + y and d = x - y: 4 x y = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means as
     for the (co)variances, so that four windowed means do instead of five.
     """
-    total, difference, total2, difference2 = local
+    total, difference, total2, difference2 = means
     c1, c2 = (_K1 * ranges) ** 2, (_K2 * ranges) ** 2
+    # Squares of the means, and variances as the mean of squares less the square of the mean, all
+    # halved. Then total - difference is 2 mx my and total + difference mx^2 + my^2; of the spreads
+    # they are 2 cov(x, y) and var(x) + var(y).
     total, difference = total * total, difference * difference
     spread = (total2 - total).mul_(covariance / 2)
     spread_difference = (difference2 - difference).mul_(covariance / 2)
     total, difference = total.div_(2), difference.div_(2)
-    above = (total - difference).add_(c1).mul_((spread - spread_difference).add_(c2))
-    below = total.add_(difference).add_(c1).mul_(spread.add_(spread_difference).add_(c2))
-    return above.div_(below)
+    numerator = (total - difference).add_(c1).mul_((spread - spread_difference).add_(c2))
+    denominator = total.add_(difference).add_(c1).mul_(spread.add_(spread_difference).add_(c2))
+    return numerator.div_(denominator)

@@ -1,4 +1,7 @@
-"""HDRNet: the network and its parts, its files, the Hub, other runtimes."""
+"""HDRNet: the network and its parts, its files, the Hub, other runtimes.
+
+Open hdrnet.py first; file.py and load.py have its files.
+"""
 
 from ..config import HDRNetConfig
 from .file import save_model

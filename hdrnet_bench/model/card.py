@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import input_told
+from ..config import input_description
 from ..metric_specs import METRICS
 from ..results import Evaluation, cell
 from .file import ModelHeader
@@ -14,7 +14,7 @@ def card_text(
     """The card of a model with so many parameters, its licence as the Hub calls it."""
     config = header.config
 
-    def named(name: str | None, digest: str | None) -> str:
+    def identity(name: str | None, digest: str | None) -> str:
         return f"{name}, digest `{str(digest)[:12]}`" if name else "not stated"
 
     steps = "not stated" if header.step is None else f"{header.step:,}"
@@ -22,13 +22,13 @@ def card_text(
         steps += f" of {header.steps:,}"
     source = "trained with hdrnet-bench" if header.recipe else "not stated"
     rows = [
-        ("recipe", named(header.recipe, header.recipe_digest)),
-        ("data", named(header.dataset, header.dataset_digest)),
+        ("recipe", identity(header.recipe, header.recipe_digest)),
+        ("data", identity(header.dataset, header.dataset_digest)),
         ("seed", "not stated" if header.seed is None else str(header.seed)),
         ("steps", steps),
         ("source", header.source or source),
         ("network", f"{config.variant}, {parameters:,} parameters"),
-        ("input", f"{input_told(config)}; low-res copy by {config.lowres_resize}"),
+        ("input", f"{input_description(config)}; low-res copy by {config.lowres_resize}"),
     ]
     return "\n".join(
         [

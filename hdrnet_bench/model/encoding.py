@@ -16,5 +16,5 @@ def to_model_input(image: Tensor, config: HDRNetConfig) -> Tensor:
 def to_display(image: Tensor, encoding: Encoding) -> Tensor:
     """A floating picture as sRGB in [0, 1]: for looking at, and what a baseline that changes
     nothing yields. Camera colours stay the camera's."""
-    shown = image if encoding == "srgb" else linear_to_srgb(image)
-    return shown.clamp(0, 1)
+    srgb = image if encoding == "srgb" else linear_to_srgb(image)
+    return srgb.clamp(0, 1)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..config import input_told
+from ..config import input_description
 from ..errors import CapabilityError
 from ..files import atomic_path, json_line
 from .hdrnet import HDRNet
@@ -25,7 +25,7 @@ from .pyramid import Size, neighbours
 Format = Literal["onnx", "torch"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 OPSET = 20  # the first whose GridSample takes three dimensions
-_LEAST = 8  # pixels: the pyramid's coarsest level must have some
+_MIN_SIDE = 8  # pixels: the pyramid's coarsest level must have some
 
 
 class _Reference(nn.Module):
@@ -71,7 +71,7 @@ def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:
     # Two pictures, of sides that nothing else has: what is traced must hold for all.
     example = (torch.rand(2, 3, size, size), torch.rand(2, 3, 107, 83))
     batch = torch.export.Dim("batch", min=1)
-    height, width = (torch.export.Dim(n, min=_LEAST, max=1 << 16) for n in ("height", "width"))
+    height, width = (torch.export.Dim(n, min=_MIN_SIDE, max=1 << 16) for n in ("height", "width"))
     shapes = {"lowres": {0: batch}, "fullres": {0: batch, 2: height, 3: width}}
     network = _Reference(model).eval()
     with warnings.catch_warnings(), torch.no_grad():
@@ -90,7 +90,7 @@ def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str,
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    exported = torch.onnx.export(
+    onnx_program = torch.onnx.export(
         program,
         dynamo=True,
         opset_version=OPSET,
@@ -99,8 +99,8 @@ def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str,
         verbose=False,
         external_data=False,
     )
-    assert exported is not None
-    proto = exported.model_proto
+    assert onnx_program is not None
+    proto = onnx_program.model_proto
     onnx.helper.set_model_props(proto, metadata)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
@@ -108,13 +108,13 @@ def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str,
 
 def _metadata(model: HDRNet) -> dict[str, str]:
     header: dict[str, Any] = model.header.model_dump(mode="json") if model.header else {}
-    said = {name: str(header[name]) for name in _PROVENANCE if header.get(name) is not None}
+    provenance = {name: str(header[name]) for name in _PROVENANCE if header.get(name) is not None}
     size = model.config.net_input_size
-    return said | {
+    return provenance | {
         "producer": "hdrnet-bench",
         "config": json_line(model.config.model_dump(mode="json")),
         "inputs": f"lowres (B, 3, {size}, {size}), fullres (B, 3, H, W); float32, about [0, 1]; "
-        f"{input_told(model.config)}",
+        f"{input_description(model.config)}",
         "outputs": "output (B, 3, H, W); not clamped",
         "lowres": f"fullres resized to {size} x {size}, {model.config.lowres_resize}",
     }

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from ..config import HDRNetConfig
-from ..errors import DataError
+from ..errors import DataError, first_fault
 from ..files import atomic_path, json_line
 
 _KEY = "hdrnet_bench"
@@ -57,9 +57,9 @@ class ModelHeader(BaseModel):
 def save_model(path: Path, model: nn.Module, header: ModelHeader) -> None:
     """Write a model file: whole, or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    # Older files are without these.
-    unsaid = {key for key in ("source", "trained_on") if getattr(header, key) is None}
-    metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=unsaid))}
+    # Left out where they have no value: older files are without these keys.
+    absent = {key for key in ("source", "trained_on") if getattr(header, key) is None}
+    metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=absent))}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
 
@@ -105,13 +105,13 @@ def _check_weights(
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not of this network" for name in tensors if name not in expected]
     for name, tensor in tensors.items():
-        wanted = expected.get(name)
-        if wanted is None:
+        model_tensor = expected.get(name)
+        if model_tensor is None:
             continue
-        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+        if tensor.shape != model_tensor.shape or tensor.dtype != model_tensor.dtype:
             problems.append(
                 f"{name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"not {wanted.dtype} {tuple(wanted.shape)}"
+                f"not {model_tensor.dtype} {tuple(model_tensor.shape)}"
             )
         elif not torch.isfinite(tensor).all():
             problems.append(f"{name} holds NaN or infinity")
@@ -139,10 +139,6 @@ def read_model_header(path: Path) -> ModelHeader:
     except KeyError:
         raise DataError(f"{path} is safetensors, but holds no HDRNet configuration") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise DataError(
-            f"{path}: its configuration is not known: {where}: {fault['msg']}"
-        ) from None
+        raise DataError(f"{path}: its configuration is not known: {first_fault(error)}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its header is not JSON: {error}") from None

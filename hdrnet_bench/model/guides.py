@@ -21,8 +21,10 @@ class CurvesGuide(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ccm = nn.Parameter(torch.eye(3) + torch.randn(()) * 1e-4)  # x @ ccm
+        # One random number for all nine, as in the reference; applied as x @ ccm.
+        self.ccm = nn.Parameter(torch.eye(3) + torch.randn(()) * 1e-4)
         self.ccm_bias = nn.Parameter(torch.zeros(3))
+        # Every curve begins as the identity: slope 1 from 0 on, and no change of slope after it.
         shifts = torch.arange(CURVE_POINTS) / CURVE_POINTS
         self.shifts = nn.Parameter(shifts.repeat(3, 1))
         slopes = torch.zeros(3, CURVE_POINTS)
@@ -35,6 +37,7 @@ class CurvesGuide(nn.Module):
         """(B, 3, H, W) -> (B, H, W) in [0, 1]."""
         if fullres.dtype == torch.float32 and use_native(backend, fullres):
             return curves_guide(fullres, *self.parameters())
+        # One control point at a time, so that no tensor holds all 16 for each pixel.
         x = torch.einsum("bihw,io->bohw", fullres, self.ccm) + self.ccm_bias[:, None, None]
         shifts, slopes = self.shifts[:, :, None, None], self.slopes[:, :, None, None]
         curve = slopes[:, 0] * F.relu(x - shifts[:, 0])
@@ -66,6 +69,7 @@ class PointwiseGuide(nn.Module):
         assert norm is not None
         assert norm.running_mean is not None
         assert norm.running_var is not None
+        # norm(w x) = (w x - mean) scale + shift: again a convolution with a bias.
         scale = (norm.running_var + norm.eps).rsqrt()
         w1 = self.conv1.conv.weight.flatten(1) * scale[:, None]
         b1 = norm.bias - norm.running_mean * scale

@@ -137,17 +137,20 @@ class HDRNet(nn.Module, HubMixin):
         white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(image.dtype)
         if white is None and not image.is_floating_point():
             raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
-        as_it_is = self.config.input_transfer == "none" and white in (
+        # Whether the picture's own numbers are what the model is given, but for their full scale,
+        # which the fused kernel divides by itself.
+        is_model_input = self.config.input_transfer == "none" and white in (
             None,
             INTEGER_WHITE.get(image.dtype),
         )
-        if as_it_is and (output := self._enhance_fused(batch, backend)) is not None:
+        if is_model_input and (output := self._enhance_fused(batch, backend)) is not None:
             return output.reshape(image.shape)
         fullres = batch.to(next(self.parameters()).dtype)
         if white is not None:
             fullres = fullres / white
         fullres = to_model_input(fullres, self.config)
-        output = None if as_it_is else self._enhance_fused(fullres, backend)
+        # What could not be fused as it came may be now that it is floating and converted.
+        output = None if is_model_input else self._enhance_fused(fullres, backend)
         if output is None:
             lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
             output = self.render_fast(self.coefficients(lowres), fullres, backend)
@@ -183,9 +186,8 @@ class HDRNet(nn.Module, HubMixin):
         """
         guide = self.guides[0]
         assert isinstance(guide, CurvesGuide | PointwiseGuide)
-        rows = (first, height)
-        whole = grid.float().contiguous()
-        return cpu.enhance(whole, image, *guide.packed(), rows=rows, out=out)
+        float_grid = grid.float().contiguous()
+        return cpu.enhance(float_grid, image, *guide.packed(), rows=(first, height), out=out)
 
     def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:
         """Whether the fused kernel serves: one guide, batch norm as at inference."""
@@ -196,6 +198,7 @@ class HDRNet(nn.Module, HubMixin):
             and weights.dtype == torch.float32
             and batch.dtype in (cuda.FUSED if batch.is_cuda else cpu.PICTURE_KINDS)
             and self.config.variant != "pyramid"
+            # The CPU's kernel looks a coefficient up in one register of eight.
             and (batch.is_cuda or self.config.luma_bins <= 8)
             and not self.training
         )

@@ -64,21 +64,21 @@ class HubMixin(ModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, config: Any = None, **options: Any) -> Any:
-        nothing_else = (
+        message = (
             f"{model_id} has no {WEIGHTS}; other files, pickles like "
             f"{constants.PYTORCH_WEIGHTS_NAME} above all, are not read"
         )
         if Path(model_id).is_dir():
             path = Path(model_id) / WEIGHTS
             if not path.exists():
-                raise DataError(nothing_else)
+                raise DataError(message)
         else:
             try:
                 path = Path(hf_hub_download(repo_id=model_id, filename=WEIGHTS, **options))
             except LocalEntryNotFoundError:
                 raise  # no network, which is something else
             except EntryNotFoundError:
-                raise DataError(nothing_else) from None
+                raise DataError(message) from None
         model, header = read_model(path, cast(Any, cls))
         model.header = header
         return model
@@ -100,11 +100,11 @@ class HubMixin(ModelHubMixin):
             options: push_to_hub and repo_id of huggingface_hub.
         """
         folder = Path(save_directory)
-        there = [
+        existing = [
             name for name in (WEIGHTS, constants.CONFIG_NAME, CARD) if (folder / name).exists()
         ]
-        if there and not overwrite:
-            raise UsageError(f"{folder / there[0]} is there already: overwrite=True replaces it")
+        if existing and not overwrite:
+            raise UsageError(f"{folder / existing[0]} is there already: overwrite=True replaces it")
         card = str(self.generate_model_card(**(model_card_kwargs or {})))
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / CARD, card)  # the mixin keeps a card that is there

@@ -26,6 +26,7 @@ class Conv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, bias=bias and not norm)
+        # TensorFlow's defaults: epsilon 0.001, and a decay of 0.999, torch's momentum of 0.001.
         self.norm = _shift_only(nn.BatchNorm2d(channels_out, eps=1e-3, momentum=1e-3), norm)
         self.relu = relu
         _initialise(self.conv)
@@ -33,7 +34,8 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         if kernel > 1:
-            # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size.
+            # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size. With
+            # Conv2d's own padding of 1 on both sides all windows would lie one pixel before.
             top, bottom = _same_padding(x.shape[-2], kernel, stride)
             left, right = _same_padding(x.shape[-1], kernel, stride)
             x = F.pad(x, (left, right, top, bottom))
@@ -59,20 +61,26 @@ class Dense(nn.Module):
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels before and after, such that ceil(size / stride) windows fit exactly."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 def _shift_only(
-    norm: nn.BatchNorm1d | nn.BatchNorm2d, wanted: bool
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, use: bool
 ) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
-    """Batch norm with a learned shift and no scale; it replaces the layer's bias."""
+    """Batch norm with a learned shift and no scale, which replaces the layer's bias; None where it
+    is not used."""
     norm.register_parameter("weight", None)
-    return norm if wanted else None
+    return norm if use else None
 
 
 def _initialise(layer: nn.Conv2d | nn.Linear) -> None:
-    """Truncated normal of variance 1.3 * 2 / fan_in, cut at two sigma; biases zero."""
+    """Truncated normal of variance 1.3 * 2 / fan_in, cut at two sigma; biases zero.
+
+    TensorFlow's variance_scaling_initializer: the factor 1.3 makes up for what the cut takes off
+    He's variance of 2 / fan_in.
+    """
     sigma = math.sqrt(1.3 * 2 / layer.weight[0].numel())
     nn.init.trunc_normal_(layer.weight, std=sigma, a=-2 * sigma, b=2 * sigma)
     if layer.bias is not None:

@@ -26,11 +26,13 @@ def lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
     if resize == "area":
         return area_lowres(image, size)
     rows, columns = (nearest_places(length, size) for length in image.shape[-2:])
-    picked = image[:, :, rows[:, None], columns].float()
-    return picked / INTEGER_WHITE.get(image.dtype, 1)
+    # Only the pixels that are taken are converted, not the picture.
+    pixels = image[:, :, rows[:, None], columns].float()
+    return pixels / INTEGER_WHITE.get(image.dtype, 1)
 
 
 def nearest_places(length: int, size: int) -> Tensor:
     """Which of `length` rows (or columns) torch's "nearest" takes for each of `size`."""
+    # Torch is asked, with the indices for a picture: its places are rounded in a way of its own.
     places = torch.arange(length, dtype=torch.float64)[None, None]
     return F.interpolate(places, size=size, mode="nearest")[0, 0].long()

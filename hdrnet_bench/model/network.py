@@ -26,6 +26,7 @@ class CoefficientNetwork(nn.Module):
         width = 8 * multiplier * depth
         self.config = config
 
+        # Each layer halves the picture, until it has the grid's size, and doubles the channels.
         splat, channels = [], 3
         for i in range(config.splat_layers):
             # The first layer has no batch norm, whatever the configuration.
@@ -34,17 +35,20 @@ class CoefficientNetwork(nn.Module):
             channels = out
         self.splat = nn.Sequential(*splat)
 
-        local = [
+        # At the grid's size from here on: what a cell's neighbourhood has to say.
+        local_convs = [
             Conv(channels if i == 0 else width, width, norm=norm)
             for i in range(config.local_layers - 1)
         ]
-        local_in = width if local else channels
-        self.local = nn.Sequential(*local, Conv(local_in, width, bias=False, relu=False))
+        local_in = width if local_convs else channels
+        # Neither bias nor ReLU: the global path's bias is added, and the sum has the ReLU.
+        self.local = nn.Sequential(*local_convs, Conv(local_in, width, bias=False, relu=False))
 
+        # What the whole picture has to say: one vector, added in every cell.
         self.global_convs = nn.Sequential(
             Conv(channels, width, stride=2, norm=norm), Conv(width, width, stride=2, norm=norm)
         )
-        side = math.ceil(math.ceil(config.spatial_bin / 2) / 2)
+        side = math.ceil(math.ceil(config.spatial_bin / 2) / 2)  # after both, rounded up by SAME
         self.global_dense = nn.Sequential(
             Dense(side * side * width, 4 * width, norm=norm),
             Dense(4 * width, 2 * width, norm=norm),
@@ -55,9 +59,10 @@ class CoefficientNetwork(nn.Module):
     def forward(self, lowres: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, n_out * n_in, D, GH, GW)."""
         features = self.splat(lowres)
-        context = self.global_convs(features).permute(0, 2, 3, 1).flatten(1)  # H, W, C order
+        # In H, W, C order, as the reference flattens: its dense weights then fit.
+        context = self.global_convs(features).permute(0, 2, 3, 1).flatten(1)
         context = self.global_dense(context)
-        fused = F.relu(self.local(features) + context[:, :, None, None])
+        fusion = F.relu(self.local(features) + context[:, :, None, None])
         # The prediction's channel is (i_in * n_out + i_out) * D + z.
-        grid = self.prediction(fused).unflatten(1, (N_IN, self.config.outputs, -1))
+        grid = self.prediction(fusion).unflatten(1, (N_IN, self.config.outputs, -1))
         return grid.transpose(1, 2).flatten(1, 2)

@@ -98,10 +98,10 @@ def render(guides: Sequence[PointwiseGuide], grid: Tensor, fullres: Tensor) -> T
     step = max(1, _STRIP_PIXELS // width)
     for index, picture in enumerate(fullres.split(1)):
 
-        def whole(first: int, last: int, picture: Tensor = picture) -> Tensor:
+        def picture_rows(first: int, last: int, picture: Tensor = picture) -> Tensor:
             return picture[:, :, first:last]
 
-        rows = enhance_rows(guides, grid[index : index + 1], whole, height, width)
+        rows = enhance_rows(guides, grid[index : index + 1], picture_rows, height, width)
         for first in range(0, height, step):
             last = min(first + step, height)
             output[index : index + 1, :, first:last] = rows(first, last)
@@ -129,7 +129,7 @@ def enhance_rows(
 
         def rows(first: int, last: int) -> Tensor:
             strip = pictures[level](first, last)
-            place = (first, level_height)
+            place = (first, level_height)  # a strip reads the grid where the picture would
             result = cpu.enhance(grids[level], strip, parameters, hidden, rows=place)
             return result if coarser is None else result.add_(coarser(first, last))
 
@@ -139,7 +139,8 @@ def enhance_rows(
 
 
 def _resize_rows(source: Rows, old: Size, new: Size) -> Rows:
-    """`resize` for rows: those around the wanted ones across by torch, and down by hand."""
+    """`resize` for rows: across by torch, for those rows that are needed; down between them here,
+    because torch would align the corners of the strip and not the picture's."""
 
     def rows(first: int, last: int) -> Tensor:
         before, after, weight = neighbours(first, last, old[0], new[0])

@@ -1,17 +1,18 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
-Everything is written into a hidden folder beside the dataset (staging.py); a pair's row is written
-last, so a row that is there stands for two whole pictures. When all are done, the pictures' folder
-gets the dataset's name in one step, and only then goes what was kept to go on from. The pairs are
-made in processes here, or wherever an executor has them: on a cluster whose machines see the same
-folder.
+Everything is written into a hidden folder beside the dataset (staging.py). A pair's row is written
+last, so a row that exists stands for two whole pictures. When all pairs are done, the folder
+with the pictures gets the dataset's name in one step; then what is left of the hidden folder goes.
+The pairs are made in processes on this machine, or by another executor: on a cluster whose machines
+see the same folder.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +21,17 @@ import filelock
 from ..data.manifest import SPLITS, Header, Row, channel_statistics, rows_digest, write_rows
 from ..environment import peak_memory_mib
 from ..errors import DataError
-from ..files import atomic_path, json_line, json_text, write_text
+from ..files import atomic_path, by_name, json_line, json_text, write_text
 from ..images.files import Pixels, pixels_sha256, write_png
-from .fetch.download import NotThere, Unreachable
-from .schedule import Fetching, OpenPool, WorkerLost, in_turn, processes
+from .fetch.download import NotFound, Unreachable
+from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes
 from .staging import (
     DATASET,
     Plan,
     Task,
-    kept,
+    earlier_result,
+    existing_dataset,
     open_staging,
-    prepared,
     reject,
     row_path,
     staging_folder,
@@ -41,7 +42,9 @@ from .staging import (
 class PreparedPair(NamedTuple):
     """What a maker returns: pictures, where they come from, and anything measured.
 
-    `files`: the input's and the target's, where they are to be taken over as they are.
+    input, target: (H, W, 3), of the same size.
+    files: the input's and the target's file, where they are to be copied as they are; None where
+        the pictures are to be written as PNG.
     """
 
     input: Pixels
@@ -54,8 +57,13 @@ class PreparedPair(NamedTuple):
 
 
 class BuildCost(NamedTuple):
-    """What making took: pairs made now, wall time, the CPU time of decoding, rendering and writing
-    them, over so many workers, and the most memory that one of them held."""
+    """What a build took.
+
+    pairs: how many were made by it; those that an earlier run had made do not count.
+    seconds: wall time.
+    cpu_seconds: CPU time of decoding, rendering and writing, summed over the workers.
+    worker_memory_mib: the most memory that one worker held.
+    """
 
     pairs: int
     seconds: float
@@ -64,13 +72,25 @@ class BuildCost(NamedTuple):
     worker_memory_mib: float
 
     @property
-    def times_ideal(self) -> float | None:
-        """Wall time over the least that so many workers could take."""
-        return self.seconds * self.workers / self.cpu_seconds if self.cpu_seconds else None
+    def parallel_efficiency(self) -> float | None:
+        """CPU time as a share of what the workers had in the wall time; None without any: nothing
+        was computed."""
+        return self.cpu_seconds / (self.seconds * self.workers) if self.cpu_seconds else None
 
 
 class RejectedPair(Exception):
-    """Raised by a maker: this pair is left out. Arguments: the stage, the reason."""
+    """Raised by a maker to leave the pair out. Arguments: the stage and the reason, which go into
+    rejected.jsonl."""
+
+
+@contextmanager
+def decode_rejections(*paths: Path) -> Iterator[None]:
+    """A DataError inside leaves the pair out, with the stage "decode". The reason has the names of
+    these paths alone: where files lay on this machine is no part of a dataset."""
+    try:
+        yield
+    except DataError as error:
+        raise RejectedPair("decode", by_name(str(error), *paths)) from None
 
 
 Maker = Callable[[Any], PreparedPair]
@@ -93,7 +113,7 @@ def build(
     """Make every pair that is not made yet, then give the dataset its name.
 
     Args:
-        plan: what is being made; the same plan twice is the same dataset.
+        plan: what is to be made; the same plan twice is the same dataset.
         tasks: the pairs.
         maker: a module-level function, payload -> PreparedPair; it raises RejectedPair to leave
             one out.
@@ -102,19 +122,21 @@ def build(
         overwrite: replace a dataset of that name that was made from another plan.
         review: given all rows, returns those to leave out, by (split, id), with the reason.
         step: called after each pair.
-        fetching: how payloads come here; without it everything is here.
-        open_pool: where pairs are made, given their number; by default processes on this machine.
+        fetching: how the payloads' files are fetched; None where all of them are on this machine.
+        open_pool: opens what makes the pairs, given their number; by default processes on this
+            machine.
 
     Returns:
-        The header, and what making took; None where nothing had to be made.
+        The header, and what the build took; None where the dataset existed already.
 
     Raises:
-        UsageError: a dataset of that name from another plan is there, whole or begun.
+        UsageError: a dataset of that name from another plan exists, whole or unfinished.
         DataError: another process is preparing the same dataset, the disk is full, a worker died,
-            something could not be read or fetched, or no pair is left. What is made is kept.
+            something could not be read or fetched, or no pair is left. The pairs that are made are
+            kept for the next run.
     """
     final, staging = root / plan.name, staging_folder(plan, root)
-    existing = prepared(plan, root, overwrite=overwrite)
+    existing = existing_dataset(plan, root, overwrite=overwrite)
     if existing:
         return existing, None
     root.mkdir(parents=True, exist_ok=True)
@@ -123,32 +145,33 @@ def build(
     try:
         with lock:
             open_staging(staging, plan, overwrite)
-            made = _make_all(tasks, maker, staging.resolve(), pool, step, fetching)
-            rows, rejected, effort = made
-            rows, rejected = _reviewed(review(rows), rows, rejected, staging / DATASET)
+            rows, rejections, cost = _make_all(
+                tasks, maker, staging.resolve(), pool, step, fetching
+            )
+            rows, rejections = _leave_out(review(rows), rows, rejections, staging / DATASET)
             if not rows:
-                raise DataError(_none_made(plan, rejected))
-            header = _finish(plan, rows, rejected, staging / DATASET)
+                raise DataError(_no_pair(plan, rejections))
+            header = _finish(plan, rows, rejections, staging / DATASET)
             _swap(staging / DATASET, final)
             shutil.rmtree(staging)
     except filelock.Timeout:
         raise DataError(f"another process is preparing {plan.name} in {root}") from None
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        raise DataError(_stopped(plan, f"{error.strerror or error}{where}")) from None
+        raise DataError(_interruption(plan, f"{error.strerror or error}{where}")) from None
     except (Unreachable, WorkerLost) as error:
-        raise DataError(_stopped(plan, str(error))) from None
-    return header, effort
+        raise DataError(_interruption(plan, str(error))) from None
+    return header, cost
 
 
-def _none_made(plan: Plan, rejected: list[dict[str, str]]) -> str:
-    why = f": {rejected[0]['id']}, {rejected[0]['reason']}" if rejected else ""
-    return f"{plan.name} has no pair: {len(rejected)} were tried, and left out{why}"
+def _no_pair(plan: Plan, rejections: list[dict[str, str]]) -> str:
+    first = f": {rejections[0]['id']}, {rejections[0]['reason']}" if rejections else ""
+    return f"{plan.name} has no pair: {len(rejections)} were tried, and left out{first}"
 
 
-def _stopped(plan: Plan, reason: str) -> str:
-    again = "run the same command again to go on from there"
-    return f"preparing {plan.name} stopped: {reason}; {again}"
+def _interruption(plan: Plan, reason: str) -> str:
+    advice = "run the same command again to go on from there"
+    return f"preparing {plan.name} stopped: {reason}; {advice}"
 
 
 def _make_all(
@@ -159,66 +182,70 @@ def _make_all(
     step: Callable[[], None],
     fetching: Fetching | None,
 ) -> tuple[list[Row], list[dict[str, str]], BuildCost]:
+    """Rows and rejections of all tasks, those of an earlier run among them, and what it took."""
     rows: list[Row] = []
-    rejected: list[dict[str, str]] = []
-    waiting = []
+    rejections: list[dict[str, str]] = []
+    remaining = []
     for task in tasks:
-        made = kept(staging, task)
-        if made is None:
-            waiting.append(task)
+        result = earlier_result(staging, task)
+        if result is None:
+            remaining.append(task)
             continue
-        if isinstance(made, Row):
-            rows.append(made)
+        if isinstance(result, Row):
+            rows.append(result)
         else:
-            rejected.append(made)
+            rejections.append(result)
         step()
     start = time.perf_counter()
     cpu_seconds, memory, workers = 0.0, 0.0, 0
-    if waiting:
-        with open_pool(len(waiting)) as (executor, workers):
-            for done in in_turn(
-                waiting,
+    if remaining:
+        with open_pool(len(remaining)) as (executor, workers):
+            for outcome in fetch_and_make(
+                remaining,
                 lambda task, payload: executor.submit(
                     _make, task._replace(payload=payload), maker, staging
                 ),
-                lambda task, error: _refused(task, error, staging),
+                lambda task, error: _rejection_of(task, error, staging),
                 workers,
                 fetching,
             ):
-                if isinstance(done.result, Row):
-                    rows.append(done.result)
+                if isinstance(outcome.result, Row):
+                    rows.append(outcome.result)
                 else:
-                    rejected.append(done.result)
-                cpu_seconds += done.cpu_seconds
-                memory = max(memory, done.memory_mib)
+                    rejections.append(outcome.result)
+                cpu_seconds += outcome.cpu_seconds
+                memory = max(memory, outcome.memory_mib)
                 step()
     seconds = time.perf_counter() - start
-    effort = BuildCost(len(waiting), seconds, cpu_seconds, workers, memory)
-    return rows, sorted(rejected, key=_place), effort
+    cost = BuildCost(len(remaining), seconds, cpu_seconds, workers, memory)
+    return rows, sorted(rejections, key=_order), cost
 
 
-def _place(rejection: dict[str, str]) -> tuple[str, str]:
+def _order(rejection: dict[str, str]) -> tuple[str, str]:
     return rejection["id"], rejection["split"]
 
 
-class _Done(NamedTuple):
+class _Outcome(NamedTuple):
+    """A pair's row, or why it is left out, and what it took."""
+
     result: Row | dict[str, str]
     cpu_seconds: float
     memory_mib: float
 
 
-def _refused(task: Task, error: Exception, staging: Path) -> _Done | None:
-    """What the server does not have is left out; anything else about fetching is no reason to."""
-    if not isinstance(error, NotThere):
+def _rejection_of(task: Task, error: Exception, staging: Path) -> _Outcome | None:
+    """A pair is left out for a file that the server does not have, and for no other failure to
+    fetch one: that may pass."""
+    if not isinstance(error, NotFound):
         return None
-    return _Done(reject(task, "download", str(error), staging), 0.0, 0.0)
+    return _Outcome(reject(task, "download", str(error), staging), 0.0, 0.0)
 
 
-def _make(task: Task, maker: Maker, staging: Path) -> _Done:
+def _make(task: Task, maker: Maker, staging: Path) -> _Outcome:
     """In a worker: make one pair, write both pictures, then its row."""
     start = time.process_time()
     result = _make_row(task, maker, staging)
-    return _Done(result, time.process_time() - start, peak_memory_mib())
+    return _Outcome(result, time.process_time() - start, peak_memory_mib())
 
 
 def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
@@ -268,46 +295,51 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
     return row
 
 
-def _reviewed(
+def _leave_out(
     reasons: dict[tuple[str, str], str],
     rows: list[Row],
-    rejected: list[dict[str, str]],
+    rejections: list[dict[str, str]],
     folder: Path,
 ) -> tuple[list[Row], list[dict[str, str]]]:
-    """Leave out what the review does: rows, pictures and all."""
-    kept = []
+    """Leave out the rows that have a reason, with their pictures, and list them as rejections."""
+    remaining = []
     for row in rows:
         reason = reasons.get((row.split, row.id))
         if reason is None:
-            kept.append(row)
+            remaining.append(row)
             continue
         for name in (row.input_file_name, row.target_file_name):
             (folder / row.split / name).unlink(missing_ok=True)
-        rejected.append({"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason})
-    return kept, sorted(rejected, key=_place)
+        rejections.append(
+            {"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason}
+        )
+    return remaining, sorted(rejections, key=_order)
 
 
-def _finish(plan: Plan, rows: list[Row], rejected: list[dict[str, str]], folder: Path) -> Header:
+def _finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder: Path) -> Header:
+    """Write the splits' rows, what is left out, and last the header."""
     for split in SPLITS:
-        of_split = [row for row in rows if row.split == split]
-        if of_split:
-            write_rows(folder / split / "metadata.jsonl", of_split)
+        split_rows = [row for row in rows if row.split == split]
+        if split_rows:
+            write_rows(folder / split / "metadata.jsonl", split_rows)
     counts: dict[str, int] = {split: sum(row.split == split for row in rows) for split in SPLITS}
-    write_text(folder / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejected))
+    write_text(folder / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejections))
     header = Header(
         **plan._asdict(),
         tools=tool_versions(),
-        counts=counts | {"rejected": len(rejected)},
+        counts=counts | {"rejected": len(rejections)},
         digest=rows_digest(rows),
     )
     write_text(folder / "dataset.json", json_text(header.model_dump()))
     return header
 
 
-def _swap(made: Path, final: Path) -> None:
+def _swap(new: Path, final: Path) -> None:
+    """Give the new folder its name. Two renames, so that a kill between them loses neither the old
+    dataset nor the new one."""
     old = final.with_name(f".{final.name}.old")
     if final.exists():
         shutil.rmtree(old, ignore_errors=True)
         final.rename(old)
-    made.rename(final)
+    new.rename(final)
     shutil.rmtree(old, ignore_errors=True)

@@ -1,9 +1,9 @@
 """Operators that make a target picture out of an input picture.
 
-Pictures are (3, H, W) float64 sRGB in [0, 1], and so is what comes out. All arithmetic is in
-float64 and nothing is rounded here: the writer rounds once, so that a last-bit difference between
-two processors' libraries does not reach the pixels. No operator knows the position in the frame
-or the size of the frame, which a training crop cannot know either.
+Operators take and return (3, H, W) float64 sRGB in [0, 1]. All arithmetic is in float64 and nothing
+is rounded here: the writer rounds once, so that a last-bit difference between two processors'
+libraries does not reach the pixels. No operator knows the position in the frame or the size of the
+frame, which a training crop cannot know either.
 
 A change of any number here is a new version of the operator.
 """
@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..color import linear_to_srgb, luminance, srgb_to_linear
+from ..images.files import Pixels, white_level
 
 Float = NDArray[np.float64]
 
 
 class Operator(NamedTuple):
+    """version: raised with every change of what `apply` computes."""
+
     apply: Callable[[Float], Float]
     version: int
     summary: str
+
+
+def as_planar(pixels: Pixels) -> Float:
+    """(H, W, 3) as decoded to (3, H, W) in [0, 1], as operators take it."""
+    return pixels.transpose(2, 0, 1).astype(np.float64) / white_level(pixels)
 
 
 def retouch(rgb_srgb: Float) -> Float:
@@ -39,18 +47,23 @@ def retouch(rgb_srgb: Float) -> Float:
     """
     linear = srgb_to_linear(rgb_srgb) * _WHITE_BALANCE * 2.0**0.6
 
+    # The offset keeps black off minus infinity.
     log_y = np.log2(luminance(linear) + 1e-4)
+    # Cut off at three sigmas, 48 pixels: nothing farther away has a say in a pixel.
     base = ndimage.gaussian_filter(log_y, sigma=(0, 16, 16), mode="reflect", truncate=3)
-    mapped = 0.6 * (base - _MIDDLE_GREY) + _MIDDLE_GREY + 1.1 * (log_y - base)
-    linear = linear * np.exp2(mapped - log_y)
+    # Middle grey stays where it is: brighter surroundings become darker, and the other way round.
+    target_log_y = 0.6 * (base - _MIDDLE_GREY) + _MIDDLE_GREY + 1.1 * (log_y - base)
+    # One factor for the three channels, which keeps the hue.
+    linear = linear * np.exp2(target_log_y - log_y)
 
     grey = luminance(linear)
+    # More saturation takes a channel of a vivid colour below 0.
     linear = np.maximum(grey + 1.15 * (linear - grey), 0.0)
     return np.clip(linear_to_srgb(_filmic(linear)), 0.0, 1.0)
 
 
 _WHITE_BALANCE = np.array([1.06, 1.0, 0.90]).reshape(3, 1, 1)
-_MIDDLE_GREY = np.log2(0.18)
+_MIDDLE_GREY = np.log2(0.18)  # the reflectance of a photographer's grey card
 
 
 def _filmic(linear: Float) -> Float:
@@ -80,8 +93,10 @@ def local_laplacian_mild(rgb_srgb: Float) -> Float:
 
 def _detail(rgb_srgb: Float, alpha: float) -> Float:
     luma = np.tensordot(_REC601_LUMA, rgb_srgb, axes=1)
-    filtered = fast_local_laplacian(luma, sigma=0.2, alpha=alpha, beta=1.0)
-    ratio = np.maximum(filtered, 0.0) / np.maximum(luma, 1e-3)
+    new_luma = fast_local_laplacian(luma, sigma=0.2, alpha=alpha, beta=1.0)
+    # The bound is a quarter of an 8-bit level: in black, which has no colour to scale, the ratio
+    # would be anything.
+    ratio = np.maximum(new_luma, 0.0) / np.maximum(luma, 1e-3)
     return np.clip(rgb_srgb * ratio, 0.0, 1.0)
 
 
@@ -107,8 +122,12 @@ def fast_local_laplacian(
     """
     levels = pyramid_levels(luma.shape)
     gaussian = gaussian_pyramid(luma, levels)
+    # The coarsest level is no difference, and stays as it is.
     output = [np.zeros_like(level) for level in gaussian[:-1]] + [gaussian[-1]]
     step = 1.0 / (samples - 1)
+    # Reference by reference, so that one remapped picture is held at a time: it serves all
+    # coefficients whose Gaussian value lies beside its reference. The hat function gives the two
+    # references that enclose a value the weights of linear interpolation, and all others 0.
     for reference in np.linspace(0.0, 1.0, samples):
         remapped = remap_detail(luma, reference, sigma, alpha, beta)
         laplacian = laplacian_pyramid(gaussian_pyramid(remapped, levels))
@@ -128,7 +147,9 @@ def remap_detail(
     """
     difference = luma - reference
     size = np.abs(difference)
+    # Bounded, since both branches of `where` are computed, and the power is for details alone.
     relative = np.minimum(size / sigma, 1.0)
+    # A smooth step, 0 up to 0.01 and 1 from 0.02 on.
     blend = np.clip((size - 0.01) / 0.01, 0.0, 1.0)
     blend = blend * blend * (3.0 - 2.0 * blend)
     detail = sigma * (blend * relative**alpha + (1.0 - blend) * relative)
@@ -145,7 +166,9 @@ _BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 
 
 def _blur(image: Float) -> Float:
-    for axis in (0, 1):
+    for axis in (0, 1):  # separable
+        # "mirror", which does not repeat the border's pixel, keeps even places even beyond the
+        # border: there too, `upsample` finds its samples at every second one.
         image = ndimage.correlate1d(image, _BINOMIAL, axis=axis, mode="mirror")
     return image
 
@@ -153,8 +176,10 @@ def _blur(image: Float) -> Float:
 def upsample(image: Float, shape: tuple[int, ...]) -> Float:
     """Double the size by the 5-tap binomial filter, to `shape` (Burt and Adelson 1983).
 
-    Borders are normalised by the filter's weight there, so that a constant stays constant.
+    The result is normalised by the weight of the samples that the filter meets, which differs from
+    place to place: so a constant stays constant, at borders too.
     """
+    # The shape cannot be told from the picture: 2 n and 2 n - 1 pixels are both halved to n.
     spread = np.zeros(shape)
     weight = np.zeros(shape)
     spread[::2, ::2] = image
@@ -177,6 +202,7 @@ def laplacian_pyramid(gaussian: list[Float]) -> list[Float]:
 
 
 def collapse_pyramid(laplacian: list[Float]) -> Float:
+    """The picture that a Laplacian pyramid is of: exactly, since both go by the same `upsample`."""
     image = laplacian[-1]
     for level in reversed(laplacian[:-1]):
         image = level + upsample(image, level.shape)

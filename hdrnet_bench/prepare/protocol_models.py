@@ -16,6 +16,8 @@ _SHA256 = r"^[0-9a-f]{64}$"
 
 
 class _Facts(BaseModel):
+    """Read from a file and never changed; a key that is not known is a mistake in that file."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -39,7 +41,8 @@ class Source(_Facts):
 
 
 class Licence(_Facts):
-    """A licence class: its text and the file names it holds for, relative to the base address."""
+    """A licence class: where its text lies and where the names of the pictures that it holds for,
+    both relative to the base address."""
 
     id: str
     text: str
@@ -51,6 +54,8 @@ class Licence(_Facts):
 
 
 class FiveKSource(Source):
+    """files: where the files of each kind lie below the base address, by {name} and {expert}."""
+
     files: dict[str, str]
     licences: list[Licence]
 
@@ -66,7 +71,7 @@ class BurstFiles(_Facts):
 
 
 class BurstSet(_Facts):
-    """A part of the HDR+ dataset: where it lies in the bucket, and of how many bursts it is."""
+    """A part of the HDR+ dataset: where it lies in the bucket, and how many bursts it has."""
 
     prefix: str = Field(pattern=r"^[A-Za-z0-9_]+$")
     bursts: int = Field(ge=1)
@@ -92,14 +97,15 @@ class Side(_Facts):
     channel_order: Literal["rgb"]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
+        """For `recipes --protocols`."""
         return f"{self.rendering}; {self.bit_depth} bits, {self.space}, order {self.channel_order}"
 
 
 class FiveKSide(Side):
-    """source: "dng", "expert" and "as_shot_zeroed" are made here of the dataset's own files;
-        "rendering" is a file that the user exported or a published pack holds.
-    kinds: of such files.
+    """source: "dng", "expert" and "as_shot_zeroed" are made from the dataset's own files;
+        "rendering" is a file that the user exported or that a published pack holds.
+    kinds: the kinds of file that a rendering may be.
     """
 
     source: Literal["dng", "expert", "as_shot_zeroed", "rendering"]
@@ -109,12 +115,12 @@ class FiveKSide(Side):
     @model_validator(mode="after")
     def _kinds_of_renderings(self) -> FiveKSide:
         if bool(self.kinds) != (self.source == "rendering"):
-            raise ValueError("kinds are said of renderings, and of nothing else")
+            raise ValueError("kinds are given for renderings, and for nothing else")
         return self
 
     @property
-    def told(self) -> str:
-        return super().told + (f", {' or '.join(self.kinds)}" if self.kinds else "")
+    def description(self) -> str:
+        return super().description + (f", {' or '.join(self.kinds)}" if self.kinds else "")
 
 
 class LinearSide(Side):
@@ -125,11 +131,13 @@ class LinearSide(Side):
     white: int = Field(ge=1, le=65535)
 
     @property
-    def told(self) -> str:
-        return f"{super().told}, 1.0 stored as {self.white}"
+    def description(self) -> str:
+        return f"{super().description}, 1.0 stored as {self.white}"
 
 
 class FinishedSide(Side):
+    """The camera's own JPEG."""
+
     space: Literal["srgb"]
     bit_depth: Literal[8]
 
@@ -148,8 +156,9 @@ class ByList(_Facts):
 
 
 class ByHash(_Facts):
-    """A split of the ids whose SHA-256, its first eight hexadecimal digits as a number modulo 100,
-    is at least the first of these and below the second: whichever other ids there are."""
+    """A split by the SHA-256 of the id: its first eight hexadecimal digits, as a number modulo 100,
+    are at least the first of these and below the second. Which other ids there are does not
+    matter."""
 
     hash_percent: tuple[int, int]
 
@@ -164,7 +173,9 @@ class ByHash(_Facts):
 Rule = ByList | ById | ByHash
 
 
-class _Known(_Facts):
+class _Entry(_Facts):
+    """What is written down of every protocol."""
+
     name: str = Field(pattern=_ID)
     version: int = Field(ge=1)
     summary: str
@@ -172,14 +183,17 @@ class _Known(_Facts):
     published: str
 
 
-class Unrunnable(_Known):
-    """A protocol that is known, and cannot be had."""
+class Unrunnable(_Entry):
+    """A protocol of the literature that cannot be prepared. not_runnable: why."""
 
     not_runnable: str
 
 
-class Protocol(_Known):
-    """What decides a dataset. The first of `sizes` is the default."""
+class Protocol(_Entry):
+    """What decides a dataset. The first of `sizes` is the default.
+
+    needs: what the user has to bring. automatic: what `prepare` does without them.
+    """
 
     input: Side
     target: Side
@@ -215,13 +229,12 @@ class FiveKProtocol(Protocol):
     splits: dict[Split, ByList | ById]
 
     @model_validator(mode="after")
-    def _fits(self) -> FiveKProtocol:
-        rendered = {side.source == "rendering" for side in (self.input, self.target)}
-        if len(rendered) > 1:
-            raise ValueError("input and target are renderings, or neither is")
+    def _sides_fit(self) -> FiveKProtocol:
+        if (self.input.source == "rendering") != (self.target.source == "rendering"):
+            raise ValueError("input and target are both renderings, or neither is")
         if (self.development is None) == (self.input.source == "dng"):
-            raise ValueError("development is said where the input is a DNG, and nowhere else")
-        _train_and_test(self.splits)
+            raise ValueError("development is given where the input is a DNG, and nowhere else")
+        _check_train_and_test(self.splits)
         return self
 
     @property
@@ -240,8 +253,8 @@ class FiveKProtocol(Protocol):
 
 
 class HdrplusProtocol(Protocol):
-    """aspect_tolerance: by how much the shapes of what is left of input and target may differ, as a
-    share, beside a pixel of rounding."""
+    """aspect_tolerance: by how much the aspect ratios of the cropped input and of the target may
+    differ, as a share, beside a pixel of rounding."""
 
     input: LinearSide
     target: FinishedSide
@@ -249,9 +262,9 @@ class HdrplusProtocol(Protocol):
     splits: dict[Literal["subset", "full"], dict[Split, ByList | ByHash]]
 
     @model_validator(mode="after")
-    def _fits(self) -> HdrplusProtocol:
+    def _splits_are_whole(self) -> HdrplusProtocol:
         for rules in self.splits.values():
-            _train_and_test(rules)
+            _check_train_and_test(rules)
         return self
 
     def rules(self, part: str | None) -> Mapping[Split, Rule]:
@@ -265,6 +278,6 @@ class HdrplusProtocol(Protocol):
         return {"aspect tolerance": self.aspect_tolerance}
 
 
-def _train_and_test(splits: Mapping[Split, Rule]) -> None:
+def _check_train_and_test(splits: Mapping[Split, Rule]) -> None:
     if "train" not in splits or "test" not in splits:
         raise ValueError("splits: train and test are needed")

@@ -1,5 +1,8 @@
-"""Protocols: which pictures, rendered how, split by which lists. One YAML file each, in
-recipes/protocols/<source>/, beside the source's own facts (source.yaml)."""
+"""Protocols: which pictures, rendered how, split by which lists.
+
+Each is a YAML file in recipes/protocols/<source>/. Beside them, source.yaml says where the source's
+files and published lists lie. What the YAML files may say is in protocol_models.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_text
 from ..paths import search
 from ..yaml_files import read_mapping, validated
-from .fetch.download import cached
+from .fetch.download import cached_content
 from .protocol_models import (
     ByHash,
     ById,
@@ -29,7 +32,7 @@ from .protocol_models import (
 
 FOLDER = "protocols"
 SOURCE_FILE = "source.yaml"
-# What is read from the files of each source.
+# Source -> the models of its source.yaml and of its protocols' files.
 _MODELS: dict[str, tuple[type[Source], type[Protocol]]] = {
     "fivek": (FiveKSource, FiveKProtocol),
     "hdrplus": (HdrplusSource, HdrplusProtocol),
@@ -44,6 +47,7 @@ def load_source(name: Literal["hdrplus"]) -> HdrplusSource: ...
 @overload
 def load_source(name: str) -> Source: ...
 def load_source(name: str) -> Source:
+    """What a source's source.yaml says. Raises UsageError where that is faulty."""
     path = _files(name)[SOURCE_FILE.removesuffix(".yaml")]
     return validated(_MODELS[name][0], read_mapping(path, "a source"), str(path))
 
@@ -55,10 +59,14 @@ def load_protocol(source: Literal["hdrplus"], name: str) -> HdrplusProtocol: ...
 @overload
 def load_protocol(source: str, name: str) -> Protocol: ...
 def load_protocol(source: str, name: str) -> Protocol:
-    """Raises UsageError for an unknown protocol and for one that cannot be had, with the reason."""
-    known = protocol_names(source)
-    if name not in known:
-        raise UsageError(f"source {source} has no protocol {name!r}: {near_matches(name, known)}")
+    """A protocol that can be prepared.
+
+    Raises UsageError for an unknown or faulty one, and for one that cannot be prepared, with the
+    reason.
+    """
+    names = protocol_names(source)
+    if name not in names:
+        raise UsageError(f"source {source} has no protocol {name!r}: {near_matches(name, names)}")
     protocol = _load(source, _files(source)[name])
     if isinstance(protocol, Unrunnable):
         raise UsageError(f"{source} {name} cannot be prepared: {protocol.not_runnable}")
@@ -66,7 +74,8 @@ def load_protocol(source: str, name: str) -> Protocol:
 
 
 def default_size(source: object, name: object) -> str | None:
-    """The size that a protocol's pictures have where none is said; None where none is known."""
+    """The size that a protocol's pictures have by default; None where source or name is no
+    protocol's. Both may be anything: a recipe is asked before it is checked."""
     if not isinstance(source, str) or not isinstance(name, str) or source not in _MODELS:
         return None
     try:
@@ -97,68 +106,74 @@ def _load(source: str, path: Path) -> Protocol | Unrunnable:
 
 def _files(source: str) -> dict[str, Path]:
     """YAML files of a source by name: the current directory's first, then the project's own."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in search("recipes"):
         for path in sorted((folder / FOLDER / source).glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
+            paths.setdefault(path.stem, path)
+    return paths
 
 
 def read_list(source: Source, name: str) -> list[str]:
-    """The ids of a published list, fetched from its pinned address, or from the cache.
+    """The ids of a published list, from the cache or from its pinned address.
 
-    Raises DataError where it cannot be had, or is not the pinned one.
+    Raises DataError where it cannot be fetched, or has another number of ids than is stated;
+    UsageError where the source has no such list.
     """
     if name not in source.lists:
         raise UsageError(f"unknown list {name!r}: {near_matches(name, source.lists)}")
-    pinned = source.lists[name]
-    text = cached(pinned.url, pinned.sha256).decode()
+    entry = source.lists[name]
+    text = cached_content(entry.url, entry.sha256).decode()
     ids = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(set(ids)) != pinned.count or len(ids) != pinned.count:
-        raise DataError(f"{pinned.url}: {len(set(ids))} ids, {pinned.count} are stated")
+    if len(set(ids)) != entry.count or len(ids) != entry.count:
+        raise DataError(f"{entry.url}: {len(set(ids))} ids, {entry.count} are stated")
     return ids
 
 
 def splits(
-    protocol: Protocol, source: Source, number: Mapping[str, int] | None, part: str | None = None
+    protocol: Protocol, source: Source, numbers: Mapping[str, int] | None, part: str | None = None
 ) -> dict[str, Split]:
-    """The split of every id of a protocol, or of that part of its dataset.
+    """The split of every id of a protocol, or of a part of its dataset.
 
-    Without a validation split of its own, a share of the training ids, by hash, is that.
+    Where the protocol has no validation split, a share of the training ids, by hash, is it.
 
     Args:
-        number: the number of each known id, for splits by range or by hash; None where lists say
-            all ids that there are.
+        numbers: the number of each id that there is, for splits by range or by hash; None where
+            the lists alone decide.
+        part: for a dataset whose parts are split each by its own rules.
+
+    Raises DataError where an id is in two splits, or a list has one that does not exist.
     """
-    chosen: dict[str, Split] = {}
+    split_of: dict[str, Split] = {}
     rules = protocol.rules(part)
     for split in SPLITS:
         rule = rules.get(split)
         if rule is None:
             continue
-        ids = _ids_of(rule, source, number or {})
-        twice = [id_ for id_ in ids if id_ in chosen]
-        unknown = [] if number is None else [id_ for id_ in ids if id_ not in number]
-        if twice or unknown:
-            what = f"{twice[0]} is in two splits" if twice else f"{unknown[0]} is unknown"
-            raise DataError(f"protocol {protocol.name}, {split}: {what}")
-        chosen |= dict.fromkeys(ids, split)
+        ids = _ids_of(rule, source, numbers or {})
+        for id_ in ids:
+            if id_ in split_of:
+                raise DataError(f"protocol {protocol.name}, {split}: {id_} is in two splits")
+            if numbers is not None and id_ not in numbers:
+                raise DataError(f"protocol {protocol.name}, {split}: {id_} is unknown")
+        split_of |= dict.fromkeys(ids, split)
     if "validation" not in rules:
-        training = [id_ for id_, split in chosen.items() if split == "train"]
-        chosen |= dict.fromkeys(chosen_by_hash(training, VALIDATION_SHARE), "validation")
-    return chosen
+        training = [id_ for id_, split in split_of.items() if split == "train"]
+        split_of |= dict.fromkeys(chosen_by_hash(training, VALIDATION_SHARE), "validation")
+    return split_of
 
 
-def _ids_of(rule: Rule, source: Source, number: Mapping[str, int]) -> list[str]:
+def _ids_of(rule: Rule, source: Source, numbers: Mapping[str, int]) -> list[str]:
+    """The ids of one split, by its rule."""
     if isinstance(rule, ByList):
         return read_list(source, rule.list)
     if isinstance(rule, ByHash):
         first, end = rule.hash_percent
-        return [id_ for id_ in number if first <= int(sha256_text(id_)[:8], 16) % 100 < end]
-    ids = [id_ for id_, n in number.items() if rule.first <= n <= rule.last]
+        return [id_ for id_ in numbers if first <= int(sha256_text(id_)[:8], 16) % 100 < end]
+    ids = [id_ for id_, n in numbers.items() if rule.first <= n <= rule.last]
     if len(ids) != rule.last - rule.first + 1:
         raise DataError(
-            f"{source.name}: {len(ids)} pictures from number {rule.first} to {rule.last}"
+            f"{source.name}: {len(ids)} pictures from number {rule.first} to {rule.last}, "
+            f"{rule.last - rule.first + 1} are wanted"
         )
     return ids
 
@@ -169,8 +184,8 @@ def pinned_lists(protocol: Protocol, source: Source, part: str | None = None) ->
     return {r.list: source.lists[r.list].sha256 for r in rules if isinstance(r, ByList)}
 
 
-def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]:
-    """For `recipes --protocols`: what it is, what it needs, what is published on it."""
+def description(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]:
+    """For `recipes --protocols`: what the protocol is, what it needs, what is published on it."""
     if isinstance(protocol, Unrunnable):
         return {
             "protocol": protocol.name,
@@ -186,18 +201,18 @@ def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]
         else f"{rule.edge} edge {rule.pixels} px, never enlarged"
         for name, rule in protocol.sizes.items()
     }
-    split = {part: _described_rules(protocol.rules(part), source) for part in protocol.parts}
+    splits_of = {part: _describe_rules(protocol.rules(part), source) for part in protocol.parts}
     return {
         "protocol": protocol.name,
         "runnable": True,
         "summary": protocol.summary,
-        "input": protocol.input.told,
-        "target": protocol.target.told,
+        "input": protocol.input.description,
+        "target": protocol.target.description,
         "sizes": sizes,
         **protocol.details(),
         "resampling": protocol.resampling,
         "differing sizes": protocol.differing_sizes,
-        "splits": split.get(None, split),
+        "splits": splits_of.get(None, splits_of),
         "used by": protocol.used_by,
         "published": protocol.published,
         "notes": protocol.notes,
@@ -206,17 +221,17 @@ def described(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]
     }
 
 
-def _described_rules(rules: Mapping[Split, Rule], source: Source) -> dict[str, str]:
-    told: dict[str, str] = {split: _described_rule(rule, source) for split, rule in rules.items()}
+def _describe_rules(rules: Mapping[Split, Rule], source: Source) -> dict[str, str]:
+    texts: dict[str, str] = {split: _describe_rule(rule, source) for split, rule in rules.items()}
     share = f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
-    return told if "validation" in rules else told | {"validation": share}
+    return texts if "validation" in rules else texts | {"validation": share}
 
 
-def _described_rule(rule: Rule, source: Source) -> str:
+def _describe_rule(rule: Rule, source: Source) -> str:
     if isinstance(rule, ById):
         return f"numbers {rule.first} to {rule.last}"
     if isinstance(rule, ByHash):
         first, end = rule.hash_percent
         return f"ids whose SHA-256 (8 digits, modulo 100) is from {first} to below {end}"
-    pinned = source.lists[rule.list]
-    return f"{pinned.count} ids of {rule.list}, {pinned.url}, SHA-256 {pinned.sha256}"
+    entry = source.lists[rule.list]
+    return f"{entry.count} ids of {rule.list}, {entry.url}, SHA-256 {entry.sha256}"

@@ -1,4 +1,5 @@
-"""Many pairs at once: fetched by threads, made by an executor, never far ahead of each other."""
+"""Many pairs at once: threads fetch their files, an executor makes them, and neither gets far ahead
+of the other."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import CapabilityError, DataError
+from ..processes import end_with_parent
 from .fetch.download import Unreachable
 
 
@@ -21,11 +22,16 @@ class WorkerLost(DataError):
     """A process or a cluster that makes pairs is gone."""
 
 
-IN_A_ROW = 10  # failures, after which the server is taken to be gone
-AHEAD = 2  # pairs for each worker that may lie ready
+# So many failures to fetch, without a success between them, mean that the server is gone.
+MAX_CONSECUTIVE_FAILURES = 10
+# Pairs for each worker that are fetched or being made: one more than a worker makes at a time, so
+# that none waits for files while the server keeps up.
+PAIRS_PER_WORKER = 2
 
 
 class Payload(Protocol):
+    """Anything with a payload: tasks, and what tests make up."""
+
     @property
     def payload(self) -> Any: ...
 
@@ -35,10 +41,10 @@ Result = TypeVar("Result")
 
 
 class Fetching(NamedTuple):
-    """How what a pair is made of comes here.
+    """How the files that a pair is made of are fetched.
 
-    bring: payload -> payload for the maker, called in threads.
-    release: given what `bring` returned, when the pair is done with.
+    bring: payload -> payload for the maker, called in threads; returns once the files are here.
+    release: given what `bring` returned, once the pair is made.
     stop: makes the calls of `bring` that still run end soon.
     connections: how many calls there may be at once.
     """
@@ -50,6 +56,8 @@ class Fetching(NamedTuple):
 
 
 class Pool(NamedTuple):
+    """What makes pairs, and how many it makes at once."""
+
     executor: Executor
     workers: int
 
@@ -58,41 +66,35 @@ OpenPool = Callable[[int], AbstractContextManager[Pool]]
 
 
 @contextmanager
-def processes(wanted: int | None, pairs: int) -> Iterator[Pool]:
+def processes(workers: int | None, pairs: int) -> Iterator[Pool]:
     """Processes on this machine, by default as many as cores, never more than pairs.
 
     Raises WorkerLost where one of them dies.
     """
-    workers = max(1, min(wanted or os.cpu_count() or 1, pairs))
-    # Spawned, not forked: the parent may hold threads (progress bar, torch).
+    count = max(1, min(workers or os.cpu_count() or 1, pairs))
+    # Spawned, not forked: the parent may hold threads (progress bar, torch), whose locks a fork
+    # would copy as they are, with nobody to release them.
     context = multiprocessing.get_context("spawn")
     try:
-        with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
+        with concurrent.futures.ProcessPoolExecutor(count, context, initializer=_begin) as pool:
             try:
-                yield Pool(pool, workers)
+                yield Pool(pool, count)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     except BrokenProcessPool:
         raise WorkerLost(
-            "a worker process died, perhaps for want of memory; fewer --workers need less"
+            "a worker process died, perhaps because memory ran out; fewer --workers need less"
         ) from None
 
 
 def _begin() -> None:
     """In a new worker."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     # Ctrl-C reaches every process: workers end at once and without a word, the parent answers.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # LibRaw's threads would be more than there are cores; read when it is loaded, later.
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager
@@ -114,91 +116,97 @@ def cluster(address: str) -> Iterator[Pool]:
                 raise WorkerLost(f"the Dask cluster at {address} has no workers yet")
             yield Pool(client.get_executor(), workers)
     except Exception as error:
-        if not _of_dask(error):
+        if not _is_from_dask(error):
             raise
         reason = " ".join(str(error).split())[:200]
         raise WorkerLost(f"the Dask cluster at {address} failed: {reason}") from None
 
 
-def _of_dask(error: BaseException) -> bool:
-    """Dask raises errors of its own, plain OSErrors about its connections, and cancels."""
+def _is_from_dask(error: BaseException) -> bool:
+    """Whether Dask failed, and not what it was asked to run: it raises errors of its own, plain
+    OSErrors about its connections, and cancels futures."""
+    # An OSError may be a maker's as well, a full disk, say: the module that raised it tells.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    raised_in = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    modules = (raised_in, type(error).__module__)
-    cancelled = isinstance(error, concurrent.futures.CancelledError)
-    return cancelled or any(module.split(".")[0] == "distributed" for module in modules)
+    origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    modules = (origin, type(error).__module__)
+    is_cancellation = isinstance(error, concurrent.futures.CancelledError)
+    return is_cancellation or any(module.split(".")[0] == "distributed" for module in modules)
 
 
-def in_turn(
+def fetch_and_make(
     items: Sequence[Item],
     make: Callable[[Item, Any], Future[Result]],
-    refuse: Callable[[Item, Exception], Result | None],
+    rejection: Callable[[Item, Exception], Result | None],
     workers: int,
     fetching: Fetching | None,
 ) -> Iterator[Result]:
     """Fetch and make all items; results come as they are ready, in any order.
 
-    A limited number is on its way at a time, so that disk and memory hold few of them.
+    A limited number is being fetched, ready or being made at a time, so that disk and memory hold
+    few of them.
 
     Args:
         items: what is to be made.
         make: hands an item with its payload to an executor.
-        refuse: what stands for an item whose fetching failed so; None where it is no reason to
-            leave the item out.
+        rejection: the result of an item whose fetching failed with this error; None where the
+            error is no reason to leave the item out.
         workers: how many items are made at once.
-        fetching: None where everything is here.
+        fetching: None where all files are on this machine.
 
     Raises:
-        Unreachable: some could not be fetched; the others are made first, unless IN_A_ROW fail one
-            after the other.
+        Unreachable: some could not be fetched; the others are made first, unless
+            MAX_CONSECUTIVE_FAILURES fail one after the other.
     """
-    waiting = iter(items)
-    coming: dict[Future[Any], Item] = {}
-    making: dict[Future[Result], Any] = {}
+    queue = iter(items)
+    fetches: dict[Future[Any], Item] = {}
+    makes: dict[Future[Result], Any] = {}  # with the payload that is to be released
     failures: list[Unreachable] = []
-    in_a_row = 0
+    consecutive_failures = 0
     connections = fetching.connections if fetching else 1
-    limit = AHEAD * workers + (connections if fetching else workers)
+    # Every connection can be busy while there are still enough pairs for every worker.
+    limit = PAIRS_PER_WORKER * workers + (connections if fetching else workers)
     threads = ThreadPoolExecutor(connections)
     try:
         while True:
-            while len(coming) + len(making) < limit and (item := next(waiting, None)) is not None:
+            while len(fetches) + len(makes) < limit and (item := next(queue, None)) is not None:
                 if fetching:
-                    coming[threads.submit(fetching.bring, item.payload)] = item
+                    fetches[threads.submit(fetching.bring, item.payload)] = item
                 else:
-                    making[make(item, item.payload)] = None
-            if not coming and not making:
+                    makes[make(item, item.payload)] = None
+            if not fetches and not makes:
                 break
-            done, _ = concurrent.futures.wait(
-                [*coming, *making], return_when=concurrent.futures.FIRST_COMPLETED
+            futures, _ = concurrent.futures.wait(
+                [*fetches, *makes], return_when=concurrent.futures.FIRST_COMPLETED
             )
-            for job in done:
-                if job in making:
-                    payload = making.pop(job)
-                    result = job.result()
+            for future in futures:
+                if future in makes:
+                    payload = makes.pop(future)
+                    result = future.result()
+                    # Only now: where making failed, a later run needs the files again.
                     if fetching:
                         fetching.release(payload)
                     yield result
                     continue
-                item = coming.pop(job)
+                item = fetches.pop(future)
                 try:
-                    payload = job.result()
+                    payload = future.result()
                 except Unreachable as error:
                     failures.append(error)
-                    in_a_row += 1
-                    if in_a_row >= IN_A_ROW:
+                    consecutive_failures += 1
+                    if consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
                         raise
                 except DataError as error:
-                    refused = refuse(item, error)
-                    if refused is None:
+                    substitute = rejection(item, error)
+                    if substitute is None:
                         raise
-                    yield refused
+                    yield substitute
                 else:
-                    in_a_row = 0
-                    making[make(item, payload)] = payload
+                    consecutive_failures = 0
+                    makes[make(item, payload)] = payload
     finally:
+        # In this order: the threads end only when their fetches do.
         if fetching:
             fetching.stop()
         threads.shutdown(wait=True, cancel_futures=True)

@@ -1,6 +1,6 @@
 """What an interrupted preparation leaves, so that it can go on: a hidden folder beside the dataset.
 
-.<dataset>.building/plan.json, tools.json    what is being made, with what
+.<dataset>.building/plan.json, tools.json    what is being made, and with which versions
 .<dataset>.building/rows/<split>/            a file a pair: its row, or why it is left out
 .<dataset>.building/raw/                     fetched files until their pair is made
 .<dataset>.building/dataset/                 the dataset to be
@@ -21,12 +21,14 @@ from ..errors import UsageError
 from ..files import json_text, read_json, write_text
 
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
-# Left out for what the files hold. For want of files a pair is tried again when preparing goes on.
-LASTING = ("size", "alignment")
+# Stages whose rejections a later run takes over: they are about what the files hold. A pair that
+# was left out for another reason, a file that was missing, say, is tried again.
+FINAL_STAGES = ("size", "alignment")
 
 
 class Plan(NamedTuple):
-    """What a dataset is, before it is made."""
+    """What a dataset is, before it is made: what its header will say, but for what is counted and
+    hashed."""
 
     name: str
     source: str
@@ -51,25 +53,25 @@ def staging_folder(plan: Plan, root: Path) -> Path:
     return root / f".{plan.name}.building"
 
 
-def unmade(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
+def unfinished_tasks(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
     """The pairs that an interrupted preparation of the same plan has still to make."""
     staging = staging_folder(plan, root)
-    if not _is_of(staging, plan):
+    if not _has_plan(staging, plan):
         return list(tasks)
-    return [task for task in tasks if not kept(staging, task)]
+    return [task for task in tasks if not earlier_result(staging, task)]
 
 
-def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
-    """The header of what is there already, or None where it has to be made.
+def existing_dataset(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
+    """The header of the plan's dataset where it exists already, None where it has to be made.
 
-    Raises UsageError where something else has that name, or another plan's dataset does and
-    `overwrite` does not say that it may go.
+    Raises UsageError where something that is no dataset has the plan's name, or a dataset of
+    another plan has it and `overwrite` does not allow replacing it.
     """
     final = root / plan.name
     if not final.exists():
         return None
     if not (final / "dataset.json").exists():
-        raise UsageError(f"{final} is there and is no dataset: move it away")
+        raise UsageError(f"{final} exists and is no dataset: move it away")
     header = read_header(final / "dataset.json")
     if header.name != plan.name:
         raise UsageError(f"{final} holds dataset {header.name}: move it away")
@@ -87,9 +89,12 @@ def prepared(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
 
 
 def open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
-    """Keep what an interrupted run of the same plan has made. What another plan has made, or other
-    versions of what decodes and computes, goes only where `overwrite` says so."""
-    if _is_of(staging, plan):
+    """Make the folder ready. What an interrupted run of the same plan with the same tools has made
+    stays; what another plan or other tools have made is removed, and only with `overwrite`.
+
+    Raises UsageError where that would remove pairs and `overwrite` is not given.
+    """
+    if _has_plan(staging, plan):
         for leftover in staging.rglob(".tmp-*"):
             leftover.unlink()
         return
@@ -105,16 +110,19 @@ def open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
     write_text(staging / "plan.json", json_text(plan._asdict()))
 
 
-def _is_of(staging: Path, plan: Plan) -> bool:
-    wanted = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
+def _has_plan(staging: Path, plan: Plan) -> bool:
+    """Whether what lies in the folder is of this plan and was made with the tools that there are
+    now: pixels of other versions of them may differ."""
+    expected = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
     return all(
         (staging / name).exists() and json_text(read_json(staging / name)) == json_text(content)
-        for name, content in wanted.items()
+        for name, content in expected.items()
     )
 
 
-def kept(staging: Path, task: Task) -> Row | dict[str, str] | None:
-    """What an interrupted run has made of a pair: a whole row, or a lasting rejection."""
+def earlier_result(staging: Path, task: Task) -> Row | dict[str, str] | None:
+    """What an interrupted run has made of a pair: its row, or a rejection that stands; None where
+    it is to be made."""
     if (path := row_path(staging, task)).exists() and len(rows := read_rows(path)) == 1:
         return rows[0]
     if (path := _rejection_path(staging, task)).exists():
@@ -124,6 +132,7 @@ def kept(staging: Path, task: Task) -> Row | dict[str, str] | None:
 
 
 def row_path(staging: Path, task: Task) -> Path:
+    """Where a pair's row lies until all are made."""
     return staging / ROWS / task.split / f"{task.id}.jsonl"
 
 
@@ -132,14 +141,21 @@ def _rejection_path(staging: Path, task: Task) -> Path:
 
 
 def reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
+    """Why a pair is left out, as in rejected.jsonl; kept for a later run where it will stand."""
     rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
-    if stage in LASTING:
+    if stage in FINAL_STAGES:
         write_text(_rejection_path(staging, task), json_text(rejection))
     return rejection
 
 
+def without_versions(decoder: dict[str, Any]) -> dict[str, Any]:
+    """A decoder's settings as they go into a plan. Its versions stand with the tools: another one
+    that yields the same pixels makes no other dataset."""
+    return {key: value for key, value in decoder.items() if key not in ("rawpy", "libraw")}
+
+
 def tool_versions() -> dict[str, str]:
-    """Versions of what decodes and computes; recorded, and not part of the digest."""
+    """Versions of what decodes and computes: recorded in the header, no part of the digest."""
     import rawpy
 
     packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")

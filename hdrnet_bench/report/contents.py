@@ -1,4 +1,4 @@
-"""What there is to report: the results of a directory, sorted into what the pages show."""
+"""The results of a directory as the tables and figures that the report's pages show."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 from ..errors import DataError
 from ..results import Evaluation, KernelTiming, Result, Timing, read_all
 from . import plots_quality, plots_time
-from .groups import Group, TimingResult, group, timing_results
+from .groups import Group, TimingResult, group_results, timing_results
 from .plots import Plot
-from .published import PublishedRow, beside, not_run, read_published
+from .published import PublishedRow, read_published, rows_of_group, unmeasured_protocols
 from .table import Table
 from .tables import kernel_table, published_table, quality_table
 from .tables_paired import paired_table
@@ -41,24 +41,27 @@ class KernelPart(NamedTuple):
 
 
 class Contents(NamedTuple):
+    """training: a figure a recipe. where: which machine measured what. unmeasured: the protocols
+    with published figures on which nothing was measured."""
+
     groups: list[GroupPart]
     training: list[Plot]
     timings: list[TimingPart]
     kernels: list[KernelPart]
     where: Table
-    not_run: list[str]
+    unmeasured: list[str]
 
     @property
     def tables(self) -> list[Table]:
-        found = [t for part in self.groups for t in (part.quality, part.paired, part.published)]
-        found += [part.table for part in self.timings]
-        found += [part.table for part in self.kernels]
-        return [*(table for table in found if table is not None), self.where]
+        tables = [t for part in self.groups for t in (part.quality, part.paired, part.published)]
+        tables += [part.table for part in self.timings]
+        tables += [part.table for part in self.kernels]
+        return [*(table for table in tables if table is not None), self.where]
 
     @property
     def plots(self) -> list[Plot]:
-        found = [plot for part in self.groups for plot in part.plots]
-        return [*found, *self.training, *(part.plot for part in self.timings)]
+        plots = [plot for part in self.groups for plot in part.plots]
+        return [*plots, *self.training, *(part.plot for part in self.timings)]
 
     @property
     def no_gpu(self) -> bool:
@@ -72,33 +75,39 @@ def read(root: Path) -> Contents:
     """Raises DataError where the directory is missing, or a file in it is broken."""
     if not root.is_dir():
         raise DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
-    found: list[tuple[Path, Result]] = read_all(root)
-    evaluations = [(path, r) for path, r in found if isinstance(r, Evaluation)]
-    timings = timing_results([(path, r) for path, r in found if isinstance(r, Timing)], evaluations)
-    # What a GPU did comes after what a CPU did.
-    timings.sort(key=lambda one: one.on_gpu)
-    groups = group(evaluations)
+    results: list[tuple[Path, Result]] = read_all(root)
+    evaluations = [(path, r) for path, r in results if isinstance(r, Evaluation)]
+    timings = timing_results(
+        [(path, r) for path, r in results if isinstance(r, Timing)], evaluations
+    )
+    # Times of GPUs come after those of CPUs.
+    timings.sort(key=lambda timed: timed.on_gpu)
+    groups = group_results(evaluations)
     published = read_published(root)
     return Contents(
-        [_group(of, timings, published) for of in groups],
-        plots_quality.training(evaluations),
-        [TimingPart(one, timing_table(one), plots_time.of_timing(one)) for one in timings],
-        [
+        groups=[_group_part(group, timings, published) for group in groups],
+        training=plots_quality.training(evaluations),
+        timings=[
+            TimingPart(timed, timing_table(timed), plots_time.of_timing(timed)) for timed in timings
+        ],
+        kernels=[
             KernelPart(r, kernel_table(r, path.stem))
-            for path, r in found
+            for path, r in results
             if isinstance(r, KernelTiming)
         ],
-        where_table(found),
-        not_run(groups, published),
+        where=where_table(results),
+        unmeasured=unmeasured_protocols(groups, published),
     )
 
 
-def _group(of: Group, timings: list[TimingResult], published: list[PublishedRow]) -> GroupPart:
-    rows = beside(of, published)
+def _group_part(
+    group: Group, timings: list[TimingResult], published: list[PublishedRow]
+) -> GroupPart:
+    rows = rows_of_group(group, published)
     return GroupPart(
-        of,
-        quality_table(of),
-        paired_table(of),
-        published_table(of, rows) if rows else None,
-        plots_quality.of_group(of, timings),
+        group,
+        quality_table(group),
+        paired_table(group),
+        published_table(group, rows) if rows else None,
+        plots_quality.of_group(group, timings),
     )

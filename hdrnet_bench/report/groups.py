@@ -1,4 +1,4 @@
-"""Which results may stand beside each other: of one version of a dataset, one split, one size."""
+"""Which results may share a table: those of one version of a dataset, one split, one size."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metric_specs import METRICS
-from ..results import Evaluation, Timing
+from ..results import Evaluation, Timing, group_seeds
 
 
 class Group(NamedTuple):
-    """Evaluations that may stand in one table, with the folders they lie in: what does nothing
-    first, then the methods, then the oracles."""
+    """Evaluations that may share a table, with their folders: the identity first, then the methods,
+    then the oracles."""
 
     slug: str
     title: str
@@ -20,8 +20,8 @@ class Group(NamedTuple):
 
     @property
     def metrics(self) -> list[str]:
-        named = {name for _, result in self.results for name in result.metrics}
-        return [name for name in METRICS if name in named]
+        names = {name for _, result in self.results for name in result.metrics}
+        return [name for name in METRICS if name in names]
 
     @property
     def first(self) -> Evaluation:
@@ -32,16 +32,22 @@ def is_identity(result: Evaluation) -> bool:
     return result.method.name == "identity"
 
 
-def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
-    """By dataset, split, size and digest; identity first, then by recipe, method and run."""
-    found: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
+def is_baseline(result: Evaluation) -> bool:
+    """Whether it is the identity or an oracle, which stand beside the methods and have no times."""
+    return is_identity(result) or result.method.oracle
+
+
+def group_results(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
+    """By dataset, split, size and digest. In a group: the identity, the methods, the oracles, each
+    in the order of their paths."""
+    by_data: dict[tuple[str, str, str, str], list[tuple[Path, Evaluation]]] = {}
     for path, result in evaluations:
         data = result.dataset
         key: tuple[str, str, str, str] = (data.name, data.split, result.size, data.digest)
-        found.setdefault(key, []).append((path.parent, result))
+        by_data.setdefault(key, []).append((path.parent, result))
     versions: dict[tuple[str, ...], int] = {}
     groups = []
-    for key, results in sorted(found.items(), key=_full_first):
+    for key, results in sorted(by_data.items(), key=_full_first):
         name, split, size, digest = key
         number = versions[key[:3]] = versions.get(key[:3], 0) + 1
         slug = f"{name}-{split}" + (f"-{size}" if size != "full" else "")
@@ -49,19 +55,20 @@ def group(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Group]:
         title = f"{name}, {split} split, {size} size (data {digest[:12]})"
         # By parts: as text, "look-2/…" would come before "look/…".
         results.sort(key=lambda item: (_rank(item[1]), item[0].parts))
-        groups.append(Group(slug, title, _once(results)))
+        groups.append(Group(slug, title, _with_one_identity(results)))
     return groups
 
 
-def _once(results: list[tuple[Path, Evaluation]]) -> list[tuple[Path, Evaluation]]:
-    """What does nothing is the same under every recipe: once, where the same was measured."""
-    kept: list[tuple[Path, Evaluation]] = []
+def _with_one_identity(results: list[tuple[Path, Evaluation]]) -> list[tuple[Path, Evaluation]]:
+    """The identity is the same method under every recipe. It is listed once, unless it was measured
+    with other figures or metrics."""
+    items: list[tuple[Path, Evaluation]] = []
     for item in results:
-        of = item[1]
-        same = (other for _, other in kept if is_identity(of) and is_identity(other))
-        if not any((of.rows, of.metrics) == (other.rows, other.metrics) for other in same):
-            kept.append(item)
-    return kept
+        result = item[1]
+        others = (other for _, other in items if is_identity(result) and is_identity(other))
+        if not any((result.rows, result.metrics) == (o.rows, o.metrics) for o in others):
+            items.append(item)
+    return items
 
 
 def _full_first(item: tuple[tuple[str, str, str, str], object]) -> tuple[object, ...]:
@@ -74,56 +81,44 @@ def _rank(result: Evaluation) -> int:
 
 
 def marks(result: Evaluation) -> str:
-    """What a reader must know of a result, after its method's name."""
-    found = ["stale"] if result.stale() else []
-    found += [f"trained with {result.leaked} of these"] if result.leaked else []
-    return "".join(f" ({mark})" for mark in found)
+    """Warnings about a result, to be put after its method's name."""
+    warnings = ["stale"] if result.stale() else []
+    warnings += [f"trained with {result.leaked} of these"] if result.leaked else []
+    return "".join(f" ({warning})" for warning in warnings)
 
 
-def label(of: Group, result: Evaluation) -> str:
-    """A result's name in a figure: as long as needed to tell it from the others."""
-    recipes = {r.recipe.name for _, r in of.results}
+def label(group: Group, result: Evaluation) -> str:
+    """A result's name in a figure: as long as needed to tell it from the group's others."""
+    recipes = {r.recipe.name for _, r in group.results}
     parts = [result.recipe.name] if len(recipes) > 1 else []
     parts += [result.method.name]
     parts += [result.method.run] if result.method.run != "baseline" else []
     return ", ".join(parts) + marks(result)
 
 
-def trained(of: Group) -> list[tuple[Path, Evaluation]]:
-    """The methods: neither what does nothing nor the oracles."""
-    return [item for item in of.results if not is_identity(item[1]) and not item[1].method.oracle]
-
-
-def best_trained(of: Group) -> tuple[Path, Evaluation] | None:
-    """The method with the highest mean PSNR, or None: one that has seen these pictures only where
-    all have."""
+def best_method(group: Group) -> tuple[Path, Evaluation] | None:
+    """The method with the highest mean PSNR, neither the identity nor an oracle; None where there
+    is none. One that was trained with these pictures only where all were."""
     return max(
-        trained(of),
+        (item for item in group.results if not is_baseline(item[1])),
         key=lambda item: (not item[1].leaked, item[1].metrics["psnr"].mean or 0.0),
         default=None,
     )
 
 
-def by_method(of: Group) -> list[list[Evaluation]]:
-    """The results that are up to date, the seeds of one recipe and method together, each once."""
-    found: dict[tuple[str | None, ...], dict[int | None, Evaluation]] = {}
-    for _, result in of.results:
-        recipe, method = result.recipe, result.method
-        if not result.stale():
-            alone = method.run if method.seed is None else None
-            key = (recipe.name, recipe.digest, method.name, alone)
-            found.setdefault(key, {}).setdefault(method.seed, result)
-    return [list(seeds.values()) for seeds in found.values()]
+def by_method(group: Group) -> list[list[Evaluation]]:
+    """The results that are not stale, the seeds of one recipe and method together."""
+    return group_seeds(result for _, result in group.results if not result.stale())
 
 
-def by_seed(of: Group) -> list[list[Evaluation]]:
-    """Those with several seeds."""
-    return [seeds for seeds in by_method(of) if len(seeds) > 1]
+def by_seed(group: Group) -> list[list[Evaluation]]:
+    """Those of `by_method` that have several seeds."""
+    return [seeds for seeds in by_method(group) if len(seeds) > 1]
 
 
 class TimingResult(NamedTuple):
-    """A timing with its folder, its device's slug, its figure's name, and whether another model
-    file has been evaluated since."""
+    """A timing. device: its slug; stem: its figure's file name; stale: whether the model file that
+    was evaluated in the same folder is another than the one that was timed."""
 
     timing: Timing
     folder: Path
@@ -138,7 +133,7 @@ class TimingResult(NamedTuple):
     @property
     def title(self) -> str:
         timing = self.timing
-        stale = "; stale: the model file is another by now, run `hdrbench time`"
+        stale = "; stale: the model file has changed since, run `hdrbench time`"
         return (
             f"{timing.recipe.name}, {timing.method.name}, {timing.method.run}: {self.device}"
             f"{stale if self.stale else ''}"
@@ -148,13 +143,13 @@ class TimingResult(NamedTuple):
 def timing_results(
     timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
 ) -> list[TimingResult]:
-    """Timings with what can be told of them from the results beside them."""
-    judged = {path.parent: result.method.model_sha256 for path, result in evaluations}
-    found = []
+    """Timings, each compared with the evaluations in the same folder."""
+    model_hashes = {path.parent: result.method.model_sha256 for path, result in evaluations}
+    results = []
     for path, timing in timings:
         device = path.stem.removeprefix("timing-")
         parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
         sha256 = timing.method.model_sha256
-        stale = judged.get(path.parent, sha256) != sha256
-        found.append(TimingResult(timing, path.parent, device, "time-" + "-".join(parts), stale))
-    return found
+        stale = model_hashes.get(path.parent, sha256) != sha256
+        results.append(TimingResult(timing, path.parent, device, "time-" + "-".join(parts), stale))
+    return results

@@ -1,4 +1,4 @@
-"""report.html: one file that opens from disk, with everything in it."""
+"""report.html: one file that opens from disk and loads nothing else."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from markupsafe import Markup, escape
 
 from . import pictures, plots
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart
-from .groups import best_trained
+from .groups import best_method
 from .plots import Plot
-from .readme import not_run_text
+from .readme import unmeasured_text
 from .table import Cell
-from .tables import KERNELS_NOTE, measured_on
+from .tables import KERNELS_NOTE, machine_text
 
 _FIGURE = re.compile(r"<!--figure-->.*?<!--/figure-->", re.DOTALL)
 
 
 def render(contents: Contents, figures: Path, private: bool = False) -> str:
-    """The page; pictures and the figures that lie in `figures` are inlined: nothing is fetched.
+    """The page as HTML, with all pictures and the figures of the folder `figures` inlined.
 
-    `private`: with pictures that may not be passed on.
+    private: also with the pictures whose licence does not let them be passed on.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hdrnet_bench.report"),
@@ -41,17 +41,17 @@ def render(contents: Contents, figures: Path, private: bool = False) -> str:
         contents=contents,
         groups=groups,
         private=private,
-        not_run=not_run_text(contents),
-        said={
+        unmeasured=unmeasured_text(contents),
+        texts={
             "measured": NOTHING_MEASURED,
             "timed": NOTHING_TIMED,
             "gpu": NO_GPU,
             "kernels": KERNELS_NOTE,
         },
-        measured_on=measured_on,
+        machine_text=machine_text,
         roles=pictures.ROLES,
         weight=f"{weight / 1e6:.1f}",
-        most=f"{pictures.PAGE_BYTES / 1e6:.0f}",
+        limit=f"{pictures.PAGE_BYTES / 1e6:.0f}",
     )
 
 
@@ -62,62 +62,62 @@ def without_figures(html: str) -> str:
 
 def _galleries(contents: Contents, private: bool) -> tuple[list[dict[str, Any]], int]:
     """Each group's parts for the template, and the bytes that all their pictures take."""
-    whole = [
+    galleries = [
         [pictures.gallery(part.group, path, r, private) for path, r in part.group.results]
         for part in contents.groups
     ]
-    # The best method of every group first, where there is not room for all.
+    # Where there is no room for all pictures, those of every group's best method come first.
     order = [
         (group, number)
         for group, part in enumerate(contents.groups)
         for number in _best_first(part)
     ]
     order.sort(key=lambda place: place[1] != _best_first(contents.groups[place[0]])[0])
-    fitting = pictures.within([whole[group][number] for group, number in order])
-    kept = dict(zip(order, fitting, strict=True))
+    page_galleries = pictures.fit_to_page([galleries[group][number] for group, number in order])
+    by_place = dict(zip(order, page_galleries, strict=True))
     groups = [
         {
             "part": part,
-            "machines": sorted({measured_on(r.environment) for _, r in part.group.results}),
-            "galleries": [kept[group, number] for number in range(len(part.group.results))],
+            "machines": sorted({machine_text(r.environment) for _, r in part.group.results}),
+            "galleries": [by_place[group, number] for number in range(len(part.group.results))],
             "open": _best_first(part)[0],
         }
         for group, part in enumerate(contents.groups)
     ]
-    shown = [picture for one in fitting for picture in one.pictures]
-    return groups, sum(map(pictures.weight, shown))
+    page_pictures = [picture for gallery in page_galleries for picture in gallery.pictures]
+    return groups, sum(map(pictures.weight, page_pictures))
 
 
 def _best_first(part: GroupPart) -> list[int]:
+    """The numbers of a group's results, the best method's first."""
     results = part.group.results
-    best = best_trained(part.group)
+    best = best_method(part.group)
     numbers: Sequence[int] = range(len(results))
     return sorted(numbers, key=lambda number: results[number] is not best)
 
 
 def sort_value(cell: Cell) -> str:
-    """What a column is sorted by; empty where there is nothing."""
+    """What the page's script sorts a cell by; empty where there is no value."""
     value = cell.values[0]
     return "" if value is None else str(value)
 
 
 def code(text: str) -> Markup:
-    """Escaped text with what stands between backticks as code."""
+    """Text, escaped, with code elements in place of pairs of backticks."""
     pieces = text.split("`")
     if len(pieces) % 2 == 0:
         return escape(text)
 
-    def marked() -> Iterator[Markup]:
+    def elements() -> Iterator[Markup]:
         for number, piece in enumerate(pieces):
             yield (Markup("<code>{}</code>") if number % 2 else Markup("{}")).format(piece)
 
-    return Markup("").join(marked())
+    return Markup("").join(elements())
 
 
 def _figure(plot: Plot, figures: Path) -> Markup:
     svg = (figures / f"{plot.stem}.svg").read_text(encoding="utf-8")
-    inlined = plots.inline(svg, plot.stem)
-    return Markup(f"<!--figure-->{inlined}<!--/figure-->")
+    return Markup(f"<!--figure-->{plots.inline(svg, plot.stem)}<!--/figure-->")
 
 
 def _data_uri(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The pictures beside the numbers: what `eval` saved as thumbnails."""
+"""The report's pictures: thumbnails that `eval` saved, where their licence lets them be shown."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from ..errors import DataError
 from ..files import atomic_path
 from ..results import Evaluation, ResultRow, Shown
-from .groups import Group, best_trained, label
+from .groups import Group, best_method, label
 
 ROLES = ("input", "output", "target", "error")
 _SHEET_ROLES = ("input", "output", "target")
 _WIDTH, _GAP, _TITLE = 400, 8, 30
 
-# What a page's pictures may weigh together, and one of them: thumbnails, not photographs.
+# The most bytes of all pictures of a page, and of one file: thumbnails, not photographs.
 PAGE_BYTES, PICTURE_BYTES = 8_000_000, 300_000
 
 # Licences that let a picture be passed on, made smaller, by anybody.
@@ -36,33 +36,34 @@ class GalleryPicture(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """A result's pictures, and why others are not here."""
+    """A result's pictures, and why others of its pictures are absent."""
 
     name: str
     pictures: list[GalleryPicture]
     absent: list[str]
 
 
-def gallery(of: Group, folder: Path, result: Evaluation, private: bool) -> Gallery:
-    """`private`: pictures that may not be passed on too."""
+def gallery(group: Group, folder: Path, result: Evaluation, private: bool) -> Gallery:
+    """The pictures of a result in its folder. private: also those that may not be passed on."""
     rows = {row.id: row for row in result.rows}
-    found, absent = [], []
-    for shown in result.shown:
-        row = rows.get(shown.id)
+    pictures, absent = [], []
+    for entry in result.shown:
+        row = rows.get(entry.id)
         if row is None:
-            absent.append(f"{shown.id}: not among the pictures that were measured")
+            absent.append(f"{entry.id}: not among the pictures that were measured")
             continue
         reason, files = _files(folder / "pictures" / result.size, row, private)
         if reason:
-            absent.append(f"{shown.id}: {reason}")
+            absent.append(f"{entry.id}: {reason}")
         else:
-            found.append(_picture(shown, row, files))
+            pictures.append(_picture(entry, row, files))
     if not result.shown:
         absent.append("no pictures were kept for this method")
-    return Gallery(label(of, result), found, absent)
+    return Gallery(label(group, result), pictures, absent)
 
 
 def _files(folder: Path, row: ResultRow, private: bool) -> tuple[str | None, dict[str, Path]]:
+    """A picture's thumbnails by role; or why they are not shown."""
     files = {role: folder / f"{row.id}-{role}.jpg" for role in ROLES}
     if not private and not _FREE.fullmatch(row.licence):
         licence = f"its licence ({row.licence}) does not let it be passed on"
@@ -74,9 +75,10 @@ def _files(folder: Path, row: ResultRow, private: bool) -> tuple[str | None, dic
     return None, files
 
 
-def _picture(shown: Shown, row: ResultRow, files: dict[str, Path]) -> GalleryPicture:
+def _picture(entry: Shown, row: ResultRow, files: dict[str, Path]) -> GalleryPicture:
+    # All are decoded, so that a broken one is found here and not by the reader of the page.
     sizes = [_open(path).size for path in files.values()]
-    return GalleryPicture(shown.id, ", ".join(shown.why), row.value("psnr"), files, sizes[0])
+    return GalleryPicture(entry.id, ", ".join(entry.why), row.value("psnr"), files, sizes[0])
 
 
 def _open(path: Path) -> Image.Image:
@@ -87,42 +89,43 @@ def _open(path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`") from None
 
 
-def within(galleries: Sequence[Gallery], most: int = PAGE_BYTES) -> list[Gallery]:
-    """The galleries with as many pictures as fit into a page: the first of each, then the second…
-
-    What is left out is said among the absent.
+def fit_to_page(galleries: Sequence[Gallery], limit: int = PAGE_BYTES) -> list[Gallery]:
+    """The galleries with as many pictures as fit into `limit` bytes: first the first of each, then
+    the second of each, and so on. The others are listed as absent.
     """
-    kept: list[list[GalleryPicture]] = [[] for _ in galleries]
-    absent = [list(one.absent) for one in galleries]
-    for turn in range(max((len(one.pictures) for one in galleries), default=0)):
-        for number, one in enumerate(galleries):
-            if turn >= len(one.pictures):
+    pictures: list[list[GalleryPicture]] = [[] for _ in galleries]
+    absent = [list(gallery.absent) for gallery in galleries]
+    room = limit
+    for turn in range(max((len(gallery.pictures) for gallery in galleries), default=0)):
+        for number, gallery in enumerate(galleries):
+            if turn >= len(gallery.pictures):
                 continue
-            picture = one.pictures[turn]
+            picture = gallery.pictures[turn]
             size = weight(picture)
-            if size <= most:
-                kept[number].append(picture)
-                most -= size
+            if size <= room:
+                pictures[number].append(picture)
+                room -= size
             else:
                 absent[number].append(f"{picture.id}: left out, the page would grow too large")
     return [
-        Gallery(one.name, pictures, said)
-        for one, pictures, said in zip(galleries, kept, absent, strict=True)
+        Gallery(gallery.name, some, reasons)
+        for gallery, some, reasons in zip(galleries, pictures, absent, strict=True)
     ]
 
 
 def weight(picture: GalleryPicture) -> int:
-    """Bytes that a picture takes in the page."""
+    """Bytes that a picture's files take in the page, in base64."""
     return sum(-(-path.stat().st_size // 3) * 4 for path in picture.files.values())
 
 
-def write_comparison(path: Path, of: Group, most: int = 4) -> bool:
-    """Input, output and target of the group's best method, a row a picture.
+def write_comparison(path: Path, group: Group, limit: int = 4) -> bool:
+    """A sheet of input, output and target of the group's best method, a row for each of at most
+    `limit` pictures.
 
     Returns whether there was any picture; an old sheet is removed where there is none.
     """
-    best = best_trained(of)
-    pictures = gallery(of, *best, private=False).pictures[:most] if best else []
+    best = best_method(group)
+    pictures = gallery(group, *best, private=False).pictures[:limit] if best else []
     if not best or not pictures:
         path.unlink(missing_ok=True)
         return False

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..files import atomic_path
 
 INK, PAPER, GRID = "#1d2733", "#ffffff", "#8b96a3"
-# Each stands out from white and from the dark page alike.
+# Each has enough contrast both with white and with the dark page (WCAG: 3 to 1).
 COLOURS = ("#2b7bbf", "#d1603d", "#4a9447", "#9a6bc4", "#a8800f", "#c4508c", "#168f8f")
 MARKERS = "os^Dvph"
 DOTS_PER_INCH = 110
@@ -36,8 +36,8 @@ _STYLE = {
 
 
 class Plot(NamedTuple):
-    """A figure to be drawn. stem: its file's name; title: what it shows, also for those who do not
-    see it; size: in inches."""
+    """A figure to be drawn. stem: its file's name; title: its caption, and the alternative text;
+    size: in inches; draw: draws on a matplotlib Figure."""
 
     stem: str
     title: str
@@ -46,6 +46,7 @@ class Plot(NamedTuple):
 
 
 def files(folder: Path, plots: Sequence[Plot]) -> list[Path]:
+    """The paths that `write` writes."""
     return [folder / f"{plot.stem}.{kind}" for plot in plots for kind in ("svg", "png")]
 
 
@@ -57,7 +58,8 @@ def write(folder: Path, plots: Sequence[Plot]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # The names of an SVG's clip paths are hashes of numbers as text, which other packages change.
+    # The names of an SVG's clip paths are hashes of numbers as text, which depends on NumPy's print
+    # options and matplotlib's settings, and other packages change both.
     with (
         np.printoptions(legacy=False),
         matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}),
@@ -72,15 +74,15 @@ def write(folder: Path, plots: Sequence[Plot]) -> None:
                     figure.savefig(path, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
 
 
-def drawn_with(svg: str) -> str | None:
-    """The version of matplotlib that a figure says it was drawn with."""
+def matplotlib_version(svg: str) -> str | None:
+    """The version of matplotlib that a figure was drawn with, as its metadata state it."""
     match = re.search(r"Matplotlib v([^,\s]+)", svg)
     return match and match[1]
 
 
 def inline(svg: str, stem: str) -> str:
-    """A figure as part of a page: in the page's colours, its ids its own, and named by the element
-    with the id <stem>-caption."""
+    """A figure as an element of a page: in the page's text colour, with ids that no other figure
+    has, and labelled by the element with the id <stem>-caption."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
@@ -103,7 +105,8 @@ def colour(index: int) -> str:
 
 
 def margins(figure: Any, left: float, right: float, bottom: float = 0.6, top: float = 0.4) -> None:
-    """Room around the axes, in inches: faster and steadier than letting the layout be solved."""
+    """Sets the room around the axes, in inches. Matplotlib's layout engines would find it, but
+    take longer, and move the axes whenever a text changes."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
         left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height
@@ -111,23 +114,23 @@ def margins(figure: Any, left: float, right: float, bottom: float = 0.6, top: fl
 
 
 def text_width(texts: Sequence[str], size: float = 9) -> float:
-    """About so many inches."""
+    """About how many inches wide the longest of the texts is, at a font size in points."""
     return max(map(len, texts), default=0) * size * 0.0082 + 0.2
 
 
 def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
-    """A logarithmic axis that shows its values in plain figures."""
+    """Makes an axis ("x" or "y") logarithmic, with ticks in plain numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(values) / 1.25, max(values) * 1.25
-    # The fewest that still let a value be read off.
+    # The coarsest ticks of which at least three lie on the axis: fewer do not show its scale.
     for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         ticks = [s * 10.0**e for e in range(-7, 9) for s in steps if low <= s * 10.0**e <= high]
         if len(ticks) >= 3:
             break
     getattr(axes, f"set_{axis}scale")("log")
     getattr(axes, f"set_{axis}lim")(low, high)
-    one = getattr(axes, f"{axis}axis")
-    one.set_major_locator(FixedLocator(ticks))
-    one.set_minor_locator(NullLocator())
-    one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ruler = getattr(axes, f"{axis}axis")
+    ruler.set_major_locator(FixedLocator(ticks))
+    ruler.set_minor_locator(NullLocator())
+    ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

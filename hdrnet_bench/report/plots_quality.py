@@ -13,30 +13,30 @@ from ..errors import DataError
 from ..metric_specs import METRICS
 from ..results import Evaluation, TimingRow, heading
 from . import plots
-from .groups import Group, TimingResult, is_identity, label
+from .groups import Group, TimingResult, is_baseline, label
 from .plots import Plot, colour, margins, text_width
 
-# More points than this are drawn as one bitmap inside the SVG.
+# More points than this are drawn as one bitmap inside the SVG: as shapes they would take megabytes.
 _MANY_POINTS = 1000
-# Oracles' lines, each another one.
-_BOUNDS = (":", "-.", (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
+# Line styles of the oracles, so that several can be told apart.
+_ORACLE_LINES = (":", "-.", (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _ROW, _REFERENCE_SIZE = 0.27, (1920, 1080)
 
 
-def of_group(of: Group, timings: Sequence[TimingResult]) -> list[Plot]:
-    """The figures that a group gives."""
-    return [_metrics(of), _distribution(of), *_against_time(of, timings)]
+def of_group(group: Group, timings: Sequence[TimingResult]) -> list[Plot]:
+    """A group's figures: its metrics, the distribution of PSNR, and PSNR against time by device."""
+    return [_metrics(group), _distribution(group), *_against_time(group, timings)]
 
 
-def _metrics(of: Group) -> Plot:
-    """A panel a metric, a row a method: means with their intervals."""
-    labels = [label(of, result) for _, result in of.results]
-    shown = [n for n in of.metrics if any(_mean(r, n) is not None for _, r in of.results)]
+def _metrics(group: Group) -> Plot:
+    """Means with their intervals: a panel for each metric, a row for each method."""
+    labels = [label(group, result) for _, result in group.results]
+    names = [n for n in group.metrics if any(_mean(r, n) is not None for _, r in group.results)]
 
     def draw(figure: Any) -> None:
-        panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
-        for name, axes in zip(shown, panels, strict=False):
-            for y, (_, result) in enumerate(of.results):
+        panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
+        for name, axes in zip(names, panels, strict=False):
+            for y, (_, result) in enumerate(group.results):
                 summary = result.metrics.get(name)
                 if summary is None or summary.mean is None:
                     continue
@@ -51,25 +51,27 @@ def _metrics(of: Group) -> Plot:
         margins(figure, text_width(labels), 0.25, 0.4, 0.4)
         figure.subplots_adjust(wspace=0.18)
 
-    size = (text_width(labels) + 1.75 * max(len(shown), 1) + 0.4, _ROW * len(labels) + 0.9)
-    title = f"Mean and 95 % interval of each metric, {of.title}"
-    return Plot(f"metrics-{of.slug}", title, size, draw)
+    size = (text_width(labels) + 1.75 * max(len(names), 1) + 0.4, _ROW * len(labels) + 0.9)
+    title = f"Mean and 95 % interval of each metric, {group.title}"
+    return Plot(f"metrics-{group.slug}", title, size, draw)
 
 
-def _distribution(of: Group) -> Plot:
-    """PSNR picture by picture: a box and its points for each method."""
-    labels = [label(of, result) for _, result in of.results]
-    values = [[v for row in r.rows if (v := row.value("psnr")) is not None] for _, r in of.results]
+def _distribution(group: Group) -> Plot:
+    """Each picture's PSNR: a box plot and the points for each method."""
+    labels = [label(group, result) for _, result in group.results]
+    values = [
+        [v for row in r.rows if (v := row.value("psnr")) is not None] for _, r in group.results
+    ]
     many = sum(map(len, values)) > _MANY_POINTS
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for y, ((_, result), found) in enumerate(zip(of.results, values, strict=True)):
-            if not found:
+        for y, ((_, result), psnr) in enumerate(zip(group.results, values, strict=True)):
+            if not psnr:
                 continue
             ink = {"color": _colour(result, y)}
             axes.boxplot(
-                [found],
+                [psnr],
                 positions=[y],
                 widths=0.6,
                 orientation="horizontal",
@@ -79,17 +81,18 @@ def _distribution(of: Group) -> Plot:
                 capprops=ink,
                 medianprops=ink | {"linewidth": 2},
             )
-            # Spread evenly by the golden ratio, the same each time.
-            beside = [y + ((i * 0.618) % 1 - 0.5) * 0.4 for i in range(len(found))]
-            axes.plot(found, beside, ".", markersize=5, alpha=0.6, rasterized=many, **ink)
+            # Points of similar PSNR must not hide each other. Steps of the golden ratio spread them
+            # evenly, and, unlike random numbers, need no seed.
+            heights = [y + ((i * 0.618) % 1 - 0.5) * 0.4 for i in range(len(psnr))]
+            axes.plot(psnr, heights, ".", markersize=5, alpha=0.6, rasterized=many, **ink)
         axes.set_xlabel("PSNR (dB) of each picture")
         axes.grid(True, axis="x")
         _method_rows(axes, labels)
         margins(figure, text_width(labels), 0.25, 0.55, 0.15)
 
     size = (text_width(labels) + 5.2, _ROW * 1.3 * len(labels) + 0.8)
-    title = f"PSNR over the pictures, quartiles and each picture, {of.title}"
-    return Plot(f"distribution-{of.slug}", title, size, draw)
+    title = f"PSNR over the pictures, quartiles and each picture, {group.title}"
+    return Plot(f"distribution-{group.slug}", title, size, draw)
 
 
 def _method_rows(axes: Any, labels: Sequence[str]) -> None:
@@ -104,47 +107,53 @@ class _Point(NamedTuple):
     order: int
 
 
-def _against_time(of: Group, timings: Sequence[TimingResult]) -> list[Plot]:
-    """A figure a device: mean PSNR against the time of a whole forward pass."""
-    found = []
+def _against_time(group: Group, timings: Sequence[TimingResult]) -> list[Plot]:
+    """Mean PSNR against the time of a whole forward pass: a figure for each device."""
+    figures = []
     for device in sorted({timed.device for timed in timings}):
-        here = {timed.folder: timed for timed in timings if timed.device == device}
-        judged = [(i, r, here[p]) for i, (p, r) in enumerate(of.results) if p in here]
-        rows = [(i, r, timed, _whole(timed)) for i, r, timed in judged]
-        sizes = Counter(size for *_, sized in rows for size in sized)
+        by_folder = {timed.folder: timed for timed in timings if timed.device == device}
+        methods = [
+            (i, result, by_folder[folder], _whole(by_folder[folder]))
+            for i, (folder, result) in enumerate(group.results)
+            if folder in by_folder
+        ]
+        # The size that most methods were timed at: in one figure, all times are of one size.
+        sizes = Counter(size for *_, rows in methods for size in rows)
         if not sizes:
             continue
         size = max(sizes, key=lambda s: (sizes[s], s == _REFERENCE_SIZE, s))
         points = [
             _Point(
-                label(of, r) + (" (time stale)" if timed.stale else ""),
-                r,
-                sized[size],
+                label(group, result) + (" (time stale)" if timed.stale else ""),
+                result,
+                rows[size],
                 i,
             )
-            for i, r, timed, sized in rows
-            if size in sized and _mean(r, "psnr") is not None
+            for i, result, timed, rows in methods
+            if size in rows and _mean(result, "psnr") is not None
         ]
         if points:
-            found.append(_time_plot(of, device, size, points))
-    return found
+            figures.append(_time_plot(group, device, size, points))
+    return figures
 
 
 def _whole(timed: TimingResult) -> dict[tuple[int, int], TimingRow]:
-    """Whole forward passes of one float32 picture that were timed, by size."""
+    """The timed whole forward passes of one float32 picture, by size."""
     rows = [
         row
         for row in timed.timing.rows
         if (row.part, row.dtype, row.batch) == ("whole", "float32", 1) and row.median_ms is not None
     ]
-    # The native backend is the one that is meant to be used; else what there is.
+    # The native backend is the one to use: sorted last, it replaces the others of its size.
     rows.sort(key=lambda row: row.backend == "native")
     return {(row.width, row.height): row for row in rows}
 
 
-def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Point]) -> Plot:
-    lines = [(r, m) for _, r in of.results if _untimed(r) and (m := _mean(r, "psnr")) is not None]
-    names = [point.name for point in points] + [label(of, result) for result, _ in lines]
+def _time_plot(group: Group, device: str, size: tuple[int, int], points: list[_Point]) -> Plot:
+    lines = [
+        (r, m) for _, r in group.results if is_baseline(r) and (m := _mean(r, "psnr")) is not None
+    ]
+    names = [point.name for point in points] + [label(group, result) for result, _ in lines]
     side = text_width(names, 8.5) + 0.5
 
     def draw(figure: Any) -> None:
@@ -158,12 +167,12 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
                 axes.plot(point.row.interval_ms, [summary.mean] * 2, color=ink)
             marker = plots.MARKERS[point.order % len(plots.MARKERS)]
             axes.plot(point.row.median_ms, summary.mean, marker, color=ink, label=point.name)
-        bounds = itertools.cycle(_BOUNDS)
+        styles = itertools.cycle(_ORACLE_LINES)
         for result, mean in lines:
-            style = next(bounds) if result.method.oracle else "--"
-            axes.axhline(mean, color=plots.GRID, linestyle=style, label=label(of, result))
+            style = next(styles) if result.method.oracle else "--"
+            axes.axhline(mean, color=plots.GRID, linestyle=style, label=label(group, result))
         ends = [point.row.interval_ms or (point.row.median_ms,) * 2 for point in points]
-        plots.logarithmic(axes, "x", [end for both in ends for end in both if end])
+        plots.logarithmic(axes, "x", [end for pair in ends for end in pair if end])
         axes.set_xlabel(f"milliseconds, whole forward pass at {size[0]} x {size[1]}, {device}")
         axes.set_ylabel("mean PSNR (dB)")
         axes.margins(y=0.15)
@@ -171,45 +180,42 @@ def _time_plot(of: Group, device: str, size: tuple[int, int], points: list[_Poin
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         margins(figure, 0.75, side, 0.6, 0.2)
 
-    title = f"Quality against time at {size[0]} x {size[1]} on {device}, {of.title}"
+    title = f"Quality against time at {size[0]} x {size[1]} on {device}, {group.title}"
     height = max(3.6, 0.19 * len(names) + 1)
-    return Plot(f"quality-time-{of.slug}-{device}", title, (5.2 + side, height), draw)
-
-
-def _untimed(result: Evaluation) -> bool:
-    return is_identity(result) or result.method.oracle
+    return Plot(f"quality-time-{group.slug}-{device}", title, (5.2 + side, height), draw)
 
 
 def training(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Plot]:
-    """A figure a recipe: validation and smoothed training PSNR of each of its runs."""
-    folders: dict[str, dict[Path, str]] = {}
+    """A figure for each recipe: the validation and the smoothed training PSNR of its runs."""
+    recipes: dict[str, dict[Path, str]] = {}
     for path, result in evaluations:
         curve = path.parent / "train.csv"
         if curve.exists():
             name = f"{result.method.name}, {result.method.run}"
-            folders.setdefault(result.recipe.name, {})[curve] = name
-    return [_training(recipe, curves) for recipe, curves in sorted(folders.items())]
+            recipes.setdefault(result.recipe.name, {})[curve] = name
+    return [_training(recipe, names) for recipe, names in sorted(recipes.items())]
 
 
 class _Curve(NamedTuple):
     steps: list[int]
     psnr: list[float]
-    validated: list[tuple[int, float]]
+    validation: list[tuple[int, float]]
 
 
-def _training(recipe: str, curves: dict[Path, str]) -> Plot:
-    read = [(name, read_curve(path)) for path, name in sorted(curves.items())]
-    side = text_width([f"{name}, validation" for name, _ in read], 8.5) + 0.5
+def _training(recipe: str, names: dict[Path, str]) -> Plot:
+    """names: of the runs, by the paths of their train.csv."""
+    curves = [(name, read_curve(path)) for path, name in sorted(names.items())]
+    side = text_width([f"{name}, validation" for name, _ in curves], 8.5) + 0.5
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for number, (name, curve) in enumerate(read):
+        for number, (name, curve) in enumerate(curves):
             ink = colour(number)
             axes.plot(curve.steps, curve.psnr, color=ink, linewidth=1, alpha=0.6, label=name)
-            if curve.validated:
+            if curve.validation:
                 marker = f"-{plots.MARKERS[number % len(plots.MARKERS)]}"
                 axes.plot(
-                    *zip(*curve.validated, strict=True),
+                    *zip(*curve.validation, strict=True),
                     marker,
                     color=ink,
                     markersize=4,
@@ -221,33 +227,34 @@ def _training(recipe: str, curves: dict[Path, str]) -> Plot:
         margins(figure, 0.75, side, 0.6, 0.2)
 
     title = f"PSNR while training {recipe}: of the batches, smoothed, and of the validation split"
-    height = max(3.6, 0.38 * len(read) + 1)
+    height = max(3.6, 0.38 * len(curves) + 1)
     return Plot(f"training-{recipe}", title, (5.2 + side, height), draw)
 
 
 def read_curve(path: Path, points: int = 400) -> _Curve:
-    """train.csv, its PSNR smoothed and at most so many points.
+    """A run's train.csv, with its PSNR smoothed, thinned out to about `points` steps.
 
-    Raises DataError that names it where it is broken.
+    Raises DataError that names the file where it is broken.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         steps = [int(row["step"]) for row in rows]
         raw = [float(row["psnr"]) for row in rows]
-        validated = [
+        validation = [
             (step, float(text))
             for step, row in zip(steps, rows, strict=True)
             if (text := row.get("validation_psnr"))
         ]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is no training curve ({error!r}): `hdrbench eval`") from None
-    smooth, now = [], raw[0] if raw else 0.0
+        raise DataError(f"{path} is not a training curve ({error!r}): `hdrbench eval`") from None
+    # An exponential average over about 20 rows.
+    smooth, average = [], raw[0] if raw else 0.0
     for value in raw:
-        now = 0.95 * now + 0.05 * value
-        smooth.append(now)
+        average = 0.95 * average + 0.05 * value
+        smooth.append(average)
     every = max(1, len(steps) // points)
-    return _Curve(steps[::every], smooth[::every], validated)
+    return _Curve(steps[::every], smooth[::every], validation)
 
 
 def _mean(result: Evaluation, name: str) -> float | None:
@@ -257,7 +264,7 @@ def _mean(result: Evaluation, name: str) -> float | None:
 
 
 def _colour(result: Evaluation, index: int) -> str:
-    return plots.GRID if _untimed(result) else colour(index)
+    return plots.GRID if is_baseline(result) else colour(index)
 
 
 def _marker(result: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""Time against megapixels, both logarithmic, above the floor that a copy is."""
+"""Figures of time against megapixels, both logarithmic, with the time of a copy to compare with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _LINES = {"native": "-", "reference": ":", "compiled": "--"}
 
 
 def of_timing(timed: TimingResult) -> Plot:
-    """Medians, with the 5th to 95th percentile of the native backend as a band."""
+    """Medians, with the 5th to 95th percentile of the native backend as a band; of the batch size
+    and dtype that most rows have."""
     rows = [row for row in timed.timing.rows if row.median_ms is not None]
     kinds = Counter((row.batch, row.dtype) for row in rows)
     batch, dtype = max(kinds, key=lambda kind: (kinds[kind], kind), default=(1, "float32"))
@@ -46,9 +47,9 @@ def of_timing(timed: TimingResult) -> Plot:
             style = _LINES[backend] + marker
             medians = [row.median_ms for row in line]
             axes.plot(x, medians, style, color=ink, markersize=5, label=_name(part, backend))
-            spread = [(m, r.p5_ms, r.p95_ms) for m, r in zip(x, line, strict=True) if r.p5_ms]
-            if backend == "native" and spread:
-                axes.fill_between(*zip(*spread, strict=True), color=ink, alpha=0.15)
+            band = [(m, r.p5_ms, r.p95_ms) for m, r in zip(x, line, strict=True) if r.p5_ms]
+            if backend == "native" and band:
+                axes.fill_between(*zip(*band, strict=True), color=ink, alpha=0.15)
         if copies:
             x, medians = map(list, zip(*copies, strict=True))
             axes.plot(x, medians, "-", color=plots.GRID, label="a copy of the picture")
@@ -69,8 +70,8 @@ def of_timing(timed: TimingResult) -> Plot:
 
 
 def _line(rows: Sequence[TimingRow], part: str, backend: str) -> list[TimingRow]:
-    found = [row for row in rows if row.part == part and row.backend == backend]
-    return sorted(found, key=lambda row: row.megapixels)
+    line = [row for row in rows if row.part == part and row.backend == backend]
+    return sorted(line, key=lambda row: row.megapixels)
 
 
 def _name(part: str, backend: str) -> str:

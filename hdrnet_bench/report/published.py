@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DataError
+from ..errors import DataError, first_fault
 from ..paths import shipped
 from ..results import Slug
 from .groups import Group
@@ -24,9 +24,9 @@ class PublishedRow(BaseModel):
 
     protocol, resolution: as the papers of that protocol call them.
     dataset: what `hdrbench prepare` calls the data of that protocol at that resolution; None where
-        it cannot be had. The row stands beside what was measured on it, and nowhere else.
-    checked: "primary" where the paper itself was read, "transcription" where another's table that
-        cites it was.
+        it cannot be prepared. The row is shown beside what was measured on it, and nowhere else.
+    checked: "primary" where the figure was read in the paper itself, "transcription" where in
+        another paper's table that cites it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,7 +46,8 @@ class PublishedRow(BaseModel):
 
 
 def read_published(root: Path) -> list[PublishedRow]:
-    """What root/published/ holds, else what came with the package, in the files' order.
+    """The rows of root/published/, else of the files that come with the package, in the order of
+    the files' names.
 
     Raises DataError that names the file, the line and the faulty column.
     """
@@ -56,9 +57,9 @@ def read_published(root: Path) -> list[PublishedRow]:
 
 
 def _read(path: Path) -> list[PublishedRow]:
-    found, line = [], 1
+    published, line = [], 1
     try:
-        # A spreadsheet puts a mark of the encoding first.
+        # Spreadsheets write a byte order mark first.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             head, *rows = csv.reader(stream, strict=True)
         for line, row in enumerate(rows, start=2):
@@ -67,19 +68,17 @@ def _read(path: Path) -> list[PublishedRow]:
                     f"{path}, line {line}: {len(row)} columns, its head has {len(head)}"
                 )
             values = {key: text or None for key, text in zip(head, row, strict=True)}
-            found.append(PublishedRow.model_validate(values))
+            published.append(PublishedRow.model_validate(values))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise DataError(f"{path}, line {line}: {where}: {fault['msg']}") from None
+        raise DataError(f"{path}, line {line}: {first_fault(error)}") from None
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from None
-    return found
+    return published
 
 
-def beside(of: Group, published: Sequence[PublishedRow]) -> list[PublishedRow]:
+def rows_of_group(group: Group, published: Sequence[PublishedRow]) -> list[PublishedRow]:
     """What was published on a group's data: the same protocol and size, the whole test split."""
-    first = of.first
+    first = group.first
     if first.dataset.split != "test":
         return []
     return [
@@ -87,13 +86,13 @@ def beside(of: Group, published: Sequence[PublishedRow]) -> list[PublishedRow]:
         for row in published
         if row.dataset == first.dataset.name
         and row.protocol == first.dataset.protocol
-        # As prepared; or made 480p by `eval`, which changes nothing where it is 480p already.
+        # In the size that was prepared; or resized to 480p by `eval`, which comes to the same only
+        # where 480p was prepared.
         and (first.size == "full" or row.resolution == first.size)
     ]
 
 
-def not_run(groups: Sequence[Group], published: Sequence[PublishedRow]) -> list[str]:
-    """The protocols of published figures beside which nothing was measured."""
-    shown = {id(row) for of in groups for row in beside(of, published)}
-    beside_something = {row.protocol for row in published if id(row) in shown}
-    return sorted({row.protocol for row in published} - beside_something)
+def unmeasured_protocols(groups: Sequence[Group], published: Sequence[PublishedRow]) -> list[str]:
+    """The protocols of published figures on whose data nothing was measured."""
+    measured = {row.protocol for group in groups for row in rows_of_group(group, published)}
+    return sorted({row.protocol for row in published} - measured)

@@ -8,11 +8,11 @@ from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPa
 from .plots import Plot
 from .published import FOLDER
 from .table import Table, escape_markdown, markdown
-from .tables import KERNELS_NOTE, measured_on
+from .tables import KERNELS_NOTE, machine_text
 
 
 def page(contents: Contents, comparisons: dict[str, Path]) -> str:
-    """`comparisons`: a sheet of pictures by a group's slug, where there is one."""
+    """The whole page. comparisons: the path of a group's sheet of pictures, by the group's slug."""
     parts = [
         "# Results",
         "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
@@ -24,7 +24,7 @@ def page(contents: Contents, comparisons: dict[str, Path]) -> str:
     ]
     for part in contents.groups:
         parts += _group(part, comparisons.get(part.group.slug))
-    if note := not_run_text(contents):
+    if note := unmeasured_text(contents):
         parts.append(note)
     if contents.training:
         parts += ["## Training", *map(_figure, contents.training)]
@@ -36,32 +36,34 @@ def page(contents: Contents, comparisons: dict[str, Path]) -> str:
     if contents.kernels:
         parts += ["## Slicing kernels", KERNELS_NOTE + " `hdrbench time --kernels --save`."]
     for kernels in contents.kernels:
-        on = kernels.timing.environment
-        parts.append(_titled(kernels.table))
-        parts.append(escape_markdown(f"Measured on {measured_on(on)}; load {on.load}."))
+        machine = kernels.timing.environment
+        parts.append(_with_title(kernels.table))
+        parts.append(escape_markdown(f"Measured on {machine_text(machine)}; load {machine.load}."))
     if contents.where.rows:
         parts += ["## What ran where", markdown(contents.where)]
     return "\n\n".join(parts) + "\n"
 
 
 def quality(contents: Contents) -> str:
-    """The quality tables alone, as another page takes them in."""
-    return "\n\n".join(_titled(part.quality) for part in contents.groups) or NOTHING_MEASURED
+    """The quality tables alone, to be inserted into another page."""
+    return "\n\n".join(_with_title(part.quality) for part in contents.groups) or NOTHING_MEASURED
 
 
-def not_run_text(contents: Contents) -> str | None:
-    if not contents.not_run:
+def unmeasured_text(contents: Contents) -> str | None:
+    """Which published figures are not shown, and why; None where all are."""
+    if not contents.unmeasured:
         return None
     return (
-        f"Published figures of {', '.join(contents.not_run)} are known ({FOLDER}/) and not shown: "
-        "nothing was measured on those protocols, and figures of two protocols do not compare."
+        f"Published figures of {', '.join(contents.unmeasured)} are known ({FOLDER}/) and not "
+        "shown: nothing was measured on those protocols, and figures of two protocols do not "
+        "compare."
     )
 
 
 def _group(part: GroupPart, comparison: Path | None) -> list[str]:
     tables = (part.quality, part.paired, part.published)
-    parts = [_titled(table) for table in tables if table]
-    machines = sorted({measured_on(result.environment) for _, result in part.group.results})
+    parts = [_with_title(table) for table in tables if table]
+    machines = sorted({machine_text(result.environment) for _, result in part.group.results})
     parts.append(escape_markdown("Measured on " + "; and on ".join(machines) + "."))
     parts += map(_figure, part.plots)
     if comparison is not None:
@@ -72,15 +74,15 @@ def _group(part: GroupPart, comparison: Path | None) -> list[str]:
 
 
 def _timing(part: TimingPart) -> list[str]:
-    on = part.timed.timing.environment
+    machine = machine_text(part.timed.timing.environment)
     return [
-        _titled(part.table),
-        escape_markdown(f"Measured on {measured_on(on)}."),
+        _with_title(part.table),
+        escape_markdown(f"Measured on {machine}."),
         _figure(part.plot),
     ]
 
 
-def _titled(table: Table) -> str:
+def _with_title(table: Table) -> str:
     return f"**{escape_markdown(table.title)}**\n\n{markdown(table)}"
 
 

@@ -1,4 +1,4 @@
-"""A table, and the same table as Markdown, CSV and LaTeX."""
+"""A table, and how it is written as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Value = float | int | str | None
 
 
 class Column(NamedTuple):
-    """A heading, and the CSV's names of the values that its cells hold."""
+    """A heading, and in `keys` the CSV columns that its cells' values go to."""
 
     heading: str
     keys: tuple[str, ...]
 
 
 class Cell(NamedTuple):
-    """What is read, and the values behind it, unrounded: the first is what is sorted by."""
+    """The text that is shown, and the unrounded values behind it; the first is the sort key."""
 
     text: str
     values: tuple[Value, ...]
 
 
 class Table(NamedTuple):
-    """slug: its file's name. row_header: the column that names a row."""
+    """slug: its file's name. row_header: the index of the column that names a row."""
 
     slug: str
     title: str
@@ -42,6 +42,7 @@ class Table(NamedTuple):
 
 
 def plain(text: str | None) -> Cell:
+    """A text; a dash where it is None."""
     return Cell(NONE if text is None else text, (text,))
 
 
@@ -74,15 +75,16 @@ def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that no reader of Markdown takes for markup, a link or another cell; what stands
-    between backticks stays."""
+    """Text without anything that Markdown takes for HTML, emphasis, a link or another cell. Code
+    between backticks stays code."""
     text = html.escape(" ".join(text.split()), quote=False)
-    for mark, instead in (("|", r"\|"), ("*", r"\*"), ("](", r"]\(")):
-        text = text.replace(mark, instead)
+    for mark, replacement in (("|", r"\|"), ("*", r"\*"), ("](", r"]\(")):
+        text = text.replace(mark, replacement)
     return text
 
 
 def csv_text(table: Table) -> str:
+    """The values, unrounded; empty where there is none."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(key for column in table.columns for key in column.keys)
@@ -105,20 +107,20 @@ _LATEX = {
     "±": r"$\pm$",
     "×": r"$\times$",
     NONE: "--",
-    "[": "{[}",  # else an argument, after \\
+    "[": "{[}",  # after the \\ of the row before it would begin that one's optional argument
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
 
 
 def escape_latex(text: str) -> str:
-    escaped = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
-    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)  # a minus, not a hyphen
+    text = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus, not a hyphen
 
 
 def latex_text(table: Table) -> str:
     """A tabular for the package booktabs; numbers to the right, the notes as comments."""
-    sides = ["l" if _is_text(table, i) else "r" for i in range(len(table.columns))]
+    alignment = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
 
     def line(cells: Sequence[str]) -> str:
         return " & ".join(map(escape_latex, cells)) + r" \\"
@@ -127,7 +129,7 @@ def latex_text(table: Table) -> str:
     lines = [
         *(f"% {comment}" for comment in comments),
         r"% Needs \usepackage{booktabs}.",
-        rf"\begin{{tabular}}{{{''.join(sides)}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         line([column.heading for column in table.columns]),
         r"\midrule",

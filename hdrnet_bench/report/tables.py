@@ -1,4 +1,4 @@
-"""What the tables of quality and of kernels say, and single cells for the terminal."""
+"""The tables of quality, of published figures and of kernels."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from .published import PublishedRow
 from .table import Cell, Column, Table, columns, number, plain
 
 
-def quality_table(of: Group) -> Table:
-    """Means with intervals, n and what a method costs; a row of its own for several seeds."""
+def quality_table(group: Group) -> Table:
+    """Means with intervals, n and what a method costs; besides, a row for each method with several
+    seeds."""
     head = columns("recipe", "method", "run", "parameters", "network MACs=network_macs")
     head += columns("MACs/pixel=pixel_macs", "n")
     suffixes = ("", "_low", "_high", "_n", "_seeds_sd")
-    head += [Column(heading(name), tuple(name + s for s in suffixes)) for name in of.metrics]
+    head += [Column(heading(name), tuple(name + s for s in suffixes)) for name in group.metrics]
     rows = []
-    for _, result in of.results:
+    for _, result in group.results:
         rows.append(
             [
                 plain(result.recipe.name),
@@ -37,15 +38,15 @@ def quality_table(of: Group) -> Table:
                 plain(result.method.run),
                 *_cost(result),
                 number(result.metrics["psnr"].n, "{}"),
-                *(_mean(name, result.metrics.get(name)) for name in of.metrics),
+                *(_mean(name, result.metrics.get(name)) for name in group.metrics),
             ]
         )
     return Table(
-        f"quality-{of.slug}",
-        of.title,
+        f"quality-{group.slug}",
+        group.title,
         head,
-        rows + [_seeds(of, results) for results in by_seed(of)],
-        notes(of),
+        rows + [_seeds(group, results) for results in by_seed(group)],
+        notes(group),
         row_header=1,
     )
 
@@ -68,11 +69,11 @@ def _mean(name: str, summary: MetricSummary | None) -> Cell:
     return Cell(cell(name, summary), (summary.mean, low, high, summary.n, None))
 
 
-def over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
-    """Mean ± standard deviation over the seeds of each metric's mean over the pictures, and the
-    interval over the pictures of each one's mean over the seeds."""
+def over_seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
+    """A cell a metric: mean ± standard deviation over the seeds of their means over the pictures;
+    and the interval over the pictures, of each picture's mean over the seeds."""
     cells = []
-    for name in of.metrics:
+    for name in group.metrics:
         means = [result.metrics[name].mean for result in results if name in result.metrics]
         values = [mean for mean in means if mean is not None]
         if len(values) < len(results):
@@ -91,16 +92,16 @@ def over_seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
 def _over_pictures(
     name: str, results: Sequence[Evaluation]
 ) -> tuple[int, tuple[float, float] | None]:
-    """How many pictures all seeds have a value of, and the interval of their means over seeds."""
+    """Of how many pictures all seeds have a value, and the interval of their means over seeds."""
     by_id: dict[str, list[float]] = {}
     for row in (row for result in results for row in result.rows):
         if (value := row.value(name)) is not None:
             by_id.setdefault(row.id, []).append(value)
-    found = [statistics.fmean(v) for v in by_id.values() if len(v) == len(results)]
-    return len(found), mean_interval(found).interval
+    means = [statistics.fmean(v) for v in by_id.values() if len(v) == len(results)]
+    return len(means), mean_interval(means).interval
 
 
-def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
+def _seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
     first = results[0]
     return [
         plain(first.recipe.name),
@@ -108,23 +109,24 @@ def _seeds(of: Group, results: Sequence[Evaluation]) -> list[Cell]:
         plain(f"{len(results)} seeds"),
         *_cost(first),
         number(first.metrics["psnr"].n, "{}"),
-        *over_seeds(of, results),
+        *over_seeds(group, results),
     ]
 
 
-def notes(of: Group) -> list[str]:
-    """Why a value or an interval is missing, each reason once, with the metrics it is for."""
+def notes(group: Group) -> list[str]:
+    """Why a value or an interval is missing, each reason once with the metrics it is for; and what
+    the marks and special rows mean."""
     reasons: dict[str, list[str]] = {}
-    for name in of.metrics:
-        for _, result in of.results:
+    for name in group.metrics:
+        for _, result in group.results:
             summary = result.metrics.get(name)
             if summary and summary.reason:
                 labels = reasons.setdefault(summary.reason, [])
                 if METRICS[name].label not in labels:
                     labels.append(METRICS[name].label)
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
-    results = [result for _, result in of.results]
-    if by_seed(of):
+    results = [result for _, result in group.results]
+    if by_seed(group):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
     if any(result.method.oracle for result in results):
         lines.append("oracle: fitted to each picture's target: a bound, no method.")
@@ -133,14 +135,15 @@ def notes(of: Group) -> list[str]:
     if any(result.stale() for result in results):
         lines.append("stale: measured with an older definition of a metric; run `hdrbench eval`.")
     for result in results:
-        if (left := result.unpaired) and (counts := _unpaired(left.model_dump())):
+        if (unpaired := result.unpaired) and (counts := _counts(unpaired.model_dump())):
             lines.append(f"{result.method.name}, {result.method.run}: {counts}.")
     return lines
 
 
-def _unpaired(left: dict[str, list[str]]) -> str:
+def _counts(unpaired: dict[str, list[str]]) -> str:
+    """How many pictures of a folder of predictions could not be evaluated; empty for none."""
     words = {"missing": "missing", "extra": "not of this split", "wrong_size": "of the wrong size"}
-    counts = [f"{len(left[key])} {word}" for key, word in words.items() if left[key]]
+    counts = [f"{len(unpaired[key])} {word}" for key, word in words.items() if unpaired[key]]
     return f"of its pictures, {', '.join(counts)}" if counts else ""
 
 
@@ -151,12 +154,13 @@ PUBLISHED_NOTE = (
 )
 
 
-def published_table(of: Group, rows: Sequence[PublishedRow]) -> Table:
+def published_table(group: Group, rows: Sequence[PublishedRow]) -> Table:
+    """Published figures as the papers give them."""
     head = columns("method", "resolution", "PSNR (dB) ↑=psnr", "SSIM ↑=ssim", "ΔE76 ↓=delta_e_76")
     head += columns("LPIPS ↓=lpips", "ms=time_ms", "GPU=gpu", "source", "checked")
     return Table(
-        f"published-{of.slug}",
-        f"Published on {of.first.dataset.protocol}",
+        f"published-{group.slug}",
+        f"Published on {group.first.dataset.protocol}",
         head,
         [
             [
@@ -178,14 +182,14 @@ def published_table(of: Group, rows: Sequence[PublishedRow]) -> Table:
 
 
 def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
-    """Heading and cells, as text."""
+    """The table's headings and cells as text, for the terminal."""
     table = kernel_table(timing, "")
-    return [column.heading for column in table.columns], [
-        [one.text for one in row] for row in table.rows
-    ]
+    headings = [column.heading for column in table.columns]
+    return headings, [[entry.text for entry in row] for row in table.rows]
 
 
 def kernel_table(timing: KernelTiming, slug: str) -> Table:
+    """Each kernel at each size, beside plain and compiled PyTorch and a copy."""
     head = columns("size, guide=size_guide", "kernel")
     head += [Column("ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
     head += columns("ns/pixel=ns_per_pixel", "plain torch ms=reference_ms")
@@ -222,5 +226,6 @@ def kernel_notes(timing: KernelTiming) -> list[str]:
     return sorted({row.note for row in timing.rows if row.note})
 
 
-def measured_on(environment: Environment) -> str:
+def machine_text(environment: Environment) -> str:
+    """The machine, the installation and the commit, on one line."""
     return f"{environment.machine()}; commit {environment.commit or 'unknown'}"

@@ -1,4 +1,4 @@
-"""Methods against the best one, picture by picture: what `hdrbench compare` says of each two."""
+"""Methods against the best one, picture by picture, each two as `hdrbench compare` does."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NOTE = (
 ONE_TRAINING = "One training each: what another seed would change is not in here."
 
 
-def paired_table(of: Group) -> Table | None:
-    """The method with the highest mean PSNR less each other one, and less doing nothing; None where
-    there are no two.
+def paired_table(group: Group) -> Table | None:
+    """The method with the highest mean PSNR minus each other one, and minus the identity; None
+    where there are no two.
 
-    Seeds count as their mean. Oracles, stale results, and models that have seen the pictures are
-    left out.
+    Seeds count as their mean. Oracles, stale results, and models that were trained with the
+    pictures are left out.
     """
-    fair = [s for s in by_method(of) if not s[0].method.oracle and not any(r.leaked for r in s)]
+    fair = [s for s in by_method(group) if not s[0].method.oracle and not any(r.leaked for r in s)]
     methods = sorted((s for s in fair if not is_identity(s[0])), key=_mean_psnr, reverse=True)
     if not methods:
         return None
@@ -40,13 +40,13 @@ def paired_table(of: Group) -> Table | None:
     if not others:
         return None
     head = [*columns("recipe", "method", "run", "n")]
-    head += [Column(heading(name), tuple(name + s for s in _SUFFIXES)) for name in of.metrics]
+    head += [Column(heading(name), tuple(name + s for s in _SUFFIXES)) for name in group.metrics]
     single = any(len(s) == 1 and s[0].method.seed is not None for s in (best, *others))
     return Table(
-        f"paired-{of.slug}",
+        f"paired-{group.slug}",
         f"{name_of(best)}, less each other method, paired over the pictures",
         head,
-        [_row(of, best, other) for other in others],
+        [_row(group, best, other) for other in others],
         [NOTE, *([ONE_TRAINING] if single else [])],
         row_header=1,
     )
@@ -57,37 +57,37 @@ def _mean_psnr(seeds: Sequence[Evaluation]) -> float:
     return sum(mean or 0.0 for mean in means) / len(means)
 
 
-def _row(of: Group, best: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Cell]:
-    found = compare(best, other)
-    by_name = {one.metric: one for one in found.metrics}
+def _row(group: Group, best: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Cell]:
+    comparison = compare(best, other)
+    by_metric = {metric.metric: metric for metric in comparison.metrics}
     first = other[0]
     return [
         plain(first.recipe.name),
         plain(first.method.name),
         plain(first.method.run if len(other) == 1 else f"{len(other)} seeds"),
-        number(found.common, "{}"),
-        *(_cell(by_name.get(name)) for name in of.metrics),
+        number(comparison.common, "{}"),
+        *(_cell(by_metric.get(name)) for name in group.metrics),
     ]
 
 
-def _cell(one: MetricComparison | None) -> Cell:
-    if one is None or one.paired is None:
+def _cell(comparison: MetricComparison | None) -> Cell:
+    if comparison is None or comparison.paired is None:
         return Cell(NONE, (None,) * len(_SUFFIXES))
-    paired, decimals = one.paired, METRICS[one.metric].decimals
+    paired, decimals = comparison.paired, METRICS[comparison.metric].decimals
     text = f"{paired.difference:+.{decimals}f}"
     if paired.interval:
         low, high = paired.interval
         text += f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
-    text += f", {paired.wins}/{one.n}"
-    if verdict := _VERDICTS.get(one.verdict):
+    text += f", {paired.wins}/{comparison.n}"
+    if verdict := _VERDICTS.get(comparison.verdict):
         text += f": {verdict}"
         if verdict != "noise" and paired.p >= 1 - CONFIDENCE:
             text += f" (sign-flip test: p = {paired.p:.2f})"
     bounds = paired.interval or (None, None)
     figures = [paired.difference, *bounds, paired.wins, paired.ties, paired.p]
-    return Cell(text, (*map(_digits, figures), verdict))
+    return Cell(text, (*map(_six_digits, figures), verdict))
 
 
-def _digits(value: float | None) -> float | None:
-    """To six of them: processors differ in the last ones of a sum, and files must not."""
+def _six_digits(value: float | None) -> float | None:
+    """Rounded: processors differ in the last digits of a sum, and the committed files must not."""
     return value if value is None or isinstance(value, int) else float(f"{value:.6g}")

@@ -1,4 +1,4 @@
-"""What the tables of times say, and the table of what ran where."""
+"""The tables of times, and the table of the machines that measured each result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .table import Cell, Column, Table, columns, number, plain
 
 
 def timing_table(timed: TimingResult) -> Table:
-    """Every part at every resolution, and the copy that is the floor under it."""
+    """Every part of the network at every resolution; and a copy of the picture, to compare with."""
     timing = timed.timing
     head, cells = timing_cells(timing.rows, timing.copies)
     state = state_text(timing.state, timing.environment)
@@ -42,7 +42,7 @@ def _timing_cells(row: TimingRow) -> list[Cell]:
     low, high = row.interval_ms or (None, None)
     median = NONE if row.median_ms is None else f"{row.median_ms:.2f}"
     interval = "" if row.interval_ms is None else f" [{low:.2f}, {high:.2f}]"
-    said = [*(["noisy"] if row.noisy else []), *([row.note] if row.note else [])]
+    remarks = [*(["noisy"] if row.noisy else []), *([row.note] if row.note else [])]
     return [
         _resolution(row),
         number(row.batch, "{}"),
@@ -58,7 +58,7 @@ def _timing_cells(row: TimingRow) -> list[Cell]:
         number(row.copy_share, "{:.0%}"),
         number(row.peak_memory_mib, "{:,.0f}"),
         number(row.max_error, "{:.1e}"),
-        plain("; ".join(said) or None),
+        plain("; ".join(remarks) or None),
     ]
 
 
@@ -85,35 +85,36 @@ def _resolution(row: TimingRow | CopyRow) -> Cell:
 
 
 def state_text(state: MachineState, environment: Environment) -> str:
-    """What the machine did meanwhile, as far as it says."""
-    said = []
+    """Clock, power and load while timing, as far as the machine reports them."""
+    parts = []
     for name, values, unit in (
         ("clock", state.clock_mhz, " MHz"),
         ("power", state.power_w, " W"),
         ("load average", state.load, ""),
     ):
-        known = values and f"{values[0]:g} to {values[1]:g}{unit}"
-        said.append(f"{name} {known or 'not known'}")
+        span = values and f"{values[0]:g} to {values[1]:g}{unit}"
+        parts.append(f"{name} {span or 'not known'}")
     return (
-        f"While timing: {', '.join(said)}; load average at the start {environment.load}. Where "
+        f"While timing: {', '.join(parts)}; load average at the start {environment.load}. Where "
         "others used the machine, absolute times are worth little: compare rows."
     )
 
 
-def where_table(found: Sequence[tuple[Path, Result]]) -> Table:
-    """What ran where: a line for each result file."""
+def where_table(results: Sequence[tuple[Path, Result]]) -> Table:
+    """A row for each result file: what was measured, of which data and model, on which machine."""
     head = columns("what", "recipe", "method", "run", "data", "model", "machine", "commit", "load")
-    rows = [_where_cells(path, result) for path, result in found]
+    rows = [_where_cells(path, result) for path, result in results]
     return Table("where", "What ran where", head, rows, [])
 
 
 def _where_cells(path: Path, result: Result) -> list[Cell]:
-    on = result.environment
-    machine = [plain(on.machine()), plain(on.commit), number(on.load, "{}")]
+    environment = result.environment
+    machine = [plain(environment.machine()), plain(environment.commit)]
+    machine += [number(environment.load, "{}")]
     if isinstance(result, KernelTiming):
         return [plain(f"slicing kernels, {result.device}"), *map(plain, [None] * 5), *machine]
     recipe, method = result.recipe, result.method
-    judged = method.model_sha256 or method.predictions_sha256
+    sha256 = method.model_sha256 or method.predictions_sha256
     if isinstance(result, Timing):
         what = f"time, {path.stem.removeprefix('timing-')}"
         data = None
@@ -127,6 +128,6 @@ def _where_cells(path: Path, result: Result) -> list[Cell]:
         plain(method.name),
         plain(method.run),
         plain(data),
-        plain(judged and judged[:12]),
+        plain(sha256 and sha256[:12]),
         *machine,
     ]

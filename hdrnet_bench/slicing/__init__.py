@@ -2,7 +2,7 @@
 
 Backends: "reference" is plain torch, on any device and dtype; "native" is the compiled CPU library
 or, on CUDA, kernels compiled at first use; "auto" takes the native one where it serves, else the
-reference (`hdrbench doctor` says why).
+reference (`hdrbench doctor` says why). Open reference.py first: it is what the operators mean.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ def use_native(backend: Backend, tensor: Tensor) -> bool:
     reason = _why_not(tensor)
     if backend == "native" and reason:
         raise CapabilityError(f"native slicing cannot be used: {reason}; backend='reference' can")
+    # On the CPU importing this module has warned already; a meta tensor has nothing to compute.
     if backend == "auto" and reason and tensor.device.type not in ("cpu", "meta"):
         _notice(f"slicing is plain torch here: {reason}")
     return backend != "reference" and not reason
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # torch.compile calls it while tracing, and looks no further
 def _notice(text: str) -> None:
     _warn_once(text)
 
 
 @functools.cache
 def _warn_once(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=5)
+    warnings.warn(text, RuntimeWarning, stacklevel=5)  # the line that called the operator
 
 
 def _why_not(tensor: Tensor) -> str:
@@ -63,12 +64,6 @@ def _why_not(tensor: Tensor) -> str:
     if tensor.dtype == torch.float64:
         return "the CUDA kernels compute in float32, not float64"
     return cuda_launch.why_not(tensor.device.index)
-
-
-def backend_name(device: str) -> str:
-    """What "auto" takes on a device, "native" or "reference"."""
-    native = use_native("auto", torch.empty(0, device=device))
-    return "native" if native else "reference"
 
 
 def bilateral_slice(grid: Tensor, guide: Tensor, backend: Backend = "auto") -> Tensor:
@@ -90,9 +85,9 @@ def bilateral_slice(grid: Tensor, guide: Tensor, backend: Backend = "auto") -> T
     _check_grid_and_guide(grid, guide)
     if not use_native(backend, guide):
         return reference.bilateral_slice(grid, guide)
-    # A slice is the offset of a transform that has nothing else.
-    nothing = guide.new_empty((guide.shape[0], 0, *guide.shape[1:]))
-    return _native(grid, guide, nothing, True)
+    # A slice is what slicing and applying makes of a picture without channels: the offset alone.
+    no_channels = guide.new_empty((guide.shape[0], 0, *guide.shape[1:]))
+    return _slice_apply_native(grid, guide, no_channels, True)
 
 
 def bilateral_slice_apply(
@@ -121,62 +116,59 @@ def bilateral_slice_apply(
         ValueError: shapes, dtypes or devices do not fit, or `out` with gradients.
         CapabilityError: the native backend is asked for and not there.
     """
+    has_offset = bool(has_offset)
     _check_grid_and_guide(grid, guide)
-    if image.ndim != 4 or (image.shape[0], *image.shape[2:]) != tuple(guide.shape):
-        raise ValueError(
-            f"image is {tuple(image.shape)}, but the guide {tuple(guide.shape)} "
-            f"asks for (B, Cin, H, W) = ({guide.shape[0]}, Cin, *{tuple(guide.shape[1:])})"
-        )
-    if image.dtype != guide.dtype or image.device != guide.device:
-        raise ValueError(
-            f"image is {image.dtype} on {image.device}, guide {guide.dtype} on {guide.device}"
-        )
-    inputs = image.shape[1] + bool(has_offset)
-    if grid.shape[1] == 0 or grid.shape[1] % inputs:
-        raise ValueError(
-            f"the grid has {grid.shape[1]} channels, not a multiple of {inputs} "
-            f"({image.shape[1]} inputs{' and an offset' if has_offset else ''})"
-        )
+    _check_image(grid, guide, image, has_offset)
     wants_gradient = any(t.requires_grad for t in (grid, guide, image))
     if out is not None and torch.is_grad_enabled() and wants_gradient:
         raise ValueError("out= is for inference: use it under torch.no_grad()")
     native = use_native(backend, guide)
     if out is not None:
-        expected = (image.shape[0], grid.shape[1] // inputs, *image.shape[2:])
+        outputs = grid.shape[1] // (image.shape[1] + has_offset)
+        expected = (image.shape[0], outputs, *image.shape[2:])
         if (out.shape, out.dtype, out.device) != (expected, image.dtype, image.device):
             raise ValueError(
                 f"out is {tuple(out.shape)} {out.dtype} on {out.device}, "
                 f"the result {expected} {image.dtype} on {image.device}"
             )
-        on_cpu = out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
-        pairs = zip(out.stride(), out.shape, strict=True)
-        expanded = any(step == 0 and size > 1 for step, size in pairs)
-        direct = native and (out.is_cuda or on_cpu) and not expanded
-        # The kernels write while they read: a result over an input goes by way of a fresh tensor.
-        memory = out.untyped_storage().data_ptr()
-        inside = any(t.untyped_storage().data_ptr() == memory for t in (grid, guide, image))
-        if direct and not inside and out.is_cuda:
-            slice_apply_into(grid, guide, image, bool(has_offset), out)
-            return out
-        if direct and not inside:
-            grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
-            cpu.forward(grid, guide, image, bool(has_offset), out)
+        if native and _takes_result(out, grid, guide, image):
+            if out.is_cuda:
+                slice_apply_into(grid, guide, image, has_offset, out)
+            else:
+                grid, guide, image = grid.contiguous(), guide.contiguous(), image.contiguous()
+                cpu.forward(grid, guide, image, has_offset, out)
             return out
     if native:
-        result = _native(grid, guide, image, bool(has_offset))
+        result = _slice_apply_native(grid, guide, image, has_offset)
     else:
         coefficients = reference.bilateral_slice(grid, guide)
-        result = reference.apply_coefficients(coefficients, image, bool(has_offset))
+        result = reference.apply_coefficients(coefficients, image, has_offset)
     return result if out is None else out.copy_(result)
 
 
-def _native(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
+def _takes_result(out: Tensor, *sources: Tensor) -> bool:
+    """Whether the native kernels can write into `out` itself; else it is copied into."""
+    # The CUDA kernels write any strides, the CPU's contiguous memory alone.
+    if not out.is_cuda and not (
+        out.is_contiguous() and out.dtype in (torch.float32, torch.float64)
+    ):
+        return False
+    # An expanded tensor has several pixels in one place.
+    if any(step == 0 and size > 1 for step, size in zip(out.stride(), out.shape, strict=True)):
+        return False
+    # The kernels write while they read: a result over an input goes by way of a new tensor. One
+    # storage is taken for an overlap, also where the parts of it are apart.
+    memory = out.untyped_storage().data_ptr()
+    return all(source.untyped_storage().data_ptr() != memory for source in sources)
+
+
+def _slice_apply_native(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
     """The native operator; half precision is computed in float32 and rounded at the end, which the
     CUDA kernels do themselves."""
     if guide.dtype in (cuda.PICTURES if guide.is_cuda else (torch.float32, torch.float64)):
         return slice_apply(grid, guide, image, has_offset)
-    wide = slice_apply(grid.float(), guide.float(), image.float(), has_offset)
-    return wide.to(guide.dtype)
+    result = slice_apply(grid.float(), guide.float(), image.float(), has_offset)
+    return result.to(guide.dtype)
 
 
 def _check_grid_and_guide(grid: Tensor, guide: Tensor) -> None:
@@ -191,4 +183,22 @@ def _check_grid_and_guide(grid: Tensor, guide: Tensor) -> None:
         raise ValueError(
             f"grid is {grid.dtype} on {grid.device}, guide {guide.dtype} on {guide.device}: "
             "both must be floating, of one dtype, on one device"
+        )
+
+
+def _check_image(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> None:
+    if image.ndim != 4 or (image.shape[0], *image.shape[2:]) != tuple(guide.shape):
+        raise ValueError(
+            f"image is {tuple(image.shape)}, but the guide {tuple(guide.shape)} "
+            f"asks for (B, Cin, H, W) = ({guide.shape[0]}, Cin, *{tuple(guide.shape[1:])})"
+        )
+    if image.dtype != guide.dtype or image.device != guide.device:
+        raise ValueError(
+            f"image is {image.dtype} on {image.device}, guide {guide.dtype} on {guide.device}"
+        )
+    row = image.shape[1] + has_offset
+    if grid.shape[1] == 0 or grid.shape[1] % row:
+        raise ValueError(
+            f"the grid has {grid.shape[1]} channels, not a multiple of {row} "
+            f"({image.shape[1]} inputs{' and an offset' if has_offset else ''})"
         )

@@ -16,19 +16,21 @@ from torch import Tensor
 
 _INTERFACE = 4  # of kernels/enhance_cpu.cpp: hdrbench_interface
 CURVES_SUMS = 109  # what hdrbench_curves_backward writes
-_HUGE_BYTES = 8 << 20  # smaller ones come from memory that the allocator keeps
+_HUGE_BYTES = 8 << 20  # smaller tensors come from memory that the allocator holds already
 PICTURE_KINDS = {torch.float32: 0, torch.uint8: 1, torch.uint16: 2}  # what `enhance` takes
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
     """The library and "", or None and why it is not there."""
-    found = sorted(Path(__file__).parent.glob("_native*"))
-    if not found:
+    paths = sorted(Path(__file__).parent.glob("_native*"))
+    if not paths:
         return None, "it was not built: install a C++ compiler (g++ or clang), then install again"
+    # Several where several versions of Python built it; it uses none, so any of them will do.
     reason = ""
-    for path in found:
+    for path in paths:
         try:
             library = ctypes.CDLL(str(path))
+            # ctypes checks no arguments: a library of other sources would misread them.
             if library.hdrbench_interface() == _INTERFACE:
                 return library, ""
             reason = "it was built from other sources: install again"
@@ -41,7 +43,8 @@ LIBRARY, REASON = _load()
 
 
 def forward(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor) -> None:
-    """Slice and apply into `out`, all contiguous, float32 or float64; shapes as in __init__.py."""
+    """Slice and apply into `out`, all contiguous, float32 or float64; shapes as in
+    `bilateral_slice_apply`."""
     _call(
         f"hdrbench_forward_{_suffix(grid)}",
         _shape(grid, image, has_offset),
@@ -114,7 +117,7 @@ def enhance(
         out = on_huge_pages(torch.empty_like(image))
     first, height = rows or (0, image.shape[2])
     shape = _shape(grid, image, True)
-    shape[7] = height
+    shape[7] = height  # where a row reads the grid follows from the whole picture's height
     _call(
         "hdrbench_enhance",
         shape,
@@ -158,21 +161,24 @@ def pack_curves(
     return torch.cat([part.detach().reshape(-1) for part in parts]).float().contiguous()
 
 
-def on_huge_pages(fresh: Tensor) -> Tensor:
-    """A tensor that nobody has written yet, with the advice to back it by huge pages: the first
-    write to 4 KiB pages costs more than slicing does. Only Linux takes the advice."""
-    if LIBRARY is not None and fresh.nbytes >= _HUGE_BYTES:
-        LIBRARY.hdrbench_huge_pages(_pointer(fresh), ctypes.c_int64(fresh.nbytes))
-    return fresh
+def on_huge_pages(tensor: Tensor) -> Tensor:
+    """The same tensor, which nobody has written yet, with the advice to back it by huge pages: the
+    first write to 4 KiB pages costs more than slicing does. Only Linux takes the advice."""
+    if LIBRARY is not None and tensor.nbytes >= _HUGE_BYTES:
+        LIBRARY.hdrbench_huge_pages(_pointer(tensor), ctypes.c_int64(tensor.nbytes))
+    return tensor
 
 
 def _call(name: str, *arguments: object) -> None:
+    """Run a function of the library, whose last argument is always the number of threads. ctypes
+    lets go of the interpreter's lock meanwhile."""
     if LIBRARY is None:
         raise RuntimeError(f"the native library is not there: {REASON}")
     getattr(LIBRARY, name)(*arguments, ctypes.c_int32(torch.get_num_threads()))
 
 
 def _shape(grid: Tensor, image: Tensor, has_offset: bool) -> ctypes.Array:
+    """`Shape` of kernels/fast_slice.h."""
     batch, channels, depth, rows, columns = grid.shape
     inputs, height, width = image.shape[1:]
     outputs = channels // (inputs + has_offset)

@@ -26,11 +26,14 @@ PART = 256  # most pixels of a row in one block's sums
 PLANES = 8
 CURVES_SUMS = 109  # of kernels/guide_cuda.cu
 CURVES_WORDS = 112
-CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)
-CURVES_BLOCKS = 8192  # most blocks of a picture: so few of its pixels are in one float's sum
+CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)  # the curves, and 8 groups of 65 fours
+# Most blocks of a picture; of a larger one a block takes several runs of SEGMENT pixels. So many
+# blocks that each float's sum is of few pixels.
+CURVES_BLOCKS = 8192
 MAX_SHARED = 48 * 1024  # bytes a block may have on every device without asking
-MAX_BLOCKS = 65535  # along y and z
+MAX_BLOCKS = 65535  # along y and z; along x CUDA allows 2^31 - 1
 
+# A kernel's arguments, of the types that it declares: sizes, strides, addresses.
 Number = ctypes.c_int32 | ctypes.c_int64 | ctypes.c_void_p
 SUFFIX = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8"}
 PICTURES = (torch.float32, torch.float16, torch.bfloat16)  # that are sliced
@@ -59,6 +62,8 @@ def slice_apply(
     strides = [*_strides(guide), *_strides(image), *_strides(out)]
     rows = _block_rows(grid, width, 0)
     blocks = (math.ceil(width / SEGMENT), math.ceil(height / max(rows, 1)), batch)
+    # What the fast kernel cannot do, slice_apply_any can: it has a thread a pixel, counted along x
+    # alone, and no shared memory.
     if (inputs, outputs, has_offset) == (3, 3, True) and rows and max(blocks[1:]) <= MAX_BLOCKS:
         layout = PLANAR if all(_planar(t) for t in (guide, image, out)) else ANY_LAYOUT
         shared = 4 * _slab_words(grid, width, rows)
@@ -84,14 +89,19 @@ def slice_gradient(
     strides = [*_strides(guide), *_strides(image), *_strides(grad)]
     pictures = [_pointer(t) for t in (guide, image, grad)]
     results = [_pointer(t) for t in (grad_guide, grad_image)]
-    # Between two cells' centres lie at most one and a half cells, at the border.
+    # A block takes a part of the pixels between two cells' centres. That is the length of one cell,
+    # or of one and a half where the first centre has half a cell before it; and what is L pixels
+    # long holds up to L + 1 pixels' centres.
     x_parts = math.ceil((1.5 * width / columns + 1) / PART)
     y_parts = math.ceil((1.5 * height / rows + 1) / TILE_ROWS)
     depth_parts = math.ceil(depth / PLANES)
     blocks = (columns * x_parts, rows * y_parts, batch * depth_parts)
+    # Four columns of the grid, 32 groups of 33 fours, and the rows' fractions.
     shared = 4 * (4 * depth * MATRIX + 32 * 33 * 4 + TILE_ROWS)
     fast = (inputs, outputs, has_offset) == (3, 3, True)
     if fast and shared <= MAX_SHARED and max(blocks[1:]) <= MAX_BLOCKS:
+        # Each block's sums at four columns: 20 MB for 3840 x 2160 pixels and the paper's grid.
+        # Adding them in place would need atomics, whose order differs from run to run.
         workspace = grid.new_empty(math.prod(blocks) * 4 * MATRIX * PLANES)
         parts = _ints(x_parts, PART, y_parts, depth_parts)
         arguments = [_pointer(grid), *pictures, *results, _pointer(workspace)]
@@ -188,6 +198,7 @@ def enhance(
         As the image, uint8 clamped and rounded; None where a row's slab exceeds shared memory.
     """
     batch, _, height, columns = image.shape
+    # 5 * width + 1 parameters, up to a multiple of four: the slab after them is read in fours.
     guide_words = CURVES_WORDS if width == 0 else (5 * width + 4) // 4 * 4
     rows = _block_rows(grid, columns, guide_words)
     blocks = (math.ceil(columns / SEGMENT), math.ceil(height / max(rows, 1)), batch)
@@ -235,15 +246,16 @@ def area_lowres(launch: Launch, image: Tensor, size: int) -> Tensor:
 
 def with_constant(packed: Tensor) -> Tensor:
     """Packed curves (cpu.pack_curves) and, last, mix_bias - sum(slope * shift)."""
-    wide = packed.double()
-    constant = wide[108] - (wide[12:60] * wide[60:108]).sum()
+    values = packed.double()  # in double, as curve_constant of kernels/curves.h
+    constant = values[108] - (values[12:60] * values[60:108]).sum()
     return torch.cat([packed, constant[None].float()])
 
 
 def by_channel(parameters: Tensor, width: int) -> Tensor:
-    """A pointwise guide's w1 (width, 3), b1, w2, b2 with w1 and b1 side by side."""
-    weights, bias, rest = parameters.split([3 * width, width, width + 1])
-    return torch.cat([torch.cat([weights.reshape(width, 3), bias[:, None]], 1).flatten(), rest])
+    """A pointwise guide's w1 (width, 3), b1, w2, b2 with w1 and b1 side by side: a hidden channel's
+    four numbers are one 128-bit word."""
+    weights, bias, output = parameters.split([3 * width, width, width + 1])
+    return torch.cat([torch.cat([weights.reshape(width, 3), bias[:, None]], 1).flatten(), output])
 
 
 def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
@@ -256,8 +268,10 @@ def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
 
 def _slab_words(grid: Tensor, width: int, rows: int) -> int:
     depth, _, columns = grid.shape[2:]
-    met = math.ceil((min(SEGMENT, width) - 1) * columns / width) + 2
-    return rows * min(met, columns) * depth * MATRIX
+    # From a segment's first pixel to its last the position grows by the product below. The lower
+    # column of the first and the upper one of the last are at most its ceiling and one apart.
+    most = math.ceil((min(SEGMENT, width) - 1) * columns / width) + 2
+    return rows * min(most, columns) * depth * MATRIX
 
 
 def _planar(tensor: Tensor) -> bool:
@@ -275,10 +289,11 @@ def _interleaved(tensor: Tensor) -> bool:
 
 
 def _in_fours(tensor: Tensor, dimensions: int) -> bool:
-    """Whether the memory and the steps of the first dimensions are multiples of four elements."""
+    """Whether the memory and the steps of the first dimensions are multiples of four elements. A
+    dimension of one has a stride that is never taken, and may be anything."""
     steps = zip(tensor.stride()[:dimensions], tensor.shape[:dimensions], strict=True)
-    whole = all(stride % 4 == 0 for stride, size in steps if size > 1)
-    return whole and tensor.data_ptr() % (4 * tensor.element_size()) == 0
+    aligned = all(stride % 4 == 0 for stride, size in steps if size > 1)
+    return aligned and tensor.data_ptr() % (4 * tensor.element_size()) == 0
 
 
 _LAYOUTS = ((PLANAR, _planar), (INTERLEAVED, _interleaved))

@@ -30,16 +30,18 @@ def source() -> str:
     return _with_includes(PROGRAM, set())
 
 
-def _with_includes(name: str, seen: set[str]) -> str:
-    seen.add(name)
+def _with_includes(name: str, files: set[str]) -> str:
+    """A file, with the files that it includes in their places. `files` are those that the program
+    has already, and grows. #line makes the compiler's messages name the file and its line."""
+    files.add(name)
     lines = []
     text = (KERNELS / name).read_text(encoding="utf-8")
     for number, line in enumerate(text.splitlines(), 1):
         include = re.fullmatch(r'#include "([\w.]+)"', line)
         if include is None:
             lines.append("" if line == "#pragma once" else line)
-        elif include[1] not in seen:
-            lines += [_with_includes(include[1], seen), f'#line {number + 1} "{name}"']
+        elif include[1] not in files:
+            lines += [_with_includes(include[1], files), f'#line {number + 1} "{name}"']
     return "\n".join([f'#line 1 "{name}"', *lines])
 
 
@@ -74,7 +76,7 @@ class Kernels:
     def __init__(self, device: int, architecture: str, cache: Path | None = None) -> None:
         self._device = device
         self._code = compile_kernels(architecture, cache)
-        self._found: dict[str, Any] = {}
+        self._functions: dict[str, Any] = {}
 
     def on(self, stream: int) -> Launch:
         """What runs kernels on a stream of the device, by its handle."""
@@ -85,12 +87,12 @@ class Kernels:
         ) -> None:
             # torch's threads (autograd's among them) need not have the device's context yet.
             Device(self._device).set_current()
-            if kernel not in self._found:
-                self._found[kernel] = self._code.get_kernel(kernel)
+            if kernel not in self._functions:
+                self._functions[kernel] = self._code.get_kernel(kernel)
             config = LaunchConfig(grid=blocks, block=THREADS, shmem_size=shared_bytes)
             # cuda-core takes an address as a plain integer.
             values = [a.value or 0 if isinstance(a, ctypes.c_void_p) else a for a in arguments]
-            launch(_Stream(stream), config, self._found[kernel], *values)
+            launch(_Stream(stream), config, self._functions[kernel], *values)
 
         return run
 
@@ -134,7 +136,7 @@ def _try(device: torch.device) -> None:
     out = torch.empty_like(picture)
     with torch.cuda.device(device):
         slice_apply(on_current_stream(device), grid, picture[:, 0], picture, True, out)
-    if out.tolist() != [[[[4.0]]] * 3]:
+    if out.tolist() != [[[[4.0]]] * 3]:  # 1 r + 1 g + 1 b + 1
         raise RuntimeError(f"a picture of ones came out as {out.flatten().tolist()}")
 
 

@@ -28,8 +28,8 @@ def fused(
     if not image.is_cuda:
         return cpu.enhance(grid, image, parameters, width, out=out)
     with torch.cuda.device(image.device):
-        ready = cuda.by_channel(parameters, width) if width else cuda.with_constant(parameters)
-        return cuda.enhance(on_current_stream(image.device), grid, image, ready, width, out)
+        packed = cuda.by_channel(parameters, width) if width else cuda.with_constant(parameters)
+        return cuda.enhance(on_current_stream(image.device), grid, image, packed, width, out)
 
 
 def area_lowres(image: Tensor, size: int) -> Tensor:

@@ -21,6 +21,7 @@ def bilateral_slice(grid: Tensor, guide: Tensor) -> Tensor:
         # Half precision cannot place a sample within a cell; compute in float32, round at the end.
         grid, guide = grid.float(), guide.float()
     batch, height, width = guide.shape
+    # grid_sample's positions: -1 and 1 are the picture's edges, and so the grid's, on every axis.
     x = (torch.arange(width, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / width) - 1
     y = (torch.arange(height, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / height) - 1
     position = torch.stack(
@@ -31,6 +32,7 @@ def bilateral_slice(grid: Tensor, guide: Tensor) -> Tensor:
         ],
         dim=-1,
     )
+    # One sample along a depth of one: grid_sample of a volume takes a volume of positions.
     sliced = F.grid_sample(
         grid, position[:, None], mode="bilinear", padding_mode="border", align_corners=False
     )

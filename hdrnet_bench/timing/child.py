@@ -1,4 +1,4 @@
-"""One size timed, in a process of its own that timing.py starts."""
+"""One size timed, in a process of its own that network.py starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def serve(job_json: str, pipe: Connection) -> None:
     """Measure a TimingJob: what is being done goes to the pipe as JSON strings, then the result."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent answers
-    with contextlib.suppress(OSError):  # of all processes, let want of memory end this one
+    with contextlib.suppress(OSError):  # where memory runs out, this process is the one to end
         Path("/proc/self/oom_score_adj").write_text("1000")
     job = TimingJob.model_validate_json(job_json)
     torch.set_num_threads(job.threads)
@@ -67,19 +67,22 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and streams are meant
     model = _model(job).to(device)
-    one = natural_picture(job.width, job.height)[None]
-    one = (one * 255).round().byte() if job.dtype == "uint8" else one.to(getattr(torch, job.dtype))
+    picture = natural_picture(job.width, job.height)[None]
+    if job.dtype == "uint8":
+        picture = (picture * 255).round().byte()
+    else:
+        picture = picture.to(getattr(torch, job.dtype))
     truth, note = None, job.no_exact
     if note is None:
         log(EXACT)
         try:
-            truth = exact(model, one.to(device))
+            truth = exact(model, picture.to(device))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             note = NO_MEMORY
-    batch = (one if job.batch == 1 else one.repeat(job.batch, 1, 1, 1)).to(device)
-    del one  # a picture more would show in the peak
+    batch = (picture if job.batch == 1 else picture.repeat(job.batch, 1, 1, 1)).to(device)
+    del picture  # a picture more would show in the peak
     parts = _parts(job, model, batch, truth)
     expected = _expected(job, truth)
     held = truth.mebibytes if truth else 0.0

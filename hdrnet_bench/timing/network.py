@@ -1,8 +1,9 @@
-"""Forward time per resolution, each in a process of its own: want of memory is a row, not an end.
+"""Forward time per resolution, each in a process of its own, so that running out of memory costs a
+row of the table and not the rest of it.
 
-On a CPU the system kills a process that wants too much memory. What it was about to run is then
-left out and the rest of that size tried again, so that a backend that does not fit takes none of
-the others' figures with it. timing_child.py has what happens in such a process.
+On a CPU the system kills a process that asks for too much memory. What it was running is then left
+out and the rest of that size tried again, so that a backend that does not fit takes none of the
+others' figures with it. child.py is what happens in such a process.
 """
 
 from __future__ import annotations
@@ -87,18 +88,18 @@ def time_model(
     return Measurement(rows=rows, copies=copies, state=combined(states))
 
 
-def choose_backends(wanted: Sequence[str] | None, device: str) -> list[TimedBackend]:
+def choose_backends(names: Sequence[str] | None, device: str) -> list[TimedBackend]:
     """The backends to time; by default native, where it is there, and reference.
 
     Raises UsageError for an unknown name, CapabilityError for what this machine cannot do.
     """
     where = torch.device(device)
     reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
-    if not wanted:
+    if not names:
         return ["reference"] if reason else ["native", "reference"]
     chosen = []
-    for name in dict.fromkeys(wanted):
-        backend = next((known for known in BACKENDS if known == name), None)
+    for name in dict.fromkeys(names):
+        backend = next((backend for backend in BACKENDS if backend == name), None)
         if backend is None:
             raise UsageError(f"unknown backend {name!r}: {near_matches(name, BACKENDS)}")
         chosen.append(backend)
@@ -110,10 +111,10 @@ def choose_backends(wanted: Sequence[str] | None, device: str) -> list[TimedBack
 
 
 def picture_type(name: str) -> PictureType:
-    found = next((known for known in PICTURE_TYPES if known == name), None)
-    if found is None:
+    dtype = next((dtype for dtype in PICTURE_TYPES if dtype == name), None)
+    if dtype is None:
         raise UsageError(f"unknown dtype {name!r}: {near_matches(name, PICTURE_TYPES)}")
-    return found
+    return dtype
 
 
 def _try_to_compile(device: torch.device) -> None:
@@ -134,22 +135,22 @@ def _try_to_compile(device: torch.device) -> None:
 def _one_size(job: TimingJob) -> Measurement:
     """A size, again without what it was killed at."""
     order = job.backends
-    lost: dict[TimedBackend, str] = {}
+    notes: dict[TimedBackend, str] = {}
     nothing = MachineState(clock_mhz=None, power_w=None, load=None)
     measured = Measurement(rows=[], copies=[], state=nothing)
     while job.backends:
-        found, doing, note = _in_a_child(job)
-        if found is not None:
-            measured = found
+        measurement, doing, note = _in_a_child(job)
+        if measurement is not None:
+            measured = measurement
             break
         if doing == EXACT:
             job = job.model_copy(update={"no_exact": note})
             continue
-        # In the midst of the start or the repeats it is nobody's fault: nothing is tried again.
-        gone = tuple(b for b in job.backends if b == doing) or job.backends
-        lost |= dict.fromkeys(gone, note)
-        job = job.model_copy(update={"backends": tuple(b for b in job.backends if b not in gone)})
-    rows = measured.rows + job.rows_without_times(lost)
+        # Killed while it started, or in the repeats, no backend can be blamed: all are given up.
+        failed = tuple(b for b in job.backends if b == doing) or job.backends
+        notes |= dict.fromkeys(failed, note)
+        job = job.model_copy(update={"backends": tuple(b for b in job.backends if b not in failed)})
+    rows = measured.rows + job.rows_without_times(notes)
     rows.sort(key=lambda row: order.index(row.backend))  # stable: parts stay in their order
     return Measurement(rows=rows, copies=measured.copies, state=measured.state)
 
@@ -165,11 +166,11 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     try:
         theirs.close()
         while True:
-            said = json.loads(ours.recv_bytes())
-            if isinstance(said, dict):
+            message = json.loads(ours.recv_bytes())
+            if isinstance(message, dict):
                 child.join(CLOSING_S)
-                return Measurement.model_validate(said), doing, ""
-            doing = said
+                return Measurement.model_validate(message), doing, ""
+            doing = message
     except EOFError:
         child.join()
     finally:
@@ -180,5 +181,5 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     if child.exitcode >= 0:
         raise RuntimeError(f"the process that timed ended with exit code {child.exitcode}")
     name = signal.Signals(-child.exitcode).name
-    why = ", most likely for want of memory" if name == "SIGKILL" else ""
+    why = ", most likely because memory ran out" if name == "SIGKILL" else ""
     return None, doing, f"its process was ended by {name}{why}"

@@ -84,10 +84,11 @@ def _on_cpu(
         try:
             if frequencies:
                 return max(int(path.read_text()) for path in frequencies) / 1e3
-            found = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", cpuinfo.read_text(), re.MULTILINE)
+            text = cpuinfo.read_text()
+            mhz = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.MULTILINE)
         except (OSError, ValueError):
             return None
-        return max(map(float, found), default=None)
+        return max(map(float, mhz), default=None)
 
     def power() -> float | None:
         watts = []

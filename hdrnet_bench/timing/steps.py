@@ -155,8 +155,8 @@ class _Photographs(PictureStore):
         ]
         self.rows = [_row(i, side) for i in range(BATCH)]
         nothing: dict[str, Any] = dict.fromkeys(Header.model_fields)
-        known = {"input_encoding": "srgb", "input_white": FULL_SCALE}
-        dataset: Any = SimpleNamespace(header=Header.model_construct(**(nothing | known)))
+        fields = {"input_encoding": "srgb", "input_white": FULL_SCALE}
+        dataset: Any = SimpleNamespace(header=Header.model_construct(**(nothing | fields)))
         self.dataset = dataset
 
     def pixels(self, index: int) -> tuple[Pixels, Pixels]:
@@ -165,5 +165,5 @@ class _Photographs(PictureStore):
 
 def _row(index: int, side: int) -> Row:
     nothing: dict[str, Any] = dict.fromkeys(Row.model_fields)
-    known = {"id": f"p{index}", "split": "train", "width": side, "height": side}
-    return Row.model_construct(**(nothing | known))
+    fields = {"id": f"p{index}", "split": "train", "width": side, "height": side}
+    return Row.model_construct(**(nothing | fields))

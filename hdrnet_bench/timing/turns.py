@@ -120,8 +120,9 @@ def median_interval(values: Iterable[float]) -> tuple[float, float] | None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether this is want of memory, in one of the ways in which torch and Python say so."""
-    said = re.search(r"can't allocate memory|not enough memory|bad_alloc|out of memory", str(error))
+    """Whether memory ran out, in one of the ways in which torch and Python say so."""
+    texts = r"can't allocate memory|not enough memory|bad_alloc|out of memory"
+    message = re.search(texts, str(error))
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and said is not None
+        isinstance(error, RuntimeError) and message is not None
     )

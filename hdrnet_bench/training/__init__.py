@@ -1,1 +1,4 @@
-"""Training: batches, the loop (train.py), checkpoints, several processes."""
+"""Training: batches, the loop, checkpoints, several processes.
+
+Open train.py first: the loop is Trainer.run; its batches are made in crops.py.
+"""

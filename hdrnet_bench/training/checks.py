@@ -33,7 +33,7 @@ def check_run(
     if not directory.exists():
         return None
     if not (directory / RECIPE).exists():
-        raise UsageError(f"{directory} is there and is no run: move it away")
+        raise UsageError(f"{directory} exists and is not a run directory: move it away")
     if not resume:
         if not overwrite:
             raise UsageError(

@@ -4,7 +4,9 @@ so that neither workers, processes nor interruptions change them."""
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Generator, Iterator, Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,6 +156,16 @@ class _WithErrors(torch.utils.data.Dataset[Any]):
 def _start_worker(worker: int) -> None:
     """Forked, a worker holds the run's lock too: it must not outlive a parent that was killed."""
     end_with_parent()
+    sys.excepthook = _without_lost_parent
+
+
+def _without_lost_parent(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """An interrupted parent leaves the handshake by which it takes over a tensor, and the worker's
+    thread at the other end would print a traceback for it. The parent says itself why it ends."""
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -177,6 +189,6 @@ def training_rows(dataset: Dataset) -> tuple[list[Row], list[Row], str]:
             f"dataset {name} has no validation split and one training picture, which cannot be both"
         )
     chosen = chosen_by_hash([row.id for row in train], VALIDATION_SHARE)
-    kept = [row for row in train if row.id not in chosen]
-    taken = [row for row in train if row.id in chosen]
-    return kept, taken, f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
+    training = [row for row in train if row.id not in chosen]
+    validating = [row for row in train if row.id in chosen]
+    return training, validating, f"{VALIDATION_SHARE:.0%} of the training ids, by hash"

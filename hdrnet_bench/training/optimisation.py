@@ -30,7 +30,7 @@ def loss_of(spec: TrainingSpec, output: Tensor, target: Tensor) -> Tensor:
 
 
 def diverged(spec: TrainingSpec, loss: float) -> bool:
-    """Whether a loss is no number, or one that no training comes back from."""
+    """Whether a loss is not finite, or so large that no training comes back from it."""
     return not math.isfinite(loss) or loss > DIVERGED[spec.loss]
 
 

@@ -18,7 +18,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     and `epochs` replace each other. A recipe that comes out changed says so in `changed`, and its
     results carry a name of their own (`Recipe.label`).
 
-    Raises UsageError for what is no setting, an unknown key or a value that does not fit.
+    Raises UsageError for a malformed setting, an unknown key or a value that does not fit.
     """
     content = recipe.model_dump(mode="json", exclude_defaults=True)
     for setting in settings:

@@ -117,8 +117,8 @@ class RunWriter:
         training = model.training
         output = model.eval().enhance(pair.input)
         model.train(training)
-        shown = to_display(pair.input, model.config.input_encoding)
-        pictures = (shown, output, pair.target)
+        input_picture = to_display(pair.input, model.config.input_encoding)
+        pictures = (input_picture, output, pair.target)
         self._events.comparison(step, "validation/input, output, target", *pictures)
 
     def close(self) -> None:

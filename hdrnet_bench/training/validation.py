@@ -1,4 +1,4 @@
-"""Judging a network on the validation pictures while it trains."""
+"""Scoring a network on the validation pictures while it trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def validate(
     """Mean metrics over whole validation pictures, by the scorer that eval uses.
 
     The processes share the pictures; the means do not depend on their number. NaN where the
-    model's output is no picture any more.
+    model's output is not finite.
     """
     world, ordered = world or World(), sorted(set(names))
     training, device = model.training, next(model.parameters()).device

@@ -109,7 +109,7 @@ def test_only_a_run_is_overwritten(tiny: Workspace) -> None:
     photos.mkdir(parents=True)
     (photos / "holiday.jpg").write_bytes(b"x")
     message = tiny.fails(2, "train", "tiny.yaml", "--run", "photos", "--overwrite")
-    assert "is there and is no run" in message
+    assert "exists and is not a run directory" in message
     assert (photos / "holiday.jpg").exists()
 
 
@@ -153,8 +153,8 @@ def test_unfinished_runs_do_not_stop_the_others(trained: Workspace) -> None:
     done = trained.run("eval", "--json")
     assert done.returncode == 0, done.stderr
     assert [r["method"]["run"] for r in json.loads(done.stdout)] == ["baseline", "seed-0"]
-    passed_over = [line for line in done.stderr.splitlines() if line.startswith("passed over")]
-    assert len(passed_over) == 2
+    skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 2
     assert "run's recipe is broken" in trained.fails(3, "eval", "tiny/broken")
 
 
@@ -193,7 +193,7 @@ def test_a_broken_log_stops_before_measuring(trained: Workspace) -> None:
 def test_prepare_reports_and_dry_runs(workspace: Workspace) -> None:
     plan = workspace.json("prepare", "demo", "--dry-run")
     assert plan["pairs"] == {"train": 6, "validation": 1, "test": 6}
-    assert plan["would make"] is True
+    assert plan["prepared already"] is False
     assert list(workspace.path.iterdir()) == []
 
 

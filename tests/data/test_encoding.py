@@ -1,4 +1,4 @@
-"""One white level everywhere: what is stored, trained on, judged and enhanced means the same."""
+"""One white level everywhere: what is stored, trained on, scored and enhanced means the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
-from hdrnet_bench.config import input_told
+from hdrnet_bench.config import input_description
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.data.pairs import PictureStore, load_pair
 from hdrnet_bench.images.files import read_picture, write_png
@@ -113,7 +113,7 @@ def test_trains_and_evaluates_end_to_end(linear: Workspace) -> None:
     results = {r["method"]["name"]: r for r in linear.json("eval", "linear.yaml")}
     dataset = Dataset(linear.path / "data/demo-light")
     pair = load_pair(dataset, dataset.split("test")[0])
-    # What changes nothing is judged as it would be shown.
+    # What changes nothing is scored as it would be shown.
     shown = to_display(pair.input, "linear").mul(255).round() / 255
     psnr = -10 * torch.log10((shown - pair.target).square().mean())
     assert results["identity"]["rows"][0]["psnr"] == pytest.approx(float(psnr), abs=1e-3)
@@ -139,7 +139,7 @@ def test_a_model_for_other_inputs_is_refused(
     assert "demo-light" in line
 
 
-def test_a_run_is_not_judged_on_inputs_of_another_white(linear: Workspace) -> None:
+def test_a_run_is_not_scored_on_inputs_of_another_white(linear: Workspace) -> None:
     linear.json("train", "linear.yaml")
     header = linear.path / "data/demo-light/dataset.json"
     content = json.loads(header.read_text())
@@ -153,11 +153,11 @@ def test_srgb_inputs_are_not_encoded_twice() -> None:
 
 
 def test_who_runs_it_elsewhere_is_told_what_to_give_it() -> None:
-    assert input_told(HDRNetConfig()) == "sRGB"
+    assert input_description(HDRNetConfig()) == "sRGB"
     told = "linear light, sRGB primaries, 32767 of 16 bits is 1.0"
-    assert input_told(config()) == told
-    assert input_told(config(input_transfer="srgb")) == f"{told}, then sRGB's curve"
-    assert input_told(HDRNetConfig(input_encoding="camera")) == "linear camera RGB"
+    assert input_description(config()) == told
+    assert input_description(config(input_transfer="srgb")) == f"{told}, then sRGB's curve"
+    assert input_description(HDRNetConfig(input_encoding="camera")) == "linear camera RGB"
 
 
 def test_an_unsaid_encoding_leaves_files_as_they_were() -> None:

@@ -1,11 +1,11 @@
-"""A model is not judged, unsaid, on pictures that it was trained with."""
+"""A model is not scored, without a word, on pictures that it was trained with."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from hdrnet_bench.data.leakage import leaked, trained_on
+from hdrnet_bench.data.leakage import leaked_ids, trained_on
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.model.file import save_model
 from hdrnet_bench.model.load import read_model
@@ -46,7 +46,7 @@ def test_allowed_it_is_marked(other: Workspace) -> None:
     assert "its scores mean nothing" in table
 
 
-def test_other_pictures_are_judged_apart_from_the_recipe_s_own(other: Workspace) -> None:
+def test_other_pictures_are_scored_apart_from_the_recipe_s_own(other: Workspace) -> None:
     plan = Plan("demo-clean", "demo", "clean", 1, "CC0-1.0", {})
     build(plan, [TINY[3], TINY[4]], make_tiny, other.path / "data", workers=1)
     other.json("eval", "tiny/seed-0")
@@ -90,9 +90,9 @@ def test_pixels_tell_where_ids_do_not(tmp_path: Path) -> None:
         build(plan, tasks, make_tiny, tmp_path, workers=1)
         datasets.append(Dataset(tmp_path / f"folder-{name}"))
     known = trained_on(datasets[0])
-    assert leaked(known, datasets[1], datasets[1].rows) == ["z"]
-    assert leaked(known, datasets[0], datasets[0].split("test")) == []
+    assert leaked_ids(known, datasets[1], datasets[1].rows) == ["z"]
+    assert leaked_ids(known, datasets[0], datasets[0].split("test")) == []
     # The same file, prepared as another source.
-    assert leaked(known.model_copy(update={"source": "demo"}), datasets[1], datasets[1].rows) == [
-        "z"
-    ]
+    assert leaked_ids(
+        known.model_copy(update={"source": "demo"}), datasets[1], datasets[1].rows
+    ) == ["z"]

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -66,6 +67,136 @@ def expected(model: HDRNet, pixels: np.ndarray) -> np.ndarray:
 def assert_close(pixels: np.ndarray, wanted: np.ndarray, levels: int = 1) -> None:
     assert pixels.shape == wanted.shape
     assert np.abs(pixels.astype(np.int64) - wanted).max() <= levels
+
+
+GAIN, OFFSET = 0.5, 0.2 / 255
+
+
+def affine(gain: float = GAIN, offset: float = OFFSET, **settings) -> HDRNet:
+    """A network whose output is known exactly, gain * picture + offset: every cell of its grid is
+    the same matrix. Of a pyramid the two coarser levels make nothing."""
+    model = network(**settings)
+    config = model.config
+    with torch.no_grad():
+        last = model.coefficient_network.prediction.conv
+        last.weight.zero_()
+        bias = torch.zeros(4, config.outputs, config.luma_bins)
+        for row in range(3):
+            bias[row, config.outputs - 3 + row] = gain
+        bias[3, -3:] = offset
+        last.bias.copy_(bias.flatten())
+    return model
+
+
+class BetweenLevels(NamedTuple):
+    """A picture, and the levels nearest to what the affine network makes of it."""
+
+    pixels: np.ndarray
+    nearest: np.ndarray
+
+
+def between_levels(dtype: str, bits: int, white: int | None = None) -> BetweenLevels:
+    """Results of which half lie nearer to the level above, and none within 0.04 of the middle:
+    more than float32 can be off."""
+    stored = np.arange(np.iinfo(dtype).max + 1)
+    exact = (stored / (white or stored[-1]) * GAIN + OFFSET).clip(0, 1) * (2**bits - 1)
+    clear = stored[np.abs(exact % 1 - 0.5) > 0.04]
+    pixels = np.random.default_rng(0).choice(clear, (30, 44, 3))
+    assert 0.4 < (exact[pixels] % 1 > 0.5).mean() < 0.6
+    return BetweenLevels(pixels.astype(dtype), np.floor(exact + 0.5).astype(int)[pixels])
+
+
+WAYS = [
+    pytest.param("fused", marks=native),
+    pytest.param("pyramid", marks=native),
+    "floating",
+]
+DEPTHS = [("uint8", 8), ("uint16", 16), ("uint8", 16), ("uint16", 8)]
+
+
+def enhanced_by(
+    way: str, photo: Photo, bits: int, monkeypatch: pytest.MonkeyPatch, strip: int = 700
+) -> np.ndarray:
+    """The pixels that the affine network gives by one of the three ways, in strips."""
+    model = affine(variant="pyramid" if way == "pyramid" else "curves")
+    if way == "floating":
+        monkeypatch.setattr(HDRNet, "serves_fused", lambda *_: False)
+    assert model.serves_fused(torch.zeros(1, 3, 4, 4)) == (way == "fused")
+    assert model.serves_pyramid(4, 4) == (way == "pyramid")
+    monkeypatch.setattr(enhance, "_STRIP_PIXELS", strip)
+    with torch.no_grad():
+        enhance.enhance_photo(model, photo, bits, enhance.Settings())
+    return photo.pixels
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("dtype", "bits"), DEPTHS)
+def test_results_between_levels_are_rounded_to_the_nearer(
+    way: str, dtype: str, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = between_levels(dtype, bits)
+    output = enhanced_by(way, Photo(picture.pixels.copy()), bits, monkeypatch)
+    assert output.dtype == f"uint{bits}"
+    assert (output == picture.nearest).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("dtype", "bits"), DEPTHS)
+@pytest.mark.parametrize(
+    ("profile", "output_profile"),
+    [(pictures.DISPLAY_P3, pictures.DISPLAY_P3), (icc.LINEAR, icc.SRGB)],
+    ids=["back to its profile", "written in sRGB"],
+)
+def test_converted_colours_are_rounded_to_the_nearer(
+    way: str,
+    dtype: str,
+    bits: int,
+    profile: bytes,
+    output_profile: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Converting has 16 bits between: of 8 bits the result is within a hair of half a level, and
+    of 16 without a bias, where truncating has half a level of it."""
+    white = np.iinfo(dtype).max
+    pixels = np.random.default_rng(0).integers(white // 3, white * 2 // 3, (30, 44, 3), dtype)
+    model_output = (in_srgb(pixels, profile) * GAIN + OFFSET).astype(np.float32)
+    exact = to_profile(model_output, output_profile).astype(float) * (2**bits - 1)
+    output = enhanced_by(way, Photo(pixels, profile, output_profile), bits, monkeypatch)
+    assert output.dtype == f"uint{bits}"
+    assert abs((output - exact).mean()) < 0.25
+    if bits == 8:
+        assert np.abs(output - exact).max() < 0.52
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_alpha_is_rounded_to_the_nearer(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that 16 bits can hold, to 8 bits; and bytes to 16 bits without a loss."""
+    alpha = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    photo = Photo(alpha.repeat(4, axis=2))
+    output = enhanced_by(way, photo, 8, monkeypatch, strip=1 << 14)
+    nearest = (2 * alpha.astype(np.int64) + 257) // 514  # of alpha / 257, which is never a half
+    assert (output[:, :, 3:] == nearest).all()
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    output = enhanced_by(way, Photo(alpha.repeat(4, axis=2)), 16, monkeypatch)
+    assert (output[:, :, 3:] == alpha.astype(int) * 257).all()
+
+
+@pytest.mark.parametrize("variant", ["curves", "pyramid"])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize(
+    ("dtype", "bits", "white"),
+    [("uint8", 8, None), ("uint16", 16, None), ("uint16", 16, 32767)],
+)
+def test_the_network_rounds_integers_to_the_nearer(
+    variant, backend, dtype: str, bits: int, white: int | None
+) -> None:
+    picture = between_levels(dtype, bits, white)
+    settings = {"input_encoding": "linear", "input_white": white} if white else {}
+    model = affine(variant=variant, **settings)
+    planar = torch.from_numpy(picture.pixels).permute(2, 0, 1)
+    output = model.enhance(planar, backend=backend).permute(1, 2, 0).numpy()
+    assert output.dtype == dtype
+    assert (output == picture.nearest).all()
 
 
 @native
@@ -201,13 +332,18 @@ def in_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     return converted.clip(0, 1)
 
 
+def to_profile(srgb: np.ndarray, profile: bytes) -> np.ndarray:
+    """Float32 sRGB in [0, 1] as the profile has it, not rounded."""
+    converted = imagecodecs.cms_transform(
+        srgb, icc.SRGB, profile, colorspace="rgb", outcolorspace="rgb", outdtype="float32"
+    )
+    return converted.clip(0, 1)
+
+
 def through_profile(model: HDRNet, pixels: np.ndarray, profile: bytes) -> np.ndarray:
     planar = torch.from_numpy(in_srgb(pixels, profile)).permute(2, 0, 1)
     output = model.enhance(planar).clamp(0, 1).permute(1, 2, 0).contiguous().numpy()
-    back = imagecodecs.cms_transform(
-        output, icc.SRGB, profile, colorspace="rgb", outcolorspace="rgb", outdtype="float32"
-    )
-    return back.clip(0, 1) * np.iinfo(pixels.dtype).max
+    return to_profile(output, profile) * np.iinfo(pixels.dtype).max
 
 
 @pytest.mark.parametrize("profile", ["DISPLAY_P3", "ADOBE_RGB", "PROPHOTO"])
@@ -330,6 +466,37 @@ def test_a_model_for_linear_light_takes_linear_pictures(
     write("wide.tif", SIXTEEN, pictures.LINEAR_WIDE)
     (report,) = workspace.json(*command, "wide.tif", "wide-out.tif")
     assert report["error"] is None
+
+
+@pytest.mark.parametrize("encoding", ["linear", "camera"])
+def test_16_bits_without_a_profile_have_the_models_white(workspace: Workspace, encoding) -> None:
+    """As in the data it was trained on; 8 bits, and all with a profile, their own full scale."""
+    model = affine(1, 0, input_encoding=encoding, input_white=32767)
+    save_model(Path("model.safetensors"), model, ModelHeader(config=model.config))
+    command = ("enhance", "model.safetensors")
+    untagged = (*command, "--untagged", encoding)
+    ramp = np.linspace(0, 65535, 16 * 24 * 3).round().astype(np.uint16).reshape(16, 24, 3)
+    ramp[8, :3, 0] = 32766, 32767, 32768
+
+    write("deep.png", ramp)
+    workspace.json(*untagged, "deep.png", "out/")
+    above_white = ramp >= 32767
+    output = read_photo(Path("out/deep.png")).pixels
+    assert (output[above_white] == 65535).all()
+    assert_close(output[~above_white], np.rint(ramp[~above_white] / 32767 * 65535).astype(int))
+
+    write("eight.png", EIGHT)
+    workspace.json(*untagged, "eight.png", "out/")
+    assert (read_photo(Path("out/eight.png")).pixels == EIGHT).all()
+    if encoding == "camera":  # which no profile can say
+        return
+
+    light = srgb_to_linear(ramp / 65535) * 65535
+    write("tagged.tif", ramp, icc.LINEAR)  # the model's output is sRGB, and converted to it
+    workspace.json(*command, "tagged.tif", "out/")
+    assert np.abs(read_photo(Path("out/tagged.tif")).pixels - light).max() <= 4
+    workspace.json(*command, "deep.png", "linearised.png", "--linearise")
+    assert np.abs(read_photo(Path("linearised.png")).pixels - light).max() <= 4
 
 
 def test_a_linear_picture_is_encoded_for_an_srgb_model(workspace: Workspace, model: HDRNet) -> None:

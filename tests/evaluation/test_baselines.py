@@ -79,7 +79,7 @@ def test_results_name_oracles_and_their_guide(trained: Workspace) -> None:
         assert max(means[2], means[4]) > means[1] > means[0]
         assert means[4] > means[3]
     text = trained.run("eval", "./tiny.yaml", "--baseline", "affine").stdout
-    assert "oracle: fitted to each picture's target; a bound, no method" in text
+    assert "oracle: fitted to each picture's target; a bound, not a method" in text
 
 
 def test_a_dataset_alone_will_do(tiny: Workspace) -> None:

@@ -11,9 +11,9 @@ from hdrnet_bench.errors import DataError, RegressionError, UsageError
 from hdrnet_bench.evaluation.compare import (
     Comparison,
     MetricComparison,
+    Regression,
     check,
     compare,
-    regressions,
 )
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.results import (
@@ -110,6 +110,10 @@ def shifted(by: Sequence[float] | float, n: int = 6) -> list[float]:
 def of(comparison: Comparison, metric: str = "psnr") -> MetricComparison:
     (one,) = [one for one in comparison.metrics if one.metric == metric]
     return one
+
+
+def regressions(now: Evaluation, before: Evaluation) -> list[Regression]:
+    return check(now, before).regressions
 
 
 def test_a_steady_gain_is_better_and_says_by_how_much() -> None:
@@ -263,11 +267,11 @@ def test_notes_say_what_the_figures_do_not() -> None:
     base = {"method": "identity", "run": "baseline", "seed": None}
     notes = compare(result(ssim=[0.9] * 6, leaked=2), result(ssim=[0.9] * 6, **base)).notes
     assert any("not corrected" in note for note in notes)
-    assert "A is one training: what another seed would change is not in here" in notes
+    assert "A is one training: the variation between seeds is not included" in notes
     assert "A was trained with 2 of these pictures: its scores mean nothing" in notes
     bound = result(method="oracle-grid-16x16x8-curves")
     assert compare(result(**base), bound).notes == [
-        "B is fitted to each picture's target: a bound, no method"
+        "B is fitted to each picture's target: a bound, not a method"
     ]
     old = {"versions": {"psnr": 7}}
     assert compare(result(**base, **old), result(**base, **old)).notes == [
@@ -284,7 +288,7 @@ def test_notes_say_what_the_figures_do_not() -> None:
 
 
 @given(st.lists(st.floats(-5, 5), min_size=6, max_size=14))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_turned_around_everything_turns_around(differences: list[float]) -> None:
     base = list(np.linspace(20, 30, len(differences)))
     a, b = result(list(np.array(base) + differences)), result(base)
@@ -363,8 +367,8 @@ def test_a_check_says_what_it_could_not_see() -> None:
         "made_up": "not a metric of this version",
         "ssim": "not measured now",
     }
-    assert found.notes == ["not judged now: p6"]
-    assert check(before, now).notes == ["not judged before: p6"]
+    assert found.notes == ["not evaluated now: p6"]
+    assert check(before, now).notes == ["not evaluated before: p6"]
 
 
 # Which results a name means

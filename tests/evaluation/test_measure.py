@@ -156,7 +156,7 @@ def test_the_key_is_of_all_that_decides_the_rows(
 ) -> None:
     """An evaluation is stopped after a row; then something else decides, and no row is reused."""
     from hdrnet_bench import metrics
-    from hdrnet_bench.evaluation import measure as judging
+    from hdrnet_bench.evaluation import measure as measure_module
     from hdrnet_bench.evaluation.job import recipe_spec, run_job
     from hdrnet_bench.runs import open_run
 
@@ -171,18 +171,18 @@ def test_the_key_is_of_all_that_decides_the_rows(
         raise Stop
 
     with pytest.raises(Stop):
-        judging.evaluate_job(job, step=stop)
-    judged: list[str] = []
-    measure = judging.measure
+        measure_module.evaluate_job(job, step=stop)
+    scored: list[str] = []
+    measure = measure_module.measure
 
     def counted(method, pair, *rest):
-        judged.append(pair.row.id)
+        scored.append(pair.row.id)
         return measure(method, pair, *rest)
 
-    monkeypatch.setattr(judging, "measure", counted)
+    monkeypatch.setattr(measure_module, "measure", counted)
     with pytest.raises(Stop):
-        judging.evaluate_job(job, step=stop)
-    assert judged == [], "the row that is there was made again"
+        measure_module.evaluate_job(job, step=stop)
+    assert scored == [], "the row that is there was made again"
     device = "cpu"
     if what == "model":
         job = job._replace(method=job.method.model_copy(update={"model_sha256": "0" * 64}))
@@ -194,8 +194,8 @@ def test_the_key_is_of_all_that_decides_the_rows(
         monkeypatch.setitem(metrics.METRICS, "ssim", changed)
     else:
         device = "cpu:0"
-    judging.evaluate_job(job, device)
-    assert judged == ["d", "e"]
+    measure_module.evaluate_job(job, device)
+    assert scored == ["d", "e"]
 
 
 def test_worst_median_and_best() -> None:

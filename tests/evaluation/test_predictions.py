@@ -1,4 +1,4 @@
-"""Another method's pictures: paired by id, judged as they are, and what does not fit is said."""
+"""Another method's pictures: paired by id, scored as they are; what does not fit is listed."""
 
 import csv
 import json
@@ -57,7 +57,7 @@ def test_what_does_not_fit_is_listed(tiny: Workspace, folder: Path) -> None:
     )
     (folder / "dd.png").rename(folder / "d.png")
     message = tiny.fails(3, *command)
-    assert "1 of another size: e; --allow-missing judges the other 1 of 2" in message
+    assert "1 of another size: e; --allow-missing scores the other 1 of 2" in message
     assert not (tiny.path / "results/tiny/other").exists()
 
     done = tiny.run(*command, "--allow-missing")
@@ -78,7 +78,7 @@ def test_a_name_that_is_no_text_is_listed(tiny: Workspace, folder: Path) -> None
     assert tiny.json(*command, "--dry-run") == {"would measure": []}
 
 
-def test_other_contents_are_judged_again_when_asked(tiny: Workspace, folder: Path) -> None:
+def test_other_contents_are_scored_again_when_asked(tiny: Workspace, folder: Path) -> None:
     """A result of pictures that may be gone is not replaced unasked."""
     command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
     (_, before) = tiny.json(*command)

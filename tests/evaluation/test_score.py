@@ -2,16 +2,20 @@ import csv
 import json
 import math
 import shutil
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from hdrnet_bench import metrics
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.evaluation.score import saved_levels, score, summarise
 from hdrnet_bench.images.files import read_picture, write_png
-from tests.conftest import Workspace, no_network, write_recipe
+from hdrnet_bench.metric_specs import PUBLISHED
+from hdrnet_bench.metrics.as_published import MODES
+from tests.conftest import Workspace, no_network, smooth_picture, write_recipe
 
 
 def test_summary_has_an_interval_from_six_pictures_on() -> None:
@@ -33,9 +37,80 @@ def test_summary_of_what_has_no_mean_says_why() -> None:
     assert summarise([])["reason"] == "no picture"
 
 
-def test_output_is_judged_as_it_would_be_saved() -> None:
+def test_output_is_scored_as_it_would_be_saved() -> None:
     x = torch.tensor([-0.2, 0.5, 0.501, 1.7])
     assert saved_levels(x).tolist() == pytest.approx([0, 128 / 255, 128 / 255, 1])
+
+
+class Unsaved(NamedTuple):
+    """An output that is no 8-bit picture, what it is once saved, and a target: (3, H, W)."""
+
+    output: torch.Tensor
+    saved: torch.Tensor
+    target: torch.Tensor
+
+
+def unsaved() -> Unsaved:
+    """Made of the saved levels: in the output each is up to 0.45 of a level beside itself, and
+    those at both ends up to 90 levels beyond."""
+    random = np.random.default_rng(0)
+    levels, target = (smooth_picture(seed, 40, 48).transpose(2, 0, 1) / 1.0 for seed in (1, 2))
+    levels = np.clip(2 * levels - 128, 0, 255)
+    ends = (levels == 255) * 1.0 - (levels == 0)
+    assert set(np.unique(ends)) == {-1, 0, 1}
+    output = levels + random.uniform(-0.45, 0.45, levels.shape)
+    output += ends * random.uniform(0, 90, levels.shape)
+    return Unsaved(*(torch.from_numpy(np.float32(x / 255)) for x in (output, levels, target)))
+
+
+METRIC_NAMES = ["psnr", "ssim", "delta_e_76", "delta_e_2000", "grid_artefact"]
+
+
+@pytest.mark.parametrize("name", METRIC_NAMES[1:])
+def test_every_metric_is_of_the_saved_picture(name: str) -> None:
+    """Alone and among others: both colour differences together go another way."""
+    output, saved, target = unsaved()
+    metric = getattr(metrics, name)
+    expected = float(metric(saved, target))
+    assert abs(float(metric(output, target)) - expected) > 1e-4, "rounding would not be noticed"
+    assert abs(float(metric(output.clamp(0, 1), target)) - expected) > 1e-6
+    assert score(output, target, [name])[name] == pytest.approx(expected, abs=1e-9)
+    assert score(output, target, METRIC_NAMES)[name] == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_is_of_the_saved_picture() -> None:
+    """By hand, as the metric rounds by itself whatever it is given."""
+    output, saved, target = unsaved()
+
+    def psnr(picture: torch.Tensor) -> float:
+        return -10 * math.log10(((picture.double() - target.double()) ** 2).mean())
+
+    assert abs(psnr(output) - psnr(saved)) > 0.1
+    assert abs(psnr(output.clamp(0, 1)) - psnr(saved)) > 1e-4
+    assert score(output, target, ["psnr"])["psnr"] == pytest.approx(psnr(saved), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze"])
+def test_lpips_is_given_the_saved_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, saved, target = unsaved()
+    monkeypatch.setattr(metrics, name, lambda x, y: (x * 7 - y).square().sum())
+    value = score(output, target, [name])[name]
+    assert value == pytest.approx(float((saved * 7 - target).square().sum()), rel=1e-6)
+    assert abs(value / float((output.clamp(0, 1) * 7 - target).square().sum()) - 1) > 1e-5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_metrics_of_papers_take_the_output_as_it_is(mode: str) -> None:
+    """Those that round say so, and do it themselves."""
+    output, saved, target = unsaved()
+    values = {"llf-lut": {"psnr", "ssim"}, "hdrnet": {"mse", "l2_lab"}}
+    names = values.get(mode, set(PUBLISHED[mode].values))
+    measured = score(output, target, ["ssim", *(f"{mode}.{name}" for name in names)])
+    expected, of_saved = MODES[mode](output, target), MODES[mode](saved, target)
+    for name in names:
+        assert measured[f"{mode}.{name}"] == float(expected[name])
+    matters = any(float(expected[n]) != pytest.approx(float(of_saved[n])) for n in names)
+    assert matters == (mode not in ("zeng", "csrnet"))
 
 
 def test_scorer_uses_the_metrics(tiny: Workspace) -> None:

@@ -15,7 +15,7 @@ from hdrnet_bench.images.raw import Development, develop, settings
 from hdrnet_bench.images.resize import curve, reduced, resized
 from hdrnet_bench.prepare.sources.expert import read_romm
 from tests import pictures
-from tests.dng import write_dng, write_romm_tiff
+from tests.dng import FOUR_SENSITIVITIES, write_dng, write_romm_tiff
 
 LEVELS = 65535
 
@@ -140,6 +140,27 @@ def test_the_files_white_balance_is_used_unless_daylight_is_asked_for(tmp_path: 
     daylight = develop(tmp_path / "a.dng", Development(white_balance="daylight"))
     assert daylight.white_balance == "daylight"
     assert np.abs(daylight.pixels / LEVELS - 0.25).max() < 1e-3
+
+
+@pytest.mark.parametrize("balance", ["camera", "daylight"])
+def test_a_fourth_colour_has_a_multiplier_of_its_own(tmp_path: Path, balance) -> None:
+    """That of the balance which is used, beside green's: green's own need not be 1."""
+    flat = np.empty((32, 48, 3))
+    flat[:] = (0.4, 0.2, 0.1)
+    path = tmp_path / "a.dng"
+    write_dng(path, flat, pattern="RGEB", neutral=FOUR_SENSITIVITIES, preview=False)
+    neutral = [0.8 * value for value in FOUR_SENSITIVITIES]
+    if balance == "daylight":
+        neutral = [0.3, 0.8, 0.6, 0.2]  # of another light, which is to have no say
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        as_shot = [n for value in neutral for n in (round(value * 1000), 1000)]
+        tiff.pages.first.tags[50728].overwrite(tuple(as_shot))
+    with rawpy.imread(str(path)) as raw:
+        assert raw.num_colors == 4
+        assert raw.camera_whitebalance == pytest.approx([1 / value for value in neutral])
+    developed = develop(path, Development(white_balance=balance))
+    assert developed.multipliers == pytest.approx([2.0, 1.0, 1 / 0.7], rel=1e-3)
+    assert np.abs(developed.pixels / LEVELS - flat).max() < 1e-3
 
 
 def test_brightness_does_not_depend_on_the_rest_of_the_picture(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -56,7 +56,6 @@ def test_rules_without_meaning_are_refused(rule) -> None:
         SizeRule(**rule)
 
 
-@settings(deadline=None)
 @given(SIDES, SIDES, st.data())
 def test_the_mean_and_the_range_stay(height: int, width: int, data) -> None:
     size = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
@@ -110,7 +109,8 @@ def test_order_of_averaging_and_matrix_does_not_matter() -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), np.uint16)
     table = curve(color.romm_to_linear)
     ours = reduced(pixels, (10, 7), table, color.LINEAR_FROM_ROMM)
-    whole = color.romm_to_srgb_light(pixels.transpose(2, 0, 1) / 65535)
+    romm = color.romm_to_linear(pixels.transpose(2, 0, 1) / 65535)
+    whole = color.apply_matrix(romm, color.LINEAR_FROM_ROMM)
     other = np.stack([resized(channel.astype(np.float32), (10, 7)) for channel in whole])
     assert whole.min() < 0 < 1 < whole.max(), "nothing lies outside sRGB"
     assert ours == pytest.approx(other, abs=1e-6)

@@ -42,7 +42,7 @@ def skimage_ssim(a: np.ndarray, b: np.ndarray) -> float:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(11, 40), st.integers(11, 40))
 def test_agrees_with_scikit_image(seed: int, height: int, width: int) -> None:
     x, y = pair(seed, height, width)
@@ -200,7 +200,7 @@ def test_colour_differences_of_single_colours_are_colour_sciences() -> None:
 
 
 def test_out_of_range() -> None:
-    """PSNR and the colour differences judge the clamped picture; SSIM takes it as it is."""
+    """PSNR and the colour differences are of the clamped picture; SSIM takes it as it is."""
     x, y = pair(6)
     wild = x * 1.6 - 0.3
     for metric in (psnr, delta_e_76, delta_e_2000):
@@ -209,7 +209,7 @@ def test_out_of_range() -> None:
     assert float(ssim(wild, y)) == pytest.approx(skimage_ssim(a, b), abs=1e-11)
 
 
-def test_psnr_judges_the_8_bit_picture() -> None:
+def test_psnr_is_of_the_8_bit_picture() -> None:
     x = torch.full((3, 4, 4), 0.5)
     assert float(psnr(x, x + 0.4 / 255)) == float("inf")  # 127.5 and 127.9 both round to 128
     assert float(psnr(x + 9, torch.ones(3, 4, 4))) == float("inf")

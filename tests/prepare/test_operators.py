@@ -64,7 +64,7 @@ def test_retouch_keeps_black_and_order_of_greys() -> None:
     assert (np.diff(np.array(greys), axis=0) > 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 41), st.integers(2, 41))
 def test_pyramid_collapses_to_the_picture(height: int, width: int) -> None:
     x = np.random.default_rng(height * 50 + width).random((height, width))

@@ -10,7 +10,7 @@ from hdrnet_bench.data.manifest import SPLITS
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.files import sha256_file
 from hdrnet_bench.prepare import protocols
-from hdrnet_bench.prepare.fetch.download import cached
+from hdrnet_bench.prepare.fetch.download import cached_content
 from hdrnet_bench.prepare.protocols import Protocol, Unrunnable, all_protocols, load_source
 from tests.conftest import ROOT, Workspace
 
@@ -40,7 +40,7 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
     for row in fivek.values():
         assert row["needs"] if row["runnable"] else row["reason"]
     assert "Lightroom" in fivek["upe"]["needs"]
-    shown = workspace.run("recipes", "--protocols", "zeng-srgb").stdout
+    output = workspace.run("recipes", "--protocols", "zeng-srgb").stdout
     for part in (
         "short edge 480",
         "adaint-test",
@@ -51,7 +51,7 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
         "AdaInt",
         "jpeg",
     ):
-        assert part in shown
+        assert part in output
     assert "unknown protocol" in workspace.fails(2, "recipes", "--protocols", "zen")
 
 
@@ -136,8 +136,11 @@ def test_protocols_fit_their_source() -> None:
         (("bit_depth: 8", "bit_depth: 10"), "input.bit_depth"),
         (("experts: [c, a, b, d, e]", "experts: []"), "experts"),
         (("  test: {list: adaint-test}\n", ""), "train and test are needed"),
-        (("source: expert", "source: rendering"), "kinds are said of renderings"),
-        (("source: dng", "source: as_shot_zeroed"), "development is said where the input is a DNG"),
+        (("source: expert", "source: rendering"), "kinds are given for renderings"),
+        (
+            ("source: dng", "source: as_shot_zeroed"),
+            "development is given where the input is a DNG",
+        ),
         (("  crop: default", "  crop: default\n  bright: 2"), "bright"),
         (("{edge: short, pixels: 480}", "{edge: short}"), "an edge needs its pixels"),
         (("name: libraw", "name: other"), "must be that of its file"),
@@ -176,7 +179,7 @@ def test_lists_follow_from_those_of_exposure(
         exposure = {
             name: [
                 f"a{int(line):04}"
-                for line in cached(f"{EXPOSURE}/{name}", sha256).decode().splitlines()
+                for line in cached_content(f"{EXPOSURE}/{name}", sha256).decode().splitlines()
                 if line.strip() and not line.startswith("#")
             ]
             for name, sha256 in EXPOSURE_SHA256.items()

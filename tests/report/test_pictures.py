@@ -8,7 +8,7 @@ from PIL import Image
 
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.report import build_report, contents, page, pictures
-from hdrnet_bench.report.pictures import Gallery, gallery, within
+from hdrnet_bench.report.pictures import Gallery, fit_to_page, gallery
 from tests.report.fixtures import made_up
 
 
@@ -98,16 +98,16 @@ def test_a_page_has_room_for_the_first_of_each(tmp_path: Path) -> None:
     made_up.evaluation(tmp_path)
     one = only_gallery(tmp_path)
     sizes = [pictures.weight(picture) for picture in one.pictures]
-    kept = within([one, one], most=2 * sizes[0])
+    kept = fit_to_page([one, one], limit=2 * sizes[0])
     assert [[p.id for p in each.pictures] for each in kept] == [["picture-0"], ["picture-0"]]
     assert kept[0].absent == [
         f"{id_}: left out, the page would grow too large" for id_ in ("picture-4", "picture-7")
     ]
-    tight = within([one, one], most=2 * sizes[0] - 1)
+    tight = fit_to_page([one, one], limit=2 * sizes[0] - 1)
     assert "picture-0" in {picture.id for picture in tight[0].pictures}
     assert "picture-0" not in {picture.id for picture in tight[1].pictures}
-    assert within([one]) == [one]
-    assert within([]) == []
+    assert fit_to_page([one]) == [one]
+    assert fit_to_page([]) == []
 
 
 def test_the_page_says_what_its_pictures_weigh(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import build_report, contents, outdated, readme
-from hdrnet_bench.report.groups import best_trained
+from hdrnet_bench.report.groups import best_method
 from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT, Workspace
 from tests.report.fixtures import made_up
@@ -261,11 +261,11 @@ def test_what_has_seen_the_pictures_is_not_shown_as_the_best(root: Path) -> None
     made_up.evaluation(root, gain=9, leaked=3)
     made_up.evaluation(root, run="seed-1", seed=1, gain=9, leaked=3)
     (of,) = contents.read(root).groups
-    assert best_trained(of.group) is not None
+    assert best_method(of.group) is not None
     assert "hdrnet-curves (trained with 3 of these) | 2 seeds" in text_of(root)
     made_up.evaluation(root, method="elsewhere", run="predictions", gain=2, seed=None)
     (of,) = contents.read(root).groups
-    assert best_trained(of.group)[1].method.name == "elsewhere"
+    assert best_method(of.group)[1].method.name == "elsewhere"
 
 
 def test_several_seeds_are_summed_up_as_mean_and_spread(root: Path) -> None:
@@ -376,7 +376,7 @@ def test_time_of_another_model_file_is_marked_stale(root: Path) -> None:
     made_up.evaluation(root)
     change(made_up.timing(root), method={"model_sha256": "0" * 64})
     build_report(root)
-    assert "stale: the model file is another by now" in text_of(root)
+    assert "stale: the model file has changed since" in text_of(root)
     figure = root / "figures/quality-time-made-up-test-cpu-made-up.svg"
     assert "(time stale)" in figure.read_text()
 
@@ -407,7 +407,7 @@ def test_broken_or_missing_results_are_named(root: Path) -> None:
     path = made_up.evaluation(root)
     train = path.with_name("train.csv")
     train.write_text("step,loss\n1,2\n")
-    with pytest.raises(DataError, match=r"train\.csv is no training curve"):
+    with pytest.raises(DataError, match=r"train\.csv is not a training curve"):
         build_report(root)
     content = read_json(path)
     content["metrics"]["psnr"]["mean"] = "high"

@@ -76,7 +76,7 @@ def problem(seed: int, shape: Shape) -> tuple[tuple[Tensor, ...], Tensor]:
     return (grid, off_the_kinks(guide, shape[4]), image), grad
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=st.one_of(FAST, GENERAL, DEEP), seed=st.integers(0, 2**31))
 def test_slicing_agrees_with_float64_whatever_the_order_of_threads(
     host_library: Path, shape: Shape, seed: int
@@ -177,7 +177,7 @@ def test_pictures_of_any_strides(host_library: Path, how: str, width: int) -> No
     assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 30), st.integers(1, 60), st.integers(1, 2))
 def test_curves_guide_agrees_with_float64(
     host_library: Path, seed: int, height: int, width: int, batch: int

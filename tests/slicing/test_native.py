@@ -64,7 +64,7 @@ def with_gradients(apply, tensors: tuple[Tensor, ...], grad: Tensor) -> list[Ten
     return [out.detach(), *(leaf.grad for leaf in leaves if leaf.numel())]  # type: ignore[misc]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=st.one_of(FAST, GENERAL), seed=st.integers(0, 2**31))
 def test_forward_and_gradients_agree_with_float64(shape: tuple[int, ...], seed: int) -> None:
     """Forward within 1e-5 and gradients within 1e-4, relative to the largest value."""
@@ -119,7 +119,7 @@ def curves(seed: int, dtype: torch.dtype = torch.float32) -> CurvesGuide:
     return guide.to(dtype)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 30), st.integers(1, 30), st.integers(1, 2))
 def test_curves_guide_and_its_gradients_agree_with_float64(
     seed: int, height: int, width: int, batch: int

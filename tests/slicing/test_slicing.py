@@ -61,7 +61,7 @@ SHAPES = st.tuples(
 
 
 @each_backend
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=SHAPES, seed=st.integers(0, 2**31))
 def test_slice_is_the_definition(backend: Backend, shape: tuple[int, ...], seed: int) -> None:
     grid, guide, _ = make(seed, shape)
@@ -70,7 +70,7 @@ def test_slice_is_the_definition(backend: Backend, shape: tuple[int, ...], seed:
 
 
 @each_backend
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=SHAPES, seed=st.integers(0, 2**31))
 def test_apply_is_a_matrix_for_every_pixel(
     backend: Backend, shape: tuple[int, ...], seed: int

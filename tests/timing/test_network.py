@@ -314,7 +314,7 @@ def test_a_child_that_is_killed_is_a_row_and_the_others_go_on() -> None:
     first, second = measured.rows[:3], measured.rows[3:]
     for row in first:
         assert (row.width, row.median_ms, row.repeats) == (64, None, 0)
-        assert row.note == "its process was ended by SIGKILL, most likely for want of memory"
+        assert row.note == "its process was ended by SIGKILL, most likely because memory ran out"
     assert [row.part for row in second] == PARTS
     assert all(row.width == 72 and row.median_ms for row in second)
     assert [copy.width for copy in measured.copies] == [72]

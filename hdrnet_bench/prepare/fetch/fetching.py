@@ -1,4 +1,4 @@
-"""What pairs are made of, from a server: fetched, kept until the pair is made, and let go."""
+"""The files of pairs, from a server: fetched, kept until the pair is made, then removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import filelock
 
 from ...errors import DataError
 from ..schedule import Fetching
-from .download import Downloads, NotThere
+from .download import Downloads, NotFound
 
 Job = TypeVar("Job")
 
@@ -25,14 +25,14 @@ def fetching(
     bring: Callable[[Downloads, Job], None],
     files: Callable[[Job], Iterable[Path]],
 ) -> Iterator[Fetching]:
-    """How a pair's files come into `folder`; unless `keep`, they go when the pair is made.
+    """How each pair's files are fetched into `folder`, and removed once the pair is made.
 
     Args:
-        folder: no two processes fetch into it at once.
+        folder: where they go; it is locked, so that no two processes fetch into it at once.
         connections: how many there are at once.
         keep: leave the files where they are.
-        bring: fetches a pair's files; NotThere leaves the pair out.
-        files: those of them that may be here.
+        bring: fetches a pair's files; where it raises NotFound, the pair is left out.
+        files: the files of a pair that may have been fetched.
 
     Raises DataError where another process fetches into the same folder.
     """
@@ -44,10 +44,10 @@ def fetching(
         except filelock.Timeout:
             raise DataError(f"another process is fetching into {folder}") from None
 
-        def brought(job: Job) -> Job:
+        def bring_files(job: Job) -> Job:
             try:
                 bring(downloads, job)
-            except NotThere:
+            except NotFound:  # the pair is left out: nothing else will release what came of it
                 release(job)
                 raise
             return job
@@ -57,21 +57,25 @@ def fetching(
                 for path in files(job):
                     path.unlink(missing_ok=True)
 
-        # The files of a pair come one after the other.
-        yield Fetching(brought, release, downloads.stop, connections)
+        # As many pairs at once as connections: the files of a pair are fetched one by one.
+        yield Fetching(bring_files, release, downloads.stop, connections)
 
 
 class Estimate(NamedTuple):
-    """What would be fetched. `unsized` files have sizes that the server does not say."""
+    """What would be fetched.
+
+    unsized: how many of the files have a size that the server does not state; `bytes` lacks theirs.
+    missing: the names of what the server does not have.
+    """
 
     files: int
     bytes: int
     unsized: int
-    not_there: list[str]
+    missing: list[str]
 
     def report(self) -> dict[str, object]:
         fetch = {"files": self.files, "bytes": self.bytes, "unsized": self.unsized}
-        return {"would fetch": fetch, "not there": self.not_there}
+        return {"would fetch": fetch, "not there": self.missing}
 
 
 Item = TypeVar("Item")
@@ -83,12 +87,12 @@ def estimate(
     connections: int,
     step: Callable[[], None],
 ) -> Estimate:
-    """Ask the server about everything that is not here yet.
+    """Ask the server about all files that are to be fetched.
 
     Args:
-        items: what is asked about, each at once.
-        ask: for each file of an item its size, None where the server does not say it, or the name
-            of what is not there.
+        items: files, or pairs of several files.
+        ask: for each file of an item its size, None where the server does not state it, or the name
+            of what the server does not have.
         connections: how many items are asked about at once.
         step: called after each item.
     """
@@ -97,14 +101,15 @@ def estimate(
         Downloads(connections) as downloads,
     ):
 
-        def asked(item: Item) -> Sequence[int | str | None]:
+        def ask_and_step(item: Item) -> Sequence[int | str | None]:
             try:
                 return ask(downloads, item)
             finally:
                 step()
 
-        answers = [answer for found in threads.map(asked, items) for answer in found]
+        per_item = threads.map(ask_and_step, items)
+        answers = [answer for item_answers in per_item for answer in item_answers]
     sizes = [answer for answer in answers if isinstance(answer, int)]
     missing = [answer for answer in answers if isinstance(answer, str)]
-    there = len(answers) - len(missing)
-    return Estimate(there, sum(sizes), there - len(sizes), missing)
+    files = len(answers) - len(missing)
+    return Estimate(files, sum(sizes), files - len(sizes), missing)

@@ -1,14 +1,14 @@
 """Finding which part of an input its finished target shows, and which way up.
 
 A camera's finished picture is a turned, digitally zoomed and tone-mapped rendition of its raw
-frame. All eight orientations and zooms of 1.02^k are tried; the one whose gradients of log luma
-correlate best with the target's is taken, then the zoom between two steps that correlates best, all
-averaged to 256 pixels on the long edge. Gradients of the logarithm do not depend on exposure, and
-local tone mapping changes their size more than their sign. What may be left, a shift, is measured
-and never corrected: a pair that is shifted, or that nothing fits, is one to leave out.
+frame. Both are averaged to 256 pixels on the long edge. All eight orientations and zooms of 1.02^k
+are tried; the one whose gradients of log luma correlate best with the target's is taken, then the
+zoom between two steps that correlates best. Gradients of the logarithm do not depend on exposure,
+and local tone mapping changes their size more than their sign. What may be left, a shift, is
+measured and never corrected: a pair that is shifted, or that nothing fits, is one to leave out.
 
-What the target shows is taken to be the middle of the frame, in the target's own shape: a frame of
-another shape is cut, never stretched.
+The target is taken to show the middle of the frame, in the target's own shape: a frame of another
+shape is cut, never stretched.
 """
 
 from __future__ import annotations
@@ -28,27 +28,30 @@ Gradients = tuple[Float, Float]
 Shape = tuple[int, ...]
 
 LONG_EDGE = 256
-ZOOMS = tuple(1.02**k for k in range(71))
+ZOOMS = tuple(1.02**k for k in range(71))  # up to 4
+# Unrelated photographs stay below 0.2, even where they fit best.
 MIN_CORRELATION = 0.3
 # Along either axis, in pixels of LONG_EDGE: up to here the best whole shift is none.
 MAX_SHIFT = 0.5
 # How far a shift is looked for, in the same pixels. One that is larger leaves no correlation.
 _REACH = 16
-# A shift makes a neighbouring zoom seem to fit better: so many steps to either side are looked at
-# with their shifts.
-_STEPS = 3
-# A step is up to 2.6 pixels of LONG_EDGE at the borders: in these parts of one the zoom is looked
-# for between the best step and its neighbours, and taken where it correlates better by so much that
-# a zoom that is none stays none.
-_PARTS, _FINER = 16, 1e-3
-# Smoothing at LONG_EDGE, so that a zoom between two steps, which puts the borders a pixel off,
-# still correlates.
+# A shift makes a neighbouring zoom seem to fit better, so this many steps to either side of the
+# best one are compared again, each at its best shift.
+_NEIGHBOURS = 3
+# One step of zoom moves the borders by up to 2.6 pixels of LONG_EDGE. So zooms are tried at these
+# fractions of a step too, and one is taken where it correlates better by so much that a picture
+# without zoom is not found to have a little of it.
+_FRACTIONS, _MIN_GAIN = 16, 1e-3
+# Standard deviation of the smoothing, in pixels of LONG_EDGE: a zoom between two steps, which puts
+# the borders a pixel off, still correlates.
 _SIGMA = 1.0
-# Added to luma before the logarithm, as a share of its mean: what is far darker is noise.
+# Added to luma before the logarithm, as a share of its mean: what is far darker is noise, which the
+# logarithm would make as large as detail.
 _FLOOR = 0.02
 # Scores closer than this are equal: sums over a mirrored picture differ in their last bits.
 _TIE = 1e-9
-# Root mean square of gradients below which a picture is flat: rounding makes less than this.
+# Root mean square of gradients below which a picture is flat. Rounding alone makes less than this,
+# and is nothing to compare.
 _FLAT = 1e-5
 
 
@@ -70,60 +73,73 @@ class Alignment(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """height: the highest correlation over all shifts, which is at `shift`; score: without one."""
+    """A zoom, how well it fits, and the shift (x, y), in pixels of the grid, at which it fits best.
 
-    height: float
+    peak: the correlation at that shift. score: the correlation without a shift.
+    """
+
+    peak: float
     shift: tuple[float, float]
     score: float
     zoom: float
 
 
 def align(input_pixels: NDArray[np.uint16], target_pixels: NDArray[np.uint8]) -> Alignment:
-    """Find the target in the input. Of equals, those that cut the least off the input to have the
-    target's shape come first, then the lower orientation, then the smaller zoom.
+    """Find the target in the input.
+
+    Of orientations and zooms with equal scores the one is taken that cuts the least off the input
+    to have the target's shape, then the lower orientation, then the smaller zoom.
 
     Args:
         input_pixels: (H, W, 3) linear light, whatever the primaries and the white.
         target_pixels: (H', W', 3) sRGB, of any size and shape.
     """
-    decoded = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-    target = _smooth_log(_small(target_pixels, decoded, LONG_EDGE).astype(np.float64))
-    # A mirrored input against the target is the input against the mirrored target.
-    mirrored = [_gradients(upright(target, code)) for code in (1, 2, 3, 4)]
-    # So large that there are as many pixels as in the target where the zoom is strongest.
+    linear_from_srgb = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+    target = _smooth_log(_small(target_pixels, linear_from_srgb, LONG_EDGE).astype(np.float64))
+    # A mirrored input against the target is the input against the mirrored target: that is computed
+    # once, and not for every zoom.
+    target_gradients = [_gradients(upright(target, code)) for code in (1, 2, 3, 4)]
+    # So large that the part which the strongest zoom shows has as many pixels as the target's grid.
     small = _small(input_pixels, curve(), round(LONG_EDGE * ZOOMS[-1]))
-    found = []
+    scores = []
     for turn in (0, 4):  # as it lies, and transposed; every orientation mirrors one of these
-        shape = _turned(input_pixels.shape, turn + 1)
-        sums = _summed(upright(small, turn + 1))
-        fitted = _fitted(shape, target_pixels.shape)
-        lost = round(1 - fitted[0] * fitted[1] / (shape[0] * shape[1]), 9)
+        shape = _upright_shape(input_pixels.shape, turn + 1)
+        sums = _corner_sums(upright(small, turn + 1))
+        part = _largest_part(shape, target_pixels.shape)
+        # Rounded: where both turns cut the same, their products may differ in the last bits.
+        cut = round(1 - part[0] * part[1] / (shape[0] * shape[1]), 9)
         for zoom in ZOOMS:
-            seen = _gradients(_seen(sums, shape, target_pixels.shape, zoom, target.shape))
-            for code, other in enumerate(mirrored, turn + 1):
-                found.append((_correlation(seen, other), (lost, code, zoom)))
-    best = max(score for score, _ in found)
-    _, (_, orientation, first) = min(
-        (one for one in found if one[0] >= best - _TIE), key=lambda one: one[1]
-    )
-    shape = _turned(input_pixels.shape, orientation)
-    sums = _summed(upright(small, orientation))
+            view = _gradients(_view(sums, shape, target_pixels.shape, zoom, target.shape))
+            for code, gradients in enumerate(target_gradients, turn + 1):
+                scores.append((_correlation(view, gradients), (cut, code, zoom)))
+    best = max(score for score, _ in scores)
+    # Not the highest of all: a symmetric scene would come out mirrored by the sums' last bits.
+    _, orientation, first = min(order for score, order in scores if score >= best - _TIE)
+    shape = _upright_shape(input_pixels.shape, orientation)
+    sums = _corner_sums(upright(small, orientation))
 
     def fit(zoom: float) -> _Fit:
-        seen = _gradients(_seen(sums, shape, target_pixels.shape, zoom, target.shape))
-        score = _correlation(seen, mirrored[0])
-        return _Fit(*(_shift(seen, mirrored[0]) if score else (0.0, (0.0, 0.0))), score, zoom)
+        view = _gradients(_view(sums, shape, target_pixels.shape, zoom, target.shape))
+        score = _correlation(view, target_gradients[0])
+        # A flat picture has a score of exactly 0, and no energy to divide by.
+        return _Fit(
+            *(_shift(view, target_gradients[0]) if score else (0.0, (0.0, 0.0))), score, zoom
+        )
 
-    if best < MIN_CORRELATION:
-        found_at = fit(first)
+    if best < MIN_CORRELATION:  # to be left out whatever a search would find
+        result = fit(first)
     else:
-        steps = [fit(zoom) for zoom in _near(first)]
-        found_at = max(steps, key=lambda one: (round(one.height, 9), -abs(one.zoom - first)))
-        finest = max(map(fit, _between_steps(found_at.zoom)), key=lambda one: one.height)
-        if finest.height > found_at.height + _FINER:
-            found_at = finest
-    _, shift, score, zoom = found_at
-    height, width = (max(1, round(side / zoom)) for side in _fitted(shape, target_pixels.shape))
+        # Of zooms that fit equally well at their shifts, the nearest to the first.
+        steps = [fit(zoom) for zoom in _neighbours(first)]
+        result = max(steps, key=lambda step: (round(step.peak, 9), -abs(step.zoom - first)))
+        finest = max(map(fit, _between_steps(result.zoom)), key=lambda step: step.peak)
+        if finest.peak > result.peak + _MIN_GAIN:
+            result = finest
+    _, shift, score, zoom = result
+    height, width = (
+        max(1, round(side / zoom)) for side in _largest_part(shape, target_pixels.shape)
+    )
+    # A target that is smaller than LONG_EDGE is not enlarged: its grid's pixels are larger ones.
     scale = LONG_EDGE / max(target.shape)
     return Alignment(
         orientation,
@@ -138,83 +154,104 @@ def problem(alignment: Alignment) -> str | None:
     """Why the two are not to be taken for a pair, or None."""
     x, y = alignment.shift
     if alignment.correlation < MIN_CORRELATION:
-        why = f"correlate by less than {MIN_CORRELATION}"
+        fault = f"correlate by less than {MIN_CORRELATION}"
     elif max(abs(x), abs(y)) > MAX_SHIFT:
-        why = f"are shifted by more than {MAX_SHIFT} of {LONG_EDGE} pixels"
+        fault = f"are shifted by more than {MAX_SHIFT} of {LONG_EDGE} pixels"
     else:
         return None
     return (
-        f"input and target {why}: correlation {alignment.correlation:.3f}, shift ({x:+.2f}, "
+        f"input and target {fault}: correlation {alignment.correlation:.3f}, shift ({x:+.2f}, "
         f"{y:+.2f}), at orientation {alignment.orientation}, zoom {alignment.zoom:.3f}"
     )
 
 
-def applied(input_pixels: NDArray[np.uint16], alignment: Alignment) -> NDArray[np.uint16]:
+def apply(input_pixels: NDArray[np.uint16], alignment: Alignment) -> NDArray[np.uint16]:
     """(height, width, 3): the input turned and cropped, its pixels as they were."""
     left, top, width, height = alignment.crop
-    turned = upright(input_pixels, alignment.orientation)
-    return np.ascontiguousarray(turned[top : top + height, left : left + width])
+    whole = upright(input_pixels, alignment.orientation)
+    return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
-def _turned(shape: Shape, orientation: int) -> tuple[int, int]:
+def _upright_shape(shape: Shape, orientation: int) -> tuple[int, int]:
     """(height, width) of a picture once it is upright."""
     return (shape[1], shape[0]) if orientation > 4 else (shape[0], shape[1])
 
 
-def _fitted(shape: Shape, of: Shape) -> tuple[float, float]:
-    """(height, width) of the largest part of a picture that has the shape of another."""
-    scale = min(shape[0] / of[0], shape[1] / of[1])
-    return of[0] * scale, of[1] * scale
+def _largest_part(shape: Shape, target_shape: Shape) -> tuple[float, float]:
+    """(height, width) of the largest part of a picture that has the target's aspect ratio."""
+    scale = min(shape[0] / target_shape[0], shape[1] / target_shape[1])
+    return target_shape[0] * scale, target_shape[1] * scale
 
 
 def _small(pixels: Pixels, table: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
-    """(h, w) luma in linear light, `edge` on the long edge or as it was where that is less."""
+    """(h, w) luma in linear light, `edge` on the long edge or as it was where that is less.
+
+    table: linear light of each value that a pixel may have.
+    """
     height, width = pixels.shape[:2]
     luma = np.zeros((height, width), np.float32)
+    # Channel by channel, so that the whole picture is never there as floating point.
     for channel, weight in enumerate(LUMINANCE):
         luma += (table * np.float32(weight))[pixels[:, :, channel]]
     return resized(luma, SizeRule(edge="long", pixels=edge).target(width, height))
 
 
-def _summed(luma: NDArray[np.float32]) -> Float:
-    """(h + 1, w + 1): the sum of all that is above and left of each corner of a pixel."""
+def _corner_sums(luma: NDArray[np.float32]) -> Float:
+    """Summed-area table, (h + 1, w + 1): at each corner of a pixel the sum of all that is above and
+    to the left of it. The sum over any rectangle is then that of four corners, so that the cost of
+    a zoom does not depend on how many pixels it averages.
+    """
+    # In float64: differences of large sums would lose the small numbers in float32.
     sums = luma.astype(np.float64).cumsum(0).cumsum(1)
     return np.ascontiguousarray(np.pad(sums, ((1, 0), (1, 0))))
 
 
-def _seen(sums: Float, shape: Shape, target_shape: Shape, zoom: float, grid: Shape) -> Float:
-    """The middle of a picture of that shape, zoomed into and averaged to `grid`; its smooth log.
+def _view(sums: Float, shape: Shape, target_shape: Shape, zoom: float, grid: Shape) -> Float:
+    """What the target shows at this zoom: the middle of the picture, averaged to `grid`; its smooth
+    log luma.
 
     Between corners the sums are interpolated, which is exact for pixels that are squares of one
     colour: any part goes to any grid, also a finer one.
+
+    Args:
+        sums: `_corner_sums` of the small picture.
+        shape: of the turned picture in full size.
+        target_shape: of the target in full size.
+        zoom: at least 1.
+        grid: (height, width) of the result.
     """
-    fitted = _fitted(shape, target_shape)
+    # Averaging separates into rows and columns, so two thin matrices do it.
+    part = _largest_part(shape, target_shape)
     down, across = (
         _averaging(length - 1, side / whole / zoom, count)
-        for length, side, whole, count in zip(sums.shape, fitted, shape, grid, strict=True)
+        for length, side, whole, count in zip(sums.shape, part, shape, grid, strict=True)
     )
-    averaged = across @ np.ascontiguousarray((down @ sums).T)
-    return _smooth_log(np.ascontiguousarray(averaged.T))
+    means = across @ np.ascontiguousarray((down @ sums).T)
+    return _smooth_log(np.ascontiguousarray(means.T))
 
 
 def _averaging(length: int, share: float, count: int) -> sparse.csr_array:
     """(count, length + 1): from sums up to each corner to means over `count` equal pieces of the
     middle `share` of the length."""
-    places = length * (0.5 + share * (np.arange(count + 1) / count - 0.5))
-    before = np.clip(places.astype(int), 0, length - 1)
-    after_weight = places - before
-    columns = np.stack([before, before + 1])
-    weights = np.stack([1 - after_weight, after_weight]) * (count / (length * share))
-    # A piece's mean is the sum up to its end less that up to its beginning.
-    of = np.broadcast_to(np.arange(count), (4, count))
+    borders = length * (0.5 + share * (np.arange(count + 1) / count - 0.5))
+    # The last border may be the last corner itself, or a last bit beyond it: it is interpolated
+    # from the corner before, since there is none behind.
+    corner = np.clip(borders.astype(int), 0, length - 1)
+    next_weight = borders - corner
+    columns = np.stack([corner, corner + 1])
+    weights = np.stack([1 - next_weight, next_weight]) * (count / (length * share))
+    # A piece's mean is the sum up to its end less that up to its beginning, each interpolated
+    # between two corners: four entries a row.
+    rows = np.broadcast_to(np.arange(count), (4, count))
     entries = np.concatenate([weights[:, 1:], -weights[:, :-1]])
-    where = np.concatenate([columns[:, 1:], columns[:, :-1]])
+    row_columns = np.concatenate([columns[:, 1:], columns[:, :-1]])
     return sparse.csr_array(
-        (entries.ravel(), (of.ravel(), where.ravel())), shape=(count, length + 1)
+        (entries.ravel(), (rows.ravel(), row_columns.ravel())), shape=(count, length + 1)
     )
 
 
 def _smooth_log(luma: Float) -> Float:
+    """Log luma without its exposure, smoothed; all 0 for a black picture."""
     mean = luma.mean()
     if mean <= 0:
         return np.zeros_like(luma)
@@ -227,50 +264,62 @@ def _gradients(image: Float) -> Gradients:
     return np.diff(image, axis=1), np.diff(image, axis=0)
 
 
-def _correlation(one: Gradients, other: Gradients) -> float:
-    energies = _product(one, one), _product(other, other)
-    if min(energies) <= _FLAT**2 * (one[0].size + one[1].size):
+def _correlation(a: Gradients, b: Gradients) -> float:
+    """Normalised correlation of two fields of gradients, in [-1, 1]; 0 where one is flat. No mean
+    is subtracted: over a whole frame that of a gradient is near 0."""
+    energies = _product(a, a), _product(b, b)
+    if min(energies) <= _FLAT**2 * (a[0].size + a[1].size):
         return 0.0
-    return _product(one, other) / float(np.sqrt(energies[0] * energies[1]))
+    return _product(a, b) / float(np.sqrt(energies[0] * energies[1]))
 
 
-def _product(one: Gradients, other: Gradients) -> float:
-    return sum(float((a * b).sum()) for a, b in zip(one, other, strict=True))
+def _product(a: Gradients, b: Gradients) -> float:
+    return sum(float((x * y).sum()) for x, y in zip(a, b, strict=True))
 
 
-def _near(zoom: float) -> tuple[float, ...]:
-    """The zooms whose scores a shift might have made change places."""
-    place = ZOOMS.index(zoom)
-    return ZOOMS[max(0, place - _STEPS) : place + _STEPS + 1]
+def _neighbours(zoom: float) -> tuple[float, ...]:
+    """The zooms whose scores a shift might have made change places with this one's."""
+    k = ZOOMS.index(zoom)
+    return ZOOMS[max(0, k - _NEIGHBOURS) : k + _NEIGHBOURS + 1]
 
 
 def _between_steps(zoom: float) -> list[float]:
-    """Zooms nearer to a step than its neighbours, from the nearest on."""
-    parts = (sign * part for part in range(1, _PARTS) for sign in (-1, 1))
-    finer = (zoom * 1.02 ** (part / _PARTS) for part in parts)
-    return [one for one in finer if one >= 1]
+    """Zooms between a step and its two neighbours, from the nearest on: of equals, `max` takes the
+    first."""
+    fractions = (sign * part / _FRACTIONS for part in range(1, _FRACTIONS) for sign in (-1, 1))
+    zooms = (zoom * 1.02**fraction for fraction in fractions)
+    return [finer for finer in zooms if finer >= 1]
 
 
-def _shift(seen: Gradients, target: Gradients) -> tuple[float, tuple[float, float]]:
-    """The highest cross-correlation and the shift (x, y) there, between pixels by a parabola."""
-    # Padded by what is looked at, so that nothing comes round from the other side.
-    size = [fft.next_fast_len(side + 1 + _REACH, real=True) for side in seen[0].shape]
+def _shift(view: Gradients, target: Gradients) -> tuple[float, tuple[float, float]]:
+    """The highest cross-correlation, and the shift (x, y) at which it is, between pixels by a
+    parabola."""
+    # The product of one spectrum with the other's conjugate is the spectrum of their correlation at
+    # all shifts at once. It is periodic: padding by the reach keeps what leaves on one side from
+    # coming back on the other. One more, since the gradient across, whose sides these are, is a
+    # pixel narrower than the one down.
+    size = [fft.next_fast_len(side + 1 + _REACH, real=True) for side in view[0].shape]
     surface = sum(
         fft.irfft2(fft.rfft2(b, size) * fft.rfft2(a, size).conj(), size)
-        for a, b in zip(seen, target, strict=True)
+        for a, b in zip(view, target, strict=True)
     )
-    near = np.roll(surface, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1]
-    y, x = (int(i) for i in np.unravel_index(near.argmax(), near.shape))
-    energies = _product(seen, seen) * _product(target, target)
-    shift = x - _REACH + _between(near[y], x), y - _REACH + _between(near[:, x], y)
-    return float(near[y, x] / np.sqrt(energies)), shift
+    # Negative shifts lie at the far end of each axis: rolled, all within the reach are one block.
+    block = np.roll(surface, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1]
+    y, x = (int(i) for i in np.unravel_index(block.argmax(), block.shape))
+    energies = _product(view, view) * _product(target, target)
+    shift = (
+        x - _REACH + _parabola_top(block[y], x),
+        y - _REACH + _parabola_top(block[:, x], y),
+    )
+    return float(block[y, x] / np.sqrt(energies)), shift
 
 
-def _between(line: Float, place: int) -> float:
-    """How far from a highest value, in [-1/2, 1/2], the parabola through it and its neighbours has
-    its top."""
-    if not 0 < place < len(line) - 1:
+def _parabola_top(values: Float, index: int) -> float:
+    """How far from the highest value, in [-1/2, 1/2], the parabola through it and its two
+    neighbours has its top."""
+    if not 0 < index < len(values) - 1:  # at the reach's end there is one neighbour only
         return 0.0
-    before, top, after = line[place - 1 : place + 2]
+    before, top, after = values[index - 1 : index + 2]
+    # Three equal values have no top, and would divide by 0.
     curvature = 2 * top - before - after
     return float((after - before) / (2 * curvature)) if curvature > 0 else 0.0

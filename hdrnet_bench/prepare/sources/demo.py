@@ -9,20 +9,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from ...data.manifest import Split
 from ...errors import DataError, UsageError, near_matches
 from ...files import sha256_file
-from ...images.files import Picture, quantise, read_picture, white_level
+from ...images.files import Picture, quantise, read_picture
 from ..build import PreparedPair, RejectedPair
-from ..operators import OPERATORS
+from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
 
 VERSION = 2
 
 
 class Photograph(NamedTuple):
+    """A photograph and the installed package that has it; path: below the package's folder."""
+
     id: str
     split: Split
     package: str
@@ -35,10 +35,10 @@ def _skimage(name: str, split: Split, file: str, licence: str) -> Photograph:
 
 
 # Each split has its own scenes; the two motorcycle views are one scene. Training has what the test
-# pictures ask for (skin, fur-like texture, white, deep shade, blue): six pictures teach no more
-# than they show. Six test pictures are the fewest whose mean has an interval; the packages have no
-# more in colour, so three are grey. Licences are as scikit-image's and matplotlib's documentation
-# states them.
+# pictures need (skin, fur-like texture, white, deep shade, blue): six pictures teach no more than
+# they show. Six test pictures are the fewest whose mean has a confidence interval; the packages
+# have no more in colour, so three are grey. Licences are as the documentation of scikit-image and
+# matplotlib states them.
 PHOTOGRAPHS = (
     _skimage("hubble", "train", "hubble_deep_field.jpg", "public-domain"),
     _skimage("motorcycle-left", "train", "motorcycle_left.png", "not-stated"),
@@ -68,6 +68,7 @@ def protocols() -> dict[str, str]:
 
 
 def plan(protocol: str) -> Plan:
+    """What the dataset is. Raises UsageError for a protocol that is no operator."""
     if protocol not in OPERATORS:
         raise UsageError(
             f"source demo has no protocol {protocol!r}: {near_matches(protocol, OPERATORS)}"
@@ -87,11 +88,12 @@ def plan(protocol: str) -> Plan:
 
 
 def tasks(protocol: str) -> list[Task]:
+    """One for each photograph."""
     return [Task(photo.id, photo.split, (protocol, photo)) for photo in PHOTOGRAPHS]
 
 
 def read(photo: Photograph) -> tuple[Path, Picture]:
-    """Where the installed package has it, and the picture. Raises RejectedPair."""
+    """The photograph's file and its picture. Raises RejectedPair where it cannot be read."""
     path = Path(str(files(photo.package))) / photo.path
     try:
         return path, read_picture(path)
@@ -104,10 +106,9 @@ def make(payload: tuple[str, Photograph]) -> PreparedPair:
     """Read one photograph and compute its target in float64, rounded once to 8 bits."""
     protocol, photo = payload
     path, picture = read(photo)
-    planar = picture.pixels.transpose(2, 0, 1).astype(np.float64) / white_level(picture.pixels)
     return PreparedPair(
         input=picture.pixels,
-        target=quantise(OPERATORS[protocol].apply(planar)),
+        target=quantise(OPERATORS[protocol].apply(as_planar(picture.pixels))),
         source_names=[f"{photo.package}/{photo.path}"],
         source_sha256=[sha256_file(path)],
         licence=photo.licence,

@@ -1,8 +1,9 @@
-"""Source `fivek`: MIT-Adobe FiveK, as a named protocol means it (recipes/protocols/fivek/).
+"""Source `fivek`: MIT-Adobe FiveK, by one of the protocols in recipes/protocols/fivek/.
 
-Three ways lead in, to the same rows: the dataset's server, a copy of its files (`--source`), or
-renderings that the user exported (`--input-dir`, `--target-dir`), where a protocol is of those.
-Lightroom's renderings cannot be made here; a protocol of renderings checks and takes over files.
+Most protocols make their pictures from the dataset's own files, which come from its server or lie
+in a copy of it (`--source`): the rows are the same either way. Protocols of Lightroom's renderings,
+which cannot be made here, take files that the user exported (`--input-dir`, `--target-dir`): those
+are checked and copied.
 """
 
 from __future__ import annotations
@@ -16,31 +17,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...color import LINEAR_FROM_ROMM, romm_to_linear
 from ...data.manifest import SPLITS, Split
 from ...errors import DataError, UsageError
-from ...files import by_name, json_line, sha256_file, sha256_text
-from ...images import icc, raw
-from ...images.files import Picture, Pixels, profile_name, read_picture
-from ...images.resize import SizeRule, curve, encoded, reduced
-from ..build import PreparedPair, RejectedPair
-from ..choosing import check_known, dataset_name, part_of
+from ...files import json_line, sha256_file, sha256_text
+from ...images import raw
+from ...images.files import KINDS, Picture, Pixels, read_picture
+from ...images.resize import Matrix, SizeRule, curve, encoded, reduced
+from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
 from ..protocols import pinned_lists, splits
-from ..staging import Plan, Task
+from ..staging import Plan, Task, without_versions
+from .checks import check_depth, check_profile
 from .expert import read_romm
 from .fivek_index import FiveKPicture, id_of
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
-KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+RENDERING_KINDS = {suffix: kind for suffix, kind in KINDS.items() if kind != "webp"}
 
 
 class FiveKChoice(NamedTuple):
-    """What of a protocol is wanted. `size` is a name of the protocol's; `subset`
-    names a part of its pictures, None for all."""
+    """What a dataset has of a protocol.
+
+    size: one of the names in protocol.sizes.
+    splits: the split of each chosen picture.
+    subset: a name for the chosen pictures; None for all of the protocol's.
+    """
 
     protocol: FiveKProtocol
     expert: str
@@ -50,8 +55,7 @@ class FiveKChoice(NamedTuple):
 
     @property
     def name(self) -> str:
-        of = self.protocol
-        return dataset_name("fivek", of.name, self.expert, self.size, of.sizes, self.subset)
+        return dataset_name("fivek", self.protocol, self.expert, self.size, self.subset)
 
     @property
     def rule(self) -> SizeRule:
@@ -67,7 +71,7 @@ class PairFiles(NamedTuple):
 
 
 class FiveKJob(NamedTuple):
-    """What a worker is given: a pair's files, and what is to be made of them."""
+    """What a worker gets: a pair's files, and what is to be made of them."""
 
     picture: FiveKPicture
     files: PairFiles
@@ -87,21 +91,21 @@ def choose(
     ids: Path | None,
 ) -> FiveKChoice:
     """What the options ask for. Raises UsageError where the protocol has no such thing."""
-    check_known(protocol.name, "expert", expert, list(protocol.experts))
-    check_known(protocol.name, "size", size, list(protocol.sizes))
+    check_name(protocol.name, "expert", expert, list(protocol.experts))
+    check_name(protocol.name, "size", size, list(protocol.sizes))
     numbers = {id_: int(id_[1:]) for id_ in pictures}
-    chosen, subset = part_of(splits(protocol, source, numbers), limit, ids, id_of)
+    split_of, subset = choose_ids(splits(protocol, source, numbers), limit, ids, id_of)
     return FiveKChoice(
         protocol,
         expert or protocol.experts[0],
         size or next(iter(protocol.sizes)),
-        chosen,
+        split_of,
         subset,
     )
 
 
 def plan(choice: FiveKChoice, source: FiveKSource, files: str | None = None) -> Plan:
-    """What the dataset is. `files`: a digest of the files that are taken over as they are."""
+    """What the dataset is. `files`: a digest of the files that are copied as they are."""
     protocol = choice.protocol
     settings: dict[str, Any] = {
         "protocol": protocol.model_dump(
@@ -117,22 +121,20 @@ def plan(choice: FiveKChoice, source: FiveKSource, files: str | None = None) -> 
         "files_sha256": files,
     }
     if protocol.development is not None:
-        told = raw.settings(protocol.development)
-        # Versions stand with the tools: another one that yields the same pixels is no other data.
-        settings["development"] = {k: v for k, v in told.items() if k not in ("rawpy", "libraw")}
+        settings["development"] = without_versions(raw.settings(protocol.development))
     licence = f"{source.title}: {source.terms}; each picture's class is in its row"
     return Plan(choice.name, "fivek", protocol.name, protocol.version, licence, settings)
 
 
 def tasks(
-    choice: FiveKChoice, pictures: dict[str, FiveKPicture], found: dict[str, PairFiles]
+    choice: FiveKChoice, pictures: dict[str, FiveKPicture], files: dict[str, PairFiles]
 ) -> list[Task]:
-    """One for each picture, with its files as found."""
+    """One for each chosen picture, with its files."""
     return [
         Task(
             id_,
             split,
-            FiveKJob(pictures[id_], found[id_], choice.protocol, choice.expert, choice.rule),
+            FiveKJob(pictures[id_], files[id_], choice.protocol, choice.expert, choice.rule),
         )
         for id_, split in sorted(choice.splits.items())
     ]
@@ -147,36 +149,26 @@ def make(job: FiveKJob) -> PreparedPair:
     input_path, target_path, problem = job.files
     if input_path is None or target_path is None:
         raise RejectedPair("pairing", problem)
+    # Read before anything is decoded, whose errors leave the pair out: OSErrors come from here.
     hashes = [sha256_file(path) for path in (input_path, target_path)]
-    way = _taken_over if job.protocol.of_renderings else _made
-    try:
-        return way(job, input_path, target_path, hashes)
-    except DataError as error:
-        raise RejectedPair("decode", by_name(str(error), input_path, target_path)) from None
+    make_pair = _copy_renderings if job.protocol.of_renderings else _develop
+    with decode_rejections(input_path, target_path):
+        return make_pair(job, input_path, target_path, hashes)
 
 
-def _made(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str]) -> PreparedPair:
-    measured: dict[str, Any] = {}
-    if job.protocol.development is not None:
-        developed = raw.develop(input_path, job.protocol.development)
-        source, table, matrix = developed.pixels, _linear(), None
-        measured["white_balance"] = developed.white_balance
-        measured["multipliers"] = [round(value, 6) for value in developed.multipliers]
-        measured["camera"] = developed.camera
-        measured["crop"] = developed.crop
-        notes = {"input": developed.notes} if developed.notes else {}
-    else:
-        zeroed = read_romm(input_path)
-        source, table, matrix = zeroed.pixels, _romm(), LINEAR_FROM_ROMM
-        notes = {"input": zeroed.notes} if zeroed.notes else {}
-    height, width = source.shape[:2]
+def _develop(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str]) -> PreparedPair:
+    """Make input and target from the dataset's own files, one after the other: a worker holds one
+    picture of full size at a time."""
+    source = _read_input(job, input_path)
+    height, width = source.pixels.shape[:2]
     size = job.rule.target(width, height)
-    input_ = encoded(reduced(source, size, table, matrix))
+    input_ = encoded(reduced(source.pixels, size, source.table, source.matrix))
+    measured, notes = source.measured, {"input": source.notes} if source.notes else {}
     del source
     expert = read_romm(target_path)
     if expert.pixels.shape[:2] != (height, width):
-        other = f"{expert.pixels.shape[1]}x{expert.pixels.shape[0]}"
-        raise RejectedPair("size", f"input {width}x{height}, target {other}")
+        target_size = f"{expert.pixels.shape[1]}x{expert.pixels.shape[0]}"
+        raise RejectedPair("size", f"input {width}x{height}, target {target_size}")
     notes |= {"target": expert.notes} if expert.notes else {}
     measured["source_size"] = [width, height]
     if notes:
@@ -193,6 +185,32 @@ def _made(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str])
     )
 
 
+class _Source(NamedTuple):
+    """An input in full size, the tables that take it to linear light (resize.reduced), and what its
+    row says of it."""
+
+    pixels: NDArray[np.uint16]
+    table: NDArray[np.float32]
+    matrix: Matrix | None
+    measured: dict[str, Any]
+    notes: list[str]
+
+
+def _read_input(job: FiveKJob, path: Path) -> _Source:
+    """Develop the DNG, or decode the TIFF that Lightroom made with all settings at zero."""
+    if job.protocol.development is None:
+        tiff = read_romm(path)
+        return _Source(tiff.pixels, _romm(), LINEAR_FROM_ROMM, {}, tiff.notes)
+    developed = raw.develop(path, job.protocol.development)
+    measured = {
+        "white_balance": developed.white_balance,
+        "multipliers": [round(value, 6) for value in developed.multipliers],
+        "camera": developed.camera,
+        "crop": developed.crop,
+    }
+    return _Source(developed.pixels, _linear(), None, measured, developed.notes)
+
+
 @functools.cache
 def _linear() -> NDArray[np.float32]:
     return curve()
@@ -204,18 +222,18 @@ def _romm() -> NDArray[np.float32]:
 
 
 def _source_name(side: FiveKSide, job: FiveKJob) -> str:
-    """The same whichever way the file came."""
+    """How a row names the file: as the server does, wherever it came from."""
     if side.source == "dng":
         return f"dng/{job.picture.name}.dng"
     folder = ZEROED_FOLDER if side.source == "as_shot_zeroed" else f"tiff16_{job.expert}"
     return f"{folder}/{job.picture.name}.tif"
 
 
-def _taken_over(
+def _copy_renderings(
     job: FiveKJob, input_path: Path, target_path: Path, hashes: list[str]
 ) -> PreparedPair:
     """Check two renderings against the protocol; they are copied, not encoded again."""
-    decoded, notes = [], {}
+    pixels, notes = [], {}
     for role, side, path in (
         ("input", job.protocol.input, input_path),
         ("target", job.protocol.target, target_path),
@@ -223,12 +241,12 @@ def _taken_over(
         picture = read_picture(path)
         _check_side(side, path, picture)
         _check_size(job.rule, picture.pixels, role)
-        decoded.append(picture.pixels)
+        pixels.append(picture.pixels)
         if picture.notes:
             notes[role] = list(picture.notes)
     return PreparedPair(
-        input=decoded[0],
-        target=decoded[1],
+        input=pixels[0],
+        target=pixels[1],
         source_names=[f"input/{input_path.name}", f"target/{target_path.name}"],
         source_sha256=hashes,
         licence=job.picture.licence,
@@ -238,31 +256,26 @@ def _taken_over(
 
 
 def _check_side(side: FiveKSide, path: Path, picture: Picture) -> None:
-    kind = KINDS[path.suffix.lower()]
+    kind = RENDERING_KINDS[path.suffix.lower()]
     if kind not in side.kinds:
         raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")
-    bits = picture.pixels.dtype.itemsize * 8
-    if bits != side.bit_depth:
-        raise RejectedPair("depth", f"{path.name}: {bits} bits, {side.bit_depth} are wanted")
+    check_depth(path, picture, side.bit_depth)
     if any("grey" in note for note in picture.notes):
         raise RejectedPair("kind", f"{path.name}: grey, three channels are wanted")
-    with Image.open(path) as image:
-        profile = image.info.get("icc_profile")
-    # No profile can say that red, green and blue hold X, Y and Z.
-    if profile and (side.space != "srgb" or not icc.same(profile, icc.SRGB)):
-        wanted = "sRGB" if side.space == "srgb" else "none"
-        raise RejectedPair("profile", f"{path.name}: {profile_name(profile)}, {wanted} is wanted")
+    check_profile(path, side.space)
 
 
 def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
-    """Exporters round the other edge their own way, so only the ruled edge is checked."""
+    """Only the edge that the rule is about: exporters round the other one each in its own way."""
     height, width = pixels.shape[:2]
     if rule.pixels is None:
         return
     edge = min(width, height) if rule.edge == "short" else max(width, height)
     if edge != rule.pixels:
-        wanted = f"a {rule.edge} edge of {rule.pixels}"
-        raise RejectedPair("size", f"{role} {width}x{height}, {wanted} is wanted")
+        raise RejectedPair(
+            "size",
+            f"{role} {width}x{height}, a {rule.edge} edge of {rule.pixels} is wanted",
+        )
 
 
 def find_files(
@@ -273,40 +286,44 @@ def find_files(
     A TIFF's folder says whose it is: tiff16_c, expertC or c; tiff16_inputAsShotZeroed.
     """
     by_kind: dict[tuple[str, str], list[Path]] = {}
-    for path in _below(folders):
+    for path in _files_below(folders):
         if kind := _kind_of(path):
             by_kind.setdefault((kind, path.stem), []).append(path)
-    wanted = {"dng": "dng", "expert": choice.expert, "as_shot_zeroed": ZEROED_FOLDER}
+    kind_of_source = {"dng": "dng", "expert": choice.expert, "as_shot_zeroed": ZEROED_FOLDER}
     sides = (choice.protocol.input, choice.protocol.target)
-    found = {}
+    kinds = [kind_of_source[side.source] for side in sides]
+    pairs = {}
     for id_ in choice.splits:
         name = pictures[id_].name
-        files = [by_kind.get((wanted[side.source], name), []) for side in sides]
-        found[id_] = _one_each(files, [f"{name} ({wanted[side.source]})" for side in sides])
-    _need_some(found, folders)
-    return found
+        candidates = [by_kind.get((kind, name), []) for kind in kinds]
+        pairs[id_] = _pair_files(candidates, [f"{name} ({kind})" for kind in kinds])
+    _check_any_pair(pairs, folders)
+    return pairs
 
 
-def _below(folders: list[Path]) -> list[Path]:
-    """All files below the folders, each once, links followed. Paths are absolute: workers of a
-    cluster stand elsewhere."""
-    found: dict[Path, None] = {}
-    seen = set()
+def _files_below(folders: list[Path]) -> list[Path]:
+    """All files below the folders, each once, hidden ones left out and links followed.
+
+    Paths are absolute: a cluster's workers have another current directory.
+    """
+    files: set[Path] = set()
+    visited: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
-        for place, below, names in os.walk(folder.resolve(), followlinks=True):
+        for place, subfolders, names in os.walk(folder.resolve(), followlinks=True):
             real = Path(place).resolve()
-            if real in seen:
-                below.clear()
+            if real in visited:  # two options name it, or a link leads there: perhaps in a circle
+                subfolders.clear()
                 continue
-            seen.add(real)
+            visited.add(real)
             paths = (Path(place) / name for name in names if not name.startswith("."))
-            found |= dict.fromkeys(path for path in paths if path.is_file())
-    return sorted(found)
+            files.update(path for path in paths if path.is_file())
+    return sorted(files)
 
 
 def _kind_of(path: Path) -> str | None:
+    """What a file is: "dng", an expert's letter or ZEROED_FOLDER; None for anything else."""
     suffix = path.suffix.lower()
     if suffix == ".dng":
         return "dng"
@@ -327,38 +344,46 @@ def find_renderings(
     """
     a, b = inputs.resolve(), targets.resolve()
     if a == b or a in b.parents or b in a.parents:
-        raise UsageError(f"--input-dir {inputs} and --target-dir {targets} are not apart")
+        raise UsageError(
+            f"--input-dir {inputs} and --target-dir {targets} overlap: give folders that lie apart"
+        )
     sides = []
     for folder in (inputs, targets):
         by_id: dict[str, list[Path]] = {}
-        for path in _below([folder]):
+        for path in _files_below([folder]):
             id_ = id_of(path.name)
-            if id_ and path.suffix.lower() in KINDS:
+            if id_ and path.suffix.lower() in RENDERING_KINDS:
                 by_id.setdefault(id_, []).append(path)
         sides.append(by_id)
     roles = ("input", "target")
-    found = {
-        id_: _one_each([side.get(id_, []) for side in sides], [f"{r} of {id_}" for r in roles])
+    pairs = {
+        id_: _pair_files([side.get(id_, []) for side in sides], [f"{r} of {id_}" for r in roles])
         for id_ in choice.splits
     }
-    _need_some(found, [inputs, targets])
+    _check_any_pair(pairs, [inputs, targets])
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = [path for both in found.values() for path in both[:2] if path]
+        paths = [path for pair in pairs.values() for path in (pair.input, pair.target) if path]
         hashes = dict(zip(paths, pool.map(sha256_file, paths), strict=True))
-    lines = [[id_, *(hashes[p] if p else None for p in both[:2])] for id_, both in found.items()]
-    return found, sha256_text(json_line(sorted(lines)))
+    lines = [
+        [id_, *(hashes[path] if path else None for path in (pair.input, pair.target))]
+        for id_, pair in pairs.items()
+    ]
+    return pairs, sha256_text(json_line(sorted(lines)))
 
 
-def _one_each(files: list[list[Path]], names: list[str]) -> PairFiles:
-    for there, name in zip(files, names, strict=True):
-        if len(there) != 1:
-            what = f"several: {', '.join(p.name for p in there)}" if there else "not there"
-            return PairFiles(None, None, f"{name}: {what}")
-    return PairFiles(files[0][0], files[1][0])
+def _pair_files(candidates: list[list[Path]], names: list[str]) -> PairFiles:
+    """The input and the target where there is exactly one file for each; the names are for saying
+    what is wrong where there is not."""
+    for paths, name in zip(candidates, names, strict=True):
+        if len(paths) != 1:
+            fault = f"several: {', '.join(path.name for path in paths)}" if paths else "not there"
+            return PairFiles(None, None, f"{name}: {fault}")
+    return PairFiles(candidates[0][0], candidates[1][0])
 
 
-def _need_some(found: dict[str, PairFiles], folders: list[Path]) -> None:
-    if all(files.problem for files in found.values()):
-        first = next(files.problem for files in found.values())
-        where = ", ".join(map(str, folders))
-        raise DataError(f"no pair of this protocol is in {where}: {first}")
+def _check_any_pair(pairs: dict[str, PairFiles], folders: list[Path]) -> None:
+    """Raises DataError where no pair is whole: the folders are others than the user thinks."""
+    if all(pair.problem for pair in pairs.values()):
+        first = next(pair.problem for pair in pairs.values())
+        places = ", ".join(map(str, folders))
+        raise DataError(f"no pair of this protocol is in {places}: {first}")

@@ -1,4 +1,4 @@
-"""FiveK's files on its server."""
+"""FiveK's files on its server: where each lies, and fetching a pair's two."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..fetch.download import Downloads, NotThere, quoted
+from ..fetch.download import Downloads, NotFound, file_url
 from ..protocol_models import FiveKSide, FiveKSource
 from .fivek import FiveKChoice, FiveKJob, PairFiles
 from .fivek_index import FiveKPicture
 
 
 class Remote(NamedTuple):
-    """Where the files of a choice lie: on the server, and here once fetched."""
+    """The server, and the folder that its files are fetched into: below it they have the places
+    that they have on the server."""
 
     source: FiveKSource
     base_url: str
     folder: Path
 
     def place(self, side: FiveKSide, picture: FiveKPicture, expert: str) -> str:
+        """Where one side of a pair lies, below the base address."""
         return self.source.files[side.source].format(name=picture.name, expert=expert)
 
     def url(self, path: Path) -> str:
-        return quoted(self.base_url, path.relative_to(self.folder).as_posix())
+        return file_url(self.base_url, path.relative_to(self.folder).as_posix())
 
     def bring(self, downloads: Downloads, job: FiveKJob, step: Callable[[int], None]) -> None:
         """Fetch a pair's two files."""
         for path in files(job):
             try:
                 downloads.fetch(self.url(path), path, step=step)
-            except NotThere:
+            except NotFound:
                 place = path.relative_to(self.folder).as_posix()
-                raise NotThere(f"the server has no {place}") from None
+                raise NotFound(f"the server has no {place}") from None
 
     def size(self, downloads: Downloads, path: Path) -> int | str | None:
-        """Of a file that is not here yet; its address where it is not there either."""
+        """Of a file that is not fetched yet, as the server states it; where the server does not
+        have the file, its address, for the list of what is missing."""
         try:
             return downloads.size(self.url(path))
-        except NotThere:
+        except NotFound:
             return self.url(path)
 
 
@@ -46,13 +49,17 @@ def remote_files(
     choice: FiveKChoice, pictures: dict[str, FiveKPicture], remote: Remote
 ) -> dict[str, PairFiles]:
     """Where each pair's files will be once they are fetched."""
-    sides = (choice.protocol.input, choice.protocol.target)
-    found = {}
-    for id_ in choice.splits:
-        both = [remote.folder / remote.place(s, pictures[id_], choice.expert) for s in sides]
-        found[id_] = PairFiles(both[0], both[1])
-    return found
+
+    def path(side: FiveKSide, id_: str) -> Path:
+        return remote.folder / remote.place(side, pictures[id_], choice.expert)
+
+    protocol = choice.protocol
+    return {
+        id_: PairFiles(path(protocol.input, id_), path(protocol.target, id_))
+        for id_ in choice.splits
+    }
 
 
 def files(job: FiveKJob) -> list[Path]:
+    """The files of a pair."""
     return [path for path in (job.files.input, job.files.target) if path is not None]

@@ -1,4 +1,7 @@
-"""What FiveK consists of: its pictures' names and licence classes."""
+"""Which pictures FiveK has, under which licences, and whether the user accepts those.
+
+FiveK's archive lists the file names of each licence class. Together the lists are all its pictures.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ import filelock
 from ...errors import DataError
 from ...files import sha256_file, sha256_text
 from ...paths import cache_dir
-from ..fetch.download import Downloads, cached, quoted
+from ..fetch.download import Downloads, cached_content, file_url
 from ..protocol_models import FiveKSource, Licence
 
 ACCEPTED = "fivek-licence-accepted"
 
 
 class FiveKPicture(NamedTuple):
-    """A picture of FiveK: a0001, its file name without suffix, its licence class."""
+    """id: a0001, say. name: of its files, without suffix. licence: its class."""
 
     id: str
     name: str
@@ -45,43 +48,46 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
     for folder in folders:
         for path in (folder / file_name, folder / licence.names, folder.parent / file_name):
             if path.is_file():
-                return _checked(path, licence, str(path))
-    kept = cache_dir() / f"{licence.names_sha256}.names"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    url = quoted(base_url, licence.names)
-    with filelock.FileLock(f"{kept}.lock"):
-        if not kept.is_file():
+                return _read_names(path, licence, str(path))
+    cache = cache_dir() / f"{licence.names_sha256}.names"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    url = file_url(base_url, licence.names)
+    with filelock.FileLock(f"{cache}.lock"):
+        if not cache.is_file():
             with Downloads(retries=2) as downloads:
                 try:
-                    downloads.fetch(url, kept)
+                    downloads.fetch(url, cache)
                 except DataError as error:
-                    raise DataError(f"{error}; or put {file_name} of FiveK at {kept}") from None
+                    raise DataError(f"{error}; or put {file_name} of FiveK at {cache}") from None
         try:
-            return _checked(kept, licence, url)
+            return _read_names(cache, licence, url)
         except DataError:
-            kept.unlink()
+            cache.unlink()  # a server's error page, say: the next run is to fetch it again
             raise
 
 
-def _checked(path: Path, licence: Licence, where: str) -> list[str]:
+def _read_names(path: Path, licence: Licence, origin: str) -> list[str]:
+    """The names of a licence's list, sorted. Raises DataError for another list than the pinned
+    one."""
     text = path.read_text(encoding="utf-8", errors="replace")
     names = sorted({line.strip() for line in text.splitlines()} - {""})
-    known = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
-    if not known and sha256_file(path) != licence.file_sha256:
+    # By its names first: a mirror may have the same list with other line ends.
+    has_names = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
+    if not has_names and sha256_file(path) != licence.file_sha256:
         raise DataError(
-            f"{where} is not the list of {licence.count} names that is pinned: it holds "
-            f"{len(names)} others; take {licence.names} from FiveK's own server"
+            f"{origin} is not the list of {licence.count} names that is pinned: its {len(names)} "
+            f"names differ; take {licence.names} from FiveK's own server"
         )
     return names
 
 
 def licence_texts(source: FiveKSource, base_url: str) -> str:
-    """The licences as the server has them; where it cannot say, where they are to be read."""
+    """The licences' texts, for a user to read; for one that cannot be fetched, its address."""
     texts = []
     for licence in source.licences:
-        url = quoted(base_url, licence.text)
+        url = file_url(base_url, licence.text)
         try:
-            text = cached(url, licence.text_sha256).decode(errors="replace")
+            text = cached_content(url, licence.text_sha256).decode(errors="replace")
         except DataError:
             text = f"(the text could not be fetched: read {url})\n"
         texts.append(f"{licence.id}, {licence.count} pictures:\n\n{text}")
@@ -89,18 +95,20 @@ def licence_texts(source: FiveKSource, base_url: str) -> str:
 
 
 def is_accepted(source: FiveKSource) -> bool:
-    """Whether these very licences were accepted before, on this machine."""
+    """Whether these very texts were accepted before, on this machine."""
     path = cache_dir() / ACCEPTED
     return path.is_file() and path.read_text(encoding="utf-8") == _terms(source)
 
 
 def accept(source: FiveKSource) -> None:
+    """Remember that the user accepts these texts."""
     path = cache_dir() / ACCEPTED
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_terms(source), encoding="utf-8")
 
 
 def _terms(source: FiveKSource) -> str:
+    """The digests of all texts: a text that changes is to be accepted anew."""
     return "".join(f"{licence.text_sha256}\n" for licence in source.licences)
 
 

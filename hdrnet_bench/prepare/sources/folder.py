@@ -1,11 +1,12 @@
 """Source `folder`: a user's own pictures, two folders of them, or one and an operator.
 
-The protocol is a name of the user's own, or that of an operator (`COMPUTED`), which then makes the
-targets out of the inputs. Pairs have the same name in both folders, whatever the suffix, or are
-listed in a filelist.txt beside input/ and output/, as the reference has it. Splits are the folders
-train, validation and test where there are such, else by hash of the id: 10 % test, then 5 % of the
-rest validation. What is left out is in rejected.jsonl with the reason: unpaired or ambiguous names,
-kinds that are not read, broken files, differing sizes, and inputs whose pixels are there already.
+The protocol is a name of the user's own, or one of `COMPUTED`: then targets are computed from the
+inputs. The two files of a pair have the same name in both folders, whatever the suffix, or are
+listed in a filelist.txt beside input/ and output/, as the reference implementation has it. Splits
+are the folders train, validation and test where there are such, else by hash of the id: 10 % test,
+then 5 % of the rest validation. What is left out is in rejected.jsonl with the reason: unpaired or
+ambiguous names, kinds that are not read, broken files, differing sizes, and inputs with the pixels
+of another one.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ import numpy as np
 
 from ...data.manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_hash
 from ...errors import DataError, UsageError
-from ...files import by_name, json_line, sha256_file, sha256_text
-from ...images.files import Picture, Pixels, read_picture, white_level
-from ..build import PreparedPair, RejectedPair
-from ..operators import OPERATORS
+from ...files import json_line, sha256_file, sha256_text
+from ...images.files import KINDS, Picture, Pixels, read_picture, white_level
+from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
 
 VERSION = 1
 TEST_SHARE = 0.10
-COMPUTED = ("identity", *OPERATORS)
+COMPUTED = ("identity", *OPERATORS)  # protocols whose targets are computed
 OWN_NAME = r"[a-z0-9][a-z0-9-]*"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+SUFFIXES = tuple(KINDS)
 FILELIST = "filelist.txt"
 
 
 class Folders(NamedTuple):
-    """Where the pictures are, and of which kinds. Without `target` the targets are computed."""
+    """Where pairs are, and which suffixes are read. target: None where targets are computed."""
 
     input: Path
     target: Path | None
@@ -46,7 +47,11 @@ class Folders(NamedTuple):
 
 
 class NamedPair(NamedTuple):
-    """A pair by its name (a path below the folders, without suffix), or why it is none."""
+    """A pair by its name (a path below the folders, without suffix).
+
+    split: that of the folder it lies in; None where the split goes by hash.
+    problem: the stage and the reason where it is no pair.
+    """
 
     name: str
     split: Split | None
@@ -56,7 +61,7 @@ class NamedPair(NamedTuple):
 
 
 class FolderJob(NamedTuple):
-    """What a worker is given: a pair and how its files are named in the row, or a problem."""
+    """What a worker gets: a pair and how its row names the files, or why it is no pair."""
 
     input: Path | None
     target: Path | None
@@ -67,11 +72,13 @@ class FolderJob(NamedTuple):
 
 def protocols() -> dict[str, str]:
     """Name and summary of each protocol of this source."""
-    computed = {name: operator.summary for name, operator in OPERATORS.items()}
     return {
         "NAME": "pairs of your own, by --input-dir and --target-dir, or --source-dir",
         "identity": "targets are the inputs, of --input-dir: a sanity check",
-    } | {name: f"targets computed from --input-dir: {text}" for name, text in computed.items()}
+    } | {
+        name: f"targets computed from --input-dir: {operator.summary}"
+        for name, operator in OPERATORS.items()
+    }
 
 
 def folders(source: Path | None, inputs: Path | None, targets: Path | None) -> list[Folders]:
@@ -88,23 +95,23 @@ def folders(source: Path | None, inputs: Path | None, targets: Path | None) -> l
         )
     if source is None:
         assert inputs is not None
-        found = [Folders(inputs, targets)]
+        places = [Folders(inputs, targets)]
     else:
-        below = [source / split for split in SPLITS if (source / split).is_dir()] or [source]
-        found = [_inside(folder) for folder in below]
-    for folder in (f for one in found for f in (one.input, one.target) if f is not None):
+        parents = [source / split for split in SPLITS if (source / split).is_dir()] or [source]
+        places = [_folders_in(parent) for parent in parents]
+    for folder in (f for place in places for f in (place.input, place.target) if f is not None):
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
-    return found
+    return places
 
 
-def _inside(folder: Path) -> Folders:
+def _folders_in(folder: Path) -> Folders:
     target = next((folder / n for n in ("output", "target") if (folder / n).is_dir()), None)
     filelist = folder / FILELIST
     return Folders(folder / "input", target, filelist if filelist.is_file() else None)
 
 
-def plan_and_tasks(protocol: str | None, where: list[Folders]) -> tuple[Plan, list[Task]]:
+def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, list[Task]]:
     """What is made of these folders.
 
     Raises UsageError for a missing protocol or one that does not fit, DataError for too few pairs.
@@ -114,81 +121,85 @@ def plan_and_tasks(protocol: str | None, where: list[Folders]) -> tuple[Plan, li
             "source folder needs --protocol NAME, a name of your own for what the pairs are: "
             "small letters, digits and '-'"
         )
-    computed = protocol in COMPUTED
-    if computed and any(one.target for one in where):
+    computes_targets = protocol in COMPUTED
+    if computes_targets and any(place.target for place in places):
         raise UsageError(
             f"protocol {protocol} computes its targets: leave the targets out (--input-dir alone), "
             "or name the protocol otherwise"
         )
-    if not computed and not all(one.target for one in where):
+    if not computes_targets and not all(place.target for place in places):
         raise UsageError(
             f"protocol {protocol} needs targets: --target-dir, or output/ in --source-dir; "
-            f"computed are only {', '.join(COMPUTED)}"
+            f"only {', '.join(COMPUTED)} compute them"
         )
-    found = [pair for one in where for pair in _discover(one, _split_of(one, where))]
-    layout = any(pair.split for pair in found)
-    ids = _ids(found)
-    splits = _splits(found, ids, layout)
+    pairs = [pair for place in places for pair in _find_pairs(place, _split_of(place, places))]
+    by_folder = any(pair.split for pair in pairs)
+    ids = _ids(pairs)
+    splits = _splits(pairs, ids, by_folder)
+    operator = protocol if computes_targets else None
     tasks = [
         Task(
             ids[pair],
             splits[pair],
-            FolderJob(
-                pair.input, pair.target, protocol if computed else None, _names(pair), pair.problem
-            ),
+            FolderJob(pair.input, pair.target, operator, _names(pair), pair.problem),
         )
-        for pair in found
+        for pair in pairs
     ]
+    pairing = "filelist" if places[0].filelist else "names"
     settings = {
-        "pairing": "computed" if computed else "filelist" if where[0].filelist else "names",
+        "pairing": "computed" if computes_targets else pairing,
         "operator_version": OPERATORS[protocol].version if protocol in OPERATORS else None,
-        "splits": "folders" if layout else f"hash of the id, {TEST_SHARE:.0%} test",
+        "splits": "folders" if by_folder else f"hash of the id, {TEST_SHARE:.0%} test",
         "validation": f"its folder, or {VALIDATION_SHARE:.0%} of the training ids by hash",
-        "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(found))),
+        "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(pairs))),
     }
     plan = Plan(f"folder-{protocol}", "folder", protocol, VERSION, "not-stated", settings)
     return plan, tasks
 
 
-def _split_of(one: Folders, where: list[Folders]) -> Split | None:
+def _split_of(place: Folders, places: list[Folders]) -> Split | None:
     """The split that a folder of --source-dir stands for."""
-    name = one.input.parent.name
-    return next((s for s in SPLITS if s == name), None) if where[0].input.name == "input" else None
+    name = place.input.parent.name
+    from_source_dir = places[0].input.name == "input"
+    return next((s for s in SPLITS if s == name), None) if from_source_dir else None
 
 
-def _discover(where: Folders, split: Split | None) -> Iterator[NamedPair]:
-    if where.filelist is not None:
-        yield from _listed(where, split)
+def _find_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
+    """All names in the folders, each as a pair or as what is wrong with it. split: that of all;
+    None where the folders have folders of the splits in them, or the split goes by hash."""
+    if place.filelist is not None:
+        yield from _filelist_pairs(place, split)
         return
-    inputs, targets = _by_name(where.input), _by_name(where.target) if where.target else None
-    parted = split is None and (where.input / "train").is_dir()
-    for name in sorted({*inputs, *(targets or {})}):
-        own, rest = split, name
-        if parted:
-            first, _, rest = name.partition("/")
-            own = next((s for s in SPLITS if s == first), None)
-            if own is None or not rest:
+    inputs = _files_by_name(place.input)
+    targets = _files_by_name(place.target) if place.target else None
+    has_split_folders = split is None and (place.input / "train").is_dir()
+    for path in sorted({*inputs, *(targets or {})}):
+        own_split, name = split, path
+        if has_split_folders:
+            first, _, name = path.partition("/")
+            own_split = next((s for s in SPLITS if s == first), None)
+            if own_split is None or not name:
                 yield NamedPair(
-                    name, "train", None, None, ("split", "in none of the split folders")
+                    path, "train", None, None, ("split", "in none of the split folders")
                 )
                 continue
-        outs = None if targets is None else targets.get(name, [])
-        yield _paired(rest, own, inputs.get(name, []), outs, where.suffixes)
+        target_files = None if targets is None else targets.get(path, [])
+        yield _pair(name, own_split, inputs.get(path, []), target_files, place.suffixes)
 
 
-def _paired(
+def _pair(
     name: str,
     split: Split | None,
-    ins: list[Path],
-    outs: list[Path] | None,
+    inputs: list[Path],
+    targets: list[Path] | None,
     suffixes: tuple[str, ...],
 ) -> NamedPair:
-    """One name's files as a pair; `outs` is None where the target is computed."""
+    """One name's files as a pair; `targets` is None where the target is computed."""
     problem = None
-    raws = [path for path in ins if path.suffix.lower() == ".dng"]
+    raws = [path for path in inputs if path.suffix.lower() == ".dng"]
     if ".dng" in suffixes and len(raws) == 1:
-        ins = raws  # beside it lies the camera's own rendition of the same shot
-    sides = (("input", ins), ("target", outs))
+        inputs = raws  # beside it lies the camera's own rendition of the same shot
+    sides = (("input", inputs), ("target", targets))
     for role, files in sides:
         if files is None:
             continue
@@ -200,43 +211,46 @@ def _paired(
             problem = ("kind", f"{files[0].name}: {files[0].suffix or 'no suffix'} is not read")
         if problem:
             break
-    first_out = outs[0] if outs else None
-    return NamedPair(name, split, ins[0] if ins else None, first_out, problem)
+    return NamedPair(
+        name, split, inputs[0] if inputs else None, targets[0] if targets else None, problem
+    )
 
 
-def _listed(where: Folders, split: Split | None) -> Iterator[NamedPair]:
-    """The pairs of a filelist.txt: lines with a file's name, the same below input/ and output/."""
-    assert where.filelist is not None
+def _filelist_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
+    """The pairs of a filelist.txt: a line is a file's path, the same below input/ and output/."""
+    assert place.filelist is not None
     try:
-        lines = where.filelist.read_text(encoding="utf-8").splitlines()
+        lines = place.filelist.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{where.filelist} cannot be read: {error}") from None
+        raise DataError(f"{place.filelist} cannot be read: {error}") from None
     counts = Counter(line.strip() for line in lines if line.strip())
-    for listed, times in sorted(counts.items()):
-        name = str(Path(listed).with_suffix("")) if Path(listed).name else listed
-        if Path(listed).is_absolute() or ".." in Path(listed).parts:
+    for entry, count in sorted(counts.items()):
+        name = str(Path(entry).with_suffix("")) if Path(entry).name else entry
+        if Path(entry).is_absolute() or ".." in Path(entry).parts:
             yield NamedPair(
-                name, split, None, None, ("pairing", f"{listed} leads out of the folder")
+                name, split, None, None, ("pairing", f"{entry} leads out of the folder")
             )
             continue
-        files = [
-            [f] if f and f.is_file() else []
-            for f in (where.input / listed, where.target / listed if where.target else None)
-        ]
-        pair = _paired(name, split, files[0], files[1] if where.target else None, where.suffixes)
-        if times > 1:
-            pair = pair._replace(problem=("pairing", f"listed {times} times in {FILELIST}"))
+        inputs = _existing(place.input / entry)
+        targets = _existing(place.target / entry) if place.target else None
+        pair = _pair(name, split, inputs, targets, place.suffixes)
+        if count > 1:
+            pair = pair._replace(problem=("pairing", f"listed {count} times in {FILELIST}"))
         yield pair
 
 
-def _by_name(folder: Path) -> dict[str, list[Path]]:
+def _existing(path: Path) -> list[Path]:
+    return [path] if path.is_file() else []
+
+
+def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     """Files below a folder by their path without suffix; hidden ones are passed over."""
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-            found.setdefault(relative.with_suffix("").as_posix(), []).append(path)
-    return found
+            files.setdefault(relative.with_suffix("").as_posix(), []).append(path)
+    return files
 
 
 def _names(pair: NamedPair) -> tuple[str, ...]:
@@ -245,11 +259,11 @@ def _names(pair: NamedPair) -> tuple[str, ...]:
     return tuple(f"{role}/{pair.name}{path.suffix}" for role, path in sides if path)
 
 
-def _listing(found: list[NamedPair]) -> list[str]:
+def _listing(pairs: list[NamedPair]) -> list[str]:
     """A line for each file with its content's SHA-256: other pictures are another dataset."""
     files = [
         (pair, path)
-        for pair in found
+        for pair in pairs
         for path in (pair.input, pair.target)
         if path is not None and path.is_file()
     ]
@@ -261,9 +275,10 @@ def _listing(found: list[NamedPair]) -> list[str]:
         )
 
 
-def _ids(found: list[NamedPair]) -> dict[NamedPair, str]:
+def _ids(pairs: list[NamedPair]) -> dict[NamedPair, str]:
     """Ids fit for file names; where two names would have one id, a hash of the name parts them."""
-    plain = {pair: _plain(pair.name) for pair in found}
+    # Compared in small letters: on some file systems A.png and a.png are one file.
+    plain = {pair: _plain_id(pair.name) for pair in pairs}
     counts = Counter((pair.split, id_.lower()) for pair, id_ in plain.items())
     return {
         pair: id_ if counts[pair.split, id_.lower()] == 1 else f"{id_}-{sha256_text(pair.name)[:8]}"
@@ -271,22 +286,25 @@ def _ids(found: list[NamedPair]) -> dict[NamedPair, str]:
     }
 
 
-def _plain(name: str) -> str:
+def _plain_id(name: str) -> str:
+    """The name in the characters of every file system; a hash stands for what is too long, or for a
+    name that has none of them."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
-    return (
-        plain if plain and len(plain) <= 100 else f"{plain[:80]}-{sha256_text(name)[:8]}".strip("-")
-    )
+    if plain and len(plain) <= 100:
+        return plain
+    return f"{plain[:80]}-{sha256_text(name)[:8]}".strip("-")
 
 
 def _splits(
-    found: list[NamedPair], ids: dict[NamedPair, str], layout: bool
+    pairs: list[NamedPair], ids: dict[NamedPair, str], by_folder: bool
 ) -> dict[NamedPair, Split]:
-    """The split of each pair: its folder's, or by hash of the id."""
-    splits: dict[NamedPair, Split] = {pair: pair.split or "train" for pair in found}
-    good = [pair for pair in found if not pair.problem]
-    if not layout:
+    """The split of each pair: its folder's, or by hash of the id. Raises DataError where a split
+    would have no pair."""
+    splits: dict[NamedPair, Split] = {pair: pair.split or "train" for pair in pairs}
+    good = [pair for pair in pairs if not pair.problem]
+    if not by_folder:
         if len(good) < len(SPLITS):
-            reasons = sorted({f"{p.name}: {p.problem[1]}" for p in found if p.problem})
+            reasons = sorted({f"{p.name}: {p.problem[1]}" for p in pairs if p.problem})
             raise DataError(
                 f"{len(good)} pairs found, at least {len(SPLITS)} are needed, one for each split"
                 + (f" ({'; '.join(reasons[:3])})" if reasons else "")
@@ -297,13 +315,13 @@ def _splits(
     if not training:
         raise DataError("no pair for training was found")
     if "validation" not in splits.values() and len(training) > 1:
-        chosen = chosen_by_hash([ids[pair] for pair in training], VALIDATION_SHARE)
-        splits |= {pair: "validation" for pair in training if ids[pair] in chosen}
+        validation = chosen_by_hash([ids[pair] for pair in training], VALIDATION_SHARE)
+        splits |= {pair: "validation" for pair in training if ids[pair] in validation}
     return splits
 
 
 def make(job: FolderJob) -> PreparedPair:
-    """Read, or compute, one pair."""
+    """Read one pair, or read its input and compute the target. Raises RejectedPair."""
     if job.problem is not None:
         raise RejectedPair(*job.problem)
     assert job.input is not None
@@ -313,12 +331,12 @@ def make(job: FolderJob) -> PreparedPair:
     if job.operator == "identity":
         target = picture.pixels
     elif job.operator is not None:
-        target = _computed(job.operator, picture.pixels)
+        target = _computed_target(job.operator, picture.pixels)
     else:
         assert job.target is not None
-        other = _read(job.target)
-        target, sources = other.pixels, [job.input, job.target]
-        notes |= {"target": list(other.notes)} if other.notes else {}
+        target_picture = _read(job.target)
+        target, sources = target_picture.pixels, [job.input, job.target]
+        notes |= {"target": list(target_picture.notes)} if target_picture.notes else {}
     return PreparedPair(
         input=picture.pixels,
         target=target,
@@ -330,29 +348,29 @@ def make(job: FolderJob) -> PreparedPair:
 
 
 def _read(path: Path) -> Picture:
-    try:
+    with decode_rejections(path):
         return read_picture(path)
-    except DataError as error:
-        raise RejectedPair("decode", by_name(str(error), path)) from None
 
 
-def _computed(operator: str, pixels: Pixels) -> Pixels:
+def _computed_target(operator: str, pixels: Pixels) -> Pixels:
     """The operator's target in the input's own depth: float64, rounded once."""
-    white = white_level(pixels)
-    planar = pixels.transpose(2, 0, 1).astype(np.float64) / white
-    result = np.clip(OPERATORS[operator].apply(planar), 0.0, 1.0) * white
+    target = OPERATORS[operator].apply(as_planar(pixels))
+    result = np.clip(target, 0.0, 1.0) * white_level(pixels)
     return np.ascontiguousarray(np.rint(result).astype(pixels.dtype).transpose(1, 2, 0))
 
 
 def duplicates(
     rows: list[Row], pixels: Callable[[Row], str] = lambda row: row.input_pixels_sha256
 ) -> dict[tuple[str, str], str]:
-    """Rows whose input has the pixels of another's, with the reason. One of them stays: test before
-    validation before train, so that nothing is trained on that is judged by."""
-    kept: dict[str, Row] = {}
+    """Rows to leave out since their input has the pixels of another row's, with the reason.
+
+    Of such rows one stays: of the test split before validation before training, so that nothing is
+    trained on that a model is measured by.
+    """
+    row_of_pixels: dict[str, Row] = {}
     reasons: dict[tuple[str, str], str] = {}
     for row in sorted(rows, key=lambda row: (-SPLITS.index(row.split), row.id)):
-        first = kept.setdefault(pixels(row), row)
+        first = row_of_pixels.setdefault(pixels(row), row)
         if first is not row:
             reasons[row.split, row.id] = f"its input has the pixels of {first.split}/{first.id}"
     return reasons

@@ -1,4 +1,4 @@
-"""The HDR+ dataset's bucket: what it lists through its JSON interface, and its objects."""
+"""The HDR+ dataset's bucket in Google Cloud Storage: what its JSON API lists, and its objects."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from ...errors import DataError
-from ..fetch.download import Downloads, NotThere, quoted
+from ...errors import DataError, first_fault
+from ..fetch.download import Downloads, NotFound, file_url
 from ..protocol_models import BurstSet, HdrplusSource
-from .hdrplus import HdrplusJob, burst_id, needed, read_reference_frame, reference_frame
+from .hdrplus import (
+    HdrplusJob,
+    burst_id,
+    read_reference_frame,
+    reference_frame,
+    required_places,
+)
 
 
 class Object(NamedTuple):
-    """An object of one generation. md5: hexadecimal; None of one that was put together of parts,
-    for which the bucket states none."""
+    """An object in one of its generations: replacing it makes another one.
+
+    md5: hexadecimal; None where the bucket states none, as of objects that were composed of others.
+    """
 
     name: str
     size: int
@@ -37,7 +45,8 @@ class _Item(BaseModel):
 
 
 class _Page(BaseModel):
-    """What of a page is used. An error that comes as an answer is no page."""
+    """The part of a page of the listing that is used. `kind` tells it from an error, which comes as
+    an answer too."""
 
     kind: Literal["storage#objects"]
     items: list[_Item] = []
@@ -46,112 +55,116 @@ class _Page(BaseModel):
 
 
 class Bucket(NamedTuple):
-    """Where the files of a part lie: in the bucket, and below `folder` once fetched."""
+    """The bucket, and the folder that a part's files are fetched into: below it they have the
+    places that they have below the part's prefix."""
 
     source: HdrplusSource
     base_url: str
     part: BurstSet
     folder: Path
 
-    def url(self, thing: Object) -> str:
-        """Of this very generation: what is put in its place later is not it."""
-        place = self.source.objects.format(bucket=self.source.bucket, name=thing.name)
-        return f"{quoted(self.base_url, place)}?generation={thing.generation}"
+    def url(self, item: Object) -> str:
+        """The address of this very generation, whose MD5 the listing stated."""
+        place = self.source.objects.format(bucket=self.source.bucket, name=item.name)
+        return f"{file_url(self.base_url, place)}?generation={item.generation}"
 
     def bursts(self, downloads: Downloads) -> list[str]:
-        """The ids of all bursts of the part, in order. Raises DataError as `listed`."""
-        start = f"{self.part.prefix}/{Path(self.source.files.rgb2rgb).parts[0]}/"
-        _, prefixes = self.listed(downloads, start)
-        return sorted(burst_id(prefix.removeprefix(start).rstrip("/")) for prefix in prefixes)
+        """The ids of all bursts of the part, in order. Raises DataError as `listing`."""
+        folder = f"{self.part.prefix}/{Path(self.source.files.rgb2rgb).parts[0]}/"
+        _, prefixes = self.listing(downloads, folder)
+        return sorted(burst_id(prefix.removeprefix(folder).rstrip("/")) for prefix in prefixes)
 
     def burst(self, downloads: Downloads, id_: str) -> dict[str, Object]:
         """The objects of a burst by their place below the part's prefix.
 
-        Raises NotThere where one that every pair needs is missing, DataError as `listed`.
+        Raises NotFound where one that every pair needs is missing, DataError as `listing`.
         """
-        places = needed(self.source.files, id_)
+        places = required_places(self.source.files, id_)
         folders = sorted({f"{self.part.prefix}/{Path(place).parent}/" for place in places})
-        found = [thing for folder in folders for thing in self.listed(downloads, folder)[0]]
-        objects = {thing.name.removeprefix(f"{self.part.prefix}/"): thing for thing in found}
+        items = [item for folder in folders for item in self.listing(downloads, folder)[0]]
+        objects = {item.name.removeprefix(f"{self.part.prefix}/"): item for item in items}
         missing = [place for place in places if place not in objects]
         if missing:
-            raise NotThere(f"the server has no {', '.join(missing)}")
+            raise NotFound(f"the server has no {', '.join(missing)}")
         return objects
 
-    def listed(self, downloads: Downloads, prefix: str) -> tuple[list[Object], list[str]]:
-        """The objects of a folder, and the folders in it, of all pages.
+    def listing(self, downloads: Downloads, prefix: str) -> tuple[list[Object], list[str]]:
+        """The objects in a folder, and the prefixes of the folders in it, of all pages.
 
-        Raises DataError where the bucket is not there, or an answer is none of such a bucket's.
+        Raises DataError where there is no such bucket, or an answer is no page of a listing.
         """
         place = self.source.listing.format(bucket=self.source.bucket)
         objects: list[Object] = []
         prefixes: list[str] = []
-        seen: set[str | None] = {None}
+        tokens: set[str] = set()
         token = None
         while True:
             query = {"prefix": prefix, "delimiter": "/"} | ({"pageToken": token} if token else {})
-            url = f"{quoted(self.base_url, place)}?{urlencode(query)}"
+            url = f"{file_url(self.base_url, place)}?{urlencode(query)}"
             try:
                 page = _Page.model_validate(json.loads(downloads.read(url)))
-            except NotThere:
+            except NotFound:
                 raise DataError(f"{url} is not there: no bucket's listing") from None
-            except (ValidationError, ValueError) as error:
-                raise DataError(f"{url} is no bucket's listing: {_first(error)}") from None
+            except ValueError as error:  # no JSON, or no page
+                raise DataError(f"{url} is no bucket's listing: {first_fault(error)}") from None
             objects += [_object(item, url) for item in page.items]
             prefixes += page.prefixes
             token = page.nextPageToken or None
             if token is None:
                 return objects, prefixes
-            if token in seen:
+            if token in tokens:
                 raise DataError(f"{url}: the listing goes in a circle, page {token!r} comes again")
-            seen.add(token)
+            tokens.add(token)
 
     def bring(self, downloads: Downloads, job: HdrplusJob, step: Callable[[int], None]) -> None:
         """Fetch what a burst's pair needs, checked against its MD5 and size.
 
-        Raises NotThere where something of it is missing, before anything is fetched.
+        Raises NotFound where something of it is missing, before anything is fetched.
         """
         objects = self.burst(downloads, job.id)
 
         def fetch(place: str) -> Path:
-            thing, path = objects[place], job.folder / place
-            if thing.md5 is None:
-                raise NotThere(f"the server states no MD5 of {place}")
+            item, path = objects[place], job.folder / place
+            if item.md5 is None:
+                raise NotFound(f"the server states no MD5 of {place}")
             try:
-                downloads.fetch(self.url(thing), path, md5=thing.md5, size=thing.size, step=step)
-            except NotThere:
-                raise NotThere(f"the server has no {place} as it was listed") from None
+                downloads.fetch(self.url(item), path, md5=item.md5, size=item.size, step=step)
+            except NotFound:
+                raise NotFound(f"the server has no {place} as it was listed") from None
             return path
 
         frame = fetch(job.files.reference_frame.format(id=job.id))
-        for place in needed(job.files, job.id):
+        for place in required_places(job.files, job.id):
             fetch(place)
         try:
             shading = job.files.shading.format(id=job.id, frame=read_reference_frame(frame))
         except DataError:
-            return  # making the pair says what is wrong with it
+            return  # making the pair will say what is wrong with it
         if shading in objects:
             fetch(shading)
 
     def sizes(self, downloads: Downloads, job: HdrplusJob) -> list[int | str | None]:
-        """Of the files of a burst that are not here yet; what is missing by its name."""
+        """Of the files of a burst that are not fetched yet; where one is missing, a line that says
+        so, for the list of what is missing."""
         try:
             objects = self.burst(downloads, job.id)
-            told = objects[job.files.reference_frame.format(id=job.id)]
-            text = downloads.read(self.url(told)).decode(errors="replace")
-        except NotThere as error:
+            # Which lens shading map belongs to the pair is only in this file: it is read already.
+            frame_file = objects[job.files.reference_frame.format(id=job.id)]
+            text = downloads.read(self.url(frame_file)).decode(errors="replace")
+        except NotFound as error:
             return [f"{job.id}: {error}"]
-        places = needed(job.files, job.id)
+        places = required_places(job.files, job.id)
         try:
-            frame = reference_frame(text, told.name)
+            frame = reference_frame(text, frame_file.name)
             shading = job.files.shading.format(id=job.id, frame=frame)
             places += [shading] if shading in objects else []
         except DataError:
-            pass
+            pass  # as in `bring`
         return [objects[place].size for place in places if not (job.folder / place).exists()]
 
 
 def _object(item: _Item, url: str) -> Object:
+    """An object as a page lists it. Raises DataError where what it has for an MD5 is none."""
     md5 = None
     if item.md5Hash is not None:
         try:
@@ -161,10 +174,3 @@ def _object(item: _Item, url: str) -> Object:
         if not re.fullmatch(r"[0-9a-f]{32}", md5):
             raise DataError(f"{url}: {item.md5Hash!r} of {item.name} is no MD5")
     return Object(item.name, item.size, md5, item.generation)
-
-
-def _first(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"

@@ -1,10 +1,10 @@
 """Source `synthetic-hdrplus`: pairs like HDR+'s from finished photographs or DNGs, nothing fetched.
 
 The input is what a merged burst might have been: linear light with sRGB primaries, exposed down,
-with highlights that go over white and a camera's noise; 16 bits with 1.0 stored as 32767, so that
-2.0 is the most. The target is the same without noise, tone-mapped by one fixed local operator to
-8-bit sRGB. How far down, how high and how noisy differs from picture to picture, decided by the
-SHA-256 of its id, and is in its row.
+with highlights that go over white and a camera's noise. It has 16 bits; 1.0 is stored as 32767, so
+that 2.0 is the most. The target is the same light without noise, tone-mapped by one fixed local
+operator to 8-bit sRGB. How far down, how high and how noisy differs from picture to picture; the
+SHA-256 of the id decides it, and the row has it.
 
 Pictures are the demo photographs, in the demo's splits, or those of a folder, in splits as source
 `folder` makes them.
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from ...color import linear_to_srgb, srgb_to_linear
 from ...data.manifest import Row
-from ...errors import DataError, UsageError
+from ...errors import UsageError
 from ...files import sha256_file
 from ...images import raw
-from ...images.files import Pixels, pixels_sha256, quantise, read_picture, white_level
-from ..build import PreparedPair, RejectedPair
-from ..operators import OPERATORS, Float, retouch
+from ...images.files import Pixels, pixels_sha256, quantise, read_picture
+from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..operators import OPERATORS, Float, as_planar, retouch
 from ..staging import Plan, Task
 from . import demo, folder
 
@@ -38,10 +38,11 @@ WHITE = 32767  # stands for 1.0
 DNG = ".dng"
 STOPS_DOWN = (1.0, 3.0)
 PEAK = (1.25, 1.75)
-# Both are multiplied by the gain, which stands for the sensitivity that a burst was taken at.
+# Shot and read noise, both multiplied by a gain that stands for the sensitivity of the exposure.
 SHOT, READ, GAIN_STOPS = 2.5e-4, 5e-4, (0.0, 2.0)
-# The highlights that are lifted: brighter than this share of the pixels, all the way for those
-# brighter than the second share; never a narrower range than from KNEE times where that begins.
+# Which highlights are lifted, by quantiles of the picture's brightness: from the first on a little,
+# from the second on all the way. Where the two are close, a sky, say, lifting starts lower, at KNEE
+# times the second's brightness.
 LIFTED_ABOVE, PEAK_ABOVE, KNEE = 0.9, 0.995, 0.8
 # Brings inputs back to about the exposure that `retouch` is made for.
 TARGET_STOPS_UP = 1.0
@@ -49,7 +50,7 @@ _DEVELOPMENT = raw.Development()
 
 
 class Camera(NamedTuple):
-    """How a picture is taken anew.
+    """How a picture is taken.
 
     exposure: factor on linear light.
     peak: what the highlights are lifted to; above 1.0, below 65535 / 32767.
@@ -63,8 +64,8 @@ class Camera(NamedTuple):
 
 
 class SyntheticJob(NamedTuple):
-    """What a worker is given: one of the demo photographs, or a file with its name in the row, or a
-    problem."""
+    """What a worker gets: one of the demo photographs, or a file and its name in the row, or why
+    there is none (stage and reason)."""
 
     id: str
     photograph: demo.Photograph | None = None
@@ -75,8 +76,8 @@ class SyntheticJob(NamedTuple):
 
 def protocols() -> dict[str, str]:
     """Name and summary of each protocol of this source."""
-    made = "dark, noisy, linear inputs with highlights over white, and tone-mapped targets"
-    return {PROTOCOL: f"{made}, from the demo photographs", "NAME": f"{made}, from --source DIR"}
+    pairs = "dark, noisy, linear inputs with highlights over white, and tone-mapped targets"
+    return {PROTOCOL: f"{pairs}, from the demo photographs", "NAME": f"{pairs}, from --source DIR"}
 
 
 def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, list[Task]]:
@@ -98,12 +99,15 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
             f"source {SOURCE} with --source needs --protocol NAME, a name of your own for these "
             f"pictures: small letters, digits and '-', and not {PROTOCOL}"
         )
-    where = folder.folders(None, source, None)[0]
-    where = where._replace(suffixes=(*folder.SUFFIXES, DNG))
-    found, tasks = folder.plan_and_tasks("identity", [where])
-    kept = {key: found.settings[key] for key in ("splits", "validation", "files_sha256")}
-    own = {"pictures": "a folder's", "dng": raw.settings(_DEVELOPMENT), **kept}
-    return _plan(protocol, "not-stated", own), [
+    place = folder.folders(None, source, None)[0]._replace(suffixes=(*folder.SUFFIXES, DNG))
+    # Source `folder` finds the pictures and splits them; only what it would make is another thing.
+    folder_plan, tasks = folder.plan_and_tasks("identity", [place])
+    settings = {
+        "pictures": "a folder's",
+        "dng": raw.settings(_DEVELOPMENT),
+        **{key: folder_plan.settings[key] for key in ("splits", "validation", "files_sha256")},
+    }
+    return _plan(protocol, "not-stated", settings), [
         Task(
             task.id,
             task.split,
@@ -139,23 +143,23 @@ def _plan(protocol: str, licence: str, pictures: dict[str, object]) -> Plan:
 
 
 def make(job: SyntheticJob) -> PreparedPair:
-    """Take one picture anew."""
+    """Make one pair of a photograph. Raises RejectedPair."""
     if job.problem is not None:
         raise RejectedPair(*job.problem)
     if job.photograph is not None:
         path, picture = demo.read(job.photograph)
-        pixels, notes, scene = picture.pixels, list(picture.notes), _decoded(picture.pixels)
+        pixels, notes, scene = picture.pixels, list(picture.notes), _linear(picture.pixels)
         name, licence = f"{job.photograph.package}/{job.photograph.path}", job.photograph.licence
     else:
         assert job.path is not None
         path, name, licence = job.path, job.name, "not-stated"
         pixels, notes, scene = _read(path)
     camera, random = camera_of(job.id)
-    clean = exposed(scene, camera)
+    clean = expose(scene, camera)
     measured = camera._asdict() | {"scene_pixels_sha256": pixels_sha256(pixels)}
     return PreparedPair(
-        input=stored(noisy(clean, camera, random)),
-        target=quantise(tone_mapped(clean)),
+        input=encode(add_noise(clean, camera, random)),
+        target=quantise(tone_map(clean)),
         source_names=[name],
         source_sha256=[sha256_file(path)],
         licence=licence,
@@ -164,22 +168,18 @@ def make(job: SyntheticJob) -> PreparedPair:
 
 
 def _read(path: Path) -> tuple[Pixels, list[str], Float]:
-    """A file's pixels, what reading them had to say, and the scene."""
-    try:
+    """A file's pixels, the notes of reading them, and the scene: (3, H, W) linear light."""
+    with decode_rejections(path):
         if path.suffix.lower() == DNG:
             developed = raw.develop(path, _DEVELOPMENT)
-            planar = developed.pixels.transpose(2, 0, 1)
-            return developed.pixels, developed.notes, planar / white_level(developed.pixels)
+            return developed.pixels, developed.notes, as_planar(developed.pixels)
         picture = read_picture(path)
-    except DataError as error:
-        # Said by the file's name: where it lay on this machine is nobody's business.
-        raise RejectedPair("decode", str(error).replace(str(path), path.name)) from None
-    return picture.pixels, list(picture.notes), _decoded(picture.pixels)
+    return picture.pixels, list(picture.notes), _linear(picture.pixels)
 
 
-def _decoded(pixels: Pixels) -> Float:
+def _linear(pixels: Pixels) -> Float:
     """(H, W, 3) sRGB to (3, H, W) linear light."""
-    return srgb_to_linear(pixels.transpose(2, 0, 1).astype(np.float64) / white_level(pixels))
+    return srgb_to_linear(as_planar(pixels))
 
 
 def camera_of(id_: str) -> tuple[Camera, np.random.Generator]:
@@ -189,49 +189,51 @@ def camera_of(id_: str) -> tuple[Camera, np.random.Generator]:
     exposure = 2.0 ** -random.uniform(*STOPS_DOWN)
     peak = random.uniform(*PEAK)
     gain = 2.0 ** random.uniform(*GAIN_STOPS)
-    # To six digits, as the row has them.
-    camera = (exposure, peak, gain * SHOT, gain * READ)
-    return Camera(*(float(f"{value:.6g}") for value in camera)), random
+    # To six digits, as the row has them: what the row says is what the pixels were made with.
+    values = (exposure, peak, gain * SHOT, gain * READ)
+    return Camera(*(float(f"{value:.6g}") for value in values)), random
 
 
-def exposed(scene: Float, camera: Camera) -> Float:
+def expose(scene: Float, camera: Camera) -> Float:
     """Expose (3, H, W) linear light down, and lift its highlights over white.
 
-    A finished picture has its highlights under a shoulder. What undoes one here takes the largest
-    channel m of a pixel to e m + (p - e top) t^2, with t from 0 at the knee, where the slope has no
-    step, to 1 at `top`, which becomes the peak p. Both are quantiles of the picture's own m, so
-    that every picture but a black one goes over white. The channels of a pixel keep their ratios.
+    A finished picture has its highlights compressed by a shoulder. To undo one, the largest channel
+    m of a pixel becomes e m + (p - e top) t^2, where e is the exposure and t goes from 0 at the
+    knee to 1 at `top`, which becomes the peak p; the slope has no step at the knee. Knee and top
+    are quantiles of the picture's own m, so that every picture but a black one goes over white. The
+    channels of a pixel keep their ratios.
     """
     largest = scene.max(axis=0)
+    # "lower": a value of the picture itself, not one interpolated from two.
     quantiles = np.quantile(largest, (LIFTED_ABOVE, PEAK_ABOVE), method="lower")
     top = quantiles[1]
     if top <= 0:
         return scene * camera.exposure
     knee = min(quantiles[0], KNEE * top)
     t = np.clip((largest - knee) / (top - knee), 0.0, 1.0)
-    over = (camera.peak - camera.exposure * top) * t * t
-    # Where the largest is 0, nothing is over the knee.
-    return scene * (camera.exposure + over / np.where(largest > 0, largest, 1.0))
+    lift = (camera.peak - camera.exposure * top) * t * t
+    # Where the largest channel is 0, so is the lift: any divisor but 0 does.
+    return scene * (camera.exposure + lift / np.where(largest > 0, largest, 1.0))
 
 
-def noisy(clean: Float, camera: Camera, random: np.random.Generator) -> Float:
+def add_noise(clean: Float, camera: Camera, random: np.random.Generator) -> Float:
     """Shot and read noise on (3, H, W) linear light: normal, of variance shot * x + read^2."""
     deviation = np.sqrt(camera.shot * clean + camera.read**2)
     return clean + deviation * random.standard_normal(clean.shape)
 
 
-def stored(linear: Float) -> NDArray[np.uint16]:
+def encode(linear: Float) -> NDArray[np.uint16]:
     """(3, H, W) linear light to (H, W, 3) 16 bits: 1.0 to WHITE, clipped to [0, 65535]."""
     levels = np.rint(np.clip(linear * WHITE, 0, 65535)).astype(np.uint16)
     return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
-def tone_mapped(clean: Float) -> Float:
-    """(3, H, W) linear light to sRGB in [0, 1]: a stop up, then the operator `retouch`, whose
-    curves go on above 1.0 and whose local tone mapping brings that below white."""
+def tone_map(clean: Float) -> Float:
+    """(3, H, W) linear light to sRGB in [0, 1]: a stop up, then the operator `retouch`. Its curves
+    go on above 1.0, and its local tone mapping brings such light below white."""
     return retouch(linear_to_srgb(clean * 2.0**TARGET_STOPS_UP))
 
 
 def duplicates(rows: list[Row]) -> dict[tuple[str, str], str]:
-    """As folder.duplicates, by the pixels of the scenes: noise makes every input another."""
+    """As folder.duplicates, by the pixels of the scenes: noise makes all inputs different."""
     return folder.duplicates(rows, lambda row: json.loads(row.measured)["scene_pixels_sha256"])

@@ -1,4 +1,5 @@
-// What the CUDA kernels stand on, compiled by NVRTC: elements of a picture, shared memory, barriers.
+// What the CUDA kernels stand on, compiled by NVRTC: elements of a picture, shared memory,
+// barriers.
 //
 // The kernels reach memory through these functions alone, so that the tests can give them others,
 // which run a kernel's threads on the CPU and check every access (tests/slicing/cuda_host.h).
@@ -8,6 +9,8 @@
 #include HDRBENCH_HOST
 #else
 
+// `blocks` of them must fit on a multiprocessor at once, which bounds the registers of a thread: of
+// 65,536 in all, 168 with three blocks of 128 threads, 128 with four, 96 with five.
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")

@@ -1,5 +1,6 @@
 // Inference in one pass over the picture: guide, slice, apply, and the conversion from and to the
-// picture's own type, a row at a time. What it needs beside input and output is a few rows.
+// picture's own type, a row at a time. What it needs beside input and output is a few rows, which
+// stay in a core's caches: main memory has the picture read once and the result written once.
 #ifdef __linux__
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,13 +18,17 @@ struct Pointwise {
   float b2;
 };
 
-// exp(x), within 2e-7 of itself for |x| <= 87, where it is clamped.
+// exp(x), within 2e-7 of itself for |x| <= 87, where it is clamped: as 2^n exp(r) with an integer n
+// and |r| at most log(2) / 2. Up to 87, 2^n is a normal float, whose exponent can be written as
+// bits.
 INLINE v8 vexp(v8 x) {
   x = vmin(vmax(x, splat(-87.0f)), splat(87.0f));
   const v8 scaled = x * 1.44269504f;
   const v8 whole = (scaled + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
-  // x - whole * log(2), in two parts so that nothing is lost.
+  // x - whole * log(2), in two parts so that nothing is lost: the first has 9 bits, and its product
+  // with so small an integer is exact.
   const v8 r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  // Taylor's series up to r^7 / 7!: the rest is under 1e-8 of the result.
   v8 p = splat(1.9841270e-4f);
   p = p * r + 1.3888889e-3f;
   p = p * r + 8.3333333e-3f;
@@ -38,6 +43,7 @@ INLINE v8 vexp(v8 x) {
   return p * power;
 }
 
+// The same weights for all eight pixels: each is read once and spread over a register.
 INLINE v8 pointwise_guide(const Pointwise& g, const v8* pixel) {
   v8 sum = splat(g.b2);
   for (int k = 0; k < g.width; ++k) {
@@ -56,9 +62,11 @@ struct Picture {
   Kind kind;
 };
 
+// Multiplied with the inverse, which is within one unit in the last place of dividing and costs a
+// fraction of it.
 template <typename T>
 INLINE void read_integers(const T* from, int64_t stride, int width, float scale, float* row) {
-  if (stride == 1) {  // said apart, so that the compiler can use registers
+  if (stride == 1) {  // a loop of its own, which the compiler vectorises
     for (int x = 0; x < width; ++x) row[x] = float(from[x]) * scale;
   } else {
     for (int x = 0; x < width; ++x) row[x] = float(from[x * stride]) * scale;
@@ -71,7 +79,9 @@ INLINE void read_integers(const T* from, int64_t stride, int width, float scale,
 #endif
 #endif
 
-// Between 16 pixels whose bytes lie r g b r g b … and a vector of each channel.
+// Between 16 pixels whose bytes lie r g b r g b … and a vector of each channel. A shuffle takes two
+// vectors, and a result needs bytes of three: the first shuffle leaves any byte (index 0) where the
+// third vector's belongs, the second puts it there.
 #ifdef HAS_SHUFFLES
 typedef uint8_t b16 __attribute__((vector_size(16)));
 
@@ -106,7 +116,8 @@ INLINE b16 side_by_side(b16 r, b16 g, b16 b) {
 #undef OF_B
 }
 
-// Return how many pixels were moved; the rest is the caller's.
+// Returns how many pixels were moved, a multiple of 16; the rest is the caller's. Without shuffles,
+// and for 16 bits, that is all of them.
 INLINE int take_apart(const uint8_t* from, int width, uint8_t* r, uint8_t* g, uint8_t* b) {
   int x = 0;
   for (; x + 16 <= width; x += 16) {
@@ -188,7 +199,8 @@ INLINE void read_row(const Picture& p, int b, int y, int width, uint16_t* scratc
   }
 }
 
-// Clamped and rounded: adding and taking away 2^23 rounds to nearest, ties to even, as torch does.
+// Clamped and rounded: adding and taking away 2^23 rounds to nearest, ties to even, as torch does,
+// with additions alone, which are vectorised on every processor. A NaN becomes 0.
 INLINE int level(float value, float white) {
   value = value > 0.0f ? value : 0.0f;
   value = value < 1.0f ? value : 1.0f;
@@ -249,6 +261,8 @@ DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_
                            const Pointwise* pointwise, const Picture& image,
                            const Picture& out) {
   const int64_t slab_size = int64_t(s.columns) * kCoefficients * kLanes;
+  // The slab, and seven rows of floats: guide, three channels in, three out. `scratch` has the
+  // integers of an interleaved row, channel by channel, bytes as well as words.
   std::vector<float> memory(slab_size + 7 * int64_t(s.width));
   std::vector<uint16_t> scratch(3 * size_t(s.width));
   float* slab = memory.data();
@@ -258,6 +272,8 @@ DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_
   const float constant = curves ? curve_constant(*curves) : 0.0f;
   for (int y = y_begin; y < y_end; ++y) {
     read_row(image, b, y, s.width, scratch.data(), in);
+    // The guide of the whole row before slicing: it has full registers from the first pixel on,
+    // where slicing begins anew at each cell's centre.
     for (int x = 0; x < s.width; x += kLanes) {
       const int count = s.width - x;
       v8 pixel[3];
@@ -273,6 +289,7 @@ DISPATCH void enhance_rows(const Shape& s, int first, int b, int y_begin, int y_
   }
 }
 
+// __restrict: the compiler need not expect that a sum changes the row, and vectorises.
 template <typename T, typename Sum>
 INLINE void add_row(const T* __restrict from, int64_t stride, int count, Sum* __restrict sum) {
   if (stride == 1) {
@@ -282,7 +299,10 @@ INLINE void add_row(const T* __restrict from, int64_t stride, int count, Sum* __
   }
 }
 
-// Rows are added as they lie, integers exactly (65,537 rows of the largest fit), then columns.
+// Rows are added as they lie in memory; the windows are then cut from the one row of sums. Integers
+// are summed exactly (65,537 rows of the largest fit in 32 bits), so that neither order nor vectors
+// show in the result. Neighbouring windows share a row or column of pixels where `size` does not
+// divide the picture's side.
 template <typename T, typename Sum, typename Total>
 INLINE void window_means(const Picture& p, int b, int top, int bottom, int width, int size,
                          double white, float* const* to) {
@@ -302,7 +322,7 @@ INLINE void window_means(const Picture& p, int b, int top, int bottom, int width
   for (int j = 0; j < size; ++j) {
     const int left = int(int64_t(j) * width / size);
     const int right = int((int64_t(j + 1) * width + size - 1) / size);
-    const double pixels = white * (bottom - top) * (right - left);
+    const double pixels = white * (bottom - top) * (right - left);  // one division a mean
     for (int c = 0; c < 3; ++c) {
       const Sum* channel = sums.data() + (together ? c : c * int64_t(width));
       Total total = 0;
@@ -368,7 +388,8 @@ API void hdrbench_area_lowres(const int32_t* sizes, void* image, const int64_t* 
   });
 }
 
-// Raised with every change of this interface, so that an old build is not called with new arguments.
+// Raised with every change of this interface, so that an old build is not called with new
+// arguments.
 API int32_t hdrbench_interface() { return 4; }
 
 // Advice for memory that nobody has written yet; whether it is taken changes no result.

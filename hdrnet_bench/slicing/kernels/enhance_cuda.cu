@@ -1,9 +1,12 @@
 // Inference in one pass over the picture: guide, slice, apply, and the picture's own element type.
+// A pixel's guide is made in registers from the colours that are about to be transformed: it is
+// never in memory, and the picture is read once and written once.
 #include "guide_cuda.cu"
 
 namespace hdrbench {
 
-// `words` parameters of the guide stand first in shared memory, the slab after them.
+// `words` parameters of the guide stand first in shared memory, the slab after them, from the next
+// multiple of four words on: it is read by 128 bits. One barrier is enough for both.
 template <typename T, int kLayout, typename Guide>
 inline void enhance(const float* grid, const float* parameters, int words, const Guide& guide,
                     const T* image, T* out, const Sizes& s, const Strides& image_s,
@@ -38,7 +41,7 @@ inline void area_lowres(const T* image, float* lowres, int batch, int height, in
   const T* plane = image + b * s.b + c * s.c;
   float total = 0.0f;
   NO_UNROLL for (int y = top; y < bottom; ++y) {
-    float row = 0.0f;
+    float row = 0.0f;  // a sum of its own, so that few are added to a large one
     NO_UNROLL for (int x = left; x < right; ++x) row += load1(plane + y * s.y + x * s.x);
     total += row;
   }

@@ -3,8 +3,10 @@
 // Between two neighbouring cell centres every pixel of a row reads the same two columns of the
 // slab (the grid interpolated along y), so there a coefficient is
 //     (P + z Q) + fx (P' + z Q')
-// with P and Q tables over the lower depth cell. A table of eight is one 256-bit register, and
-// eight pixels look it up at once (vpermps), whatever their guides are.
+// with P and Q tables over the lower depth cell i: for coefficients a of the left column,
+//     Q[i] = a[i + 1] - a[i],  P[i] = a[i] - i Q[i],  so that P + z Q = a[i] + (z - i) Q[i],
+// and P', Q' the same of the right column less the left one. A table of eight is one 256-bit
+// register, and eight pixels look it up at once (vpermps), whatever their guides are.
 #pragma once
 
 #include "simd.h"
@@ -30,12 +32,17 @@ struct Shape {
   }
 };
 
-// What eight pixels between two cell centres need to find a coefficient.
+// What eight pixels between two cell centres need to find a coefficient: 48 tables, 1.5 KiB in the
+// L1 cache, made once for an interval of a row and read for every eight of its pixels.
 struct Tables {
   v8 p[kCoefficients], q[kCoefficients], dp[kCoefficients], dq[kCoefficients];
 };
 
-// slab[x][coefficient][8]: cells beyond the depth repeat the last one.
+// slab[x][coefficient][8]: cells beyond the depth repeat the last one, so that Q is 0 there and the
+// last cell needs no case of its own. Depth stands innermost, for a table to be one load.
+//
+// The grid is read once for a row of pixels, not once a pixel. The slab of the paper's grid is
+// 6 KiB, which the L1 cache holds.
 INLINE void make_fast_slab(const float* grid, const Shape& s, int y, float* slab) {
   const auto tap = tap_at(spatial_position<float>(y, s.height, s.rows), s.rows);
   for (int c = 0; c < kCoefficients; ++c) {
@@ -52,7 +59,9 @@ INLINE void make_fast_slab(const float* grid, const Shape& s, int y, float* slab
   }
 }
 
+// `low` and `high` are the same column beyond the last centre: P' and Q' are 0 then.
 INLINE void make_tables(const float* slab, int low, int high, Tables& t) {
+  // The last lane has no next cell and takes itself.
   const i8 next = {1, 2, 3, 4, 5, 6, 7, 7};
   const v8 iota = {0, 1, 2, 3, 4, 5, 6, 7};
   for (int c = 0; c < kCoefficients; ++c) {
@@ -65,6 +74,7 @@ INLINE void make_tables(const float* slab, int low, int high, Tables& t) {
   }
 }
 
+// depth_position, clamped; a NaN becomes 0, so that no lane looks up beyond its table.
 INLINE v8 fast_depth(v8 guide, const Shape& s) {
   const v8 z = guide * float(s.depth) - 0.5f;
   return vmin(vmax(z, splat(0)), splat(float(s.depth - 1)));
@@ -72,7 +82,7 @@ INLINE v8 fast_depth(v8 guide, const Shape& s) {
 
 INLINE void forward_8(const Tables& t, const Shape& s, v8 guide, v8 fx, const v8* in, v8* out) {
   const v8 z = fast_depth(guide, s);
-  const i8 cell = __builtin_convertvector(z, i8);
+  const i8 cell = __builtin_convertvector(z, i8);  // z >= 0: cutting off is rounding down
   for (int o = 0; o < 3; ++o) {
     v8 r[4];
     for (int i = 0; i < 4; ++i) {
@@ -93,6 +103,7 @@ INLINE void fast_forward_row(const Shape& s, const float* slab, const float* fra
     const int end = first_pixel(cell + 1, s.width, s.columns);
     if (begin >= end) continue;
     make_tables(slab, cell, std::min(cell + 1, s.columns - 1), t);
+    // An interval's last eight are cut short: the pixels beyond it need other tables.
     for (int x = begin; x < end; x += kLanes) {
       const int count = end - x;
       v8 pixel[3], result[3];
@@ -104,6 +115,7 @@ INLINE void fast_forward_row(const Shape& s, const float* slab, const float* fra
   }
 }
 
+// Weight of the right column for each pixel of a row: the same in every row, so made once a call.
 std::vector<float> column_fractions(const Shape& s) {
   std::vector<float> fractions(s.width);
   for (int x = 0; x < s.width; ++x) {

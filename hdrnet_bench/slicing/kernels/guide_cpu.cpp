@@ -1,4 +1,5 @@
-// The curves guide for training, forward and backward, on the CPU.
+// The curves guide for training, forward and backward, on the CPU. A guide value depends on its own
+// pixel alone, so a picture is one run of pixels here, cut into kBands whatever its rows are.
 #include "curves.h"
 
 namespace {
@@ -14,7 +15,9 @@ DISPATCH void guide_rows(const Curves& c, int64_t pixels, int64_t begin, int64_t
   }
 }
 
-// Sums over pixels from which all parameters' gradients follow.
+// Sums over pixels from which all parameters' gradients follow (../operators.py). The parameters
+// themselves are left to the end: with the packed slopes, which have the mix multiplied in, slopes
+// and mix could not be told apart here.
 template <typename T>
 struct Sums {
   T guide;                         // of the guide's gradient, where it is not clipped
@@ -23,6 +26,7 @@ struct Sums {
   T ccm[9], bias[3];
 };
 
+// Both structures hold the same values in the same order, one as eight lanes each.
 void add(Sums<v8>& lanes, Sums<double>& total) {
   const float* from = reinterpret_cast<const float*>(&lanes);
   double* to = reinterpret_cast<double*>(&total);
@@ -35,7 +39,9 @@ DISPATCH void guide_backward_rows(const Curves& c, int64_t pixels, int64_t begin
                                   const float* image, const float* grad, float* grad_image,
                                   Sums<double>& total) {
   const v8 zero = {};
-  constexpr int64_t kRun = 4096;  // pixels summed in float before they go to double
+  // Pixels summed in float before they go to double: 512 additions a lane, so that the rounding
+  // error does not grow with the picture.
+  constexpr int64_t kRun = 4096;
   for (int64_t run = begin; run < end; run += kRun) {
     Sums<v8> sums = {};
     const int64_t run_end = std::min(run + kRun, end);
@@ -50,6 +56,8 @@ DISPATCH void guide_backward_rows(const Curves& c, int64_t pixels, int64_t begin
         }
       }
       v8 g = load_some(grad + x, count);
+      // Where the guide is clipped nothing changes with it. At 0 and 1 themselves it does, as in
+      // torch's clamp. Lanes beyond `count` have no gradient either: they were loaded as 0.
       g = ((value >= 0.0f) & (value <= 1.0f)) ? g : zero;
       sums.guide += g;
       v8 to_pixel[3] = {};
@@ -57,11 +65,12 @@ DISPATCH void guide_backward_rows(const Curves& c, int64_t pixels, int64_t begin
         v8 slope = zero;
         for (int k = 0; k < kPoints; ++k) {
           const v8 excess = t[j] - c.shifts[j][k];
-          const v8 above = excess > zero ? g : zero;
+          const v8 above = excess > zero ? g : zero;  // relu's slope is 0 at its kink
           sums.above[j][k] += above;
           sums.excess[j][k] += above * excess;
           slope += above * c.slopes[j][k];
         }
+        // `slope` is now the gradient of t[j], the colour that goes into the curve.
         sums.bias[j] += slope;
         for (int i = 0; i < 3; ++i) {
           sums.ccm[i * 3 + j] += slope * pixel[i];
@@ -101,6 +110,7 @@ API void hdrbench_curves_backward(int32_t batch, int64_t pixels, const float* cu
                         image + b * 3 * pixels, grad + b * pixels, grad_image + b * 3 * pixels,
                         of_band[job]);
   });
+  // In the order of bands, whichever thread finished first: the bits do not depend on it.
   constexpr size_t kSums = sizeof(Sums<double>) / sizeof(double);
   std::fill(sums, sums + kSums, 0.0);
   for (const auto& band : of_band) {

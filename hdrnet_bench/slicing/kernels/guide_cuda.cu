@@ -48,6 +48,7 @@ inline void curves_sum(const float (*in)[N], float (*t)[N], float* sum) {
   }
 }
 
+// For kernels that have the colours in registers: the guide of N pixels, clipped.
 struct CurvesGuide {
   template <int N>
   inline void operator()(const float (*in)[N], int, int, float* guide) const {
@@ -92,7 +93,7 @@ inline void curves_forward(const float* image, const float* parameters, float* g
   write_row4(guide + b * pixels + x, 1, layout, 0, count, value);
 }
 
-// ---- gradients ------------------------------------------------------------------------------------
+// ---- gradients ------------------------------------------------------------------------------
 //
 // What follows from a clipped pixel is 0. For the others, with g the guide's gradient, the sums are
 // g; for each control point g relu(t - shift) and g where t is above the shift; for the colour
@@ -103,7 +104,8 @@ const int kCurveSums = 109;  // in the order of guide_cpu.cpp: guide, excess, ab
 const int kExcess = 1, kCcmSums = 97;
 const int kCurveGroups = kThreads / kPoints;
 const int kCurveSwept = kSegment / kCurveGroups;          // pixels of a group
-const int kCurveGroupFours = kCurveSwept + 1;             // four words a pixel: t and g
+const int kCurveGroupFours = kCurveSwept + 1;             // four words a pixel: t and g; the one
+                                                          // more keeps groups on other banks
 const int kCurveTile = kCurvesWords / 4;                  // where the pixels stand, in fours
 const int kOwn = 13;                                      // sums that each thread has of its own
 
@@ -125,6 +127,7 @@ inline void curves_backward(const float* image, const float* parameters, const f
       read_row4(grad + b * pixels + x, 1, layout, 0, count, g);
     }
     curves_sum(in, t, value);
+    // What is beyond the picture was read as 0, its gradient too: it adds nothing to any sum.
     UNROLL for (int k = 0; k < 4; ++k) {
       const bool moves = value[k] >= 0.0f && value[k] <= 1.0f;
       g[k] = moves ? g[k] : 0.0f;

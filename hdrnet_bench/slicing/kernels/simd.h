@@ -12,6 +12,8 @@
 #include <vector>
 
 #define API extern "C" __attribute__((visibility("default")))
+// Always inlined, so that a helper is compiled for the instruction set of each DISPATCH function
+// that it ends up in; called, it would be the plain one's.
 #define INLINE static inline __attribute__((always_inline))
 // One build for every x86-64: the loader picks AVX2 with FMA where the processor has them.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(HDRBENCH_GENERIC)
@@ -51,6 +53,8 @@ inline int band_begin(int height, int band) { return int(int64_t(height) * band 
 
 INLINE v8 splat(float value) { return v8{} + value; }
 
+// table[index] in every lane, indices 0 to 7. With AVX2 one permutation across the register; other
+// compilers get a loop that means the same.
 INLINE v8 lookup(v8 table, i8 index) {
 #if defined(__GNUC__) && !defined(__clang__) && !defined(HDRBENCH_GENERIC)
   return __builtin_shuffle(table, index);
@@ -61,6 +65,7 @@ INLINE v8 lookup(v8 table, i8 index) {
 #endif
 }
 
+// By memcpy, which compiles to one unaligned load: rows begin anywhere, and no type is punned.
 INLINE v8 load(const float* from) {
   v8 value;
   std::memcpy(&value, from, sizeof value);
@@ -69,6 +74,7 @@ INLINE v8 load(const float* from) {
 
 INLINE void store(float* to, v8 value) { std::memcpy(to, &value, sizeof value); }
 
+// Of a NaN in `a` the result is `b`: vmax(x, zero) makes it 0, as clamp_position in slice.h does.
 INLINE v8 vmax(v8 a, v8 b) { return a > b ? a : b; }
 INLINE v8 vmin(v8 a, v8 b) { return a < b ? a : b; }
 

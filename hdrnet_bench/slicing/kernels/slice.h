@@ -40,6 +40,8 @@ inline T spatial_position(int index, int size, int cells) {
 inline int first_pixel(int cell, int size, int cells) {
   if (cell <= 0) return 0;
   if (cell >= cells) return size;
+  // The inverse of spatial_position, two pixels early for its rounding. From there on the very
+  // expression that a pixel is placed by decides, so that no pixel is in two intervals or in none.
   int index = int((float(cell) + 0.5f) * float(size) / float(cells) - 0.5f) - 2;
   index = index < 0 ? 0 : (index > size ? size : index);
   while (index < size && tap_at(spatial_position<float>(index, size, cells), cells).low < cell) {

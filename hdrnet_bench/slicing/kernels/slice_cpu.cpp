@@ -12,7 +12,8 @@ namespace {
 
 // ---- any shape, float or double -------------------------------------------------------------
 
-// The grid of one picture interpolated along y: slab[x][z][channel].
+// The grid of one picture interpolated along y: slab[x][z][channel]. A pixel reads all channels of
+// a corner, so they lie side by side.
 template <typename T>
 void make_slab(const T* grid, const Shape& s, int y, T* slab) {
   const auto tap = tap_at(spatial_position<T>(y, s.height, s.rows), s.rows);
@@ -42,6 +43,7 @@ void forward_row(const Shape& s, const T* slab, const T* guide, const T* image, 
                           slab + (int64_t(tx.low) * s.depth + tz.high) * n,
                           slab + (int64_t(tx.high) * s.depth + tz.low) * n,
                           slab + (int64_t(tx.high) * s.depth + tz.high) * n};
+    // a + f (b - a), not (1 - f) a + f b: exact where the corners are equal.
     for (int c = 0; c < n; ++c) {
       const T a = corner[0][c] + tz.fraction * (corner[1][c] - corner[0][c]);
       const T b = corner[2][c] + tz.fraction * (corner[3][c] - corner[2][c]);
@@ -56,6 +58,9 @@ void forward_row(const Shape& s, const T* slab, const T* guide, const T* image, 
   }
 }
 
+// Gradients of one row: `slab_grad`, laid out as the slab, is added to; the others are written. A
+// coefficient is linear in the four corners, with the products of the two fractions as weights, and
+// its slope along the depth is the upper corners less the lower ones.
 template <typename T>
 void backward_row(const Shape& s, const T* slab, const T* guide, const T* image, const T* grad,
                   T* slab_grad, T* grad_guide, T* grad_image) {
@@ -77,7 +82,7 @@ void backward_row(const Shape& s, const T* slab, const T* guide, const T* image,
       for (int o = 0; o < s.outputs; ++o) {
         const int c = o * row + i;
         const T g = grad[o * plane + x];
-        const T d = i < s.inputs ? g * image[i * plane + x] : g;
+        const T d = i < s.inputs ? g * image[i * plane + x] : g;  // of the coefficient
         T value = 0;
         for (int k = 0; k < 4; ++k) {
           value += weight[k] * slab[corner[k] + c];
@@ -89,7 +94,8 @@ void backward_row(const Shape& s, const T* slab, const T* guide, const T* image,
       }
       if (grad_image && i < s.inputs) grad_image[i * plane + x] = along_input;
     }
-    // Beyond the outermost centres the position is clamped: nothing changes with the guide.
+    // From the outermost centres outwards the position is clamped: nothing changes with the guide.
+    // A position on such a centre counts as clamped, as in torch's grid_sample.
     const bool inside = z > 0 && z < T(s.depth - 1);
     if (grad_guide) grad_guide[x] = inside ? along_depth * T(s.depth) : T(0);
   }
@@ -111,6 +117,12 @@ DISPATCH void fast_forward_band(const Shape& s, int b, int y_begin, int y_end,
 }
 
 // Gradients of one row. slab_grad[x][coefficient][8] is added to.
+//
+// The pixel's own gradients are taken for eight pixels at once, by the tables of the forward pass.
+// The grid's would be a scatter, each pixel into the two depth cells it reads; instead all eight
+// cells are one register, which takes a multiply-add with the weights max(1 - |z - i|, 0) of every
+// cell i, pixel after pixel. What is 0 is added as well, so an infinite gradient makes NaN of the
+// other cells.
 INLINE void fast_backward_row(const Shape& s, const float* slab, const float* fractions,
                               const float* guide, const float* const* in,
                               const float* const* grad, float* slab_grad, float* grad_guide,
@@ -124,8 +136,9 @@ INLINE void fast_backward_row(const Shape& s, const float* slab, const float* fr
     if (begin >= end) continue;
     const int high = std::min(cell + 1, s.columns - 1);
     make_tables(slab, cell, high, t);
-    // Sums over this cell's pixels, a register over the depth for each coefficient: at the lower
-    // column without its fraction, and with it.
+    // Sums over this cell's pixels, a register over the depth for each coefficient: without the
+    // column's fraction, and with it. The right column has the second, the left one their
+    // difference.
     v8 whole[kCoefficients] = {}, part[kCoefficients] = {};
     for (int x = begin; x < end; x += kLanes) {
       const int count = std::min(end - x, kLanes);
@@ -154,6 +167,7 @@ INLINE void fast_backward_row(const Shape& s, const float* slab, const float* fr
       const v8 moved = to_guide * float(s.depth);
       store_some(grad_guide + x, ((position > zero) & (position < last)) ? moved : zero, count);
       for (int i = 0; i < 3; ++i) store_some(grad_image[i] + x, to_pixel[i], count);
+      // Lanes of `weight` beyond the depth are 0, because z is at most depth - 1.
       for (int lane = 0; lane < count; ++lane) {
         const v8 distance = iota - z[lane];
         const v8 weight = vmax(one - vmax(distance, -distance), zero);
@@ -176,7 +190,8 @@ INLINE void fast_backward_row(const Shape& s, const float* slab, const float* fr
   }
 }
 
-// Rows [y_begin, y_end); grad_grid is this band's own sum.
+// Rows [y_begin, y_end); grad_grid is this band's own sum. A row's gradient is collected in the
+// slab's shape, which a cache holds, and only then shared between the two rows of cells it reads.
 DISPATCH void fast_backward_band(const Shape& s, int b, int y_begin, int y_end,
                                  const float* fractions, float* slab, float* slab_grad,
                                  const float* grid, const float* guide, const float* image,
@@ -207,6 +222,7 @@ DISPATCH void fast_backward_band(const Shape& s, int b, int y_begin, int y_end,
   }
 }
 
+// One job for each band of each picture; none shares memory that is written.
 template <typename T>
 void forward(const Shape& s, const T* grid, const T* guide, const T* image, T* out, int threads) {
   const int64_t plane = s.pixels();
@@ -234,6 +250,8 @@ void forward(const Shape& s, const T* grid, const T* guide, const T* image, T* o
   });
 }
 
+// One picture after another, so that only one has its kBands sums of a grid's size in memory: 3 MiB
+// for the paper's grid in float.
 template <typename T>
 void backward(const Shape& s, const T* grid, const T* guide, const T* image, const T* grad_out,
               T* grad_grid, T* grad_guide, T* grad_image, int threads) {
@@ -277,6 +295,7 @@ void backward(const Shape& s, const T* grid, const T* guide, const T* image, con
         }
       }
     });
+    // In the order of bands, whichever thread finished first: the bits do not depend on it.
     for (int64_t i = 0; i < size; ++i) {
       T total = 0;
       for (int band = 0; band < kBands; ++band) total += sums[size * band + i];

@@ -1,9 +1,14 @@
 // Slice and apply, forward: 3 x 4 matrices from a slab in shared memory, and any other shape.
 //
-// A block takes up to kRows rows of kSegment pixels. For each row it interpolates the columns of the grid
-// that the segment meets along y into a slab [x][z][12]: four corners are left for a pixel instead
-// of eight. Twelve words between depth planes put the planes of eight luma bins on different banks
-// for 128-bit reads, so neighbouring pixels of any guides do not wait for each other.
+// A block takes up to kRows rows of kSegment pixels. For each row it interpolates the columns of
+// the grid that the segment meets along y into a slab [x][z][12]: four corners are left for a pixel
+// instead of eight. Twelve words between depth planes put the planes of eight luma bins on
+// different banks for 128-bit reads, so neighbouring pixels of any guides do not wait for each
+// other: plane z begins at bank 12 z mod 32, which for eight planes are the eight multiples of
+// four.
+//
+// Of global memory each pixel is read once and written once; the grid's columns are read again by
+// every block, for kRows rows of a segment.
 #include "pixels.h"
 #include "slice.h"
 
@@ -25,7 +30,8 @@ struct Slab {
   int row;      // fours between two rows' slabs
 };
 
-// The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture.
+// The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture. Nobody
+// may read them before the next barrier.
 inline Slab make_slab(int base, const float* grid, const Sizes& s, int x_begin, int x_end,
                       int y_begin, int rows) {
   Slab slab;
@@ -46,6 +52,8 @@ inline Slab make_slab(int base, const float* grid, const Sizes& s, int x_begin, 
   const int plane_size = s.rows * s.columns;
   const float over_depth = 1.0f / float(s.depth);
   NO_UNROLL for (int plane = thread() >> 3; plane < kMatrix * s.depth; plane += kThreads / 8) {
+    // plane / depth, without the many instructions of an integer division. The half keeps the
+    // quotient off whole numbers, where rounding would decide.
     const int c = int((float(plane) + 0.5f) * over_depth), z = plane - c * s.depth;
     const float* from = grid + (long long)plane * plane_size + slab.first;
     NO_UNROLL for (int x = thread() & 7; x < slab.columns; x += 8) {
@@ -73,7 +81,9 @@ inline Column column_at(const Slab& slab, const Sizes& s, int x) {
           (tap.high - tap.low) * s.depth * kFours, tap.fraction};
 }
 
-// Pixel k of N side by side: the four corners around it, and the matrix on its colour.
+// Pixel k of N side by side: the four corners around it, and the matrix on its colour. A row of the
+// matrix is one 128-bit word of a corner; the weights of the corners are products of the fractions,
+// two of them by a difference in place of a product.
 template <int N>
 inline void transform(const Column& at, int depth, float guide, const float (*in)[N], int k,
                       float (*out)[N]) {
@@ -118,7 +128,9 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
                        int x_end, int y_begin, int y_end) {
   if constexpr (kLayout != kAnyLayout) {
     const int x = x_begin + thread() * kPixels;
-    if (x >= x_end) return;
+    if (x >= x_end) return;  // no barrier follows
+    // Where a thread's pixels lie between columns is the same in all rows, and found once. Rows are
+    // whole numbers of fours (cuda.py), so all four pixels are in the picture.
     Column at[kPixels];
     UNROLL for (int k = 0; k < kPixels; ++k) at[k] = column_at(slab, s, x + k);
     NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
@@ -168,7 +180,8 @@ inline void slice_apply(const float* grid, const T* guide, const T* image, T* ou
 
 struct Matrix { int inputs, outputs, offset; };
 
-// A coefficient at a pixel: its eight cells in `grid`, which is that coefficient's [z][y][x].
+// A coefficient at a pixel: its eight cells in `grid`, which is that coefficient's [z][y][x]. Read
+// from global memory for each coefficient: for grids of any size, nothing is kept in shared memory.
 struct Cells {
   Tap<float> x, y, z;
   int columns, plane;

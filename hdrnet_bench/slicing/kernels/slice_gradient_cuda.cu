@@ -2,8 +2,8 @@
 //
 // A block takes pixels that lie between the same four columns of the grid: kTileRows rows, kTile
 // pixels of each at a time. Its threads first take a pixel after another, write the gradients of
-// guide and picture, and leave in shared memory what the grid's gradient needs. Then a thread owns two
-// depth planes of the twelve coefficients and sweeps the pixels of its part of a row; a pixel
+// guide and picture, and leave in shared memory what the grid's gradient needs. Then a thread owns
+// two depth planes of the twelve coefficients and sweeps the pixels of its part of a row; a pixel
 // outside its planes counts with weight 0. The block's sums at the four columns go to a workspace,
 // and slice_grid_sum adds them in a fixed order: the same bits in every run.
 #include "slice_cuda.cu"
@@ -14,14 +14,17 @@ const int kTileRows = 8;
 const int kTile = kSegment / kTileRows;  // pixels of a row
 const int kGroups = kThreads / 4;        // of the four threads that own eight depth planes
 const int kSwept = kSegment / kGroups;   // pixels of a group, all of one row
-const int kGroupFours = 2 * kSwept + 1;  // two fours of words a pixel; the one more keeps groups
-                                         // off each other's banks
+// Two fours of words a pixel, and one more. The eight groups of a warp read the same pixel of
+// theirs at once: 33 fours apart, those are on the eight different fours of banks, not all on the
+// same. The four threads of a group read the same word, which is sent to all of them.
+const int kGroupFours = 2 * kSwept + 1;
 const int kPlanes = 8;                   // depth planes of a block
 const int kSums = kMatrix * kPlanes;
 
 // Shared memory, in fours of words: the four columns [y][x][z][12], then the pixels.
 inline int columns_fours(int depth) { return 4 * depth * kFours; }
 
+// A thread for each plane of a coefficient: it copies that plane's four cells. Once a block.
 inline void load_columns(const float* grid, const Sizes& s, const Tap<float>& x,
                          const Tap<float>& y) {
   const int plane_size = s.rows * s.columns;
@@ -37,7 +40,9 @@ inline void load_columns(const float* grid, const Sizes& s, const Tap<float>& x,
   }
 }
 
-// Gradients of one pixel. `g` and `pixel` come in; the guide's is per cell of depth.
+// Gradients of one pixel. `g` and `pixel` come in; the guide's is per cell of depth. With the four
+// columns' weights w, a is the matrix at the lower plane and d its change to the upper one: the
+// matrix itself is a + fz d, and its slope along the depth is d.
 inline void pixel_gradients(int depth, float fx, float fy, const Tap<float>& tz, const float* g,
                             const float* pixel, float* to_pixel, float& to_guide) {
   const float w[4] = {(1.0f - fy) * (1.0f - fx), (1.0f - fy) * fx, fy * (1.0f - fx), fy * fx};
@@ -60,9 +65,13 @@ inline void pixel_gradients(int depth, float fx, float fy, const Tap<float>& tz,
   }
 }
 
-// A thread's sums: two depth planes, twelve coefficients; times the column fraction in `part`.
+// A thread's sums: two depth planes, twelve coefficients; times the column fraction in `part`. The
+// right column's gradient is `part`, the left one's `whole` less `part`. 48 registers.
 struct Sums { float whole[2][kMatrix], part[2][kMatrix]; };
 
+// Adds a group's pixels to the sums of two planes. The weight of plane i for a pixel at depth z is
+// max(1 - |z - i|, 0): 0 for all but two planes, and multiplied all the same, so that every thread
+// does the same work whatever the guide is.
 inline void sweep(int pixels, int plane, Sums& sums) {
   NO_UNROLL for (int p = 0; p < kSwept; ++p) {
     const float4 g = shared_load4(pixels + 2 * p), in = shared_load4(pixels + 2 * p + 1);
@@ -84,7 +93,9 @@ inline void sweep(int pixels, int plane, Sums& sums) {
 }
 
 // The groups' sums of one kind, added in the order of groups: [0] for the upper row of the grid's
-// cells, [1] for the lower one. Threads under kSums have a coefficient at a depth each.
+// cells, [1] for the lower one. Threads under kSums have a coefficient at a depth each. All pixels
+// of a group are of one row, so the weights along y come in here, once for a sum and not once a
+// pixel. The sums take the place of the pixels in shared memory, hence the first barrier.
 inline void add_groups(int words, int fractions, const float (*sums)[kMatrix], float* total) {
   const int group = thread() >> 2, plane = (thread() & 3) * 2;
   barrier();
@@ -106,6 +117,7 @@ inline void add_groups(int words, int fractions, const float (*sums)[kMatrix], f
 // Rows or pixels [begin, end) of a part of the interval between two cells' centres.
 struct Span { int begin, end; };
 
+// Empty where the interval is shorter than the longest one, or has no pixels at all.
 inline Span span_of(int cell, int part, int length, int size, int cells) {
   const int begin = first_pixel(cell, size, cells), end = first_pixel(cell + 1, size, cells);
   const int from = begin + part * length;
@@ -126,6 +138,7 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
   const long long block =
       ((long long)block_z() * blocks_y() + block_y()) * blocks_x() + block_x();
   float* partial = workspace + block * 4 * kSums;
+  // The sum over blocks reads every block's values: where there are no pixels they are 0.
   if (across.begin >= across.end || down.begin >= down.end) {
     NO_UNROLL for (int i = thread(); i < 4 * kSums; i += kThreads) global_store(partial + i, 0.0f);
     return;
@@ -134,6 +147,8 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
                tap_at(spatial_position<float>(across.begin, s.width, s.columns), s.columns),
                tap_at(spatial_position<float>(down.begin, s.height, s.rows), s.rows));
   const int fours = columns_fours(s.depth), fractions = 4 * (fours + kGroups * kGroupFours);
+  // A product in place of spatial_position's division: which columns a pixel reads is settled by
+  // the block it is in, only the fraction is left.
   const float x_scale = float(s.columns) / float(s.width);
   if (thread() < kTileRows) {
     const int y = down.begin + thread() < down.end ? down.begin + thread() : down.begin;
@@ -162,7 +177,7 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
         const float fy = shared_load(fractions + row);
         z = clamp_position(raw, s.depth);
         fx = clamp_position((float(x) + 0.5f) * x_scale - 0.5f, s.columns) - float(x_cell);
-        if (depth_part == 0) {
+        if (depth_part == 0) {  // of the blocks that take the same pixels, one writes
           float to_pixel[3], to_guide;
           pixel_gradients(s.depth, fx, fy, tap_at(raw, s.depth), g, pixel, to_pixel, to_guide);
           // Beyond the outermost centres the position is clamped: nothing changes with the guide.
@@ -208,7 +223,9 @@ inline void slice_grid_sum(const float* workspace, float* grad_grid, int batch, 
   const long long across = (long long)s.columns * x_parts, down = (long long)s.rows * y_parts;
   const long long block_z = b * depth_parts + z / kPlanes;
   float sum = 0.0f;
-  // Half 1 of the cells before this one, half 0 of those after it.
+  // A cell is read by the pixels before its centre, whose blocks have it as their upper cell (half
+  // 1), and by those after it, whose lower cell it is (half 0). Half 1 of the last interval belongs
+  // to no cell and is not read: its fractions are 0.
   for (int half_y = 1; half_y >= 0; --half_y) {
     const int y_cell = y - half_y;
     if (y_cell < 0) continue;
@@ -288,7 +305,8 @@ inline float add_threads(float value) {
   return thread() == 0 ? shared_load(0) : 0.0f;
 }
 
-// Gradient of the grid: a block for each of its values, over the pixels that read it.
+// Gradient of the grid: a block for each of its values, over the pixels that read it. Every value
+// reads its pixels again, so it is slow, and needs no memory beside the result.
 template <typename T>
 inline void slice_grid_gradient_any(const T* guide, const T* image, const T* grad,
                                     float* grad_grid, const Matrix& m, const Sizes& s,

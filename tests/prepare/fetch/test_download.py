@@ -19,11 +19,11 @@ from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.prepare.fetch import download
 from hdrnet_bench.prepare.fetch.download import (
     Downloads,
-    NotThere,
+    NotFound,
     Stopped,
     Unreachable,
-    cached,
-    quoted,
+    cached_content,
+    file_url,
 )
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serve
@@ -74,8 +74,10 @@ def test_a_file_comes_whole_and_alone(server: FileServer, path: Path, name: str)
     (server.root / name).write_bytes(CONTENT)
     steps: list[int] = []
     with quick() as downloads:
-        assert downloads.size(quoted(server.url, name)) == SIZE
-        downloads.fetch(quoted(server.url, name), path, size=SIZE, sha256=SHA256, step=steps.append)
+        assert downloads.size(file_url(server.url, name)) == SIZE
+        downloads.fetch(
+            file_url(server.url, name), path, size=SIZE, sha256=SHA256, step=steps.append
+        )
     assert path.read_bytes() == CONTENT
     assert names(path) == ["f"]
     assert sum(steps) == server.sent(name) == SIZE
@@ -93,8 +95,8 @@ def test_an_empty_file(server: FileServer, path: Path) -> None:
 
 
 def test_addresses_are_percent_encoded() -> None:
-    assert quoted("http://h/b/", "x y/(1)#?%.dng") == "http://h/b/x%20y/%281%29%23%3F%25.dng"
-    assert quoted("http://h/b", "/x/ü") == "http://h/b/x/%C3%BC"
+    assert file_url("http://h/b/", "x y/(1)#?%.dng") == "http://h/b/x%20y/%281%29%23%3F%25.dng"
+    assert file_url("http://h/b", "/x/ü") == "http://h/b/x/%C3%BC"
 
 
 def test_what_is_there_is_kept_unless_it_is_another_file(server: FileServer, path: Path) -> None:
@@ -118,7 +120,7 @@ def test_what_is_there_is_kept_unless_it_is_another_file(server: FileServer, pat
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(404, NotThere), (410, NotThere), (401, Unreachable), (403, Unreachable)]
+    ("status", "kind"), [(404, NotFound), (410, NotFound), (401, Unreachable), (403, Unreachable)]
 )
 def test_what_no_retry_mends_is_asked_once(
     server: FileServer, path: Path, status: int, kind: type[DataError]
@@ -567,21 +569,21 @@ def test_a_small_file_is_kept_in_the_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     kept = tmp_path / "caches" / "hdrbench" / SHA256
     for _ in range(2):
-        assert cached(f"{server.url}/f", SHA256) == CONTENT
+        assert cached_content(f"{server.url}/f", SHA256) == CONTENT
     assert kept.read_bytes() == CONTENT
     assert len(server.requests) == 1
     kept.write_bytes(CONTENT[:-1])
-    assert cached(f"{server.url}/f", SHA256) == CONTENT
+    assert cached_content(f"{server.url}/f", SHA256) == CONTENT
     assert kept.read_bytes() == CONTENT
     assert len(server.requests) == 2
     monkeypatch.setenv("HDRBENCH_CACHE", str(tmp_path / "own"))
-    assert cached(f"{server.url}/f", SHA256) == CONTENT
+    assert cached_content(f"{server.url}/f", SHA256) == CONTENT
     assert (tmp_path / "own" / SHA256).exists()
     (server.root / "f").write_bytes(OTHER)
-    assert cached(f"{server.url}/f", SHA256) == CONTENT
+    assert cached_content(f"{server.url}/f", SHA256) == CONTENT
     (tmp_path / "own" / SHA256).unlink()
     with pytest.raises(DataError, match="another file"):
-        cached(f"{server.url}/f", SHA256)
+        cached_content(f"{server.url}/f", SHA256)
 
 
 def test_a_small_file_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -591,9 +593,9 @@ def test_a_small_file_without_a_network(tmp_path: Path, monkeypatch: pytest.Monk
         url = f"{gone.url}/f"
     by_hand = tmp_path / "own" / SHA256
     with pytest.raises(DataError, match=f"{url} .* put it at {by_hand}"):
-        cached(url, SHA256)
+        cached_content(url, SHA256)
     by_hand.write_bytes(CONTENT)
-    assert cached(url, SHA256) == CONTENT
+    assert cached_content(url, SHA256) == CONTENT
     monkeypatch.setenv("HDRBENCH_CACHE", str(by_hand / "below a file"))
     with pytest.raises(DataError, match="HDRBENCH_CACHE"):
-        cached(url, SHA256)
+        cached_content(url, SHA256)

@@ -66,10 +66,10 @@ def undisturbed(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_whole_protocol_from_the_server(undisturbed: dict[str, Any]) -> None:
     assert undisturbed["dataset"] == "fivek-libraw-c"
     assert undisturbed["pairs"] == {"train": 4, "validation": 1, "test": 2, "rejected": 3}
-    effort = undisturbed["effort"]
-    assert effort["pairs"] == 10
-    assert effort["times the ideal"] > 0
-    assert 30 < effort["most MiB of a worker"] < 2000
+    cost = undisturbed["cost"]
+    assert cost["pairs"] == 10
+    assert cost["parallel efficiency"] > 0
+    assert 30 < cost["most MiB of a worker"] < 2000
     folder = Path(undisturbed["path"]) / "data/fivek-libraw-c"
     lines = (folder / "rejected.jsonl").read_text().splitlines()
     rejected = {r["id"]: r for r in map(json.loads, lines)}
@@ -121,7 +121,7 @@ def test_faults_of_the_server_change_nothing(fivek: FiveK, undisturbed: dict[str
     assert fivek.server.most_at_once <= 6
     again = fivek.workspace.json(*PREPARE)
     assert "nothing to do" in again["prepared"]
-    assert again["effort"] is None
+    assert again["cost"] is None
 
 
 def test_a_copy_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any], tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_killed_at_any_moment_it_goes_on(fivek: FiveK, undisturbed: dict[str, An
     before = len(fivek.server.requests)
     report = fivek.workspace.json(*PREPARE)
     assert report["digest"] == undisturbed["digest"]
-    assert report["effort"]["pairs"] == 10 - len(done)
+    assert report["cost"]["pairs"] == 10 - len(done)
     fetched = {Path(r.path).name[:5] for r in fivek.server.requests[before:] if "img" in r.path}
     assert not fetched & done, "fetched twice"
 
@@ -231,7 +231,7 @@ def test_a_server_that_is_gone_stops_clearly(
     fivek.server.faults[name].statuses = []
     report = fivek.workspace.json(*PREPARE)
     # With it the truncated one and the one without a target: they might be mended as well.
-    assert report["effort"]["pairs"] == 3, "the others were kept"
+    assert report["cost"]["pairs"] == 3, "the others were kept"
     assert report["digest"] == undisturbed["digest"]
     shutil.rmtree(fivek.workspace.path / "data")
     for faulty in NAMES.values():
@@ -252,7 +252,7 @@ def test_raw_files_are_kept_where_asked_and_serve_as_a_source(fivek: FiveK) -> N
 def test_killed_while_it_finishes_nothing_is_lost(
     fivek: FiveK, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for step in ("_reviewed", "_finish", "_swap", "shutil.rmtree"):
+    for step in ("_leave_out", "_finish", "_swap", "shutil.rmtree"):
         with monkeypatch.context() as patch:
             patch.setattr(f"hdrnet_bench.prepare.build.{step}", killed)
             with pytest.raises(Killed):
@@ -289,7 +289,7 @@ def test_what_was_left_out_for_want_of_files_is_tried_again(
     assert estimate["would fetch"]["files"] == 15
     report = fivek.workspace.json(*PREPARE)
     assert report["digest"] == undisturbed["digest"]
-    assert report["effort"]["pairs"] == 8
+    assert report["cost"]["pairs"] == 8
 
 
 def test_another_protocol_does_not_take_over_what_one_has_begun(
@@ -303,7 +303,7 @@ def test_another_protocol_does_not_take_over_what_one_has_begun(
     protocol.write_text(protocol.read_text().replace("demosaic: ahd", "demosaic: linear"))
     assert "--overwrite drops it" in fivek.workspace.fails(2, *PREPARE)
     report = fivek.workspace.json(*PREPARE, "--overwrite")
-    assert report["effort"]["pairs"] == 10
+    assert report["cost"]["pairs"] == 10
 
 
 def test_a_disk_that_is_gone_is_no_reason_to_leave_pictures_out(fivek: FiveK) -> None:
@@ -351,7 +351,7 @@ def test_a_dask_cluster_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any]
         way = ("prepare", "fivek", "--scheduler", cluster.scheduler_address, "--source", "img")
         report = fivek.workspace.json(*way)
     assert report["digest"] == undisturbed["digest"]
-    assert report["effort"]["workers"] == 2
+    assert report["cost"]["workers"] == 2
     assert "Dask cluster" in fivek.workspace.fails(3, *way, "--expert", "a")
 
 
@@ -442,7 +442,7 @@ def test_ways_that_do_not_fit_are_refused(fivek: FiveK) -> None:
     assert "an address begins with" in run(2, *PREPARE, "--base-url", "ftp://x/")
     (fivek.workspace.path / "in/side").mkdir(parents=True)
     nested = ("--input-dir", "in", "--target-dir", "in/side")
-    assert "are not apart" in run(2, "prepare", "fivek", "--protocol", "zeng-srgb", *nested)
+    assert "overlap" in run(2, "prepare", "fivek", "--protocol", "zeng-srgb", *nested)
     assert "goes with downloading" in run(2, "prepare", "fivek", "--source", ".", "--keep-raw")
 
 
@@ -452,7 +452,7 @@ def test_lists_that_are_not_the_pinned_ones_are_refused(fivek: FiveK, files: Pat
     source.write_text(whole.replace("count: 2\n", "count: 3\n"))
     assert "2 ids, 3 are stated" in fivek.workspace.fails(3, *PREPARE)
     source.write_text(with_lists(whole, "adaint-test", "f" * 64))
-    assert "another file than the one that was meant" in fivek.workspace.fails(3, *PREPARE)
+    assert "another file than the expected one" in fivek.workspace.fails(3, *PREPARE)
     content = yaml.safe_load(whole)
     for key in ("names_sha256", "file_sha256"):
         content["licences"][1][key] = "f" * 64

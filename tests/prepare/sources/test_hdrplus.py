@@ -213,7 +213,7 @@ def test_faults_of_the_server_change_nothing(bucket: HDRPlus, undisturbed: dict[
 def test_an_object_that_is_corrupt_twice_is_an_error(bucket: HDRPlus, files: Path) -> None:
     bucket.server.answers[MERGED] = damaged(files / MERGED, times=2)
     message = bucket.fails(3, "--limit", "5")
-    assert "another file than the one that was meant, twice: expected md5" in message
+    assert "another file than the expected one, twice: expected md5" in message
     assert not list((bucket.workspace.path / "data").glob("[!.]*"))
     bucket.json("--limit", "5")
 
@@ -242,7 +242,7 @@ def test_stopped_it_goes_on(
     report = bucket.json()
     assert report["digest"] == undisturbed["digest"]
     # With it the one that the server lacked; the misaligned one was settled.
-    assert report["effort"]["pairs"] == 2
+    assert report["cost"]["pairs"] == 2
 
 
 def test_dry_run_says_what_would_be_fetched(bucket: HDRPlus, files: Path) -> None:
@@ -446,7 +446,7 @@ def copied_job(files: Path, folder: Path) -> hdrplus.HdrplusJob:
 
 
 @pytest.mark.parametrize(
-    ("rule", "shown", "finished", "size"),
+    ("rule", "source", "target", "size"),
     [
         ("original", (4048, 3036), (4048, 3036), (4048, 3036)),
         ("original", (2024, 1518), (4048, 3036), (2024, 1518)),
@@ -462,17 +462,17 @@ def copied_job(files: Path, folder: Path) -> hdrplus.HdrplusJob:
 )
 def test_both_get_one_size_or_are_rejected(
     rule: str,
-    shown: tuple[int, int],
-    finished: tuple[int, int],
+    source: tuple[int, int],
+    target: tuple[int, int],
     size: tuple[int, int] | None,
 ) -> None:
     _, protocol = facts()
-    arguments = protocol.sizes[rule], shown, finished, protocol.aspect_tolerance
+    arguments = protocol.sizes[rule], source, target, protocol.aspect_tolerance
     if size is None:
-        with pytest.raises(RejectedPair, match=f"{shown[0]}x{shown[1]}"):
-            hdrplus._size(*arguments)
+        with pytest.raises(RejectedPair, match=f"{source[0]}x{source[1]}"):
+            hdrplus._common_size(*arguments)
     else:
-        assert hdrplus._size(*arguments) == size
+        assert hdrplus._common_size(*arguments) == size
 
 
 def test_ways_that_do_not_fit_are_refused(bucket: HDRPlus) -> None:

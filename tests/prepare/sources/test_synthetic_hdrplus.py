@@ -34,7 +34,7 @@ def test_one_is_stored_as_32767() -> None:
     values = np.array([-0.1, 0.0, 1.0, 0.5, 65535 / 32767, 2.5, 1 / 32767, 0.4999 / 32767])
     planar = np.broadcast_to(values, (3, 1, len(values)))
     expected = [0, 0, 32767, 16384, 65535, 65535, 1, 0]
-    assert synthetic.stored(planar).tolist() == [[[value] * 3 for value in expected]]
+    assert synthetic.encode(planar).tolist() == [[[value] * 3 for value in expected]]
 
 
 def test_the_dataset_of_a_folder_says_what_it_holds(workspace: Workspace) -> None:
@@ -88,7 +88,7 @@ def test_noise_is_of_the_stated_variance(level: float) -> None:
     """Each estimate within five of its standard deviations: of a variance, sqrt(2 / n) of it."""
     camera, random = synthetic.camera_of("noise")
     clean = np.full((3, 400, 400), level)
-    taken = synthetic.stored(synthetic.noisy(clean, camera, random)) / 32767
+    taken = synthetic.encode(synthetic.add_noise(clean, camera, random)) / 32767
     expected = camera.shot * level + camera.read**2
     number = 400 * 400
     for channel in range(3):
@@ -116,14 +116,14 @@ def test_cameras_are_within_what_the_header_says() -> None:
     assert len(set(cameras)) == 300
 
 
-def test_exposed_is_the_stated_curve() -> None:
+def test_exposing_is_the_stated_curve() -> None:
     """Pixel by pixel, as it is written down."""
     camera = synthetic.Camera(0.25, 1.5, 0.0, 0.0)
     scene = srgb_to_linear(smooth_picture(3, 40, 50).transpose(2, 0, 1) / 255.0)
     largest = sorted(scene.max(axis=0).ravel())
     knee, top = largest[int(0.9 * (2000 - 1))], largest[int(0.995 * (2000 - 1))]
     knee = min(knee, 0.8 * top)
-    result = synthetic.exposed(scene, camera)
+    result = synthetic.expose(scene, camera)
     for y in range(40):
         for x in range(50):
             m = max(scene[:, y, x])
@@ -132,23 +132,24 @@ def test_exposed_is_the_stated_curve() -> None:
             assert result[:, y, x] == pytest.approx(scene[:, y, x] * factor, rel=1e-12)
 
 
-def test_exposed_never_falls_and_leaves_black() -> None:
+def test_exposing_never_falls_and_leaves_black() -> None:
     camera = synthetic.Camera(0.25, 1.5, 0.0, 0.0)
     ramp = np.broadcast_to(np.linspace(0, 1, 1000), (3, 1, 1000))
-    result = synthetic.exposed(ramp, camera)[0, 0]
+    result = synthetic.expose(ramp, camera)[0, 0]
     assert (np.diff(result) > 0).all()
     assert result[0] == 0
     assert result[:700] == pytest.approx(0.25 * ramp[0, 0, :700])
     black = np.zeros((3, 4, 4))
-    assert not synthetic.exposed(black, camera).any()
+    assert not synthetic.expose(black, camera).any()
     # All of one brightness, as where a sky is white.
-    assert synthetic.exposed(black + 0.6, camera) == pytest.approx(1.5)
+    assert synthetic.expose(black + 0.6, camera) == pytest.approx(1.5)
 
 
 def test_targets_are_the_clean_picture_tone_mapped_and_rounded_once(tmp_path: Path) -> None:
     fill(tmp_path, 1)
-    pair = synthetic.make(synthetic.SyntheticJob("a", path=tmp_path / "p0.png", name="input/p0.png"))
-    clean = synthetic.exposed(scene_of(tmp_path / "p0.png"), synthetic.camera_of("a")[0])
+    job = synthetic.SyntheticJob("a", path=tmp_path / "p0.png", name="input/p0.png")
+    pair = synthetic.make(job)
+    clean = synthetic.expose(scene_of(tmp_path / "p0.png"), synthetic.camera_of("a")[0])
     exact = OPERATORS["retouch"].apply(linear_to_srgb(2 * clean)).transpose(1, 2, 0) * 255
     assert pair.target.dtype == np.uint8
     assert np.abs(pair.target - exact).max() <= 0.5 + 1e-9
@@ -165,7 +166,7 @@ def test_the_same_pixels_in_every_process(tmp_path: Path) -> None:
         "pair = make(SyntheticJob('a', path=Path(sys.argv[1]), name='x'))\n"
         "print(pixels_sha256(pair.input), pixels_sha256(pair.target))"
     )
-    there = subprocess.run(
+    hashes = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "p0.png")],
         cwd=ROOT,
         env=clean_environment() | {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"},
@@ -174,16 +175,16 @@ def test_the_same_pixels_in_every_process(tmp_path: Path) -> None:
         check=True,
     ).stdout.split()
     pair = synthetic.make(synthetic.SyntheticJob("a", path=tmp_path / "p0.png", name="x"))
-    assert there == [pixels_sha256(pair.input), pixels_sha256(pair.target)]
+    assert hashes == [pixels_sha256(pair.input), pixels_sha256(pair.target)]
     other = synthetic.make(synthetic.SyntheticJob("b", path=tmp_path / "p0.png", name="x"))
-    assert pixels_sha256(other.input) != there[0]
+    assert pixels_sha256(other.input) != hashes[0]
 
 
 def test_the_random_numbers_are_the_committed_ones() -> None:
     """Other ones are another version of the source, or another stream of NumPy's."""
     camera, random = synthetic.camera_of("chelsea")
     assert camera == (0.157231, 1.71569, 0.0004563, 0.000912601)
-    first = synthetic.noisy(np.full((3, 1, 1), 0.5), camera, random).ravel()
+    first = synthetic.add_noise(np.full((3, 1, 1), 0.5), camera, random).ravel()
     expected = [0.5159095918690982, 0.4945008071526648, 0.47851162194972985]
     assert first.tolist() == pytest.approx(expected, rel=1e-12)
 
