@@ -79,9 +79,9 @@ class DatasetSpec(_Section):
         """The command line that prepares the dataset."""
         command = f"hdrbench prepare {self.source} --protocol {self.protocol}"
         if self.source == "folder":
-            from .prepare.sources.folder import COMPUTED
+            from .prepare.sources.folder import COMPUTED_PROTOCOLS
 
-            computed = self.protocol in COMPUTED
+            computed = self.protocol in COMPUTED_PROTOCOLS
             command += " --input-dir DIR" + ("" if computed else " --target-dir DIR")
         if self.source == "synthetic-hdrplus":
             from .prepare.sources import synthetic_hdrplus

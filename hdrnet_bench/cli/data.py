@@ -1,4 +1,4 @@
-"""Commands that make and check datasets: prepare, verify, compare-datasets; cli.py has them."""
+"""Commands that make and check datasets: prepare, verify, compare-datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that use a trained model: enhance, export, import-tf1. cli.py takes them in."""
+"""Commands that use a trained model: enhance, export, import-tf1."""
 
 from __future__ import annotations
 

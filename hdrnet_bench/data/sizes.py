@@ -15,7 +15,7 @@ import numpy as np
 from ..color import srgb_to_linear
 from ..config import Encoding
 from ..images.files import Pixels, white_level
-from ..images.resize import SizeRule, encoded, resized
+from ..images.resize import SizeRule, average_channel, encode_srgb
 from ..results import Size
 from .manifest import Dataset, Row
 from .pairs import Pair, as_pair, decode_pair
@@ -51,8 +51,8 @@ def averaged(pixels: Pixels, size: tuple[int, int], encoding: Encoding) -> Pixel
     white = white_level(pixels)
     stored = np.arange(white + 1) / white
     light = (srgb_to_linear(stored) if encoding == "srgb" else stored).astype(np.float32)
-    planar = np.stack([resized(light[pixels[:, :, channel]], size) for channel in range(3)])
+    planar = np.stack([average_channel(light[pixels[:, :, channel]], size) for channel in range(3)])
     if encoding == "srgb":
-        return encoded(planar, 8 if white == 255 else 16)
+        return encode_srgb(planar, 8 if white == 255 else 16)
     levels = np.rint(planar.transpose(1, 2, 0).astype(np.float64) * white)
     return levels.astype(np.uint8) if white == 255 else levels.astype(np.uint16)

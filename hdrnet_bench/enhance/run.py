@@ -27,10 +27,11 @@ from ..config import FULL_SCALE, Encoding, HDRNetConfig
 from ..errors import DataError
 from ..images import icc
 from ..images.files import Pixels
-from ..images.photo import Photo, read_photo, write_photo
+from ..images.photo import Photo, read_photo
+from ..images.photo_writer import write_photo
 from ..model import pyramid
 from ..model.hdrnet import HDRNet
-from ..model.lowres import lowres_as_it_lies, make_lowres, nearest_places
+from ..model.lowres import lowres_from_stored, make_lowres, nearest_places
 from .plan import EnhanceJob
 
 _STRIP_PIXELS = 1 << 19
@@ -124,7 +125,7 @@ def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) 
     start = time.perf_counter()
     fused = device.type == "cpu" and model.serves_fused(whole)
     if fused and colours.as_it_is(pixels) and pixels.dtype == out_type:
-        grid = _grid(model, lowres_as_it_lies(whole, config.net_input_size, config.lowres_resize))
+        grid = _grid(model, lowres_from_stored(whole, config.net_input_size, config.lowres_resize))
         network_end = time.perf_counter()
         model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
         return _split(start, network_end)
@@ -229,7 +230,7 @@ def _lowres(model: HDRNet, pixels: Pixels, colours: Colours) -> Tensor:
     """make_lowres of a picture whose colours must be converted first, row of it by row."""
     size, (height, width) = model.config.net_input_size, pixels.shape[:2]
     if colours.as_it_is(pixels):
-        return lowres_as_it_lies(_tensor(pixels), size, model.config.lowres_resize)
+        return lowres_from_stored(_tensor(pixels), size, model.config.lowres_resize)
     if model.config.lowres_resize == "nearest":
         rows, columns = nearest_places(height, size), nearest_places(width, size)
         picked = pixels[rows.numpy()[:, None], columns.numpy()]

@@ -54,7 +54,7 @@ def curve(
     return decode(np.arange(2**bits) / (2**bits - 1)).astype(np.float32)
 
 
-def reduced(
+def average_picture(
     pixels: Pixels,
     size: tuple[int, int],
     table: NDArray[np.float32],
@@ -75,12 +75,12 @@ def reduced(
     Returns:
         (3, height, width).
     """
-    channels = [resized(table[pixels[:, :, index]], size) for index in range(3)]
+    channels = [average_channel(table[pixels[:, :, index]], size) for index in range(3)]
     planar = np.stack(channels).astype(np.float64)
     return planar if matrix is None else apply_matrix(planar, matrix)
 
 
-def resized(channel: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def average_channel(channel: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """(H, W) linear light to (height, width), each no larger, by the mean of the area.
 
     Sums run in one order, so that the result does not depend on the number of threads.
@@ -107,7 +107,7 @@ def _shares(length: int, target: int) -> sparse.csr_array:
     return sparse.csr_array(((overlap / length).astype(np.float32), places), (target, length))
 
 
-def encoded(rgb_linear: NDArray[np.floating], bits: Literal[8, 16] = 8) -> NDArray:
+def encode_srgb(rgb_linear: NDArray[np.floating], bits: Literal[8, 16] = 8) -> NDArray:
     """(3, H, W) linear light to (H, W, 3) sRGB: clipped to [0, 1], encoded, rounded once."""
     white = 2**bits - 1
     srgb = linear_to_srgb(np.clip(rgb_linear.astype(np.float64), 0.0, 1.0))

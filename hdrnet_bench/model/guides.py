@@ -46,7 +46,7 @@ class CurvesGuide(nn.Module):
         guide = torch.einsum("bchw,c->bhw", curve, self.mix) + self.mix_bias
         return guide.clamp(0, 1)
 
-    def packed(self) -> tuple[Tensor, int]:
+    def kernel_parameters(self) -> tuple[Tensor, int]:
         """Parameters for the fused kernel."""
         return cpu.pack_curves(*self.parameters()), 0
 
@@ -63,7 +63,7 @@ class PointwiseGuide(nn.Module):
         """(B, 3, H, W) -> (B, H, W) in [0, 1]. Plain torch, whatever the backend."""
         return self.conv2(self.conv1(fullres))[:, 0].sigmoid()
 
-    def packed(self) -> tuple[Tensor, int]:
+    def kernel_parameters(self) -> tuple[Tensor, int]:
         """Parameters for the fused kernel, the batch norm folded into the first layer."""
         norm = self.conv1.norm
         assert norm is not None

@@ -24,7 +24,7 @@ from .encoding import to_model_input
 from .file import ModelHeader
 from .guides import CurvesGuide, PointwiseGuide
 from .hub import HubMixin
-from .lowres import INTEGER_WHITE, lowres_as_it_lies, make_lowres
+from .lowres import INTEGER_WHITE, lowres_from_stored, make_lowres
 from .network import CoefficientNetwork
 
 
@@ -162,10 +162,10 @@ class HDRNet(nn.Module, HubMixin):
         """The fused kernel's way, from what the model is given; None where it does not serve."""
         if not self.serves_fused(batch, backend):
             return None
-        lowres = lowres_as_it_lies(batch, self.config.net_input_size, self.config.lowres_resize)
+        lowres = lowres_from_stored(batch, self.config.net_input_size, self.config.lowres_resize)
         guide = self.guides[0]
         assert isinstance(guide, CurvesGuide | PointwiseGuide)
-        return fused(self.coefficients(lowres), batch, *guide.packed())
+        return fused(self.coefficients(lowres), batch, *guide.kernel_parameters())
 
     @torch.no_grad()
     def enhance_rows(
@@ -187,7 +187,9 @@ class HDRNet(nn.Module, HubMixin):
         guide = self.guides[0]
         assert isinstance(guide, CurvesGuide | PointwiseGuide)
         float_grid = grid.float().contiguous()
-        return cpu.enhance(float_grid, image, *guide.packed(), rows=(first, height), out=out)
+        return cpu.enhance(
+            float_grid, image, *guide.kernel_parameters(), rows=(first, height), out=out
+        )
 
     def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:
         """Whether the fused kernel serves: one guide, batch norm as at inference."""

@@ -20,7 +20,7 @@ def make_lowres(fullres: Tensor, size: int, resize: LowresResize) -> Tensor:
     return F.interpolate(fullres, size=(size, size), mode=resize)
 
 
-def lowres_as_it_lies(image: Tensor, size: int, resize: LowresResize) -> Tensor:
+def lowres_from_stored(image: Tensor, size: int, resize: LowresResize) -> Tensor:
     """make_lowres for the fused kernel: float32 in about [0, 1] from float32 or integers of any
     strides, without a floating or contiguous copy of the whole picture."""
     if resize == "area":

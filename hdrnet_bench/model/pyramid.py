@@ -124,7 +124,7 @@ def enhance_rows(
     grids = [part.contiguous() for part in level_grids(grid.float())]
 
     def level_rows(level: int, coarser: Rows | None) -> Rows:
-        parameters, hidden = guides[level].packed()
+        parameters, hidden = guides[level].kernel_parameters()
         level_height = sizes[level][0]
 
         def rows(first: int, last: int) -> Tensor:

@@ -182,7 +182,7 @@ def _slicer(
     guide: Any = model.guides[0]
     if model.config.input_transfer == "none" and model.serves_fused(batch, backend):
         out = torch.empty_like(batch)
-        parameters, width = guide.packed()
+        parameters, width = guide.kernel_parameters()
         into = partial(fused, grid, batch, parameters, width, out)
         if into() is not None:
             return into  # type: ignore[return-value]
@@ -191,7 +191,7 @@ def _slicer(
         output = None
         fullres = model_input(model, batch, torch.float32)
         if model.serves_fused(fullres, backend):
-            output = fused(grid, fullres, *guide.packed())
+            output = fused(grid, fullres, *guide.kernel_parameters())
         if output is None:
             output = model.render_fast(grid, fullres, backend)
         return (output.clamp(0, 1).mul(255).round() if white == 255 else output).to(batch.dtype)

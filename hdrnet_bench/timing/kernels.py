@@ -170,7 +170,7 @@ def _fused(bench: _Bench, model: HDRNet, image: Tensor, dtype: torch.dtype) -> I
     with torch.no_grad():
         lowres = torch.rand(1, 3, 256, 256, device=image.device)
         grid = model.coefficients(lowres).contiguous()
-    parameters, hidden = model.guides[0].packed()  # type: ignore[operator]
+    parameters, hidden = model.guides[0].kernel_parameters()  # type: ignore[operator]
 
     white = 255 if dtype == torch.uint8 else 1
 

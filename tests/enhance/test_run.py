@@ -20,7 +20,7 @@ from hdrnet_bench.images.camera import develop_camera
 from hdrnet_bench.images.photo import Photo, read_photo
 from hdrnet_bench.model import pyramid as enhance_pyramid
 from hdrnet_bench.model.file import ModelHeader, save_model
-from hdrnet_bench.model.lowres import lowres_as_it_lies
+from hdrnet_bench.model.lowres import lowres_from_stored
 from hdrnet_bench.slicing import cpu
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
@@ -234,7 +234,7 @@ def test_strips_in_place_are_the_whole(dtype: torch.dtype) -> None:
     picture = torch.from_numpy(SIXTEEN).permute(2, 0, 1)[None]
     picture = picture.float() / 65535 if dtype == torch.float32 else picture.to(dtype)
     whole = model.enhance(picture)
-    grid = model.coefficients(lowres_as_it_lies(picture, 32, "area"))
+    grid = model.coefficients(lowres_from_stored(picture, 32, "area"))
     strips = picture.clone()
     for first, last in ((0, 1), (1, 17), (17, 30)):
         strip = strips[:, :, first:last]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from hdrnet_bench.images import icc
-from hdrnet_bench.images.photo import Photo, read_photo, write_photo
+from hdrnet_bench.images.photo import Photo, read_photo
+from hdrnet_bench.images.photo_writer import write_photo
 from tests import pictures
 from tests.conftest import smooth_picture
 

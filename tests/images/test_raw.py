@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from hdrnet_bench import color
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.images.raw import Development, develop, settings
-from hdrnet_bench.images.resize import curve, reduced, resized
+from hdrnet_bench.images.resize import average_channel, average_picture, curve
 from hdrnet_bench.prepare.sources.expert import read_romm
 from tests import pictures
 from tests.dng import FOUR_SENSITIVITIES, write_dng, write_romm_tiff
@@ -53,7 +53,9 @@ def test_every_orientation_comes_upright(tmp_path: Path, orientation: int) -> No
     assert_develops(tmp_path / "a.dng", scene)
     assert develop(tmp_path / "a.dng", Development()).orientation == orientation
     expert = read_romm(tmp_path / "a.tif")
-    light = reduced(expert.pixels, (56, 40), curve(color.romm_to_linear), color.LINEAR_FROM_ROMM)
+    light = average_picture(
+        expert.pixels, (56, 40), curve(color.romm_to_linear), color.LINEAR_FROM_ROMM
+    )
     assert np.abs(light.transpose(1, 2, 0) - scene).max() < 1e-4
     assert expert.notes == ([] if orientation == 1 else [f"orientation {orientation} applied"])
 
@@ -236,7 +238,9 @@ def test_a_sensor_whose_pixels_are_not_square(tmp_path: Path) -> None:
     write_dng(tmp_path / "a.dng", scene, border=(4, 6, 2, 8), extra=scale)
     developed = develop(tmp_path / "a.dng", Development())
     assert developed.pixels.shape == (80, 56, 3)
-    halved = [resized(c.astype(np.float32), (56, 40)) for c in developed.pixels.transpose(2, 0, 1)]
+    halved = [
+        average_channel(c.astype(np.float32), (56, 40)) for c in developed.pixels.transpose(2, 0, 1)
+    ]
     assert np.abs(np.stack(halved, -1) / LEVELS - scene).mean() < 5e-3
 
 
@@ -356,9 +360,11 @@ def test_a_dng_and_its_experts_tiff_agree(tmp_path: Path) -> None:
     write_dng(tmp_path / "a.dng", scene, orientation=8, border=(3, 5, 2, 1))
     write_romm_tiff(tmp_path / "a.tif", scene, orientation=6)
     size = (40, 30)
-    raw = reduced(develop(tmp_path / "a.dng", Development()).pixels, size, curve())
+    raw = average_picture(develop(tmp_path / "a.dng", Development()).pixels, size, curve())
     table = curve(color.romm_to_linear)
-    expert = reduced(read_romm(tmp_path / "a.tif").pixels, size, table, color.LINEAR_FROM_ROMM)
+    expert = average_picture(
+        read_romm(tmp_path / "a.tif").pixels, size, table, color.LINEAR_FROM_ROMM
+    )
     assert np.abs(raw - expert).max() < 2e-3
 
 

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hdrnet_bench import color
-from hdrnet_bench.images.resize import SizeRule, curve, encoded, linear_16, reduced, resized
+from hdrnet_bench.images.resize import (
+    SizeRule,
+    average_channel,
+    average_picture,
+    curve,
+    encode_srgb,
+    linear_16,
+)
 
 SIDES = st.integers(1, 40)
 
@@ -60,7 +67,7 @@ def test_rules_without_meaning_are_refused(rule) -> None:
 def test_the_mean_and_the_range_stay(height: int, width: int, data) -> None:
     size = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
     channel = np.random.default_rng(height * 41 + width).random((height, width), np.float32)
-    small = resized(channel, size)
+    small = average_channel(channel, size)
     assert small.shape == size[::-1]
     assert small.dtype == np.float32
     assert abs(small.mean(dtype=np.float64) - channel.mean(dtype=np.float64)) < 1e-6
@@ -71,47 +78,51 @@ def test_the_mean_and_the_range_stay(height: int, width: int, data) -> None:
 def test_fractions_of_border_pixels_count() -> None:
     row = np.array([[1.0, 0.0, 0.5]], np.float32)
     # Each new pixel covers one and a half.
-    assert resized(row, (2, 1)) == pytest.approx(np.array([[1 / 1.5, 0.25 / 1.5 + 0.25 / 1.5]]))
-    assert resized(row.T, (1, 2)) == pytest.approx(np.array([[1 / 1.5], [0.5 / 1.5]]))
-    assert resized(row, (1, 1)) == pytest.approx(np.array([[0.5]]))
+    assert average_channel(row, (2, 1)) == pytest.approx(
+        np.array([[1 / 1.5, 0.25 / 1.5 + 0.25 / 1.5]])
+    )
+    assert average_channel(row.T, (1, 2)) == pytest.approx(np.array([[1 / 1.5], [0.5 / 1.5]]))
+    assert average_channel(row, (1, 1)) == pytest.approx(np.array([[0.5]]))
 
 
 def test_a_whole_factor_averages_blocks() -> None:
     channel = np.random.default_rng(0).random((12, 20), np.float32)
     blocks = channel.reshape(3, 4, 10, 2).mean(axis=(1, 3))
-    assert resized(channel, (10, 3)) == pytest.approx(blocks, abs=1e-6)
+    assert average_channel(channel, (10, 3)) == pytest.approx(blocks, abs=1e-6)
 
 
 def test_the_same_size_is_the_same() -> None:
     channel = np.random.default_rng(0).random((7, 5), np.float32)
-    assert (resized(channel, (5, 7)) == channel).all()
-    assert (resized(channel, (5, 6)).shape) == (6, 5)
+    assert (average_channel(channel, (5, 7)) == channel).all()
+    assert (average_channel(channel, (5, 6)).shape) == (6, 5)
 
 
 @pytest.mark.parametrize("size", [(0, 3), (6, 3), (3, 8)])
 def test_enlarging_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="cannot be averaged"):
-        resized(np.zeros((7, 5), np.float32), size)
+        average_channel(np.zeros((7, 5), np.float32), size)
 
 
 def test_fine_stripes_become_grey() -> None:
     """In linear light: half the light, not half the code value."""
     stripes = np.zeros((200, 300, 3), np.uint16)
     stripes[:, ::2] = 65535
-    light = reduced(stripes, (60, 40), curve())
+    light = average_picture(stripes, (60, 40), curve())
     # A new pixel covers five old ones, two or three of them bright.
     assert np.abs(light.mean() - 0.5) < 1e-6
     assert ((light > 0.39) & (light < 0.61)).all()
-    assert (np.abs(encoded(reduced(stripes, (30, 40), curve())).astype(int) - 188) <= 1).all()
+    assert (
+        np.abs(encode_srgb(average_picture(stripes, (30, 40), curve())).astype(int) - 188) <= 1
+    ).all()
 
 
 def test_order_of_averaging_and_matrix_does_not_matter() -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), np.uint16)
     table = curve(color.romm_to_linear)
-    ours = reduced(pixels, (10, 7), table, color.LINEAR_FROM_ROMM)
+    ours = average_picture(pixels, (10, 7), table, color.LINEAR_FROM_ROMM)
     romm = color.romm_to_linear(pixels.transpose(2, 0, 1) / 65535)
     whole = color.apply_matrix(romm, color.LINEAR_FROM_ROMM)
-    other = np.stack([resized(channel.astype(np.float32), (10, 7)) for channel in whole])
+    other = np.stack([average_channel(channel.astype(np.float32), (10, 7)) for channel in whole])
     assert whole.min() < 0 < 1 < whole.max(), "nothing lies outside sRGB"
     assert ours == pytest.approx(other, abs=1e-6)
 
@@ -126,7 +137,7 @@ def test_tables_hold_every_value() -> None:
 
 def test_encoding_clips_and_rounds_once() -> None:
     light = np.array([-0.1, 0.0, 0.0031308, 0.2158605, 1.0, 1.7]).reshape(1, 1, 6).repeat(3, 0)
-    eight, sixteen = encoded(light), encoded(light, bits=16)
+    eight, sixteen = encode_srgb(light), encode_srgb(light, bits=16)
     assert (eight.shape, eight.dtype) == ((1, 6, 3), np.uint8)
     assert (sixteen.shape, sixteen.dtype) == ((1, 6, 3), np.uint16)
     # sRGB's 0.0404494 and 128 / 255.
@@ -137,14 +148,16 @@ def test_encoding_clips_and_rounds_once() -> None:
 @given(st.integers(0, 255))
 def test_what_was_bytes_stays(value: int) -> None:
     light = color.srgb_to_linear(np.full((3, 1, 1), value / 255))
-    assert (encoded(light) == value).all()
+    assert (encode_srgb(light) == value).all()
 
 
 def test_whole_numbers_of_light_come_back_as_they_were() -> None:
     levels = np.arange(65536, dtype=np.uint16)
     pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=1)[None]
-    assert np.array_equal(linear_16(reduced(pixels, (65536, 1), curve())), pixels)
-    averaged = linear_16(reduced(np.array([[[0] * 3, [65535] * 3]], np.uint16), (1, 1), curve()))
+    assert np.array_equal(linear_16(average_picture(pixels, (65536, 1), curve())), pixels)
+    averaged = linear_16(
+        average_picture(np.array([[[0] * 3, [65535] * 3]], np.uint16), (1, 1), curve())
+    )
     assert averaged.tolist() == [[[32768] * 3]]
     assert linear_16(np.array([-0.1, 1.1, 0.5])[:, None, None]).tolist() == [[[0, 65535, 32768]]]
 
@@ -153,4 +166,4 @@ def test_8_bits_of_srgb_come_back_as_they_were() -> None:
     levels = np.arange(256, dtype=np.uint8)
     pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=1)[None]
     table = curve(color.srgb_to_linear, 8)
-    assert np.array_equal(encoded(reduced(pixels, (256, 1), table)), pixels)
+    assert np.array_equal(encode_srgb(average_picture(pixels, (256, 1), table)), pixels)

@@ -246,7 +246,7 @@ def test_fused_inference(host_library: Path, kind: str, dtype: torch.dtype, how:
         levels = strided(levels, how)
         grid = torch.rand(2, 12, 8, 16, 16) * 0.5
         launch = HostKernels(host_library)
-        parameters, channels = model.guides[0].packed()  # type: ignore[operator]
+        parameters, channels = model.guides[0].kernel_parameters()  # type: ignore[operator]
         with launch:
             launch.watch(grid, levels)
             ready = (
@@ -274,7 +274,7 @@ def test_fused_bytes_are_clamped(host_library: Path) -> None:
     for offset, level in ((3.0, 255), (-3.0, 0), (torch.nan, 0)):
         grid = torch.zeros(1, 3, 4, 8, 16, 16)
         grid[:, :, 3] = offset
-        packed = cuda.with_constant(model.guides[0].packed()[0])  # type: ignore[operator]
+        packed = cuda.with_constant(model.guides[0].kernel_parameters()[0])  # type: ignore[operator]
         out = cuda.enhance(HostKernels(host_library), grid.flatten(1, 2), image, packed, 0)
         assert out is not None
         assert bool((out == level).all())

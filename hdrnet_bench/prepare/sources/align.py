@@ -21,7 +21,7 @@ from scipy import fft, ndimage, sparse
 
 from ...color import LUMINANCE, srgb_to_linear
 from ...images.files import Pixels, upright
-from ...images.resize import SizeRule, curve, resized
+from ...images.resize import SizeRule, average_channel, curve
 
 Float = NDArray[np.float64]
 Gradients = tuple[Float, Float]
@@ -193,7 +193,7 @@ def _small(pixels: Pixels, table: NDArray[np.float32], edge: int) -> NDArray[np.
     # Channel by channel, so that the whole picture is never there as floating point.
     for channel, weight in enumerate(LUMINANCE):
         luma += (table * np.float32(weight))[pixels[:, :, channel]]
-    return resized(luma, SizeRule(edge="long", pixels=edge).target(width, height))
+    return average_channel(luma, SizeRule(edge="long", pixels=edge).target(width, height))
 
 
 def _corner_sums(luma: NDArray[np.float32]) -> Float:

@@ -24,7 +24,7 @@ from ...errors import DataError, UsageError
 from ...files import json_line, sha256_file, sha256_text
 from ...images import raw
 from ...images.files import KINDS, Picture, Pixels, read_picture
-from ...images.resize import Matrix, SizeRule, curve, encoded, reduced
+from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
@@ -162,7 +162,7 @@ def _develop(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[st
     source = _read_input(job, input_path)
     height, width = source.pixels.shape[:2]
     size = job.rule.target(width, height)
-    input_ = encoded(reduced(source.pixels, size, source.table, source.matrix))
+    input_ = encode_srgb(average_picture(source.pixels, size, source.table, source.matrix))
     measured, notes = source.measured, {"input": source.notes} if source.notes else {}
     del source
     expert = read_romm(target_path)
@@ -175,7 +175,7 @@ def _develop(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[st
         measured["notes"] = notes
     return PreparedPair(
         input=input_,
-        target=encoded(reduced(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
+        target=encode_srgb(average_picture(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
         source_names=[
             _source_name(side, job) for side in (job.protocol.input, job.protocol.target)
         ],

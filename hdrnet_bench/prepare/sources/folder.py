@@ -31,7 +31,7 @@ from ..staging import Plan, Task
 
 VERSION = 1
 TEST_SHARE = 0.10
-COMPUTED = ("identity", *OPERATORS)  # protocols whose targets are computed
+COMPUTED_PROTOCOLS = ("identity", *OPERATORS)  # protocols whose targets are computed
 OWN_NAME = r"[a-z0-9][a-z0-9-]*"
 SUFFIXES = tuple(KINDS)
 FILELIST = "filelist.txt"
@@ -121,7 +121,7 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
             "source folder needs --protocol NAME, a name of your own for what the pairs are: "
             "small letters, digits and '-'"
         )
-    computes_targets = protocol in COMPUTED
+    computes_targets = protocol in COMPUTED_PROTOCOLS
     if computes_targets and any(place.target for place in places):
         raise UsageError(
             f"protocol {protocol} computes its targets: leave the targets out (--input-dir alone), "
@@ -130,7 +130,7 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
     if not computes_targets and not all(place.target for place in places):
         raise UsageError(
             f"protocol {protocol} needs targets: --target-dir, or output/ in --source-dir; "
-            f"only {', '.join(COMPUTED)} compute them"
+            f"only {', '.join(COMPUTED_PROTOCOLS)} compute them"
         )
     pairs = [pair for place in places for pair in _find_pairs(place, _split_of(place, places))]
     by_folder = any(pair.split for pair in pairs)

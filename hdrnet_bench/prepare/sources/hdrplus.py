@@ -25,7 +25,7 @@ from ...errors import DataError, UsageError
 from ...files import json_line, sha256_file, sha256_text
 from ...images import camera
 from ...images.files import read_picture
-from ...images.resize import Matrix, SizeRule, curve, encoded, linear_16, reduced
+from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb, linear_16
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
@@ -193,9 +193,11 @@ def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) 
     source_size = source.shape[1], source.shape[0]
     target_size = target.shape[1], target.shape[0]
     size = _common_size(job.rule, source_size, target_size, job.protocol.aspect_tolerance)
+    if size != target_size:
+        target = encode_srgb(average_picture(target, size, _srgb()))
     return PreparedPair(
-        input=linear_16(reduced(source, size, _linear(), matrix)),
-        target=target if size == target_size else encoded(reduced(target, size, _srgb())),
+        input=linear_16(average_picture(source, size, _linear(), matrix)),
+        target=target,
         source_names=[places[role] for role in roles],
         source_sha256=[sha256_file(paths[role]) for role in roles],
         licence=job.licence,
