@@ -1,13 +1,23 @@
-"""What the README shows is true: its Python runs, its commands exist."""
+"""What the documentation says is true: its Python runs, its commands, files and names exist."""
 
+import ast
 import re
 import shutil
 from pathlib import Path
+
+import pytest
 
 from hdrnet_bench.images.files import read_picture
 from tests.conftest import ROOT, Workspace
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "hdrnet_bench"
+CHAPTERS = sorted(PACKAGE.glob("*/README.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *CHAPTERS]
+
+
+def page_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def test_python_example_runs(trained: Workspace) -> None:
@@ -26,9 +36,46 @@ def test_every_command_has_its_section(workspace: Workspace) -> None:
     assert listed == helped
 
 
-def test_files_it_points_to_are_there() -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", TEXT):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_files_it_points_to_are_there(page: Path) -> None:
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose)
+    assert links
+    for link in links:
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *CHAPTERS], ids=page_name)
+def test_functions_it_names_exist(page: Path) -> None:
+    """`training/train.Trainer.run`, in a chapter also `train.Trainer.run`."""
+    pattern = r"`((?:[a-z_0-9]+/)*[a-z_0-9]+)\.([A-Za-z_]\w*)((?:\.\w+)?)[`(]"
+    checked = 0
+    for module, name, member in re.findall(pattern, page.read_text(encoding="utf-8")):
+        folders = [PACKAGE] if page.parent == ROOT else [page.parent, PACKAGE]
+        paths = [folder / f"{module}.py" for folder in folders]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None or name in ("py", "md"):  # a file, or nothing of this package
+            continue
+        names = defined(ast.parse(path.read_text(encoding="utf-8")))
+        assert f"{name}{member}" in names, f"{module}.{name}{member}"
+        checked += 1
+    assert checked
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """What a module's source gives a name to: also what it imports, and members of its classes."""
+    names: set[str] = set()
+    for node in tree.body:
+        for inner in [node, *(node.body if isinstance(node, ast.ClassDef) else [])]:
+            prefix = "" if inner is node else f"{node.name}."  # type: ignore[union-attr]
+            if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                names.add(prefix + inner.name)
+            elif isinstance(inner, ast.ImportFrom):
+                names |= {alias.asname or alias.name for alias in inner.names}
+            else:
+                targets = getattr(inner, "targets", [getattr(inner, "target", None)])
+                names |= {prefix + t.id for t in targets if isinstance(t, ast.Name)}
+    return names
 
 
 def test_make_targets_it_names_exist() -> None:

@@ -40,11 +40,11 @@ from .pairing import (
 Verdict = Literal["A better", "B better", "within noise", "too few pictures", "no value"]
 
 
-class _Record(BaseModel):
+class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-class MethodSummary(_Record):
+class MethodSummary(_Figures):
     """One method over the common pictures. `seeds`: the mean of each training, by seed;
     `deviation`: their sample standard deviation, null where there is only one."""
 
@@ -54,7 +54,7 @@ class MethodSummary(_Record):
     deviation: float | None
 
 
-class PictureDifference(_Record):
+class PictureDifference(_Figures):
     """One picture's values, means over seeds, and A - B."""
 
     id: str
@@ -63,7 +63,7 @@ class PictureDifference(_Record):
     difference: float
 
 
-class Paired(_Record):
+class Paired(_Figures):
     """The figures of one metric.
 
     difference: mean of A - B. win_rate: share of pictures on which A is better; ties (equal values)
@@ -83,7 +83,7 @@ class Paired(_Record):
     pictures: list[PictureDifference]
 
 
-class MetricComparison(_Record):
+class MetricComparison(_Figures):
     """One metric over the n common pictures. `reason`: why there are no figures, or no interval."""
 
     metric: str
@@ -93,7 +93,7 @@ class MetricComparison(_Record):
     paired: Paired | None
 
 
-class Comparison(_Record):
+class Comparison(_Figures):
     """Two methods' results. common: how many pictures both have; only_a, only_b: the ids of the
     pictures that one side alone has, which are left out."""
 
