@@ -48,13 +48,13 @@ class PeerFailed(HdrbenchError):
         self.exit_code = exit_code
 
 
-def near_matches(name: str, known: Iterable[str]) -> str:
-    """'did you mean …?' for an unknown name, or all known names where none is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+def near_matches(name: str, names: Iterable[str]) -> str:
+    """'did you mean …?' for an unknown name, or all names where none is near."""
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known: {', '.join(known)}" if known else "none is known"
+    return f"known: {', '.join(names)}" if names else "none is known"
 
 
 def first_fault(error: ValueError) -> str:

@@ -15,24 +15,7 @@ import typer
 
 from ..errors import DataError, HdrbenchError, PeerFailed
 from ..files import json_text
-from . import (
-    compare as cli_compare,
-)
-from . import (
-    data as cli_data,
-)
-from . import (
-    eval as cli_eval,
-)
-from . import (
-    models as cli_models,
-)
-from . import (
-    report as cli_report,
-)
-from . import (
-    time as cli_time,
-)
+from . import compare, data, eval, models, report, time
 from .console import err, out, report_rows
 from .options import Device, DryRun, Json, Overwrite
 
@@ -42,12 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-cli_compare.register(app)
-cli_data.register(app)
-cli_eval.register(app)
-cli_models.register(app)
-cli_report.register(app)
-cli_time.register(app)
+for commands in (compare, data, eval, models, report, time):
+    commands.register(app)
 
 
 def main() -> None:

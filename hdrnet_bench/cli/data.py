@@ -133,9 +133,9 @@ def prepare(
         report = {
             "dataset": plan.name,
             "directory": str(directory),
-            "prepared already": existing is not None,
+            "would prepare": existing is None,
             "pairs": pairs,
-            "would write the lock": write_lock,
+            "would write lock": write_lock,
         }
         report_values(report | ({} if existing else preparation.estimate()), as_json)
         return

@@ -176,9 +176,9 @@ def _raw_folder(options: SourceOptions, plan: Plan) -> Path:
     from .. import paths
     from ..prepare import staging
 
-    kept = paths.data_dir() / "raw" / plan.source
+    lasting = paths.data_dir() / "raw" / plan.source
     hidden = staging.staging_folder(plan, paths.data_dir()) / staging.RAW
-    return (kept if options.keep_raw else hidden).absolute()
+    return (lasting if options.keep_raw else hidden).absolute()
 
 
 def _hdrplus(options: SourceOptions) -> Preparation:

@@ -172,9 +172,9 @@ def baseline_job(spec: JobSpec, name: Baseline) -> EvaluationJob:
         ),
     }
     label, method, cells = methods[name]
-    method_of = MethodId(name=label, run=BASELINE, parameters=None, model_sha256=None, seed=None)
+    id_ = MethodId(name=label, run=BASELINE, parameters=None, model_sha256=None, seed=None)
     rows = spec.dataset.split(spec.split)
-    return EvaluationJob(spec, method_of, lambda device: method, rows, cells=cells)
+    return EvaluationJob(spec, id_, lambda device: method, rows, cells=cells)
 
 
 def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
@@ -192,14 +192,14 @@ def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
         model, _ = read_model(run.model_path, device)
         return baselines.grid(config, model.guides[0])
 
-    method_of = method_id(run).model_copy(
+    id_ = method_id(run).model_copy(
         update={
             "name": baselines.grid_name(config, config.variant),
             **dict.fromkeys(("parameters", "network_macs", "pixel_macs")),
         }
     )
     rows = spec.dataset.split(spec.split)
-    return EvaluationJob(spec, method_of, method, rows, cells=config.spatial_bin)
+    return EvaluationJob(spec, id_, method, rows, cells=config.spatial_bin)
 
 
 def predictions_job(

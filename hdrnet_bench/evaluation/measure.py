@@ -28,7 +28,7 @@ from ..runs import LOG
 from .gallery import choose, pictures_of, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
-from .score import measure, split_available, summarise
+from .score import score_pair, split_available, summarise
 
 
 def up_to_date(job: EvaluationJob) -> bool:
@@ -104,7 +104,7 @@ def evaluate_job(
     partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
     for row in job.rows:
         if row.id not in partial.rows:
-            partial.add(measure(method, pair(row.id), names, job.cells))
+            partial.add(score_pair(method, pair(row.id), names, job.cells))
         step()
     measured = [partial.rows[row.id] for row in job.rows]
 
@@ -139,13 +139,8 @@ def evaluate_job(
     write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
     if curve is not None:
         write_text(folder / "train.csv", curve)
-    columns = [
-        "id",
-        "width",
-        "height",
-        "licence",
-        *names,
-    ]  # a resumed row has its metrics in another order
+    # By name: the rows of a stopped evaluation have their metrics in another order.
+    columns = ["id", "width", "height", "licence", *names]
     rows = pd.DataFrame(measured, columns=columns)
     write_text(job.path.with_suffix(".csv"), rows.to_csv(index=False))
     write_result(job.path, result)

@@ -83,7 +83,7 @@ def split_available(
 
 
 @torch.no_grad()
-def measure(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dict[str, Any]:
+def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dict[str, Any]:
     """A picture's row: id, size, licence and each metric, None where it is not finite.
 
     Raises DataError where the output is not finite, or too small for a metric.

@@ -74,7 +74,7 @@ def resolve(path: str | Path) -> Path:
     return path
 
 
-def read_model(
+def read_network(
     path: Path, build: Callable[[HDRNetConfig], Model], device: str | torch.device = "cpu"
 ) -> tuple[Model, ModelHeader]:
     """A network in evaluation mode with a file's weights, and what the file says of them.

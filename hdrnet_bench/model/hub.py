@@ -23,7 +23,7 @@ from ..errors import DataError, UsageError
 from ..files import json_text, write_text
 from ..results import Evaluation, read_result
 from .card import card_text
-from .file import ModelHeader, read_model, save_model
+from .file import ModelHeader, read_network, save_model
 
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
 CARD = "README.md"
@@ -79,7 +79,7 @@ class HubMixin(ModelHubMixin):
                 raise  # no network, which is something else
             except EntryNotFoundError:
                 raise DataError(message) from None
-        model, header = read_model(path, cast(Any, cls))
+        model, header = read_network(path, cast(Any, cls))
         model.header = header
         return model
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from .file import ModelHeader, resolve
-from .file import read_model as read
+from .file import ModelHeader, read_network, resolve
 from .hdrnet import HDRNet
 
 
@@ -21,6 +20,6 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> HDRNet:
 
 def read_model(path: Path, device: str | torch.device = "cpu") -> tuple[HDRNet, ModelHeader]:
     """A model file's network and header. Raises DataError as `load_model`."""
-    model, header = read(path, HDRNet, device)
+    model, header = read_network(path, HDRNet, device)
     model.header = header
     return model, header

@@ -196,9 +196,9 @@ def _check_image(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -
         raise ValueError(
             f"image is {image.dtype} on {image.device}, guide {guide.dtype} on {guide.device}"
         )
-    row = image.shape[1] + has_offset
-    if grid.shape[1] == 0 or grid.shape[1] % row:
+    row_length = image.shape[1] + has_offset
+    if grid.shape[1] == 0 or grid.shape[1] % row_length:
         raise ValueError(
-            f"the grid has {grid.shape[1]} channels, not a multiple of {row} "
+            f"the grid has {grid.shape[1]} channels, not a multiple of {row_length} "
             f"({image.shape[1]} inputs{' and an offset' if has_offset else ''})"
         )

@@ -31,13 +31,13 @@ def slice_apply(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) ->
 # The kernels get addresses and sizes, and would read beyond tensors that do not fit. Checked here
 # once more, because torch.ops.hdrbench can be called past `bilateral_slice_apply`.
 def _check_slice(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> None:
-    row = image.shape[1] + has_offset
+    row_length = image.shape[1] + has_offset
     fits = (
         (grid.ndim, guide.ndim, image.ndim) == (5, 3, 4)
         and grid.shape[0] == guide.shape[0] == image.shape[0]
         and guide.shape[1:] == image.shape[2:]
-        and row > 0
-        and grid.shape[1] % row == 0
+        and row_length > 0
+        and grid.shape[1] % row_length == 0
         and 0 not in grid.shape
         and 0 not in guide.shape
     )

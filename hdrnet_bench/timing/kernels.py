@@ -240,6 +240,9 @@ class _Bench(NamedTuple):
         for run in slow:
             run.attempt(self.clock, keep=False)  # a warm-up, and whether it fits in memory
         in_turns([*timed.values(), copy, *slow], self.clock, turns=REPEATS)
+        for name, run in (*timed.items(), ("a copy of the same bytes", copy)):
+            if run.note:
+                raise CapabilityError(f"{name}, {self.size}: {run.note}; choose smaller sizes")
         reference, theirs = (
             None if run is None or run.note else round(run.median, 4) for run in others
         )

@@ -193,7 +193,7 @@ def test_a_broken_log_stops_before_measuring(trained: Workspace) -> None:
 def test_prepare_reports_and_dry_runs(workspace: Workspace) -> None:
     plan = workspace.json("prepare", "demo", "--dry-run")
     assert plan["pairs"] == {"train": 6, "validation": 1, "test": 6}
-    assert plan["prepared already"] is False
+    assert plan["would prepare"] is True
     assert list(workspace.path.iterdir()) == []
 
 

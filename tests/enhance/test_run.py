@@ -18,7 +18,7 @@ from hdrnet_bench.enhance import run as enhance
 from hdrnet_bench.images import icc
 from hdrnet_bench.images.camera import develop_camera
 from hdrnet_bench.images.photo import Photo, read_photo
-from hdrnet_bench.model import pyramid as enhance_pyramid
+from hdrnet_bench.model import pyramid
 from hdrnet_bench.model.file import ModelHeader, save_model
 from hdrnet_bench.model.lowres import lowres_from_stored
 from hdrnet_bench.slicing import cpu
@@ -709,7 +709,7 @@ def test_a_pyramid_is_enhanced_by_the_fused_kernel(
     shape: tuple[int, ...], strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network(variant="pyramid")
-    monkeypatch.setattr(enhance_pyramid, "_STRIP_PIXELS", strip)
+    monkeypatch.setattr(pyramid, "_STRIP_PIXELS", strip)
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     plain = model.enhance(image, backend="reference")
     turned = image.transpose(-1, -2).contiguous().transpose(-1, -2)

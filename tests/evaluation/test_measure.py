@@ -173,13 +173,13 @@ def test_the_key_is_of_all_that_decides_the_rows(
     with pytest.raises(Stop):
         measure_module.evaluate_job(job, step=stop)
     scored: list[str] = []
-    measure = measure_module.measure
+    score_pair = measure_module.score_pair
 
     def counted(method, pair, *rest):
         scored.append(pair.row.id)
-        return measure(method, pair, *rest)
+        return score_pair(method, pair, *rest)
 
-    monkeypatch.setattr(measure_module, "measure", counted)
+    monkeypatch.setattr(measure_module, "score_pair", counted)
     with pytest.raises(Stop):
         measure_module.evaluate_job(job, step=stop)
     assert scored == [], "the row that is there was made again"

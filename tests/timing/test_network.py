@@ -20,8 +20,8 @@ from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.errors import CapabilityError
 from hdrnet_bench.results import KernelTiming, MachineState, Timing, TimingRow, read_result
 from hdrnet_bench.slicing import cpu
-from hdrnet_bench.timing import child as timing_child
-from hdrnet_bench.timing import exact as timing_exact
+from hdrnet_bench.timing import child
+from hdrnet_bench.timing import exact as exact_module
 from hdrnet_bench.timing import network as timing
 from hdrnet_bench.timing.child import measure
 from hdrnet_bench.timing.clock import Clock, natural_picture
@@ -62,7 +62,7 @@ def test_rows_are_consistent() -> None:
     said: list[str] = []
     wanted = job(width=320, height=240, batch=2, budget_s=0.2)
     measured = measure(wanted, said.append)
-    assert said == [EXACT, *wanted.backends, timing_child.TIMING]
+    assert said == [EXACT, *wanted.backends, child.TIMING]
     keys = [(row.backend, row.part) for row in measured.rows]
     assert keys == list(itertools.product(wanted.backends, PARTS))
     weights = sum(p.nbytes for p in HDRNet(SMALL).coefficient_network.parameters())
@@ -138,18 +138,18 @@ def test_every_network_is_timed(config: HDRNetConfig, dtype: str) -> None:
 def test_the_exact_result_in_strips_is_the_models(
     config: HDRNetConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timing_exact, "_STRIP_PIXELS", 200)  # a few rows
+    monkeypatch.setattr(exact_module, "_STRIP_PIXELS", 200)  # a few rows
     torch.manual_seed(0)
     model = HDRNet(config).eval()
     picture = natural_picture(61, 47)[None]
-    exact = timing_exact.exact(model, picture)
+    exact = exact_module.exact(model, picture)
     assert next(model.parameters()).dtype == torch.float32
     whole = model.double().enhance(picture.double(), "reference")
     assert exact.output.dtype == torch.float64
     assert (exact.output - whole).abs().max() < 1e-12
     off = whole.float()
     off[..., -1, 5] += 0.25  # in the last strip
-    assert timing_exact.largest_difference(off, exact.output) == pytest.approx(0.25, rel=1e-4)
+    assert exact_module.largest_difference(off, exact.output) == pytest.approx(0.25, rel=1e-4)
 
 
 def test_interval_of_the_median_by_order_statistics() -> None:
@@ -187,24 +187,24 @@ def test_what_does_not_fit_is_left_out_and_the_rest_goes_on() -> None:
 
     runs = [TimedRun(lambda: torch.zeros(1), 4), TimedRun(too_much, 4), TimedRun(later, 4)]
     for timed in runs:
-        timing_child._first(timed, False, None, CPU, 0.0)
+        child._first(timed, False, None, CPU, 0.0)
     assert [timed.note for timed in runs] == [None, "out of memory", None]
     watch = Watch(CPU)
     in_turns(runs, Clock(CPU), budget_s=0.0, watch=watch)
     assert [timed.note for timed in runs] == [None, "out of memory", "out of memory"]
     assert len(runs[0].times) >= MIN_REPEATS
-    row = timing_child._row(job(), ("native", "whole"), runs[1], runs[0], None)
+    row = child._row(job(), ("native", "whole"), runs[1], runs[0], None)
     assert (row.median_ms, row.repeats, row.note) == (None, 0, "out of memory")
     with pytest.raises(RuntimeError, match="shape"):  # any other error is one
-        timing_child._first(TimedRun(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
+        child._first(TimedRun(lambda: torch.zeros(2).view(3), 4), False, None, CPU, 0.0)
 
 
 def test_without_memory_for_a_copy_or_for_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_much(*arguments: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(timing_child, "copier", too_much)
-    monkeypatch.setattr(timing_child, "exact", too_much)
+    monkeypatch.setattr(child, "copier", too_much)
+    monkeypatch.setattr(child, "exact", too_much)
     measured = measure(job())
     assert measured.copies == []
     for row in measured.rows:
@@ -222,7 +222,7 @@ def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
     copy = TimedRun(timed.run, 20_000_000)
     copy.times = [2.0] * 10
     for part, share in (("whole", 0.4), *((part, None) for part in transfers)):
-        row = timing_child._row(job(), ("native", part), timed, copy, None)
+        row = child._row(job(), ("native", part), timed, copy, None)
         assert (row.gigabytes_per_s, row.copy_share, row.noisy) == (4.0, share, False)
 
 
@@ -230,7 +230,7 @@ def test_transfers_move_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU, where nothing can be pinned."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     batch = natural_picture(8, 8)[None]
-    runs = timing_child._transfers(batch, lambda picture: picture / 2)
+    runs = child._transfers(batch, lambda picture: picture / 2)
     for part, expected in (("upload", batch), ("download", batch)):
         assert torch.equal(runs[part](), expected)
     assert torch.equal(runs["whole with transfer"](), batch / 2)
@@ -294,9 +294,9 @@ def test_a_child_that_is_killed_is_a_row_and_the_others_go_on() -> None:
     def kill_the_first() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for child in multiprocessing.active_children():
-                if child.pid is not None:
-                    os.kill(child.pid, signal.SIGKILL)
+            for process in multiprocessing.active_children():
+                if process.pid is not None:
+                    os.kill(process.pid, signal.SIGKILL)
                     return
             time.sleep(0.005)
 
@@ -395,9 +395,9 @@ def _children(pid: int) -> list[int]:
     """Those that time: not multiprocessing's tracker of resources."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
+        for child_pid in map(int, path.read_text().split()):
+            if b"spawn_main" in Path(f"/proc/{child_pid}/cmdline").read_bytes():
+                found.append(child_pid)
     return found
 
 

@@ -186,8 +186,8 @@ def _develop(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[st
 
 
 class _Source(NamedTuple):
-    """An input in full size, the tables that take it to linear light (resize.reduced), and what its
-    row says of it."""
+    """An input in full size, the tables that take it to linear light (resize.average_picture), and
+    what its row says of it."""
 
     pixels: NDArray[np.uint16]
     table: NDArray[np.float32]
