@@ -13,7 +13,33 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .results import Environment
+from pydantic import BaseModel, ConfigDict
+
+
+class Environment(BaseModel):
+    """The machine and the installation, as `describe` gives them and every result file has them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    package: str
+    commit: str | None
+    python: str
+    torch: str
+    platform: str
+    cpu: str
+    cores: int | None
+    threads: int
+    memory_gib: int | None
+    gpu: str | None
+    load: float | None
+
+    def machine(self) -> str:
+        """One line that names the machine and what was installed on it."""
+        gpu = f", {self.gpu}" if self.gpu else ""
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_gib} GiB{gpu}; "
+            f"Python {self.python}, torch {self.torch}"
+        )
 
 
 def describe() -> Environment:

@@ -126,3 +126,10 @@ METRICS |= {
     for name, metric in published.values.items()
     if (mode, name) != ("hdrnet", "psnr")
 }
+
+
+def heading(name: str) -> str:
+    """A metric's label and unit, with an arrow to where it is better."""
+    metric = METRICS[name]
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"

@@ -6,7 +6,6 @@ Imports no torch: the report is made from these files alone, and need not wait f
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .environment import Environment
 from .errors import DataError, first_fault
 from .files import json_text, read_json, write_text
 from .metric_specs import METRICS
@@ -30,30 +30,6 @@ _Count = Annotated[int, Field(ge=1)]
 NONE = "–"  # where there is no value to show
 # What becomes part of a path or of a figure's name.
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class Environment(_Record):
-    """The machine and the installation, as environment.describe() gives them."""
-
-    package: str
-    commit: str | None
-    python: str
-    torch: str
-    platform: str
-    cpu: str
-    cores: int | None
-    threads: int
-    memory_gib: int | None
-    gpu: str | None
-    load: float | None
-
-    def machine(self) -> str:
-        """One line that names the machine and what was installed on it."""
-        gpu = f", {self.gpu}" if self.gpu else ""
-        return (
-            f"{self.cpu}, {self.cores} cores, {self.memory_gib} GiB{gpu}; "
-            f"Python {self.python}, torch {self.torch}"
-        )
 
 
 class RecipeId(_Record):
@@ -317,11 +293,6 @@ class Timing(_Record):
     environment: Environment
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation of at least two values, as over a recipe's seeds."""
-    return statistics.fmean(values), statistics.stdev(values)
-
-
 class KernelRow(_Record):
     """One slicing kernel at one size. Times in milliseconds; null where nothing was measured, with
     `note` why. `max_error` is against float64, null where that ran out of memory."""
@@ -425,10 +396,3 @@ def cell(name: str, summary: MetricSummary | None) -> str:
         low, high = summary.interval
         text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
     return text
-
-
-def heading(name: str) -> str:
-    """A metric's label and unit, with an arrow to where it is better."""
-    metric = METRICS[name]
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,11 @@ class Wins(NamedTuple):
     def rate(self) -> float:
         """NaN where there is no difference."""
         return self.wins / sum(self) if any(self) else math.nan
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation of at least two values, as over a recipe's seeds."""
+    return fmean(values), stdev(values)
 
 
 def mean_interval(values: ArrayLike) -> Mean:

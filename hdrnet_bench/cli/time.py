@@ -22,7 +22,7 @@ from .console import (
 from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
-    from ..results import Environment
+    from ..environment import Environment
     from ..timing.job import Measurement
 
 

@@ -10,8 +10,8 @@ from ..data.manifest import Dataset, open_dataset
 from ..errors import HdrbenchError, PeerFailed, UsageError
 from ..files import json_text
 from ..recipe import Recipe, load_recipe
-from ..results import spread
 from ..runs import new_run_directory
+from ..statistics import spread
 from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
 from ..training.run_writer import TrainingStep

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import DataError
 from ..metric_specs import METRICS
-from ..results import Evaluation, spread
+from ..results import Evaluation
 from ..statistics import (
     CONFIDENCE,
     Mean,
@@ -26,6 +26,7 @@ from ..statistics import (
     mean_interval,
     paired_bootstraps,
     permutation_tests,
+    spread,
 )
 from .pairing import (
     check_same_data,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..metric_specs import METRICS
-from ..results import Evaluation, TimingRow, heading
+from ..metric_specs import METRICS, heading
+from ..results import Evaluation, TimingRow
 from . import plots
 from .groups import Group, TimingResult, is_baseline, label
 from .plots import Plot, colour, margins, text_width

@@ -5,18 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from ..metric_specs import METRICS
-from ..results import (
-    NONE,
-    Environment,
-    Evaluation,
-    KernelTiming,
-    MetricSummary,
-    cell,
-    heading,
-    spread,
-)
-from ..statistics import mean_interval
+from ..environment import Environment
+from ..metric_specs import METRICS, heading
+from ..results import NONE, Evaluation, KernelTiming, MetricSummary, cell
+from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, marks
 from .published import PublishedRow
 from .table import Cell, Column, Table, columns, number, plain

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ..evaluation.compare import MetricComparison, compare
 from ..evaluation.pairing import common_ids
 from ..evaluation.pairing import label as name_of
-from ..metric_specs import METRICS
-from ..results import NONE, Evaluation, heading
+from ..metric_specs import METRICS, heading
+from ..results import NONE, Evaluation
 from ..statistics import CONFIDENCE
 from .groups import Group, by_method, is_identity
 from .table import Cell, Column, Table, columns, number, plain

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results import (
-    NONE,
-    CopyRow,
-    Environment,
-    KernelTiming,
-    MachineState,
-    Result,
-    Timing,
-    TimingRow,
-)
+from ..environment import Environment
+from ..results import NONE, CopyRow, KernelTiming, MachineState, Result, Timing, TimingRow
 from .groups import TimingResult
 from .table import Cell, Column, Table, columns, number, plain
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdrnet_bench.environment import Environment
 from hdrnet_bench.errors import DataError, RegressionError, UsageError
 from hdrnet_bench.evaluation.compare import (
     Comparison,
@@ -18,7 +19,6 @@ from hdrnet_bench.evaluation.compare import (
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.results import (
     DatasetId,
-    Environment,
     Evaluation,
     MethodId,
     MetricSummary,
