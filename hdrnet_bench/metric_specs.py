@@ -20,6 +20,11 @@ class Metric(NamedTuple):
     version: int
     meaning: str
 
+    @property
+    def sign(self) -> int:
+        """The sign that a gain has: 1 where higher is better, else -1."""
+        return 1 if self.higher_is_better else -1
+
 
 METRICS = {
     "psnr": Metric("PSNR", "dB", True, 2, 1, "peak signal-to-noise ratio of 8-bit rounded RGB"),

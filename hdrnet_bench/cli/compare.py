@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..files import json_text
-from ..metric_specs import METRICS
+from ..metric_specs import METRICS, heading
 from .console import out, print_table
 from .options import Json
 
@@ -87,9 +87,7 @@ def compare(
 def _row(entry: MetricComparison) -> list[str]:
     from ..statistics import MIN_FOR_INTERVAL
 
-    metric, paired = METRICS[entry.metric], entry.paired
-    unit = f" ({metric.unit})" if metric.unit else ""
-    row = [f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}", str(entry.n)]
+    paired, row = entry.paired, [heading(entry.metric), str(entry.n)]
     if paired is None:
         return [*row, *["–"] * 5, entry.verdict]
     for side in (paired.a, paired.b):

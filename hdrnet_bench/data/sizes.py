@@ -9,13 +9,14 @@ short edge has 480 pixels or fewer is the same at both sizes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
 from ..color import srgb_to_linear
 from ..config import Encoding
 from ..images.files import Pixels, white_level
-from ..images.resize import SizeRule, average_channel, encode_srgb
+from ..images.resize import SizeRule, average_picture, curve, encode_srgb
 from ..results import Size
 from .manifest import Dataset, Row
 from .pairs import Pair, as_pair, decode_pair
@@ -48,11 +49,9 @@ def averaged(pixels: Pixels, size: tuple[int, int], encoding: Encoding) -> Pixel
     height, width = pixels.shape[:2]
     if size == (width, height):
         return pixels
-    white = white_level(pixels)
-    stored = np.arange(white + 1) / white
-    light = (srgb_to_linear(stored) if encoding == "srgb" else stored).astype(np.float32)
-    planar = np.stack([average_channel(light[pixels[:, :, channel]], size) for channel in range(3)])
+    bits: Literal[8, 16] = 8 if white_level(pixels) == 255 else 16
     if encoding == "srgb":
-        return encode_srgb(planar, 8 if white == 255 else 16)
-    levels = np.rint(planar.transpose(1, 2, 0).astype(np.float64) * white)
-    return levels.astype(np.uint8) if white == 255 else levels.astype(np.uint16)
+        return encode_srgb(average_picture(pixels, size, curve(srgb_to_linear, bits)), bits)
+    planar = average_picture(pixels, size, curve(bits=bits))
+    levels = np.rint(planar.transpose(1, 2, 0) * white_level(pixels))
+    return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)

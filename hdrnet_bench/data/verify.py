@@ -130,9 +130,7 @@ def _compare_with_lock(dataset: Dataset) -> list[Problem] | None:
 def _row_difference(row: Row, lock: Row) -> str:
     for role in ("input", "target"):
         if getattr(row, f"{role}_pixels_sha256") != getattr(lock, f"{role}_pixels_sha256"):
-            stats = [
-                (getattr(row, f"{role}_mean"), getattr(row, f"{role}_std")) for row in (row, lock)
-            ]
+            stats = [(getattr(r, f"{role}_mean"), getattr(r, f"{role}_std")) for r in (row, lock)]
             return f"{role} pixels differ from the lock's: {_drift(stats[0], stats[1])}"
     fields = [f for f in Row.model_fields if getattr(row, f) != getattr(lock, f)]
     return f"row differs from the lock's in {', '.join(fields)}"

@@ -219,7 +219,7 @@ def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
         # A is now, B is before.
         is_worse = metric.verdict == "B better"
         if metric.verdict == "too few pictures":
-            noise, sign = rounding_noise(name), _sign(name)
+            noise, sign = rounding_noise(name), METRICS[name].sign
             is_worse = paired.losses == metric.n and abs(paired.difference) >= noise
             # A picture that is worse by less than rounding raises no doubt. One that is worse by
             # more does: without an interval, nothing tells its loss from chance.
@@ -240,11 +240,6 @@ def rounding_noise(metric: str) -> float:
     """The least mean difference that counts: half a unit of the last decimal that is shown. Without
     it, methods that agree in every figure of a table could differ in their verdict."""
     return 0.5 * 10.0 ** -METRICS[metric].decimals
-
-
-def _sign(metric: str) -> int:
-    """The sign that a gain has: 1 where higher is better, else -1."""
-    return 1 if METRICS[metric].higher_is_better else -1
 
 
 def _method_summary(table: np.ndarray) -> MethodSummary:
@@ -309,7 +304,7 @@ def _compare_metric(
 ) -> MetricComparison:
     table_a, table_b = sides
     a, b = table_a.mean(axis=0), table_b.mean(axis=0)
-    wins = count_wins(_sign(name) * differences)
+    wins = count_wins(METRICS[name].sign * differences)
     # By id where they differ alike, so that the order does not depend on that of the rows.
     order = sorted(range(len(ids)), key=lambda i: (-abs(differences[i]), ids[i]))
     return MetricComparison(
@@ -342,7 +337,7 @@ def _verdict(name: str, mean: Mean) -> Verdict:
     # Zero at an end is inside: ties alone can put it there.
     if low <= 0 <= high or abs(mean.mean) < rounding_noise(name):
         return "within noise"
-    return "A better" if _sign(name) * mean.mean > 0 else "B better"
+    return "A better" if METRICS[name].sign * mean.mean > 0 else "B better"
 
 
 def _notes(

@@ -6,6 +6,7 @@ border. That is antialiased, conserves the picture's mean, and never leaves the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -46,12 +47,15 @@ class SizeRule(BaseModel):
         return next(sides), next(sides)
 
 
+@functools.cache
 def curve(
     decode: Callable[[NDArray], NDArray] = lambda values: values, bits: Literal[8, 16] = 16
 ) -> NDArray[np.float32]:
     """What each stored number of so many bits is in linear light: a transfer function's table. By
     default numbers are linear already."""
-    return decode(np.arange(2**bits) / (2**bits - 1)).astype(np.float32)
+    table = decode(np.arange(2**bits) / (2**bits - 1)).astype(np.float32)
+    table.flags.writeable = False  # whoever asks again is given the same one
+    return table
 
 
 def average_picture(

@@ -247,7 +247,7 @@ class Trainer:
     ) -> TrainingState:
         """The state after a validation; where it is the best so far, its weights are kept."""
         value = metrics[self.spec.best_metric]
-        sign = 1 if METRICS[self.spec.best_metric].higher_is_better else -1
+        sign = METRICS[self.spec.best_metric].sign
         changes: dict[str, Any] = {"last": metrics}
         if state.best is None or sign * value > sign * state.best:
             self.checkpoint.remember_best()

@@ -94,8 +94,8 @@ def align(input_pixels: NDArray[np.uint16], target_pixels: NDArray[np.uint8]) ->
         input_pixels: (H, W, 3) linear light, whatever the primaries and the white.
         target_pixels: (H', W', 3) sRGB, of any size and shape.
     """
-    linear_from_srgb = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-    target = _smooth_log(_small(target_pixels, linear_from_srgb, LONG_EDGE).astype(np.float64))
+    luma = _small(target_pixels, curve(srgb_to_linear, 8), LONG_EDGE)
+    target = _smooth_log(luma.astype(np.float64))
     # A mirrored input against the target is the input against the mirrored target: that is computed
     # once, and not for every zoom.
     target_gradients = [_gradients(upright(target, code)) for code in (1, 2, 3, 4)]

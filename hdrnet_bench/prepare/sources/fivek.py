@@ -9,7 +9,6 @@ are checked and copied.
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import os
 import re
 from pathlib import Path
@@ -173,9 +172,10 @@ def _develop(job: FiveKJob, input_path: Path, target_path: Path, hashes: list[st
     measured["source_size"] = [width, height]
     if notes:
         measured["notes"] = notes
+    target = average_picture(expert.pixels, size, curve(romm_to_linear), LINEAR_FROM_ROMM)
     return PreparedPair(
         input=input_,
-        target=encode_srgb(average_picture(expert.pixels, size, _romm(), LINEAR_FROM_ROMM)),
+        target=encode_srgb(target),
         source_names=[
             _source_name(side, job) for side in (job.protocol.input, job.protocol.target)
         ],
@@ -200,7 +200,7 @@ def _read_input(job: FiveKJob, path: Path) -> _Source:
     """Develop the DNG, or decode the TIFF that Lightroom made with all settings at zero."""
     if job.protocol.development is None:
         tiff = read_romm(path)
-        return _Source(tiff.pixels, _romm(), LINEAR_FROM_ROMM, {}, tiff.notes)
+        return _Source(tiff.pixels, curve(romm_to_linear), LINEAR_FROM_ROMM, {}, tiff.notes)
     developed = raw.develop(path, job.protocol.development)
     measured = {
         "white_balance": developed.white_balance,
@@ -208,17 +208,7 @@ def _read_input(job: FiveKJob, path: Path) -> _Source:
         "camera": developed.camera,
         "crop": developed.crop,
     }
-    return _Source(developed.pixels, _linear(), None, measured, developed.notes)
-
-
-@functools.cache
-def _linear() -> NDArray[np.float32]:
-    return curve()
-
-
-@functools.cache
-def _romm() -> NDArray[np.float32]:
-    return curve(romm_to_linear)
+    return _Source(developed.pixels, curve(), None, measured, developed.notes)
 
 
 def _source_name(side: FiveKSide, job: FiveKJob) -> str:

@@ -10,7 +10,6 @@ out, with what was measured.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,9 +193,9 @@ def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) 
     target_size = target.shape[1], target.shape[0]
     size = _common_size(job.rule, source_size, target_size, job.protocol.aspect_tolerance)
     if size != target_size:
-        target = encode_srgb(average_picture(target, size, _srgb()))
+        target = encode_srgb(average_picture(target, size, curve(srgb_to_linear, 8)))
     return PreparedPair(
-        input=linear_16(average_picture(source, size, _linear(), matrix)),
+        input=linear_16(average_picture(source, size, curve(), matrix)),
         target=target,
         source_names=[places[role] for role in roles],
         source_sha256=[sha256_file(paths[role]) for role in roles],
@@ -247,16 +246,6 @@ def _common_size(
         raise RejectedPair("size", f"{sizes}: their shapes differ")
     width, height = rule.target(*target)
     return min(width, source[0]), min(height, source[1])
-
-
-@functools.cache
-def _linear() -> NDArray[np.float32]:
-    return curve()
-
-
-@functools.cache
-def _srgb() -> NDArray[np.float32]:
-    return curve(srgb_to_linear, 8)
 
 
 def _as_matrix(matrix: NDArray[np.float64]) -> Matrix:
