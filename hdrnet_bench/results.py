@@ -9,9 +9,17 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from .environment import Environment
 from .errors import DataError, first_fault
@@ -19,6 +27,17 @@ from .files import json_text, read_json, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
 from .statistics import Mean, mean_interval
+
+
+class _Brief(BaseModel):
+    """In the file without the values of these keys where they say nothing."""
+
+    _unless_empty: ClassVar = {"undefined", "notes", "unread"}
+
+    @model_serializer(mode="wrap")
+    def _brief(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content = handler(self)
+        return {k: v for k, v in content.items() if v or k not in self._unless_empty}
 
 
 class _Record(BaseModel):
@@ -69,11 +88,12 @@ class DatasetId(_Record):
     digest: str
 
 
-class MetricSummary(_Record):
+class MetricSummary(_Record, _Brief):
     """A metric over all pictures: its mean with the 95 % interval of that mean. Both are null, with
     `reason` why, where there is none.
 
-    version: of the metric's definition. n: pictures. min, max: over the pictures.
+    version: of the metric's definition. n: pictures. min, max: over the pictures. undefined: how
+    many others the metric is not defined for; in the file where there are such.
     """
 
     version: int
@@ -83,6 +103,7 @@ class MetricSummary(_Record):
     min: float | None = None
     max: float | None = None
     reason: str | None = None
+    undefined: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _null_has_a_reason(self) -> MetricSummary:
@@ -91,8 +112,14 @@ class MetricSummary(_Record):
         return self
 
 
-class ResultRow(BaseModel):
-    """One picture: its metrics by name, null where they are not finite."""
+class ResultRow(_Brief):
+    """One picture: its metrics by name, null where they are not finite.
+
+    undefined: why a metric is null where it is not defined for this picture, as one that it is too
+    small for; such a picture is no part of the metric's mean, where a value that is not finite
+    leaves no mean. notes: what reading another method's picture had to do. Both are in the file
+    where there are such.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     # No metric is so large: sums of what is typed in must not overflow.
@@ -102,6 +129,16 @@ class ResultRow(BaseModel):
     width: int
     height: int
     licence: str
+    undefined: dict[str, str] = {}
+    notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _undefined_is_null(self) -> ResultRow:
+        extra = self.__pydantic_extra__
+        for name in self.undefined:
+            if name not in extra or extra[name] is not None:
+                raise ValueError(f"{name} is said to be undefined, and is not null")
+        return self
 
     def value(self, metric: str) -> float | None:
         return self.__pydantic_extra__.get(metric)
@@ -120,12 +157,13 @@ class Shown(_Record):
     why: list[Literal["worst", "median", "best"]]
 
 
-class Unpaired(_Record):
+class Unpaired(_Record, _Brief):
     """What of a folder of predictions could not be evaluated, by id or file name."""
 
     missing: list[str] = []
     extra: list[str] = []
     wrong_size: list[str] = []
+    unread: list[str] = Field([], description="of the right id, and of a kind that is not read")
 
 
 class Evaluation(_Record):
@@ -158,7 +196,9 @@ class Evaluation(_Record):
         if duplicates:
             raise ValueError(f"rows hold {duplicates[0]} more than once")
         for name, summary in self.metrics.items():
-            values = [row.value(name) for row in self.rows]
+            values = [row.value(name) for row in self.rows if name not in row.undefined]
+            if summary.undefined != len(self.rows) - len(values):
+                raise ValueError(f"metrics.{name}.undefined is not what the rows give")
             recomputed = mean_interval([math.nan if value is None else value for value in values])
             if (field := _first_difference(summary, recomputed, values)) is not None:
                 raise ValueError(f"metrics.{name}.{field} is not what the rows give")
@@ -395,4 +435,19 @@ def cell(name: str, summary: MetricSummary | None) -> str:
     if summary.interval:
         low, high = summary.interval
         text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
-    return text
+    return f"{text} (n {summary.n})" if summary.undefined else text
+
+
+def undefined_notes(results: Iterable[Evaluation]) -> list[str]:
+    """Which means are over fewer pictures than there are, and why, each once."""
+    notes = []
+    for result in results:
+        for name, summary in result.metrics.items():
+            if summary.undefined and summary.n and name in METRICS:
+                first = next(row for row in result.rows if name in row.undefined)
+                notes.append(
+                    f"{METRICS[name].label}: not defined for {summary.undefined} of "
+                    f"{len(result.rows)} pictures ({first.id}: {first.undefined[name]}), the mean "
+                    f"is over the other {summary.n}"
+                )
+    return list(dict.fromkeys(notes))

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from hdrnet_bench.images.files import quantise
+from hdrnet_bench.images.pixels import quantise
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from hdrnet_bench.color import linear_to_srgb
-from hdrnet_bench.images.files import quantise
+from hdrnet_bench.images.pixels import quantise
 from tests.conftest import ROOT
 from tests.dng import sensor, write_dng
 from tests.file_server import FileServer, serve

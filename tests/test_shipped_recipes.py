@@ -11,7 +11,7 @@ import pytest
 from hdrnet_bench import load_model
 from hdrnet_bench.data.manifest import open_dataset
 from hdrnet_bench.files import read_json
-from hdrnet_bench.images.files import quantise
+from hdrnet_bench.images.pixels import quantise
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task

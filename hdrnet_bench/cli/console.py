@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +35,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
 MAX_PIXELS = 500_000_000
+_NOTE_KINDS = 6  # that a line lists
 
 
 def print_evaluations(results: list[Evaluation]) -> None:
@@ -41,7 +43,7 @@ def print_evaluations(results: list[Evaluation]) -> None:
     what is missing, and the distance to the identity baseline."""
     from ..report.groups import by_seed, group_results, marks
     from ..report.tables import over_seeds
-    from ..results import NONE, cell
+    from ..results import NONE, cell, undefined_notes
 
     def count(value: int | None) -> str:
         return "–" if value is None else f"{value:,}"
@@ -71,7 +73,7 @@ def print_evaluations(results: list[Evaluation]) -> None:
                 f"n {first.metrics['psnr'].n}: {', '.join(spreads)}"
             )
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
-    for reason in sorted(reasons):
+    for reason in [*sorted(reasons), *undefined_notes(results)]:
         out.print(f"  {reason}")
     if any(r.method.oracle for r in results):
         out.print("  oracle: fitted to each picture's target; a bound, not a method")
@@ -93,6 +95,23 @@ def print_evaluations(results: list[Evaluation]) -> None:
                 f"PSNR {psnr:.2f} dB, identity {identity_psnr:.2f} dB: "
                 f"{psnr - identity_psnr:+.2f} dB"
             )
+
+
+def note_counts(notes: Iterable[str]) -> dict[str, int]:
+    """How many notes there are of each kind, the most frequent first. What of a note stands after
+    a colon is of one picture alone."""
+    counts = Counter(note.partition(": ")[0] for note in notes)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def print_notes(counts: dict[str, int], where: str) -> None:
+    """One line with how often what was noted; nothing where nothing was. where: it is in full."""
+    if not counts:
+        return
+    shown = [f"{count} x {text}" for text, count in list(counts.items())[:_NOTE_KINDS]]
+    if more := len(counts) - len(shown):
+        shown[-1] += f" and {more} more kind{'s' if more > 1 else ''}"
+    err.print(f"notes: {', '.join(shown)}; {where}")
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

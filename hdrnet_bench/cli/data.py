@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,22 @@ import typer
 
 from ..errors import DataError, UsageError, near_matches
 from ..files import json_text
-from .console import err, out, print_table, progress, report_rows, report_values, transfer_progress
+from .console import (
+    err,
+    note_counts,
+    out,
+    print_notes,
+    print_table,
+    progress,
+    report_rows,
+    report_values,
+    transfer_progress,
+)
 from .options import DryRun, Json, Overwrite
 from .sources import Preparation, SourceOptions, preparation_of
 
 if TYPE_CHECKING:
+    from ..data.manifest import Row
     from ..prepare.schedule import Fetching
 
 
@@ -154,9 +166,10 @@ def prepare(
             fetching=fetching,
             open_pool=(lambda pairs: cluster(scheduler)) if scheduler else None,
         )
+    rows = manifest.Dataset(directory).rows
     if write_lock:
-        dataset = manifest.Dataset(directory)
-        manifest.write_lock(Path("manifests"), header, dataset.rows)
+        manifest.write_lock(Path("manifests"), header, rows)
+    notes = note_counts(note for row in rows for note in _notes_of(row))
     report = {
         "dataset": header.name,
         "directory": str(directory),
@@ -164,8 +177,10 @@ def prepare(
         "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
         "digest": header.digest,
         "cost": _cost(cost),
+        "notes": notes if as_json else None,
     }
     report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
+    print_notes(notes, "each pair's are in its row")
     if header.counts["rejected"]:
         err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
         if not cost:
@@ -174,6 +189,12 @@ def prepare(
     if lacking and source in protocols.SOURCES:
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())
         err.print(f"not all pictures of protocol {plan.protocol}: {text}")
+
+
+def _notes_of(row: Row) -> list[str]:
+    """What was noted of a pair's pictures: of both together, or of each by its role."""
+    notes = json.loads(row.measured).get("notes", [])
+    return [n for of_one in notes.values() for n in of_one] if isinstance(notes, dict) else notes
 
 
 @contextmanager

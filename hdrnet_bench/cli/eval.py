@@ -9,7 +9,15 @@ import typer
 
 from ..errors import DataError, UsageError
 from ..files import json_text
-from .console import choose_device, err, print_evaluations, progress, report_values
+from .console import (
+    choose_device,
+    err,
+    note_counts,
+    print_evaluations,
+    print_notes,
+    progress,
+    report_values,
+)
 from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
@@ -91,6 +99,7 @@ def evaluate(
     """Score runs beside the identity baseline; measures what has no up-to-date result."""
     if predictions is None and (name is not None or allow_missing):
         raise UsageError("--name and --allow-missing go with --predictions")
+    missing: dict[str, str] = {}
     if predictions is not None:
         if baseline:
             raise UsageError("--predictions and --baseline are two things: evaluate one at a time")
@@ -99,8 +108,10 @@ def evaluate(
         jobs = _predictions(target, predictions, name, dataset, split, size, allow_missing)
     elif baseline:
         jobs = _baselines(target, baseline, dataset, split, size)
-    else:
+    elif target is not None:
         jobs = _runs(target, dataset, split, size, allow_leak)
+    else:
+        jobs, missing = _all_runs(dataset, split, size, allow_leak)
 
     where = choose_device(device)
 
@@ -119,18 +130,57 @@ def evaluate(
     for job in [] if overwrite else todo:
         check_replaceable(job)
     if dry_run:
-        report_values({"would measure": [str(job.path) for job in todo]}, as_json)
+        would = {"would measure": [str(job.path) for job in todo]}
+        report_values(would | ({"cannot measure": missing} if missing and as_json else {}), as_json)
+        _say_missing(missing)
         return
+    failed: set[Path] = set()
     for job in todo:
         with progress(f"eval {job.title}", len(job.rows)) as step:
-            evaluate_job(job, where, step)
-    results = [r for job in jobs if isinstance(r := read_result(job.path), Evaluation)]
-    if as_json:
-        print(json_text([result.model_dump(mode="json") for result in results]), end="")
-    else:
-        print_evaluations(results)
+            try:
+                evaluate_job(job, where, step)
+            except DataError as error:
+                if target is not None or baseline or predictions:
+                    raise
+                # What is wrong with one of all runs does not stop the others.
+                missing[str(job.run.directory) if job.run else job.title] = str(error)
+                failed.add(job.path)
+    measured = (read_result(job.path) for job in jobs if job.path not in failed)
+    results = [result for result in measured if isinstance(result, Evaluation)]
+    _report(results, missing, as_json)
     if before is not None:
         _check_against(before, str(against), results)
+    _say_missing(missing)
+
+
+def _report(results: list[Evaluation], missing: dict[str, str], as_json: bool) -> None:
+    """The results; then, of other methods' pictures, what reading them had to do."""
+    notes = [note_counts(n for row in r.rows for n in row.notes) for r in results]
+    if as_json:
+        content = [
+            result.model_dump(mode="json") | ({"notes": counts} if counts else {})
+            for result, counts in zip(results, notes, strict=True)
+        ]
+        content += [
+            {"kind": "not measured", "run": run, "reason": reason}
+            for run, reason in missing.items()
+        ]
+        print(json_text(content), end="")
+    elif results:
+        print_evaluations(results)
+    for counts in notes:
+        print_notes(counts, "each picture's are in its row of the result")
+
+
+def _say_missing(missing: dict[str, str]) -> None:
+    """Raises DataError where runs were not measured, after a line for each where there are more."""
+    if not missing:
+        return
+    for run, reason in missing.items() if len(missing) > 1 else ():
+        err.print(f"not measured: {run}: {reason}")
+    run, reason = next(iter(missing.items()))
+    more = f" (and {len(missing) - 1} more, see above)" if len(missing) > 1 else ""
+    raise DataError(f"not measured: {run}: {reason}{more}")
 
 
 def _check_against(before: Evaluation, file: str, results: list[Evaluation]) -> None:
@@ -172,26 +222,69 @@ def _identity(result: Evaluation) -> tuple[str, str, str]:
 
 
 def _runs(
-    target: str | None, data: str | None, split: Split, size: Sizes | None, allow_leak: bool
+    target: str, data: str | None, split: Split, size: Sizes | None, allow_leak: bool
 ) -> list[EvaluationJob]:
     """The identity baseline of each recipe first, then its runs."""
     from ..runs import finished_runs
 
-    runs = finished_runs(target, lambda note: err.print(f"skipped: {note}"))
+    jobs = []
+    for same in _by_recipe(finished_runs(target, lambda note: None)):
+        jobs += _of_recipe(same, data, split, size, allow_leak, None)
+    return jobs
 
-    from ..evaluation.job import baseline_job, recipe_spec, run_job
 
+def _all_runs(
+    data: str | None, split: Split, size: Sizes | None, allow_leak: bool
+) -> tuple[list[EvaluationJob], dict[str, str]]:
+    """As `_runs` of all finished runs, and those that cannot be measured, with the reason: they do
+    not stop the others."""
+    from ..runs import finished_runs
+
+    runs = finished_runs(None, lambda note: err.print(f"skipped: {note}"))
+    if data is not None:
+        _dataset(None, data)  # what is wrong with it is wrong for all
+    jobs: list[EvaluationJob] = []
+    missing: dict[str, str] = {}
+    for same in _by_recipe(runs):
+        try:
+            jobs += _of_recipe(same, data, split, size, allow_leak, missing)
+        except (DataError, UsageError) as error:
+            missing |= {str(run.directory): str(error) for run in same}
+    return jobs, missing
+
+
+def _by_recipe(runs: list[Run]) -> list[list[Run]]:
     by_label: dict[str, list[Run]] = {}
     for run in runs:
         by_label.setdefault(run.recipe.label, []).append(run)
+    return list(by_label.values())
+
+
+def _of_recipe(
+    runs: list[Run],
+    data: str | None,
+    split: Split,
+    size: Sizes | None,
+    allow_leak: bool,
+    missing: dict[str, str] | None,
+) -> list[EvaluationJob]:
+    """The identity and the runs of one recipe. missing: takes up the runs that cannot be measured;
+    None where one is an error."""
+    from ..evaluation.job import baseline_job, recipe_spec, run_job
+
+    dataset = _dataset(runs[0].recipe, data)
+    specs = [recipe_spec(run.recipe, dataset, split) for run in runs]
     jobs = []
-    for same in by_label.values():
-        dataset = _dataset(same[0].recipe, data)
-        specs = [recipe_spec(run.recipe, dataset, split) for run in same]
-        at_full = [baseline_job(specs[0], "identity")]
-        at_full += [run_job(*both, allow_leak) for both in zip(specs, same, strict=True)]
-        jobs += _at_sizes(at_full, dataset, split, size)
-    return jobs
+    for spec, run in zip(specs, runs, strict=True):
+        try:
+            jobs.append(run_job(spec, run, allow_leak))
+        except (DataError, UsageError) as error:
+            if missing is None:
+                raise
+            missing[str(run.directory)] = str(error)
+    if not jobs:
+        return []
+    return _at_sizes([baseline_job(specs[0], "identity"), *jobs], dataset, split, size)
 
 
 def _baselines(

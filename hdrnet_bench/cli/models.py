@@ -27,13 +27,15 @@ def enhance(
         list[str], typer.Argument(metavar="INPUT… OUTPUT", help="Pictures, folders or globs.")
     ],
     kind: Annotated[
-        Literal["jpeg", "png", "tiff", "webp"] | None,
+        Literal["jpeg", "png", "tiff", "webp", "heic", "avif", "jxl"] | None,
         typer.Option("--format", help="Of the outputs; by default that of each input."),
     ] = None,
     bits: Annotated[
         Literal["8", "16"] | None, typer.Option(help="A channel; by default as the input.")
     ] = None,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Of what is written with losses.")
+    ] = 95,
     untagged: Annotated[
         Literal["srgb", "linear", "camera"],
         typer.Option(help="What pictures without a colour profile are."),
@@ -44,6 +46,10 @@ def enhance(
             "--linearise", help="Give a model for linear light pictures encoded for display."
         ),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse a damaged file, of which a decoder reads the rest."),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode, and that encode.")
     ] = None,
@@ -52,20 +58,27 @@ def enhance(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Enhance pictures with a trained model: JPEG, PNG, TIFF, WebP and DNG.
+    """Enhance pictures with a trained model: JPEG, PNG, TIFF, WebP, HEIC, AVIF, JPEG XL and DNG.
 
-    OUTPUT is a file for one picture, else a folder. Profile, EXIF and alpha are kept.
+    OUTPUT is a file for one picture, else a folder. Profile, EXIF, XMP, IPTC and alpha are kept;
+    what is not, is said.
     """
     if len(pictures) < 2:
         raise UsageError("name at least one INPUT and the OUTPUT")
-    from ..enhance.plan import plan
+    from ..enhance.plan import NOT_READ, by_suffix, passed_over, plan
 
     *inputs, output = pictures
     jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite)
+    others = passed_over(inputs, output)
+    if others:
+        err.print(f"passed over: {by_suffix(others)} (kinds that are not read)")
+    skipped = [
+        {"input": str(path), "output": None, "error": None, "skipped": NOT_READ} for path in others
+    ]
     if dry_run:
         would = [{"input": str(j.source), "output": str(j.target)} for j in jobs]
         if as_json:
-            print(json_text(would), end="")
+            print(json_text([*would, *skipped]), end="")
         else:
             for pair in would:
                 out.print(f"{pair['input']} -> {pair['output']}")
@@ -75,12 +88,12 @@ def enhance(
     from ..model.load import load_model
 
     network = load_model(model, choose_device(device))
-    settings = Settings(untagged, linearise, quality, overwrite)
+    settings = Settings(untagged, linearise, quality, overwrite, strict)
     with progress("enhance", len(jobs)) as step:
         reports = list(run(network, jobs, settings, workers, step))
     failed = [report for report in reports if report["error"]]
     if as_json:
-        print(json_text(reports), end="")
+        print(json_text([*reports, *skipped]), end="")
     else:
         for report in reports:
             _print_enhanced(report)

@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..images.files import read_picture, white_level
+from ..images.files import read_picture
+from ..images.photo import STORED
+from ..images.pixels import white_level
 from .manifest import Dataset, Row
 
 Role = Literal["input", "target"]
@@ -102,7 +104,7 @@ def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Differe
 
 
 def _difference(row: Row, role: Role, path_a: Path, path_b: Path) -> Difference:
-    pixels = [read_picture(path).pixels for path in (path_a, path_b)]
+    pixels = [read_picture(path, STORED).pixels for path in (path_a, path_b)]
     if pixels[0].shape != pixels[1].shape:
         sizes = " and ".join(f"{p.shape[1]}x{p.shape[0]}" for p in pixels)
         return Difference(row.split, row.id, role, None, None, None, f"sizes {sizes}")

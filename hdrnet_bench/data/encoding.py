@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import HDRNetConfig
 from ..errors import UsageError
-from ..images.files import Pixels, white_level
+from ..images.pixels import Pixels, white_level
 from .manifest import Header
 
 

@@ -27,7 +27,7 @@ from pydantic import (
 from ..config import FULL_SCALE, Encoding
 from ..errors import DataError, first_fault
 from ..files import json_line, json_text, read_json, sha256_text, write_text
-from ..images.files import Pixels, white_level
+from ..images.pixels import Pixels, white_level
 from ..paths import data_dir, search
 
 Split = Literal["train", "validation", "test"]

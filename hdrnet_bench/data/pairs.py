@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..images.files import Pixels, read_picture, to_float32
+from ..images.files import read_picture
+from ..images.photo import STORED
+from ..images.pixels import Pixels, to_float32
 from .encoding import input_white
 from .manifest import Dataset, Row
 
@@ -42,7 +44,7 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     """Input and target, (H, W, 3) as stored, 8 or 16 bit. Raises as `load_pair`."""
     pictures = []
     for path in (dataset.input_path(row), dataset.target_path(row)):
-        pixels = read_picture(path).pixels
+        pixels = read_picture(path, STORED).pixels
         if pixels.shape[:2] != (row.height, row.width):
             raise DataError(
                 f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, its row says "

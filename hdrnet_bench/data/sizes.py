@@ -15,7 +15,7 @@ import numpy as np
 
 from ..color import srgb_to_linear
 from ..config import Encoding
-from ..images.files import Pixels, white_level
+from ..images.pixels import Pixels, white_level
 from ..images.resize import SizeRule, average_picture, curve, encode_srgb
 from ..results import Size
 from .manifest import Dataset, Row

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from ..errors import DataError
-from ..images.files import pixels_sha256, read_picture
+from ..images.files import read_picture
+from ..images.photo import STORED
+from ..images.pixels import pixels_sha256
 from .manifest import SPLITS, Dataset, Row, channel_statistics, find_lock, rows_digest
 
 Kind = Literal["differing", "incomplete"]
@@ -85,7 +87,7 @@ def _check_row(dataset: Dataset, row: Row) -> list[Problem]:
             problems.append(Problem("incomplete", row.split, row.id, f"{role} {path} is missing"))
             continue
         try:
-            pixels = read_picture(path).pixels
+            pixels = read_picture(path, STORED).pixels
         except DataError as error:
             problems.append(Problem("differing", row.split, row.id, f"{role}: {error}"))
             continue

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from ..errors import DataError, UsageError
-from ..images.photo import KINDS, SIXTEEN_BIT, SUFFIXES, Kind
+from ..images.kinds import (
+    DNG,
+    EIGHT_BIT,
+    KINDS,
+    OTHER_PICTURES,
+    SIXTEEN_BIT,
+    SUFFIXES,
+    Kind,
+    is_picture_name,
+)
+
+NOT_READ = "of a kind that is not read"
+_READ = ", ".join((*KINDS, DNG))
 
 
 class EnhanceJob(NamedTuple):
@@ -39,10 +52,11 @@ def plan(
 
     Raises:
         UsageError: outputs that are there, that are inputs, or that two inputs share; bits that
-            the kind cannot hold.
+            the kind cannot hold; an output named like a picture that cannot be written.
         DataError: a folder or glob without a picture.
     """
     target = Path(output)
+    _refuse_unwritable(output)
     sources = list(_sources(inputs, target))
     named = KINDS.get(target.suffix.lower())
     single = (
@@ -53,23 +67,52 @@ def plan(
         and not output.endswith("/")
     )
     if single:
-        if named == "dng":
-            raise UsageError(f"{output}: a DNG cannot be written; TIFF holds 16 bits")
         if kind and kind != named:
             raise UsageError(f"{output} is a name for {named}, --format says {kind}")
-        kind = cast(Kind, named)
+        kind = named
     elif target.exists() and not target.is_dir():
         raise UsageError(f"{output} is a file, and several pictures need a folder")
     jobs = []
     for source, relative in sources:
         this = kind or _kind_of(source)
         if bits == 16 and this not in SIXTEEN_BIT:
-            raise UsageError(f"{source.name} as {this}: it holds 8 bits; --format png or tiff")
-        suffix = source.suffix if KINDS[source.suffix.lower()] == this else SUFFIXES[this]
+            most = 8 if this in EIGHT_BIT else 10
+            raise UsageError(
+                f"{source.name} as {this}: it holds {most} bits; --format {', '.join(SIXTEEN_BIT)}"
+            )
+        suffix = source.suffix if KINDS.get(source.suffix.lower()) == this else SUFFIXES[this]
         place = target if single else target / relative.with_suffix(suffix)
         jobs.append(EnhanceJob(source, place, this, bits))
     _refuse_collisions(jobs, overwrite)
     return jobs
+
+
+def passed_over(inputs: Sequence[str], output: str) -> list[Path]:
+    """Pictures in the inputs' folders that are of no kind that is read."""
+    folders = [path for path in map(Path, inputs) if path.is_dir()]
+    files = (path for folder in folders for path in _files(folder, Path(output)))
+    return list(dict.fromkeys(path for path in files if _is_other(path)))
+
+
+def by_suffix(paths: Iterable[Path]) -> str:
+    """How many there are of each suffix, in words."""
+    counts = Counter(path.suffix.lower() for path in paths).most_common()
+    return ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts, key=lambda c: (-c[1], c[0])))
+
+
+def _refuse_unwritable(output: str) -> None:
+    """A name such as x.gif means a picture. As a folder's name it would be a surprise."""
+    path = Path(output)
+    of_a_picture = path.suffix.lower() == DNG or _is_other(path)
+    if of_a_picture and not path.is_dir() and not output.endswith("/"):
+        raise UsageError(
+            f"{output}: {path.suffix[1:].upper()} cannot be written, only {', '.join(KINDS)}; "
+            "a folder of that name ends in /"
+        )
+
+
+def _is_other(path: Path) -> bool:
+    return path.suffix.lower() in OTHER_PICTURES and not is_picture_name(path)
 
 
 def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]:
@@ -77,9 +120,11 @@ def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            pictures = [p for p in sorted(path.rglob("*")) if _wanted(p, path, output)]
+            pictures = [p for p in _files(path, output) if is_picture_name(p)]
             if not pictures:
-                raise DataError(f"{text} holds no picture ({', '.join(KINDS)})")
+                others = by_suffix(passed_over([text], str(output)))
+                there = f"; there are {others}" if others else ""
+                raise DataError(f"{text} holds no picture ({_READ}){there}")
             yield from ((p, p.relative_to(path)) for p in pictures)
             continue
         names = [text]
@@ -91,16 +136,18 @@ def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]
             if not names:
                 raise DataError(f"no picture matches {text}")
         for name in names:
-            if Path(name).suffix.lower() not in KINDS:
-                raise UsageError(f"{name} is of no known kind ({', '.join(KINDS)})")
+            if not is_picture_name(Path(name)):
+                raise UsageError(f"{name} is of no known kind ({_READ})")
             yield Path(name), Path(Path(name).name)
 
 
-def _wanted(path: Path, folder: Path, output: Path) -> bool:
-    """Pictures, not hidden ones, and not what an earlier run wrote into a folder below."""
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    below = output.resolve() != folder.resolve() and _inside(path, output)
-    return path.suffix.lower() in KINDS and path.is_file() and not hidden and not below
+def _files(folder: Path, output: Path) -> Iterator[Path]:
+    """All files below, but for hidden ones and what an earlier run wrote into a folder below."""
+    below = output.resolve() != folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and not (below and _inside(path, output)):
+            yield path
 
 
 def _inside(path: Path, output: Path) -> bool:
@@ -108,8 +155,7 @@ def _inside(path: Path, output: Path) -> bool:
 
 
 def _kind_of(source: Path) -> Kind:
-    kind = KINDS[source.suffix.lower()]
-    return "tiff" if kind == "dng" else kind
+    return KINDS.get(source.suffix.lower(), "tiff")  # a DNG
 
 
 def _refuse_collisions(jobs: Sequence[EnhanceJob], overwrite: bool) -> None:

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ..color import linear_to_srgb
-from ..config import FULL_SCALE, Encoding, HDRNetConfig
-from ..errors import DataError
-from ..images import icc
-from ..images.files import Pixels
-from ..images.photo import Photo, read_photo
+from ..config import Encoding, HDRNetConfig
+from ..errors import DataError, HdrbenchError
+from ..images import conversion, icc
+from ..images.conversion import Back, ToModel
+from ..images.kinds import EIGHT_BIT, WITHOUT_ALPHA
+from ..images.photo import ENHANCING, Photo, Policy, read_photo
 from ..images.photo_writer import write_photo
+from ..images.pixels import Pixels
 from ..model import pyramid
 from ..model.hdrnet import HDRNet
 from ..model.lowres import lowres_from_stored, make_lowres, nearest_places
@@ -40,23 +39,29 @@ _PROFILES = {"srgb": icc.SRGB, "linear": icc.LINEAR}
 
 class Settings(NamedTuple):
     """How pictures are treated. untagged: what one without a profile is. linearise: let a model
-    for linear light have pictures that are encoded for display."""
+    for linear light have pictures that are encoded for display. strict: refuse a damaged file of
+    which a decoder can read something."""
 
     untagged: Encoding = "srgb"
     linearise: bool = False
     quality: int = 95
     overwrite: bool = False
+    strict: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        return ENHANCING._replace(damaged=not self.strict)
 
 
 class Colours(NamedTuple):
     """From the picture's numbers to the model's and back.
 
-    to_model, back: pairs of profiles; None: the same. white: what of the picture's numbers stands
-    for 1.0. transfer: whether sRGB's curve follows, as the model's configuration says.
+    to_model, back: how they are converted; None: not at all. white: what of the picture's numbers
+    stands for 1.0. transfer: whether sRGB's curve follows, as the model's configuration says.
     """
 
-    to_model: tuple[bytes, bytes] | None
-    back: tuple[bytes, bytes] | None
+    to_model: ToModel | None
+    back: Back | None
     white: int
     transfer: bool
 
@@ -91,9 +96,9 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
         white = photo.white
     target = photo.output_profile or photo.profile or icc.SRGB
     if not icc.can_write(target):
-        photo.notes.append("its profile only reads: written in sRGB")
+        photo.notes.append("written in sRGB: its profile has no way back to its own colours")
         target = icc.SRGB
-    back = None if icc.same(icc.SRGB, target) else (icc.SRGB, target)
+    back = None if icc.same(icc.SRGB, target) else conversion.from_srgb(target)
     if (model_encoding == "camera") != (encoding == "camera"):
         raise DataError(
             "the model is for linear camera colours: give it a DNG, or a picture in such colours "
@@ -112,8 +117,9 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
         )
     if photo.profile is not None:
         photo.profile = target
-    model_space = _PROFILES[model_encoding]
-    to_model = None if icc.same(source, model_space) else (source, model_space)
+    to_model = None
+    if not icc.same(source, _PROFILES[model_encoding]):
+        to_model = conversion.to_srgb(source, photo.pixels.dtype, model_encoding == "linear")
     return Colours(to_model, back, white, transfer)
 
 
@@ -210,19 +216,18 @@ def _with_alpha(pixels: Pixels, dtype: np.dtype) -> Pixels:
 
 
 def _to_model(rows: Pixels, colours: Colours) -> NDArray[np.float32]:
-    rows, white = rows[:, :, :3], colours.white
-    if colours.to_model:  # 16 bits between, which keeps bytes' colours to a third of their level
-        rows, white = icc.convert(rows, *colours.to_model, np.uint16), FULL_SCALE
-    floating = rows.astype(np.float32) / np.float32(white)
+    rows = rows[:, :, :3]
+    if colours.to_model:
+        floating = colours.to_model(rows)
+    else:
+        floating = rows.astype(np.float32) / np.float32(colours.white)
     return linear_to_srgb(floating) if colours.transfer else floating
 
 
-def _back(
-    rows: NDArray[np.float32], profiles: tuple[bytes, bytes] | None, dtype: np.dtype
-) -> NDArray[Any]:
+def _back(rows: NDArray[np.float32], back: Back | None, dtype: np.dtype) -> NDArray[Any]:
     rows = rows.clip(0, 1)
-    if profiles:
-        return icc.convert(rows, *profiles, dtype)
+    if back:
+        return back(rows, dtype)
     return np.rint(rows * np.float32(np.iinfo(dtype).max))
 
 
@@ -276,7 +281,6 @@ def run(
     raw_as = model.config.input_encoding
     jobs = list(jobs)
     with (
-        _large_pictures_allowed(),
         ThreadPoolExecutor(workers) as decoders,
         ThreadPoolExecutor(workers) as encoders,
     ):
@@ -286,7 +290,7 @@ def run(
 
         def decode_ahead() -> None:
             while len(decoding) < workers and (job := next(ahead, None)):
-                decoding.append(decoders.submit(_timed_read, job.source, raw_as))
+                decoding.append(decoders.submit(_timed_read, job.source, settings.policy, raw_as))
 
         def finished(most: int) -> Iterator[dict[str, Any]]:
             while len(encoding) > most:
@@ -310,9 +314,9 @@ def run(
                 writing.cancel()
 
 
-def _timed_read(path: Path, raw_as: Encoding) -> tuple[Photo, float]:
+def _timed_read(path: Path, policy: Policy, raw_as: Encoding) -> tuple[Photo, float]:
     start = time.perf_counter()
-    return read_photo(path, raw_as), time.perf_counter() - start
+    return read_photo(path, policy, raw_as), time.perf_counter() - start
 
 
 def _one(
@@ -327,16 +331,16 @@ def _one(
         photo, seconds = decoded.result()
         height, width, channels = photo.pixels.shape
         bits = job.bits or photo.pixels.dtype.itemsize * 8
-        if job.kind in ("jpeg", "webp"):
+        if job.kind in EIGHT_BIT:
             bits = 8
-        if channels == 4 and job.kind == "jpeg":
+        if channels == 4 and job.kind in WITHOUT_ALPHA:
             raise DataError("it has an alpha channel, which JPEG cannot hold: --format png")
         with torch.no_grad():
             parts = enhance_photo(model, photo, bits, settings)
         report |= {"width": width, "height": height, "bits": bits}
         report["seconds"] = {"decode": seconds, **parts}
         return encoders.submit(_write, job, photo, settings, report)
-    except (DataError, MemoryError, RuntimeError, ValueError) as error:
+    except (HdrbenchError, MemoryError, RuntimeError, ValueError) as error:
         # Want of memory on a device, a picture too small for a pyramid.
         failed: Future[dict[str, Any]] = Future()
         failed.set_result(report | {"error": str(error) or "not enough memory"})
@@ -349,7 +353,7 @@ def _write(
     start = time.perf_counter()
     try:
         write_photo(job.target, photo, job.kind, settings.quality, settings.overwrite)
-    except (DataError, MemoryError) as error:
+    except (HdrbenchError, MemoryError) as error:
         return report | {"error": str(error) or "not enough memory"}
     except OSError as error:
         return report | {"error": f"{job.target} cannot be written: {error.strerror}"}
@@ -358,11 +362,3 @@ def _write(
         for name, value in (report["seconds"] | {"encode": time.perf_counter() - start}).items()
     }
     return report | {"notes": photo.notes}
-
-
-@contextmanager
-def _large_pictures_allowed() -> Iterator[None]:
-    """Pillow warns above 89 megapixels (and refuses above twice that, which stays)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield

@@ -29,13 +29,14 @@ from ..statistics import (
     spread,
 )
 from .pairing import (
+    Sides,
+    both_sides,
     check_same_data,
     check_versions,
     common_ids,
     describe,
     label,
     metric_names,
-    values,
 )
 
 Verdict = Literal["A better", "B better", "within noise", "too few pictures", "no value"]
@@ -85,13 +86,15 @@ class Paired(_Figures):
 
 
 class MetricComparison(_Figures):
-    """One metric over the n common pictures. `reason`: why there are no figures, or no interval."""
+    """One metric over n common pictures. `reason`: why there are no figures, or no interval.
+    left_out: the ids of the common pictures that it is not defined for."""
 
     metric: str
     n: int
     verdict: Verdict
     reason: str | None
     paired: Paired | None
+    left_out: list[str] = []
 
 
 class Comparison(_Figures):
@@ -138,7 +141,8 @@ class Regression(NamedTuple):
 
 class RegressionCheck(NamedTuple):
     """What `check` finds. `undecided`: why it is not known whether a metric got worse, by its name;
-    `notes`: the pictures that only one of the two results has."""
+    `notes`: the pictures that only one of the two results has, or that a metric is not defined
+    for."""
 
     regressions: list[Regression]
     undecided: dict[str, str]
@@ -180,7 +184,7 @@ def compare(
         raise DataError(f"{describe(first[0])} and {describe(second[0])} share no picture")
     data = first[0].dataset
     comparisons = _compare_metrics(names, first, second, ids, seed)
-    return Comparison(
+    comparison = Comparison(
         a=label(first),
         b=label(second),
         dataset=data.name,
@@ -192,6 +196,8 @@ def compare(
         metrics=comparisons,
         notes=_notes(first, second, comparisons),
     )
+    notes = [*left_out_notes(comparison), *comparison.notes]
+    return comparison.model_copy(update={"notes": notes})
 
 
 def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
@@ -228,7 +234,7 @@ def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
         if is_worse:
             change = (paired.b.mean, paired.a.mean, paired.difference, paired.interval)
             regressions.append(Regression(name, metric.n, *change, metric.reason))
-    notes = []
+    notes = left_out_notes(comparison)
     if comparison.only_b:
         notes.append(f"not evaluated now: {', '.join(comparison.only_b)}")
     if comparison.only_a:
@@ -260,20 +266,20 @@ def _compare_metrics(
     ids: Sequence[str],
     seed: int,
 ) -> list[MetricComparison]:
-    sides = {name: _both_sides(name, first, second, ids) for name in names}
-    complete = {name: tables for name, tables in sides.items() if not isinstance(tables, str)}
-    differences = [a.mean(axis=0) - b.mean(axis=0) for a, b in complete.values()]
-    # All metrics at once: they share the resampled pictures, whose drawing takes the time.
-    figures = zip(
-        differences,
-        paired_bootstraps(differences, seed),
-        permutation_tests(differences, seed),
-        strict=True,
-    )
-    paired = {
-        name: _compare_metric(name, ids, complete[name], *figure)
-        for name, figure in zip(complete, figures, strict=True)
-    }
+    sides = {name: both_sides(name, first, second, ids) for name in names}
+    of_pictures: dict[tuple[str, ...], dict[str, Sides]] = {}
+    for name, found in sides.items():
+        if isinstance(found, Sides):
+            of_pictures.setdefault(found.ids, {})[name] = found
+    paired = {}
+    for complete in of_pictures.values():
+        differences = [found.differences for found in complete.values()]
+        # All of the same pictures at once: they share the resampling, which takes the time.
+        figures = zip(
+            paired_bootstraps(differences, seed), permutation_tests(differences, seed), strict=True
+        )
+        for (name, found), (mean, p) in zip(complete.items(), figures, strict=True):
+            paired[name] = _compare_metric(name, found, mean, p)
     return [
         MetricComparison(metric=name, n=len(ids), verdict="no value", reason=reason, paired=None)
         if isinstance(reason := sides[name], str)
@@ -282,28 +288,9 @@ def _compare_metrics(
     ]
 
 
-def _both_sides(
-    name: str, first: Sequence[Evaluation], second: Sequence[Evaluation], ids: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray] | str:
-    """A metric's values of both sides, (seeds, pictures) each and finite; or why there are none."""
-    (a, reason_a), (b, reason_b) = values(name, first, ids), values(name, second, ids)
-    if a is None or b is None:
-        return reason_a or reason_b or "no value"
-    # A mean over fewer pictures than n would be of other pictures than the table says: all or none.
-    missing = int((~np.isfinite(a.sum(axis=0) + b.sum(axis=0))).sum())
-    return f"no finite value for {missing} of {len(ids)} pictures" if missing else (a, b)
-
-
-def _compare_metric(
-    name: str,
-    ids: Sequence[str],
-    sides: tuple[np.ndarray, np.ndarray],
-    differences: np.ndarray,
-    mean: Mean,
-    p: float,
-) -> MetricComparison:
-    table_a, table_b = sides
-    a, b = table_a.mean(axis=0), table_b.mean(axis=0)
+def _compare_metric(name: str, sides: Sides, mean: Mean, p: float) -> MetricComparison:
+    ids, differences = sides.ids, sides.differences
+    a, b = sides.a.mean(axis=0), sides.b.mean(axis=0)
     wins = count_wins(METRICS[name].sign * differences)
     # By id where they differ alike, so that the order does not depend on that of the rows.
     order = sorted(range(len(ids)), key=lambda i: (-abs(differences[i]), ids[i]))
@@ -313,8 +300,8 @@ def _compare_metric(
         verdict=_verdict(name, mean),
         reason=mean.reason,
         paired=Paired(
-            a=_method_summary(table_a),
-            b=_method_summary(table_b),
+            a=_method_summary(sides.a),
+            b=_method_summary(sides.b),
             difference=float(differences.mean()),
             interval=mean.interval,
             wins=wins.wins,
@@ -327,7 +314,22 @@ def _compare_metric(
                 for i in order
             ],
         ),
+        left_out=sides.left_out,
     )
+
+
+def left_out_notes(comparison: Comparison) -> list[str]:
+    """The metrics that are compared on fewer than the common pictures."""
+    return [
+        f"{METRICS[metric.metric].label}: not defined for {len(metric.left_out)} of "
+        f"{comparison.common} pictures, which are left out ({_some(metric.left_out)})"
+        for metric in comparison.metrics
+        if metric.left_out
+    ]
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
 
 
 def _verdict(name: str, mean: Mean) -> Verdict:

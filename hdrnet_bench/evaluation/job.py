@@ -6,8 +6,9 @@ Everything that can be wrong with it is noticed here, before a picture is scored
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..config import HDRNetConfig
@@ -49,7 +50,8 @@ class EvaluationJob(NamedTuple):
 
     open: device -> the method there. rows: the pictures that are scored. cells: side of the grid
     along which `grid_artefact` looks. leaked: how many of the pictures the model was trained with.
-    unpaired: what of a folder of predictions has no row.
+    unpaired: what of a folder of predictions has no row. notes: what reading a prediction had to
+    do, by id; there once the method was run.
     """
 
     spec: JobSpec
@@ -61,6 +63,7 @@ class EvaluationJob(NamedTuple):
     run: Run | None = None
     leaked: int = 0
     unpaired: Unpaired | None = None
+    notes: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @property
     def path(self) -> Path:
@@ -217,6 +220,7 @@ def predictions_job(
     rows = spec.dataset.split(spec.split)
     predictions = pair_predictions(folder, rows, size)
     gaps = predictions.unpaired.model_copy(update={"extra": []})
+    has_gaps = bool(gaps.missing or gaps.wrong_size)
     if not predictions.files:
         raise DataError(
             f"{folder} has no picture for {spec.dataset.header.name}, {spec.split}, {size}: they "
@@ -224,7 +228,7 @@ def predictions_job(
             if rows
             else f"dataset {spec.dataset.header.name} has no pictures in its {spec.split} split"
         )
-    if describe(gaps) and not allow_missing:
+    if has_gaps and not allow_missing:
         raise DataError(
             f"{folder}: {describe(gaps)}; --allow-missing scores the other "
             f"{len(predictions.files)} of {len(rows)}, and the result says so"
@@ -245,4 +249,5 @@ def predictions_job(
         rows,
         size,
         unpaired=predictions.unpaired,
+        notes=predictions.notes,
     )

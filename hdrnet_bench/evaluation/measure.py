@@ -28,7 +28,7 @@ from ..runs import LOG
 from .gallery import choose, pictures_of, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
-from .score import score_pair, split_available, summarise
+from .score import score_pair, split_available, summarise_rows
 
 
 def up_to_date(job: EvaluationJob) -> bool:
@@ -104,7 +104,9 @@ def evaluate_job(
     partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
     for row in job.rows:
         if row.id not in partial.rows:
-            partial.add(score_pair(method, pair(row.id), names, job.cells))
+            scored = score_pair(method, pair(row.id), names, job.cells)
+            notes = job.notes.get(row.id)
+            partial.add(scored | ({"notes": list(notes)} if notes else {}))
         step()
     measured = [partial.rows[row.id] for row in job.rows]
 
@@ -114,7 +116,7 @@ def evaluate_job(
             summary: dict[str, Any] = {"n": 0, "mean": None, "interval": None}
             summary["reason"] = missing[name]
         else:
-            summary = summarise([row[name] for row in measured])
+            summary = summarise_rows(measured, name)
         summaries[name] = MetricSummary(version=metrics.METRICS[name].version, **summary)
     result = Evaluation(
         recipe=job.spec.recipe,

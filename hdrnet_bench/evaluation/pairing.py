@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def common_ids(results: Sequence[Evaluation]) -> list[str]:
     return [row.id for row in results[0].rows if row.id in ids]
 
 
-def values(
+def _values(
     name: str, results: Sequence[Evaluation], ids: Sequence[str]
 ) -> tuple[np.ndarray | None, str | None]:
     """A metric's values, (seeds, pictures) float64, NaN where one is null; or None with the reason
@@ -97,3 +98,38 @@ def values(
         rows = {row.id: row.value(name) for row in result.rows}
         table.append([np.nan if rows[id_] is None else rows[id_] for id_ in ids])
     return np.array(table, dtype=np.float64), None
+
+
+class Sides(NamedTuple):
+    """A metric's values on the pictures `ids`, (seeds, pictures) each and finite; left_out: the
+    common pictures that it is not defined for."""
+
+    a: np.ndarray
+    b: np.ndarray
+    ids: tuple[str, ...]
+    left_out: list[str]
+
+    @property
+    def differences(self) -> np.ndarray:
+        difference: np.ndarray = self.a.mean(axis=0) - self.b.mean(axis=0)
+        return difference
+
+
+def both_sides(
+    name: str, first: Sequence[Evaluation], second: Sequence[Evaluation], ids: Sequence[str]
+) -> Sides | str:
+    """A metric's values of both sides, or why there are none."""
+    undefined = {r.id for result in (*first, *second) for r in result.rows if name in r.undefined}
+    left_out = [id_ for id_ in ids if id_ in undefined]
+    kept = [id_ for id_ in ids if id_ not in undefined]
+    (a, reason_a), (b, reason_b) = _values(name, first, kept), _values(name, second, kept)
+    if a is None or b is None:
+        return reason_a or reason_b or "no value"
+    if not kept:
+        return f"not defined for any of {len(ids)} pictures"
+    # What is not finite is the best or the worst there can be: a mean of the others would be of
+    # other pictures than the table says. All or none.
+    missing = int((~np.isfinite(a.sum(axis=0) + b.sum(axis=0))).sum())
+    if missing:
+        return f"no finite value for {missing} of {len(kept)} pictures"
+    return Sides(a, b, tuple(kept), left_out)

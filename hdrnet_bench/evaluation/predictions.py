@@ -15,7 +15,10 @@ from ..data.pairs import Pair
 from ..data.sizes import size_of
 from ..errors import DataError
 from ..files import sha256_file, sha256_text
-from ..images.files import KINDS, picture_size, read_picture, to_float32
+from ..images.files import read_picture
+from ..images.kinds import KINDS
+from ..images.photo import picture_size
+from ..images.pixels import to_float32
 from ..results import Size, Unpaired
 
 SUFFIXES = tuple(KINDS)
@@ -23,16 +26,17 @@ SUFFIXES = tuple(KINDS)
 
 class Predictions(NamedTuple):
     """files: by the id of their row, those that can be scored; sha256: over these, names and
-    contents."""
+    contents; notes: what reading one had to do, by id, once it was read."""
 
     files: dict[str, Path]
     unpaired: Unpaired
     sha256: str
+    notes: dict[str, tuple[str, ...]]
 
     def method(self, pair: Pair) -> Tensor:
         """(3, H, W) in [0, 1], 8 or 16 bit."""
         path = self.files[pair.row.id]
-        pixels = read_picture(path).pixels
+        pixels, self.notes[pair.row.id] = read_picture(path)
         if pixels.shape[:2] != pair.target.shape[-2:]:
             raise DataError(f"{path} is not as large as its target any more")
         return torch.from_numpy(to_float32(pixels)).to(pair.target.device)
@@ -46,14 +50,17 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of pictures")
     paths: dict[str, Path] = {}
-    extra = []
+    extra, unread = [], []
     ids = {row.id for row in rows}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.suffix.lower() not in SUFFIXES or path.stem not in ids or not path.is_file():
-            # A name need not be text, and a result is.
-            extra.append(os.fsencode(path.name).decode("utf-8", "replace"))
+        # A name need not be text, and a result is.
+        name = os.fsencode(path.name).decode("utf-8", "replace")
+        if path.stem not in ids or not path.is_file():
+            extra.append(name)
+        elif path.suffix.lower() not in SUFFIXES:
+            unread.append(name)
         elif path.stem in paths:
             raise DataError(f"{folder} has {paths[path.stem].name} and {path.name}: keep one")
         else:
@@ -68,8 +75,9 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
     digests = (f"{path.name} {sha256_file(path)}\n" for path in files.values())
     return Predictions(
         files,
-        Unpaired(missing=missing, extra=extra, wrong_size=wrong_size),
+        Unpaired(missing=missing, extra=extra, wrong_size=wrong_size, unread=unread),
         sha256_text("".join(digests)),
+        {},
     )
 
 
@@ -78,6 +86,7 @@ def describe(unpaired: Unpaired) -> str:
     kinds = (
         ("missing", unpaired.missing),
         ("of another size", unpaired.wrong_size),
+        ("of a kind that is not read", unpaired.unread),
         ("of no picture in the split", unpaired.extra),
     )
     return "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in kinds if names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from .. import metrics
 from ..data.pairs import Pair
 from ..errors import DataError
 from ..files import sha256_file
-from ..metrics.as_published import MODES, llf_lut
+from ..metrics import as_published
 from ..metrics.grid_artefact import CELLS, grid_artefact
 from ..metrics.lpips import NETS, Net
 from ..model.complexity import complexity
@@ -36,32 +36,75 @@ def saved_levels(output: Tensor) -> Tensor:
     return output.clamp(0, 1).mul(255).round() / 255
 
 
+class Scores(NamedTuple):
+    """A picture's metrics. undefined: why one has no value, which then is NaN. A value may be
+    infinite."""
+
+    values: dict[str, float]
+    undefined: dict[str, str]
+
+
 def score(
     output: Tensor, target: Tensor, names: Sequence[str], cells: int = CELLS
 ) -> dict[str, float]:
+    """The values of `measure`, NaN where a metric is not defined for this picture."""
+    return measure(output, target, names, cells).values
+
+
+def measure(output: Tensor, target: Tensor, names: Sequence[str], cells: int = CELLS) -> Scores:
     """The metrics of one output (3, H, W), as it would be saved; those of papers as theirs.
+
+    Of a paper's metrics, which its program computes together, all are undefined where one is,
+    but for LPIPS.
 
     Args:
         names: in metric_specs.METRICS.
         cells: a side of the grid that artefacts are looked for along.
     """
     saved = saved_levels(output)
+    both_differences = set(names) >= _COLOUR_DIFFERENCES
     values: dict[str, float] = {}
-    if {"delta_e_76", "delta_e_2000"} <= set(names):  # which share the way to L*a*b*
-        both = zip(("delta_e_76", "delta_e_2000"), metrics.delta_e_both(saved, target), strict=True)
-        values |= {name: float(value) for name, value in both}
-    if "grid_artefact" in names:
-        values["grid_artefact"] = float(grid_artefact(saved, target, cells=(cells, cells)))
+    undefined: dict[str, str] = {}
     for name in names:
-        mode, _, value = name.partition(".")
-        if value and name not in values:
-            # Of all that papers measured, LPIPS alone costs more than the rest together.
-            spare = mode == "llf-lut" and "llf-lut.lpips" not in names
-            measured = llf_lut(output, target, False) if spare else MODES[mode](output, target)
-            values |= {f"{mode}.{n}": float(v) for n, v in measured.items() if v is not None}
-        elif name not in values:
-            values[name] = float(getattr(metrics, name)(saved, target))
-    return {name: values[name] for name in names}
+        if name in values:
+            continue
+        try:
+            if "." in name:
+                values |= _of_paper(name, output, target)
+            elif both_differences and name in _COLOUR_DIFFERENCES:  # they share the way to L*a*b*
+                both = metrics.delta_e_both(saved, target)
+                values |= zip(("delta_e_76", "delta_e_2000"), map(float, both), strict=True)
+            elif name == "grid_artefact":
+                values[name] = float(grid_artefact(saved, target, cells=(cells, cells)))
+            else:
+                values[name] = float(getattr(metrics, name)(saved, target))
+        except metrics.Undefined as reason:
+            values[name], undefined[name] = math.nan, str(reason)
+    undefined |= {
+        n: _not_a_number(n) for n in names if math.isnan(values[n]) and n not in undefined
+    }
+    return Scores({name: values[name] for name in names}, undefined)
+
+
+_COLOUR_DIFFERENCES = {"delta_e_76", "delta_e_2000"}
+
+
+def _of_paper(name: str, output: Tensor, target: Tensor) -> dict[str, float]:
+    """A paper's metric, and those that come with it."""
+    mode, _, _ = name.partition(".")
+    if name == "llf-lut.lpips":  # alone: it costs more than all that papers measured together
+        return {name: float(as_published.llf_lut_lpips(output, target))}
+    if mode == "llf-lut":
+        measured = as_published.llf_lut(output, target, with_lpips=False)
+    else:
+        measured = as_published.MODES[mode](output, target)
+    return {f"{mode}.{n}": float(v) for n, v in measured.items() if v is not None}
+
+
+def _not_a_number(name: str) -> str:
+    if name == "grid_artefact":
+        return "its cells are too small: all neighbouring pixels are of one kind"
+    return "its data range is 0, as the picture is constant"
 
 
 # The backbone that a metric needs.
@@ -84,25 +127,39 @@ def split_available(
 
 @torch.no_grad()
 def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dict[str, Any]:
-    """A picture's row: id, size, licence and each metric, None where it is not finite.
+    """A picture's row: id, size, licence and each metric, None where it is not finite; `undefined`
+    has the reasons of those that are not defined for this picture, where there are such.
 
-    Raises DataError where the output is not finite, or too small for a metric.
+    Raises DataError where the picture is too small for the model, or its output is not finite.
     """
-    output = method(pair)
+    try:
+        output = method(pair)
+    except ValueError as error:
+        raise DataError(f"{pair.row.id} cannot be enhanced: {error}") from None
     if not torch.isfinite(output).all():
         raise DataError(f"the model's output for {pair.row.id} is not finite: train it again")
     try:
-        values = score(output, pair.target, names, cells)
+        values, undefined = measure(output, pair.target, names, cells)
     except ValueError as error:
         raise DataError(f"{pair.row.id} cannot be scored: {error}") from None
     height, width = pair.target.shape[-2:]
     measured = {name: v if math.isfinite(v) else None for name, v in values.items()}
-    return {
-        "id": pair.row.id,
-        "width": width,
-        "height": height,
-        "licence": pair.row.licence,
-    } | measured
+    return (
+        {"id": pair.row.id, "width": width, "height": height, "licence": pair.row.licence}
+        | measured
+        | ({"undefined": undefined} if undefined else {})
+    )
+
+
+def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The summary of a metric over the rows for whose pictures it is defined; how many others."""
+    reasons = [r["undefined"][name] for r in rows if name in r.get("undefined", {})]
+    summary = summarise([row[name] for row in rows if name not in row.get("undefined", {})])
+    if reasons:
+        summary["undefined"] = len(reasons)
+    if len(reasons) == len(rows) > 0:
+        summary["reason"] = f"not defined for any of {len(rows)} pictures: {reasons[0]}"
+    return summary
 
 
 def summarise(values: Sequence[float | None]) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import tifffile
 from numpy.typing import NDArray
 
 from . import gain_map, raw
-from .files import upright
 from .gain_map import GainMap
+from .pixels import upright
 
 WHITE = 32767  # stored value of 1.0
 _LARGEST = 65535
 _STRIP = 256  # rows at a time, so that a phone's whole picture is never in memory as float
 # Tags of the DNG specification (Adobe, version 1.7).
-_BLACK_REPEAT, _BLACK_ACROSS, _BLACK_DOWN, _WHITE_LEVEL = 50713, 50715, 50716, 50717
+_BLACK_REPEAT, _BLACK_ACROSS, _BLACK_DOWN = 50713, 50715, 50716
 # A neutral must stay neutral and as bright: what a matrix's rows may miss of 1.
 _ROW_TOLERANCE = 0.05
 
@@ -109,6 +109,7 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
             ] + layout.notes
             sensor = _sensor(layout.page, notes)
         with rawpy.imread(str(path)) as libraw:
+            raw.check_picture(libraw, layout.page)
             balance, _ = raw.camera_white_balance(libraw, raw.Development(), notes)
             if libraw.color_desc != b"RGBG" or libraw.num_colors != 3:
                 raise ValueError("its colours are not red, green and blue")
@@ -118,6 +119,8 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
             pixels = cast(NDArray[np.uint16], libraw.postprocess(**_parameters()))
         if layout.crop:
             pixels = raw.cut_crop(pixels, sizes, layout.crop, notes)
+        if not pixels.any():
+            notes.append("developed all black")
         return CameraDeveloped(
             np.ascontiguousarray(upright(pixels, layout.orientation)),
             multipliers,
@@ -131,18 +134,16 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
 
 
 def _sensor(page: tifffile.TiffPage, notes: list[str]) -> _Sensor:
-    if page.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"its samples are {page.dtype}, up to 16 bits of whole numbers are wanted")
+    if page.compression == raw.LOSSY_JPEG:  # which LibRaw linearises, opcodes and all
+        raise ValueError("its pixels are lossy JPEG, which gives no camera colours here")
     frame = [0.0, 0.0, page.imagelength, page.imagewidth]
-    top, left, bottom, right = map(round, raw.numbers(page.tags, raw.ACTIVE_AREA) or frame)
+    top, left, bottom, right = map(round, raw.exactly(page.tags, raw.ACTIVE_AREA, 4, frame))
     if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
         raise ValueError("its active area lies outside the picture")
     active = top, left, bottom - top, right - left
     maps = []
     if raw.OPCODES2 in page.tags:
-        value = page.tags[raw.OPCODES2].value
-        content = value if isinstance(value, bytes) else bytes(np.atleast_1d(value).tolist())
-        maps = gain_map.read_opcodes(content, notes)
+        maps = gain_map.read_opcodes(raw.opcode_bytes(page), notes)
     return _Sensor(active, _levels(page, active[2:]), maps)
 
 
@@ -152,17 +153,14 @@ def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
     samples = page.samplesperpixel
 
     def level(code: int, count: int, default: list[float]) -> NDArray[np.float32]:
-        values = raw.numbers(page.tags, code) or default
-        if len(values) != count:
-            raise ValueError(f"its tag {code} has {len(values)} numbers, {count} are wanted")
-        return np.array(values, np.float32)
+        return np.array(raw.exactly(page.tags, code, count, default), np.float32)
 
     rows, columns = map(int, level(_BLACK_REPEAT, 2, [1, 1]))
     count = rows * columns * samples
     black = level(raw.BLACK_LEVEL, count, [0] * count).reshape(rows, columns, samples)
     down = level(_BLACK_DOWN, size[0], [0] * size[0])
     across = level(_BLACK_ACROSS, size[1], [0] * size[1])
-    white = level(_WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
+    white = level(raw.WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
     # The largest sum of the three black levels. The pattern repeats, the levels of rows and columns
     # do not: each place of the pattern takes the largest of the rows and columns that it is in.
     largest = (
@@ -173,6 +171,8 @@ def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
     span = white - largest.max(axis=(0, 1))
     if span.min() <= 0:
         raise ValueError(f"its white level {white.tolist()} is not above its black level")
+    if np.ptp(span):
+        raise ValueError("its colours have different levels, which LibRaw takes for a balance")
     return _Levels(black, down[:, None, None], across[:, None], white, span)
 
 

@@ -1,208 +1,278 @@
-"""A user's photograph: its pixels with all that belongs to them (photo_writer.py writes it).
+"""A picture with all that belongs to it: the one reader, for measuring and for enhancing.
 
-files.py reads pictures for measuring; this keeps alpha, profile, EXIF and resolution as well, and
-holds the pixels in memory once: a picture of 100 megapixels must fit.
+What is refused where is a `Policy`; how a file is decoded does not depend on it. Pixels are in
+memory once: a picture of 100 megapixels must fit.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
+import errno
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple, cast
 
-import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
 
 from ..color import linear_to_srgb
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError
-from . import camera, files, icc
+from ..errors import DataError, HdrbenchError
+from . import camera, colour_tags, conversion, exif, heif, icc, jpeg, jpegxl, png, tiff, webp, xmp
 from .camera import CameraDeveloped, develop_camera
-from .files import TURNS, Pixels, decode_tiff, profile_name, upright
+from .decoded import Decoded
+from .icc import profile_name
+from .kinds import DNG, HEAD, KINDS, Kind, kind_of_content, name_of
+from .limits import max_pixels
+from .pixels import TURNS, Pixels, upright, white_level
 from .raw import Developed, Development, develop
 
-Kind = Literal["jpeg", "png", "tiff", "webp"]
-# What `read_photo` reads, by suffix in small letters.
-KINDS: dict[str, Kind | Literal["dng"]] = {**files.KINDS, ".dng": "dng"}
-SUFFIXES: dict[Kind, str] = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp"}
-SIXTEEN_BIT: tuple[Kind, ...] = ("png", "tiff")
 _DPI = tuple[float, float]
-# A TIFF's first directory holds its layout (sizes, strips, compression) and, of EXIF, these tags
-# that describe the photograph.
-DESCRIPTIVE_TAGS = {
-    tag.value
-    for tag in (
-        ExifTags.Base.ImageDescription,
-        ExifTags.Base.Make,
-        ExifTags.Base.Model,
-        ExifTags.Base.Software,
-        ExifTags.Base.DateTime,
-        ExifTags.Base.Artist,
-        ExifTags.Base.HostComputer,
-        ExifTags.Base.Copyright,
-    )
-}
-EXIF_DIRECTORIES = (ExifTags.IFD.Exif.value, ExifTags.IFD.GPSInfo.value)
-_ORIENTATION = ExifTags.Base.Orientation.value
+
+
+class Policy(NamedTuple):
+    """What is refused, and what becomes of what a picture of three channels in sRGB does not hold.
+
+    damaged: take what a decoder could read of a damaged file, and note it.
+    colours: "own" keeps numbers with their profile; "srgb" converts them; "stored" takes the
+        numbers as they are, whatever they mean.
+    alpha: keep it.
+    """
+
+    damaged: bool
+    colours: Literal["own", "srgb", "stored"]
+    alpha: bool
+
+
+ENHANCING = Policy(damaged=True, colours="own", alpha=True)
+MEASURING = Policy(damaged=False, colours="srgb", alpha=False)
+# Of a finished picture that a protocol takes as it is, once its profile has been looked at.
+CHECKED = Policy(damaged=False, colours="own", alpha=False)
+# Of a prepared dataset, whose header says what its numbers are.
+STORED = Policy(damaged=False, colours="stored", alpha=False)
 
 
 @dataclass
 class Photo:
     """pixels: (H, W, 3 or 4) uint8 or uint16, upright, C order; the fourth is alpha, as it was.
-    profile: of the pixels (RGB); None where the file has none.
+    profile: of the pixels (RGB); None where they are sRGB, or nothing says what they are.
     output_profile: what the pixels are to be written in, where that is another.
-    exif: without thumbnail, orientation and the layout of a file.
+    exif: a block (exif.py), xmp: a packet, iptc: records, of the picture as it was.
+    turned: whether across and down have changed places since.
+    kind, lossless: of the file; whether its pixels were those that its writer was given.
     encoding: what no profile can say: camera colours, with `white` for 1.0.
     """
 
     pixels: Pixels
     profile: bytes | None = None
     output_profile: bytes | None = None
-    exif: Image.Exif = field(default_factory=Image.Exif)
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: _DPI | None = None
+    turned: bool = False
+    lossless: bool = True
     notes: list[str] = field(default_factory=list)
     encoding: Literal["camera"] | None = None
     white: int = FULL_SCALE
+    kind: Kind | None = None
 
 
-def read_photo(path: Path, raw_as: Encoding = "srgb") -> Photo:
-    """Decode a photograph. `raw_as`: what a DNG is developed to.
+def read_photo(path: Path, policy: Policy = ENHANCING, raw_as: Encoding = "srgb") -> Photo:
+    """Decode a picture of any kind in `KINDS`, by its content, or a DNG by its name.
 
-    Raises DataError that names the file.
+    Args:
+        path: of the file.
+        policy: what is refused.
+        raw_as: what a DNG is developed to.
+
+    Raises DataError that names the file and says what it is instead, or what is wrong with it.
     """
+    if path.suffix.lower() == DNG:
+        return _develop(path, raw_as)
+    kind, decoded = _decode(path)
+    if decoded.damage and not policy.damaged:
+        raise DataError(f"{path} is damaged: {decoded.damage}")
     try:
-        if KINDS.get(path.suffix.lower()) == "dng":
-            return _develop(path, raw_as)
-        with Image.open(path) as image:
-            return _read(path, image)
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except Exception as error:  # Decoders raise whatever comes to them on a broken file.
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be decoded as a picture: {reason}") from None
+        photo = _photo(decoded, policy)
+    except ValueError as error:
+        raise _cannot(path, error) from None
+    photo.kind = kind
+    named = KINDS.get(path.suffix.lower())
+    if named and named != kind:
+        photo.notes.append(f"named {path.suffix}: it is {name_of(kind)}")
+    return photo
 
 
-def _read(path: Path, image: Image.Image) -> Photo:
-    info, exif = image.info, _exif(path, image)
-    orientation = exif.get(_ORIENTATION, 1)
-    profile: bytes | None = info.get("icc_profile") or None
-    pixels = _decode(path, image)
-    notes: list[str] = []
-    if pixels is None:  # a rarer kind, for which Pillow's own decoding is good enough
-        if image.mode == "CMYK":
-            pixels, profile = _cmyk(image, profile, notes), None
-        else:
-            pixels = _plain(image)
-    space = icc.colour_space(profile) if profile else None
-    if pixels.shape[2] < 3:
-        grey, alpha = pixels[:, :, 0], pixels[:, :, 1:]
-        notes.append("grey repeated into three channels")
-        if profile and space == "gray":
-            rgb, profile = icc.grey_to_srgb(grey, profile), icc.SRGB
-            notes[-1] = "grey converted from its profile to sRGB"
-            space = "rgb"
-        else:
-            rgb = grey[:, :, None].repeat(3, axis=2)
-        pixels = np.concatenate([rgb, alpha], axis=2) if alpha.shape[2] else rgb
-    if profile and space != "rgb":
-        kind = f"for {space}" if space else "unreadable"
-        notes.append(f"profile left out ({kind}: {profile_name(profile)}); taken as sRGB")
-        profile = None
-    turns, _ = TURNS.get(orientation, (0, False))
-    if orientation != 1:
-        notes.append(f"orientation {orientation} applied")
-    # Contiguous and writable, as enhancing in place asks; copied only where it is not yet.
-    pixels = np.require(upright(pixels, orientation), requirements=["C", "W"])
-    dpi = _dpi(info, sideways=turns % 2 == 1)
-    return Photo(pixels, profile, exif=_photo_exif(exif, pixels), dpi=dpi, notes=notes)
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture, from the file's tags where the kind allows. Raises as
+    `read_photo`."""
+    _, decoded = _decode(path, pixels=False)
+    height, width = decoded.pixels.shape[:2]
+    turns, _ = TURNS.get(_orientation(decoded), (0, False))
+    return (height, width) if turns % 2 else (width, height)
 
 
-def _exif(path: Path, image: Image.Image) -> Image.Exif:
-    if image.format != "PNG" or "exif" in image.info or "Raw profile type exif" in image.info:
-        return image.getexif()
-    # A PNG's EXIF chunk may stand behind the pixels, and Pillow would decode them all to find it. A
-    # chunk is its length, its name, its content and a checksum of four bytes.
-    exif = Image.Exif()
-    with path.open("rb") as stream:
-        stream.seek(8)
-        while len(header := stream.read(8)) == 8:
-            length = int.from_bytes(header[:4], "big")
-            if header[4:] == b"eXIf":
-                exif.load(stream.read(length))
-                break
-            stream.seek(length + 4, io.SEEK_CUR)
-    return exif
-
-
-def _decode(path: Path, image: Image.Image) -> Pixels | None:
-    """(H, W, channels) as the file holds it, by the decoder that needs the least memory; None
-    where there is no such decoder. Pillow keeps four bytes a pixel, and 16-bit colour not at all.
-    """
-    if image.format == "TIFF":
-        if image.mode in ("RGB", "RGBA", "L", "LA") or "16" in image.mode:
-            return decode_tiff(path)
-        return None
-    if image.format == "PNG":
+def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
+    try:
         with path.open("rb") as stream:
-            depth = stream.read(25)[24]  # of the header chunk, which is always the first
-        if depth == 16 or (image.mode in ("RGB", "RGBA") and "transparency" not in image.info):
-            pixels = imagecodecs.png_decode(path.read_bytes())
-            return pixels if pixels.ndim == 3 else pixels[:, :, None]
-        return None
-    if image.mode not in ("RGB", "RGBA"):
-        return None
-    if image.format == "JPEG":
+            kind = kind_of_content(stream.read(HEAD))
+        if kind == "tiff":
+            return kind, tiff.decode(path, pixels=pixels)
         content = path.read_bytes()
-        _check_jpeg_ends(content)
-        return imagecodecs.jpeg8_decode(content)
-    if image.format == "WEBP" and getattr(image, "n_frames", 1) == 1:
-        return imagecodecs.webp_decode(path.read_bytes())
-    return None
+        if kind == "jpeg":
+            return kind, jpeg.decode(content, pixels=pixels)
+        if kind == "png":
+            return kind, png.decode(content, pixels=pixels)
+        if kind == "webp":
+            return kind, webp.decode(content, pixels=pixels)
+        decoders = {"heic": heif.decode_heic, "avif": heif.decode_avif, "jxl": jpegxl.decode_jxl}
+        return kind, decoders[kind](content, max_pixels())
+    except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
+        raise
+    except OSError as error:
+        # A place before a file's beginning, which a damaged file may name.
+        if error.errno not in (None, errno.EINVAL):
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        raise _cannot(path, error) from None
+    except Exception as error:  # Decoders raise whatever comes to them on a broken file.
+        raise _cannot(path, error) from None
 
 
-def _check_jpeg_ends(content: bytes) -> None:
-    """Raises ValueError where a JPEG is truncated: the decoder would fill what is missing with
-    grey, and say nothing.
-
-    The end marker is looked for behind the segments before the coded data, because an embedded
-    thumbnail has one of its own.
-    """
-    position = 2
-    while (marker := content[position : position + 2])[:1] == b"\xff" and marker[1:] != b"\xda":
-        # Any number of bytes FF may stand before a marker.
-        is_fill = marker[1:] == b"\xff"
-        length = int.from_bytes(content[position + 2 : position + 4], "big")
-        position += 1 if is_fill else 2 + length
-    if content.find(b"\xff\xd9", position) < 0:  # never inside the coded data
-        raise ValueError("the file is truncated")
+def _cannot(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split("<_io")[0].split())[:300]
+    if type(error) is not ValueError:
+        # A decoder's own error says what is wrong; one of Python's only that nothing fits.
+        own = (TypeError, LookupError, ArithmeticError, AttributeError, UnicodeError, struct.error)
+        unclear = not reason or isinstance(error, (*own, AssertionError, OSError))
+        reason = "it is damaged" if unclear else f"it is damaged: {reason}"
+    return DataError(f"{path} cannot be decoded as a picture: {reason}")
 
 
-def _plain(image: Image.Image) -> Pixels:
-    """The rarer kinds, 8 bits a channel: palettes, bilevel, grey, transparent colours."""
-    if getattr(image, "n_frames", 1) != 1:
-        raise ValueError(f"{image.n_frames} frames are not supported")  # type: ignore[attr-defined]
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"):
-        raise ValueError(f"colour mode {image.mode} is not supported")
-    if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA"))
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[:, :, None]
-    return np.asarray(image.convert("RGB"))
+def _photo(decoded: Decoded, policy: Policy) -> Photo:
+    notes = list(decoded.notes)
+    if decoded.damage:
+        notes.append(f"damaged: {decoded.damage}")
+    block = _readable_exif(decoded.exif, notes)
+    profile, said_by = decoded.profile, decoded.profile_from
+    if profile is None and said_by is None and block and exif.says_adobe_rgb(block):
+        profile, said_by = colour_tags.ADOBE_RGB, "EXIF"
+    pixels, alpha = _split_alpha(decoded)
+    if alpha is not None and not policy.alpha:
+        notes.append("alpha channel left out")
+        alpha = None
+    pixels, profile = _in_rgb(pixels, decoded.colours, profile, policy, notes)
+    pixels, profile = _in_wanted_colours(pixels, profile, said_by, policy, notes)
+    if alpha is not None:
+        pixels = np.concatenate([pixels, alpha], axis=2)
+    code = _orientation(decoded, notes)
+    turns, _ = TURNS[code]
+    if code != 1:
+        notes.append(f"orientation {code} applied")
+    dpi = decoded.dpi or (exif.dots_per_inch(block) if block else None)
+    if dpi and turns % 2:
+        dpi = dpi[1], dpi[0]
+    return Photo(
+        # Contiguous and writable, as enhancing in place asks; copied only where it is not yet.
+        np.require(upright(pixels, code), requirements=["C", "W"]),
+        profile,
+        exif=block,
+        xmp=decoded.xmp,
+        iptc=decoded.iptc,
+        dpi=dpi if dpi and all(0 < value < 65536 for value in dpi) else None,
+        turned=turns % 2 == 1,
+        lossless=decoded.lossless,
+        notes=notes,
+    )
 
 
-def _cmyk(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels:
-    if profile and icc.colour_space(profile) == "cmyk":
-        notes.append("CMYK converted from its profile to sRGB")
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        srgb = ImageCms.createProfile("sRGB")
-        return np.asarray(ImageCms.profileToProfile(image, source, srgb, outputMode="RGB"))
-    notes.append("CMYK converted without its profile")
-    return np.asarray(image.convert("RGB"))
+def _readable_exif(block: bytes | None, notes: list[str]) -> bytes | None:
+    if not block:
+        return None
+    try:
+        exif.first_directory(block)
+    except ValueError as error:
+        notes.append(f"EXIF left out: {error}")
+        return None
+    return block
+
+
+def _orientation(decoded: Decoded, notes: list[str] | None = None) -> int:
+    """EXIF's code, by the container, else EXIF, else XMP; 1 where none means anything."""
+    code = decoded.orientation
+    if code is None and decoded.exif:
+        try:
+            code = exif.orientation(decoded.exif)
+        except ValueError:
+            code = None
+    if code is None and decoded.xmp:
+        code = xmp.orientation(decoded.xmp)
+    if code is not None and code not in TURNS:
+        if notes is not None:
+            notes.append(f"orientation {code} means nothing, taken as upright")
+        code = None
+    return code or 1
+
+
+def _split_alpha(decoded: Decoded) -> tuple[Pixels, Pixels | None]:
+    """Without alpha no copy is made."""
+    if not decoded.alpha:
+        return decoded.pixels, None
+    return decoded.pixels[:, :, :-1], decoded.pixels[:, :, -1:]
+
+
+def _in_rgb(
+    pixels: Pixels, colours: str, profile: bytes | None, policy: Policy, notes: list[str]
+) -> tuple[Pixels, bytes | None]:
+    """(H, W, 3), and their profile where it is one of RGB."""
+    space = icc.colour_space(profile) if profile else None
+    if profile and space is None:
+        notes.append(f"profile left out: {_unusable(profile)}; taken as sRGB")
+        profile = None
+    if colours == "rgb":
+        if profile and space != "rgb":
+            notes.append(f"profile left out: for {space} ({profile_name(profile)}); taken as sRGB")
+            profile = None
+        return pixels, profile
+    if colours == "cmyk":
+        if profile and space == "cmyk":
+            notes.append("CMYK converted from its profile to sRGB")
+            return icc.cmyk_to_srgb(pixels, profile), None
+        notes.append("CMYK converted without its profile")
+        return _cmyk_without_profile(pixels), None
+    if profile and space == "gray" and policy.colours != "stored":
+        notes.append("grey converted from its profile to sRGB")
+        return icc.grey_to_srgb(pixels[:, :, 0], profile), None
+    notes.append("grey repeated into three channels")
+    return pixels.repeat(3, axis=2), profile
+
+
+def _unusable(profile: bytes) -> str:
+    name = profile_name(profile)
+    return "unreadable" if name == "unreadable" else f"of no kind that is read ({name})"
+
+
+def _cmyk_without_profile(pixels: Pixels) -> Pixels:
+    """Each ink takes its share of what the others leave: rounded once."""
+    white = white_level(pixels)
+    left = white - pixels.astype(np.uint32)
+    product = left[:, :, :3] * left[:, :, 3:]
+    return cast(Pixels, ((product + white // 2) // white).astype(pixels.dtype))
+
+
+def _in_wanted_colours(
+    pixels: Pixels, profile: bytes | None, said_by: str | None, policy: Policy, notes: list[str]
+) -> tuple[Pixels, bytes | None]:
+    if profile is None or policy.colours == "own":
+        if profile is not None and said_by:
+            notes.append(f"colours by its {said_by}: {profile_name(profile)}")
+        return pixels, profile
+    if policy.colours == "stored":
+        notes.append(f"embedded profile not applied: {profile_name(profile)}")
+        return pixels, None
+    if icc.same(profile, icc.SRGB):
+        return pixels, None
+    notes.append(f"converted from {profile_name(profile)} to sRGB")
+    return conversion.integers_to_srgb(pixels, profile), None
 
 
 def _develop(path: Path, encoding: Encoding) -> Photo:
@@ -217,13 +287,12 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
         # sRGB's curve once for each of the 65,536 numbers, not once a pixel.
         light = np.arange(65536) / 65535
         pixels = np.rint(linear_to_srgb(light) * 65535).astype(np.uint16)[pixels]
-    exif = Image.Exif()
-    with path.open("rb") as stream:
-        exif.load_from_fp(stream)
-        photo_exif = _photo_exif(exif, pixels)  # reads on in the stream
     names = {"srgb": "sRGB", "linear": "linear light", "camera": "linear camera colours"}
     notes = [f"developed to {names[encoding]}, 16 bits", *picture.notes]
-    photo = Photo(pixels, icc.SRGB, icc.SRGB, exif=photo_exif, notes=notes)
+    texts = tiff.texts(path, notes)
+    photo = Photo(
+        pixels, icc.SRGB, icc.SRGB, exif=texts.exif, xmp=texts.xmp, iptc=texts.iptc, notes=notes
+    )
     if encoding == "linear":
         notes.append("highlights end at white, and lens shading is as it was")
         photo.profile = icc.LINEAR
@@ -232,31 +301,3 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
             notes.append("lens shading not corrected: the file does not say it (no GainMap)")
         photo.profile, photo.encoding, photo.white = None, "camera", camera.WHITE
     return photo
-
-
-def _photo_exif(exif: Image.Exif, pixels: Pixels) -> Image.Exif:
-    """What of a file's EXIF is about the photograph: nothing that places or encodes the pixels."""
-    result = Image.Exif()
-    for tag in DESCRIPTIVE_TAGS & set(exif):
-        result[tag] = exif[tag]
-    for ifd in EXIF_DIRECTORIES:
-        tags = dict(exif.get_ifd(ifd))
-        tags.pop(ExifTags.IFD.Interop.value, None)  # a place in the old file
-        # The sides as they are now: turned upright, they may have changed places.
-        sides = (ExifTags.Base.ExifImageHeight.value, ExifTags.Base.ExifImageWidth.value)
-        tags |= {tag: n for tag, n in zip(sides, pixels.shape, strict=False) if tag in tags}
-        if tags:
-            result[ifd] = tags
-    return result
-
-
-def _dpi(info: Mapping[Any, Any], sideways: bool) -> _DPI | None:
-    """Dots per inch across and down, of the upright picture; None where the file has none that can
-    be. sideways: whether the file's picture lies on its side."""
-    try:
-        across, down = (float(value) for value in info["dpi"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    if not (0 < across < 65536 and 0 < down < 65536):
-        return None
-    return (down, across) if sideways else (across, down)

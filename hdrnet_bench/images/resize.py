@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
 from ..color import apply_matrix, linear_to_srgb
-from .files import Pixels
+from .pixels import Pixels
 
 Matrix = tuple[tuple[float, float, float], ...]
 

@@ -5,6 +5,7 @@ psnr.py first; ../metric_specs.py has their names, units and versions.
 """
 
 from ..metric_specs import METRICS
+from ._pairs import Undefined
 from .delta_e import delta_e_76, delta_e_2000, delta_e_both
 from .grid_artefact import grid_artefact
 from .lpips import lpips, lpips_squeeze, lpips_vgg
@@ -13,6 +14,7 @@ from .ssim import ssim
 
 __all__ = [
     "METRICS",
+    "Undefined",
     "delta_e_76",
     "delta_e_2000",
     "delta_e_both",

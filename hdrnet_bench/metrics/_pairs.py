@@ -12,6 +12,10 @@ from torch import Tensor
 _STRIP = {"cpu": 1 << 16, "cuda": 1 << 23}
 
 
+class Undefined(ValueError):
+    """The metric has no value for a picture that is otherwise as it should be: it is too small."""
+
+
 def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
     """Both pictures as (B, 3, H, W), and whether a batch came in.
 

@@ -32,7 +32,7 @@ Values = dict[str, Tensor | None]
 
 
 def zeng(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim, delta_e of the 3D-LUT family. Raises ValueError under 11 rows or 4 columns."""
+    """psnr, ssim, delta_e of the 3D-LUT family. Raises Undefined under 11 rows or 4 columns."""
     x, y, batched = as_pair(output, target)
     # ssim.m's factor: rows and columns of what it takes for one grey picture, halves rounded up.
     f = max(1, int(min(x.shape[2], 3 * x.shape[3]) / 256 + 0.5))
@@ -95,7 +95,7 @@ def llf_lut(output: Tensor, target: Tensor, with_lpips: bool = True) -> Values:
     """psnr, ssim, lpips of LLF-LUT; lpips is None where its weights are not on this machine, or it
     is not asked for.
 
-    Raises ValueError where a side is under 7 pixels, with LPIPS's weights under 32.
+    Raises Undefined where a side is under 7 pixels, with LPIPS's weights under 32.
     """
     x, y, batched = _clamp_pair(output, target)
     # Weights 1 / 7 along both axes; a sample of 49.
@@ -103,8 +103,13 @@ def llf_lut(output: Tensor, target: Tensor, with_lpips: bool = True) -> Values:
     return {
         "psnr": per_picture(_psnr_of(_mse(x, y)), batched),
         "ssim": per_picture(similarity, batched),
-        "lpips": lpips(output, target) if with_lpips and _has_weights() else None,
+        "lpips": llf_lut_lpips(output, target) if with_lpips and _has_weights() else None,
     }
+
+
+def llf_lut_lpips(output: Tensor, target: Tensor) -> Tensor:
+    """What `llf_lut` gives as lpips, alone. Raises as metrics.lpips."""
+    return lpips(output, target)
 
 
 def _has_weights() -> bool:
@@ -112,7 +117,7 @@ def _has_weights() -> bool:
 
 
 def csrnet(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim, l2_lab of CSRNet and NeurOp. Raises ValueError where a side is under 11."""
+    """psnr, ssim, l2_lab of CSRNet and NeurOp. Raises Undefined where a side is under 11."""
     x, y, batched = as_pair(output, target)
     total = x.new_zeros(len(x), dtype=torch.float64)
     for a, b in strips(x, y):
@@ -163,7 +168,7 @@ def _opencv_tables() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def deeplpf(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim of DeepLPF and CURL. Raises ValueError where a side is under 11 pixels."""
+    """psnr, ssim of DeepLPF and CURL. Raises Undefined where a side is under 11 pixels."""
     x, y, batched = _clamp_pair(output, target)
     # scikit-image takes the window's 11 x 11 places for the size of the sample.
     similarity = mean_similarity(x, y, gaussian(), _range(x), covariance=121 / 120)
@@ -174,7 +179,7 @@ def deeplpf(output: Tensor, target: Tensor) -> Values:
 
 
 def namedcurves(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim, delta_e_76, delta_e_2000 of NamedCurves. Raises ValueError where a side is under
+    """psnr, ssim, delta_e_76, delta_e_2000 of NamedCurves. Raises Undefined where a side is under
     11 pixels."""
     x, y, batched = as_pair(output, target)
     data_range = torch.maximum(_range(x), _range(y))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import CapabilityError, DataError
 from ..files import atomic_path, sha256_file
-from ._pairs import as_pair, per_picture
+from ._pairs import Undefined, as_pair, per_picture
 
 Net = Literal["alex", "vgg", "squeeze"]
 
@@ -63,12 +63,13 @@ _DOWNLOAD_TIMEOUT_S = 20  # without an answer
 def lpips(output: Tensor, target: Tensor, net: Net = "alex") -> Tensor:
     """LPIPS of (3, H, W) or (B, 3, H, W) sRGB in [0, 1]: () or (B,), float32.
 
-    Raises CapabilityError where the backbone's weights cannot be had, ValueError where a side is
+    Raises CapabilityError where the backbone's weights cannot be had, Undefined where a side is
     under 32 pixels, which the networks' strides do not fit.
     """
     x, y, batched = as_pair(output, target)
     if min(x.shape[-2:]) < _MIN_SIDE:
-        raise ValueError(f"LPIPS needs {_MIN_SIDE} x {_MIN_SIDE} pixels, not {tuple(x.shape[-2:])}")
+        height, width = x.shape[-2:]
+        raise Undefined(f"LPIPS needs {_MIN_SIDE} x {_MIN_SIDE} pixels, not {width} x {height}")
     network = _network(net).to(x.device)
     with torch.no_grad():
         distance = network(*(p.float().clamp(0, 1) * 2 - 1 for p in (x, y)))

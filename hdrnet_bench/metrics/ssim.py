@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ._pairs import as_float64, as_pair, per_picture, strip_size
+from ._pairs import Undefined, as_float64, as_pair, per_picture, strip_size
 
 _K1, _K2 = 0.01, 0.03
 _TILE = 16  # outputs of one product with a band matrix
@@ -37,7 +37,7 @@ def gaussian(taps: int = 11, sigma: float = 1.5) -> list[float]:
 def ssim(output: Tensor, target: Tensor) -> Tensor:
     """SSIM of (3, H, W) or (B, 3, H, W) sRGB in [0, 1]: () or (B,), float64.
 
-    Raises ValueError where a side is under 11 pixels: the window fits nowhere.
+    Raises Undefined where a side is under 11 pixels: the window fits nowhere.
     """
     x, y, batched = as_pair(output, target)
     return per_picture(mean_similarity(x, y, gaussian()), batched)
@@ -53,12 +53,12 @@ def mean_similarity(
     """Mean SSIM of (B, C, H, W) over what a separable window of `weights` (both axes) fits: (B,).
 
     data_range: of all, or (B,) one for each; covariance: times what variances are scaled by
-    (n / (n - 1) for those of a sample of n). Raises ValueError where the window does not fit.
+    (n / (n - 1) for those of a sample of n). Raises Undefined where the window does not fit.
     """
     batch, channels, height, width = x.shape
     taps = len(weights)
     if min(height, width) < taps:
-        raise ValueError(f"SSIM needs {taps} x {taps} pixels, not {width} x {height}")
+        raise Undefined(f"SSIM needs {taps} x {taps} pixels, not {width} x {height}")
     ranges = torch.as_tensor(data_range, dtype=torch.float64, device=x.device).expand(batch)
     # From here on every channel is a picture of its own.
     ranges = ranges.repeat_interleave(channels)[:, None, None]

@@ -22,13 +22,15 @@ from ..data.manifest import SPLITS, Header, Row, channel_statistics, rows_digest
 from ..environment import peak_memory_mib
 from ..errors import DataError
 from ..files import atomic_path, by_name, json_line, json_text, write_text
-from ..images.files import Pixels, pixels_sha256, write_png
+from ..images.files import write_png
+from ..images.pixels import Pixels, pixels_sha256
 from .fetch.download import NotFound, Unreachable
 from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes
 from .staging import (
     DATASET,
     Plan,
     Task,
+    check_ids,
     earlier_result,
     existing_dataset,
     open_staging,
@@ -131,10 +133,11 @@ def build(
 
     Raises:
         UsageError: a dataset of that name from another plan exists, whole or unfinished.
-        DataError: another process is preparing the same dataset, the disk is full, a worker died,
-            something could not be read or fetched, or no pair is left. The pairs that are made are
-            kept for the next run.
+        DataError: two pairs of a split have one id; another process is preparing the same dataset,
+            the disk is full, a worker died, something could not be read or fetched, or no pair is
+            left. The pairs that are made are kept for the next run.
     """
+    check_ids(tasks)
     final, staging = root / plan.name, staging_folder(plan, root)
     existing = existing_dataset(plan, root, overwrite=overwrite)
     if existing:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..color import linear_to_srgb, luminance, srgb_to_linear
-from ..images.files import Pixels, white_level
+from ..images.pixels import Pixels, white_level
 
 Float = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..config import FULL_SCALE, Encoding
 from ..data.manifest import SPLITS, Header, Row, Split, read_header, read_rows
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..files import json_text, read_json, write_text
 
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
@@ -46,6 +47,15 @@ class Task(NamedTuple):
     id: str
     split: Split
     payload: Any
+
+
+def check_ids(tasks: Sequence[Task]) -> None:
+    """Raises DataError where two pairs of a split have one id: the second one's pictures would
+    replace the first one's. On some file systems A.png and a.png are one file."""
+    counts = Counter((task.split, task.id.casefold()) for task in tasks)
+    twice = [f"{t.split}/{t.id}" for t in tasks if counts[t.split, t.id.casefold()] > 1]
+    if twice:
+        raise DataError(f"two pairs would have one id: {', '.join(twice[:4])}; rename their files")
 
 
 def staging_folder(plan: Plan, root: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..environment import Environment
 from ..metric_specs import METRICS, heading
-from ..results import NONE, Evaluation, KernelTiming, MetricSummary, cell
+from ..results import NONE, Evaluation, KernelTiming, MetricSummary, cell, undefined_notes
 from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, marks
 from .published import PublishedRow
@@ -77,6 +77,8 @@ def over_seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
         n, interval = _over_pictures(name, results)
         if interval:
             text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
+        if any(result.metrics[name].undefined for result in results):
+            text += f" (n {n})"
         cells.append(Cell(text, (mean, *(interval or (None, None)), n, deviation)))
     return cells
 
@@ -118,6 +120,7 @@ def notes(group: Group) -> list[str]:
                     labels.append(METRICS[name].label)
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
     results = [result for _, result in group.results]
+    lines += [f"{note}." for note in undefined_notes(results)]
     if by_seed(group):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
     if any(result.method.oracle for result in results):
@@ -134,8 +137,13 @@ def notes(group: Group) -> list[str]:
 
 def _counts(unpaired: dict[str, list[str]]) -> str:
     """How many pictures of a folder of predictions could not be evaluated; empty for none."""
-    words = {"missing": "missing", "extra": "not of this split", "wrong_size": "of the wrong size"}
-    counts = [f"{len(unpaired[key])} {word}" for key, word in words.items() if unpaired[key]]
+    words = {
+        "missing": "missing",
+        "extra": "not of this split",
+        "wrong_size": "of the wrong size",
+        "unread": "of a kind that is not read",
+    }
+    counts = [f"{len(unpaired[key])} {word}" for key, word in words.items() if unpaired.get(key)]
     return f"of its pictures, {', '.join(counts)}" if counts else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..evaluation.compare import MetricComparison, compare
+from ..evaluation.compare import Comparison, MetricComparison, compare, left_out_notes
 from ..evaluation.pairing import common_ids
 from ..evaluation.pairing import label as name_of
 from ..metric_specs import METRICS, heading
@@ -42,12 +42,14 @@ def paired_table(group: Group) -> Table | None:
     head = [*columns("recipe", "method", "run", "n")]
     head += [Column(heading(name), tuple(name + s for s in _SUFFIXES)) for name in group.metrics]
     single = any(len(s) == 1 and s[0].method.seed is not None for s in (best, *others))
+    comparisons = [compare(best, other) for other in others]
+    left_out = dict.fromkeys(f"{n}." for c in comparisons for n in left_out_notes(c))
     return Table(
         f"paired-{group.slug}",
         f"{name_of(best)}, less each other method, paired over the pictures",
         head,
-        [_row(group, best, other) for other in others],
-        [NOTE, *([ONE_TRAINING] if single else [])],
+        [_row(group, *both) for both in zip(others, comparisons, strict=True)],
+        [NOTE, *left_out, *([ONE_TRAINING] if single else [])],
         row_header=1,
     )
 
@@ -57,8 +59,7 @@ def _mean_psnr(seeds: Sequence[Evaluation]) -> float:
     return sum(mean or 0.0 for mean in means) / len(means)
 
 
-def _row(group: Group, best: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Cell]:
-    comparison = compare(best, other)
+def _row(group: Group, other: Sequence[Evaluation], comparison: Comparison) -> list[Cell]:
     by_metric = {metric.metric: metric for metric in comparison.metrics}
     first = other[0]
     return [

@@ -22,7 +22,7 @@ from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
 from ..data.pairs import PictureStore
 from ..errors import CapabilityError
-from ..images.files import Pixels
+from ..images.pixels import Pixels
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..slicing import Backend, bilateral_slice_apply, cpu

@@ -19,7 +19,7 @@ from ..data.encoding import input_white
 from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
 from ..data.pairs import PictureStore
 from ..errors import DataError
-from ..images.files import Pixels, white_level
+from ..images.pixels import Pixels, white_level
 from ..model.encoding import to_model_input
 from ..model.lowres import make_lowres
 from ..processes import end_with_parent

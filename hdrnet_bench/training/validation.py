@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import torch
 
 from ..data.pairs import PictureStore
-from ..evaluation.score import score
+from ..errors import DataError
+from ..evaluation.score import measure
 from ..model.hdrnet import HDRNet
 from .distributed import World
 
@@ -23,7 +24,8 @@ def validate(
     """Mean metrics over whole validation pictures, by the scorer that eval uses.
 
     The processes share the pictures; the means do not depend on their number. NaN where the
-    model's output is not finite.
+    model's output is not finite. Pictures that a metric is not defined for are left out of its
+    mean; DataError where it is defined for none.
     """
     world, ordered = world or World(), sorted(set(names))
     training, device = model.training, next(model.parameters()).device
@@ -33,12 +35,18 @@ def validate(
         pair = pictures.pair(index).to(device)
         output = model.enhance(pair.input)
         finite = bool(torch.isfinite(output).all())
-        mine.append(
-            score(output, pair.target, ordered, model.config.spatial_bin)
-            if finite
-            else dict.fromkeys(ordered, math.nan)
-        )
+        if finite:
+            scores = measure(output, pair.target, ordered, model.config.spatial_bin)
+            mine.append({n: v for n, v in scores.values.items() if n not in scores.undefined})
+        else:
+            mine.append(dict.fromkeys(ordered, math.nan))
     model.train(training)
     shares = world.all_gather(mine)
     values = [shares[i % world.size][i // world.size] for i in range(len(pictures))]
-    return {name: sum(value[name] for value in values) / len(values) for name in ordered}
+    return {name: _mean(name, [v[name] for v in values if name in v]) for name in ordered}
+
+
+def _mean(name: str, values: list[float]) -> float:
+    if not values:
+        raise DataError(f"{name} is not defined for any validation picture: they are too small")
+    return sum(values) / len(values)

@@ -18,3 +18,23 @@ def test_a_transfer_shows_pictures_bytes_and_rate(monkeypatch: pytest.MonkeyPatc
     last = [line for line in written.getvalue().splitlines() if "fivek" in line][-1]
     for part in ("2/3", "3.0 MB", " MB/s"):
         assert part in last
+
+
+def test_notes_are_counted_by_kind_and_a_line_has_six() -> None:
+    notes = [f"kind {i}: of one picture" for i in range(8) for _ in range(8 - i)]
+    counts = console.note_counts([*notes, "kind 3"])
+    assert counts == {f"kind {i}": 8 - i + (i == 3) for i in range(8)}
+    assert list(counts)[:4] == ["kind 0", "kind 1", "kind 2", "kind 3"]
+
+
+@pytest.mark.parametrize(("kinds", "ends"), [(6, "kind 5"), (7, "and 1 more kind"),
+                                             (9, "and 3 more kinds")])  # fmt: skip
+def test_a_line_of_notes(monkeypatch: pytest.MonkeyPatch, kinds: int, ends: str) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=written, soft_wrap=True))
+    console.print_notes({f"kind {i}": 2 for i in range(kinds)}, "where they are")
+    line = written.getvalue()
+    assert line.startswith("notes: 2 x kind 0, 2 x kind 1, ")
+    assert line.endswith(f"{ends}; where they are\n")
+    console.print_notes({}, "where they are")
+    assert written.getvalue() == line

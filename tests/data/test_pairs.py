@@ -9,7 +9,7 @@ from hdrnet_bench.data.pairs import (
     fits_in_memory,
     load_pair,
 )
-from hdrnet_bench.images.files import to_float32
+from hdrnet_bench.images.pixels import to_float32
 from tests.conftest import Workspace
 
 

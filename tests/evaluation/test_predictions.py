@@ -12,7 +12,8 @@ from PIL import Image
 
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.evaluation.predictions import pair_predictions
-from hdrnet_bench.images.files import picture_size, read_picture, write_png
+from hdrnet_bench.images.files import read_picture, write_png
+from hdrnet_bench.images.photo import picture_size
 from tests.conftest import Workspace
 
 
@@ -102,7 +103,7 @@ def test_two_files_of_one_id_and_broken_ones(tiny: Workspace, folder: Path) -> N
     (folder / "e.jpg").write_bytes(b"no picture")
     assert "has e.jpg and e.tiff: keep one" in tiny.fails(3, *command)
     (folder / "e.tiff").unlink()
-    assert "e.jpg is no picture that can be read" in tiny.fails(3, *command)
+    assert "e.jpg cannot be decoded as a picture" in tiny.fails(3, *command)
     assert "is not a folder" in tiny.fails(3, *command[:3], "--predictions", "x", "--name", "y")
 
 
@@ -152,3 +153,46 @@ def test_size_from_the_header_is_the_upright_one(tmp_path: Path) -> None:
         assert picture_size(path) == size
         height, width, _ = read_picture(path).pixels.shape
         assert (width, height) == size
+
+
+def test_a_kind_that_is_not_read_is_said(tiny: Workspace, folder: Path) -> None:
+    """Of a right id it is neither missing alone nor a picture of no row."""
+    (folder / "d.png").rename(folder / "d.bmp")
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    message = tiny.fails(3, *command)
+    assert "1 missing: d; 1 of a kind that is not read: d.bmp" in message
+    _, result = tiny.json(*command, "--allow-missing")
+    assert result["unpaired"]["unread"] == ["d.bmp"]
+    assert result["unpaired"]["extra"] == []
+    tiny.json("report")
+    assert "1 of a kind that is not read" in (tiny.path / "results/README.md").read_text()
+
+
+def test_one_beside_a_picture_that_is_read_is_no_gap(tiny: Workspace, folder: Path) -> None:
+    (folder / "d.exr").write_bytes(b"the same, in float")
+    done = tiny.run("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    assert done.returncode == 0, done.stderr
+    assert "1 of a kind that is not read: d.exr" in done.stderr
+
+
+def test_what_reading_had_to_do_is_counted(tiny: Workspace, folder: Path) -> None:
+    for name in ("d.png", "e.tiff"):
+        pixels = read_picture(folder / name).pixels
+        picture = Image.fromarray(pixels if pixels.dtype == np.uint8 else np.uint8(pixels // 257))
+        (folder / name).unlink()
+        exif = picture.getexif()
+        exif[0x0112] = 1
+        picture.convert("RGBA" if name == "d.png" else "L").save(folder / f"{name[0]}.png")
+    command = ("eval", "./tiny.yaml", "--predictions", "theirs", "--name", "other")
+    counts = {"alpha channel left out": 1, "grey repeated into three channels": 1}
+    for _ in range(2):  # measured now, and before
+        done = tiny.run(*command, "--json")
+        identity, theirs = json.loads(done.stdout)
+        assert theirs["notes"] == counts
+        assert "notes" not in identity
+        assert (
+            "notes: 1 x alpha channel left out, 1 x grey repeated into three channels; "
+            "each picture's are in its row of the result"
+        ) in done.stderr.splitlines()
+    assert [row["notes"] for row in theirs["rows"]] == [[note] for note in counts]
+    assert tiny.json(*command, "--dry-run") == {"would measure": []}

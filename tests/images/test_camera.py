@@ -31,8 +31,8 @@ def flat(*light: float) -> np.ndarray:
     return np.broadcast_to(np.array(light), (*SIZE, 3))
 
 
-def gradient() -> np.ndarray:
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]] / SIZE[1]
+def gradient(size: tuple[int, int] = SIZE) -> np.ndarray:
+    y, x = np.mgrid[: size[0], : size[1]] / size[1]
     return np.stack([0.1 + 0.8 * x, 0.2 + 0.4 * y, 0.6 - 0.3 * x + 0.1 * y], axis=-1)
 
 
@@ -187,7 +187,7 @@ def test_flat_patches(tmp_path: Path, light, levels) -> None:
     assert developed.black == [level] * 4
     assert developed.white == [levels.get("white", dng.WHITE)]
     assert developed.camera == "Maker Model 1"
-    assert developed.notes == []
+    assert developed.notes == ([] if developed.pixels.any() else ["developed all black"])
 
 
 def test_one_black_level_is_stored_as_one_number(tmp_path: Path) -> None:
@@ -587,6 +587,45 @@ def test_a_linearization_table_comes_before_the_levels(tmp_path: Path) -> None:
     assert np.abs(develop_camera(path, None).pixels / WHITE - 0.5).max() < 1e-4
 
 
+@pytest.mark.parametrize("kind", dng.DEVELOPED)
+def test_kinds_that_are_developed(tmp_path: Path, kind: str) -> None:
+    """Each of a scene of its own: LibRaw shows what lies in memory where it decodes nothing."""
+    number = list(dng.DEVELOPED).index(kind)
+    scene = gradient((64, 96)) * (0.5 + 0.5 * number / len(dng.DEVELOPED))
+    how = dng.DEVELOPED[kind]
+    write_dng(tmp_path / "a.dng", scene, **how)
+    difference = np.abs(develop_camera(tmp_path / "a.dng", None).pixels / WHITE - scene)
+    step = 2 / how.get("white", dng.WHITE)  # a level, times the largest multiplier
+    assert difference.mean() < 2e-4 + step / 4
+    assert difference.max() < 0.01 + step
+
+
+@pytest.mark.parametrize("kind", dng.REFUSED)
+def test_kinds_that_are_refused(tmp_path: Path, kind: str) -> None:
+    how, reason = dng.REFUSED[kind]
+    write_dng(tmp_path / "a.dng", gradient((64, 96)), preview=False, **how)
+    refused(tmp_path / "a.dng", reason)
+
+
+def test_lossy_jpeg_is_refused(tmp_path: Path) -> None:
+    """LibRaw gives its light, in another scale than the tags'."""
+    path = tmp_path / "a.dng"
+    curves = [dng.polynomial(plane, (0, 1), (0, 0, 64, 96)) for plane in range(3)]
+    write_dng(path, gradient((64, 96)), **dng.lossy(*curves))
+    refused(path, "its pixels are lossy JPEG, which gives no camera colours")
+
+
+def test_levels_that_differ_by_colour(tmp_path: Path) -> None:
+    """LibRaw takes them for a white balance."""
+    path = tmp_path / "a.dng"
+    for code, levels in ((50714, (700, 700, 701)), (50717, (16000, 16000, 15999))):
+        write_dng(path, gradient(), mosaic=False, black=0, extra=[(code, "H", 3, levels, True)])
+        refused(path, "its colours have different levels")
+    both = [(50714, "H", 3, (1, 2, 3), True), (50717, "H", 3, (16001, 16002, 16003), True)]
+    write_dng(path, gradient(), mosaic=False, extra=both)
+    assert develop_camera(path, None).multipliers == pytest.approx([2.0, 1.0, 1 / 0.7], rel=1e-4)
+
+
 @pytest.mark.parametrize("compression", ["none", "lossless-jpeg"])
 def test_what_cannot_be_developed(tmp_path: Path, compression) -> None:
     path = tmp_path / "a.dng"
@@ -607,7 +646,7 @@ def test_what_cannot_be_developed(tmp_path: Path, compression) -> None:
     entry = struct.pack("<H", 65000) + rest
     assert content.count(entry) == 1
     path.write_bytes(content.replace(entry, struct.pack("<H", 339) + rest))
-    refused(path, "its samples are float16")
+    refused(path, "its samples are 16-bit floating point")
     write_dng(path, gradient(), white_balance=False)
     developed = develop_camera(path, None)
     assert developed.notes == ["no camera white balance in the file, the camera's daylight taken"]

@@ -7,14 +7,11 @@ import tifffile
 from PIL import Image
 
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.images.files import (
-    pixels_sha256,
-    quantise,
-    read_picture,
-    to_float32,
-    white_level,
-    write_png,
-)
+from hdrnet_bench.images.files import read_picture, write_png
+from hdrnet_bench.images.photo import STORED
+from hdrnet_bench.images.pixels import pixels_sha256, quantise, to_float32, white_level
+from tests import pictures
+from tests.pictures.kinds import P3, in_srgb
 
 RANDOM = np.random.default_rng(0)
 EIGHT = RANDOM.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -60,7 +57,6 @@ def test_16_bit_layouts_mean_what_they_say_or_are_refused(tmp_path: Path) -> Non
     assert grey_alpha.notes == ("alpha channel left out", "grey repeated into three channels")
     for name, pixels, options in (
         ("pages.tif", SIXTEEN[..., 0].repeat(5).reshape(5, 6, 9), {"photometric": "minisblack"}),
-        ("inverted.tif", SIXTEEN[:, :, 0], {"photometric": "miniswhite"}),
         ("float.tif", SIXTEEN.astype(np.float32), {"photometric": "rgb"}),
     ):
         path = write(name, pixels, **options)
@@ -70,7 +66,7 @@ def test_16_bit_layouts_mean_what_they_say_or_are_refused(tmp_path: Path) -> Non
 
 def test_8_bit_modes_without_a_certain_meaning_are_refused(tmp_path: Path) -> None:
     Image.fromarray(EIGHT).convert("LAB").save(tmp_path / "lab.tif")
-    with pytest.raises(DataError, match="colour mode LAB is not supported"):
+    with pytest.raises(DataError, match="its colours are CIE Lab, which is not read"):
         read_picture(tmp_path / "lab.tif")
     palette = Image.fromarray(EIGHT).quantize(16)
     palette.save(tmp_path / "palette.png", transparency=3)
@@ -120,8 +116,19 @@ def test_embedded_profile_is_said(tmp_path: Path) -> None:
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(EIGHT).save(tmp_path / "x.png", icc_profile=profile)
-    (note,) = read_picture(tmp_path / "x.png").notes
+    assert read_picture(tmp_path / "x.png").notes == ()
+    (note,) = read_picture(tmp_path / "x.png", STORED).notes
     assert note.startswith("embedded profile not applied: sRGB")
+
+
+def test_colours_are_converted_by_the_profile_or_taken_as_stored(tmp_path: Path) -> None:
+    Image.fromarray(EIGHT).save(tmp_path / "x.png", icc_profile=pictures.DISPLAY_P3)
+    converted = read_picture(tmp_path / "x.png")
+    assert converted.notes == ("converted from RGB built-in to sRGB",)
+    assert np.abs(converted.pixels.astype(int) - in_srgb(EIGHT, P3, 2.2)).max() <= 1
+    stored = read_picture(tmp_path / "x.png", STORED)
+    assert (stored.pixels == EIGHT).all()
+    assert stored.notes == ("embedded profile not applied: RGB built-in",)
 
 
 def _truncated(path: Path) -> None:

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -11,10 +13,12 @@ from pydantic import ValidationError
 
 from hdrnet_bench import color
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.images.raw import Development, develop, settings
+from hdrnet_bench.images.raw import Development, develop, sameness, settings
 from hdrnet_bench.images.resize import average_channel, average_picture, curve
+from hdrnet_bench.prepare.build import RejectedPair
+from hdrnet_bench.prepare.sources import fivek, hdrplus, synthetic_hdrplus
 from hdrnet_bench.prepare.sources.expert import read_romm
-from tests import pictures
+from tests import dng, pictures
 from tests.dng import FOUR_SENSITIVITIES, write_dng, write_romm_tiff
 
 LEVELS = 65535
@@ -93,6 +97,416 @@ def test_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
     write_dng(tmp_path / "a.dng", smooth_scene(), mosaic=False, black=1)
     with pytest.raises(DataError, match=r"a\.dng.*black level"):
         develop(tmp_path / "a.dng", Development())
+
+
+@pytest.mark.parametrize("kind", dng.DEVELOPED)
+def test_kinds_that_are_developed(tmp_path: Path, kind: str) -> None:
+    """Each of a scene of its own: LibRaw shows what lies in memory where it decodes nothing."""
+    number = list(dng.DEVELOPED).index(kind)
+    scene = smooth_scene(64, 96) * (0.5 + 0.5 * number / len(dng.DEVELOPED))
+    how: dict[str, Any] = {"preview": number % 2 == 0} | dng.DEVELOPED[kind]
+    write_dng(tmp_path / "a.dng", scene, **how)
+    developed = develop(tmp_path / "a.dng", Development())
+    difference = np.abs(developed.pixels / LEVELS - scene)
+    step = 2 / how.get("white", dng.WHITE)  # a level, times the largest multiplier
+    assert difference.mean() < 2e-4 + step / 4
+    assert difference.max() < 0.006 + step
+    assert developed.notes == []
+
+
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_numbers_of_every_size_that_the_camera_has_demosaiced(tmp_path: Path, bits: int) -> None:
+    scene = smooth_scene(64, 96) * (bits / 16)
+    white = 2**bits - 1
+    for storage in (dng.packed(bits), dng.packed(bits, tile=(32, 64)), dng.packed(bits, rows=24)):
+        write_dng(tmp_path / "a.dng", scene, mosaic=False, black=0, white=white, storage=storage)
+        pixels = develop(tmp_path / "a.dng", Development()).pixels
+        assert np.abs(pixels / LEVELS - scene).max() < 1e-4 + 1 / white
+
+
+@pytest.mark.parametrize("tile", [(32, 32), (64, 96), None])
+def test_lossless_jpeg_of_three_components(tmp_path: Path, tile) -> None:
+    scene = smooth_scene(64, 96)
+    storage = dng.coded(dng.lossless_jpeg, 7, tile=tile)
+    write_dng(tmp_path / "a.dng", scene, mosaic=False, black=0, storage=storage)
+    pixels = develop(tmp_path / "a.dng", Development()).pixels
+    assert np.abs(pixels / LEVELS - scene).max() < 2e-4
+
+
+@pytest.mark.parametrize("kind", dng.REFUSED)
+def test_kinds_that_are_refused(tmp_path: Path, kind: str) -> None:
+    how, reason = dng.REFUSED[kind]
+    write_dng(tmp_path / "a.dng", smooth_scene(64, 96), preview=False, **how)
+    with pytest.raises(DataError, match=rf"a\.dng cannot be developed: .*{reason}"):
+        develop(tmp_path / "a.dng", Development())
+
+
+def test_a_black_float_is_refused(tmp_path: Path) -> None:
+    """As HDRMerge writes it: LibRaw takes 65535 of 1.0, without a white level, and makes black."""
+    path = tmp_path / "a.dng"
+    storage = dng.stored_as(np.float16, compression="adobe_deflate", predictor=3, tile=(256, 256))
+    write_dng(path, smooth_scene(256, 512), preview=False, black=0, storage=storage)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags[50717].overwrite(0)
+    with rawpy.imread(str(path)) as libraw:
+        assert libraw.raw_image.max() == 0, "LibRaw would have read it"
+    with pytest.raises(DataError, match="its samples are 16-bit floating point"):
+        develop(path, Development())
+
+
+def test_lossy_jpeg_with_adobes_curves(tmp_path: Path) -> None:
+    """Each colour's 8 bits by a polynomial of its own."""
+    path = tmp_path / "a.dng"
+    coded = np.sqrt(smooth_scene(64, 96) * dng.SENSITIVITY)
+    curves = [(0.0, 0.2 * plane, 1 - 0.2 * plane) for plane in range(3)]
+    opcodes = [dng.polynomial(plane, c, (0, 0, 64, 96)) for plane, c in enumerate(curves)]
+    gains = dng.gain_map(np.full((1, 1, 1), 2.0), (0, 0, 0, 0), pitch=(1, 1))
+    for more, notes in ([], []), ([(9, 1, gains)], ["OpcodeList2 not applied"]):
+        write_dng(
+            path,
+            coded / dng.SENSITIVITY,
+            mosaic=False,
+            black=0,
+            white=255,
+            storage=dng.coded(dng.lossy_jpeg, 34892, tile=(32, 32), changed={258: (8, 8, 8)}),
+            extra=[dng.opcode_list(*opcodes, *more)],
+        )
+        with tifffile.TiffFile(path) as tiff:
+            raw = tiff.pages.first.pages[0]
+            tiles = []
+            for offset, count in zip(raw.dataoffsets, raw.databytecounts, strict=True):
+                tiff.filehandle.seek(offset)
+                tiles.append(imagecodecs.jpeg8_decode(tiff.filehandle.read(count)) / 255)
+        rows = [np.concatenate(tiles[first : first + 3], axis=1) for first in (0, 3)]
+        light = np.stack(
+            [np.polyval(c[::-1], np.concatenate(rows)[:, :, n]) for n, c in enumerate(curves)], -1
+        )
+        developed = develop(path, Development())
+        want = light / dng.SENSITIVITY
+        assert np.abs(developed.pixels / LEVELS - want)[want < 1].max() < 2e-4
+        assert developed.notes == notes
+
+
+def test_a_linearization_table(tmp_path: Path) -> None:
+    """Of 8 bits, as Leica's M8 writes it; what is beyond a table is its last number."""
+    path = tmp_path / "a.dng"
+    scene = smooth_scene(64, 96)
+    for entries, table in ((256, 256), (512, 300)):
+        curve_ = np.rint((np.arange(entries) / (entries - 1)) ** 2 * dng.WHITE).astype(int)
+        tag = (50712, "H", table, curve_[:table].tolist(), True)
+
+        def storage(stored: np.ndarray, entries: int = entries) -> dng.Stored:
+            coded = np.rint(np.sqrt(stored / dng.WHITE) * (entries - 1))
+            return dng.Stored(coded.astype(np.uint8 if entries == 256 else np.uint16))
+
+        write_dng(path, scene, black=0, storage=storage, extra=[tag])
+        pixels = develop(path, Development()).pixels / LEVELS
+        last = curve_[table - 1] / dng.WHITE / np.array(dng.SENSITIVITY)
+        want = np.minimum(scene, last)
+        assert np.abs(pixels - want).max() < 0.015
+        assert (entries == 256) == (want == scene).all()
+
+
+def test_other_pictures_in_the_file(tmp_path: Path) -> None:
+    """Adobe's enhanced version is left aside, and of several raw pictures the first is taken."""
+    path = tmp_path / "a.dng"
+    scene = smooth_scene(64, 96)
+    write_dng(path, scene)
+    with tifffile.TiffFile(path) as tiff:
+        stored = tiff.pages.first.pages[0].asarray()
+
+    def write(*pages: tuple[np.ndarray, int]) -> None:
+        write_dng(path, scene)
+        with tifffile.TiffFile(path) as tiff:
+            first, raw = tiff.pages.first, tiff.pages.first.pages[0]
+            tags = [
+                [(t.code, t.dtype, t.count, t.value, True) for t in page.tags if t.code > 50000]
+                for page in (first, raw)
+            ]
+        with tifffile.TiffWriter(path) as tiff:
+            small = np.zeros((8, 8, 3), np.uint8)
+            plain: dict[str, Any] = {"metadata": None, "software": False}
+            tiff.write(
+                small,
+                photometric="rgb",
+                subfiletype=1,
+                subifds=len(pages),
+                extratags=tags[0],
+                **plain,
+            )
+            for content, kind in pages:
+                tiff.write(
+                    content,
+                    photometric=32803 if content.ndim == 2 else 34892,
+                    planarconfig=None if content.ndim == 2 else "contig",
+                    subfiletype=kind,
+                    extratags=[*tags[1], *dng.bayer((0, 1, 1, 2), (2, 2))],
+                    **plain,
+                )
+
+    enhanced = np.zeros((128, 192, 3), np.uint16)
+    for pages in (
+        [(stored, 0), (enhanced, 16)],
+        [(enhanced, 16), (stored, 0)],
+        [(enhanced, 1), (enhanced, 0x10001), (stored, 0)],
+    ):
+        write(*pages)
+        assert_develops(path, scene)
+        assert develop(path, Development()).notes == []
+    for other in (stored // 2, np.zeros((128, 192), np.uint16)):
+        write((stored, 0), (other, 0))
+        assert_develops(path, scene)
+        notes = develop(path, Development()).notes
+        assert notes == ["2 raw pictures in the file, the first taken"]
+    write((enhanced, 16))
+    with pytest.raises(DataError, match="holds no raw picture"):
+        develop(path, Development())
+
+
+def test_strips_that_lie_apart_are_refused(tmp_path: Path) -> None:
+    """LibRaw reads on from the first."""
+    path = tmp_path / "a.dng"
+    storage = dng.packed(12, rows=32)
+    write_dng(path, smooth_scene(64, 96), black=0, white=4095, storage=storage)
+    assert_develops(path, smooth_scene(64, 96))
+    with tifffile.TiffFile(path) as tiff:
+        first, second = tiff.pages.first.pages[0].dataoffsets
+    dng.set_tag(path, 273, (second, first))
+    with pytest.raises(DataError, match="its strips lie apart"):
+        develop(path, Development())
+    dng.set_tag(path, 273, (first, second))
+    with tifffile.TiffFile(path) as tiff:
+        sizes = tiff.pages.first.pages[0].databytecounts
+    dng.set_tag(path, 279, (sizes[0], sizes[1] - 1))
+    with pytest.raises(DataError, match="has not all the bytes that its pixels need"):
+        develop(path, Development())
+
+
+@pytest.mark.parametrize("compression", ["none", "lossless-jpeg"])
+def test_tiles_or_strips_that_are_not_there(tmp_path: Path, compression) -> None:
+    """LibRaw would read whatever comes behind, or fill gigabytes."""
+    path = tmp_path / "a.dng"
+    write_dng(path, smooth_scene(64, 96), compression=compression)
+    dng.set_tag(path, 257, 60000)
+    with pytest.raises(DataError, match=r"damaged: it has \d+ tiles or strips, \d+ are wanted"):
+        develop(path, Development())
+    write_dng(path, smooth_scene(64, 96), compression="lossless-jpeg")
+    dng.set_tag(path, 325, (100, 100))
+    with pytest.raises(DataError, match="damaged: 6 places of its pixels, 2 sizes"):
+        develop(path, Development())
+
+
+def test_tags_of_another_length(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    for code, count, wanted in ((50719, 3, 2), (50720, 1, 2), (50829, 2, 4)):
+        crop = [(50720, "H", 2, (9, 9), True)] if code != 50720 else []
+        tag = (code, "H", count, (9,) * count if count > 1 else 9, True)
+        write_dng(path, smooth_scene(), extra=[*crop, tag])
+        with pytest.raises(DataError, match=f"tag {code} has {count} numbers, {wanted} are wanted"):
+            develop(path, Development())
+
+
+def test_a_big_tiff_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    version = [(50706, "B", 4, (1, 7, 0, 0), True)]
+    tifffile.imwrite(path, np.zeros((32, 32), np.uint16), bigtiff=True, extratags=version)
+    with pytest.raises(DataError, match="it is a BigTIFF"):
+        develop(path, Development())
+
+
+@pytest.mark.parametrize("code", [50715, 50716])
+def test_black_levels_that_differ_by_row_or_column(tmp_path: Path, code: int) -> None:
+    """LibRaw takes their average."""
+    path = tmp_path / "a.dng"
+    scene = smooth_scene(64, 96)
+    count = 96 if code == 50715 else 64
+    name = f"BlackLevelDelta{'H' if code == 50715 else 'V'}"
+
+    def write(*levels: int) -> None:
+        values = [n for level in levels * (count // 2) for n in (level, 1)]
+        write_dng(path, scene, black=500, white=12500, extra=[(code, "2i", count, values, True)])
+
+    write(0, 1)
+    assert develop(path, Development()).notes == []
+    write(0, 2)
+    assert develop(path, Development()).notes == [f"{name} averaged"]
+    write(0, 58)
+    assert develop(path, Development()).notes == [f"{name} averaged"]
+    write(0, 62)
+    with pytest.raises(DataError, match=rf"black levels differ by 31 \({name}\)"):
+        develop(path, Development())
+
+
+def test_levels_of_what_the_camera_has_demosaiced(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    how: dict[str, Any] = {"mosaic": False, "black": 0}
+    for delta, right in ((0, True), (1, False)):
+        extra = [(50716, "2i", 64, (delta, 1) * 64, True)]
+        write_dng(path, smooth_scene(64, 96), extra=extra, **how)
+        if right:
+            assert_develops(path, smooth_scene(64, 96))
+    with pytest.raises(DataError, match="demosaiced with a black level"):
+        develop(path, Development())
+    write_dng(path, smooth_scene(64, 96), extra=[(50717, "H", 3, (9000, 9000, 8999), True)], **how)
+    with pytest.raises(DataError, match="different white levels"):
+        develop(path, Development())
+
+
+def test_masked_areas_that_contradict_the_black_level(tmp_path: Path) -> None:
+    """LibRaw goes by them, whatever the file's black level."""
+    path = tmp_path / "a.dng"
+    scene = smooth_scene()
+    areas = [(50830, "I", 4, (0, 0, 40, 8), True)]
+    for black, developed in ((512, True), (512 + 150, True), (512 + 170, False), (0, False)):
+        write_dng(path, scene, masked=(8, 0, 0, 0), extra=areas)
+        dng.set_tag(path, 50714, black)
+        if developed:
+            assert np.abs(develop(path, Development()).pixels / LEVELS - scene).mean() < 1e-3
+        else:
+            with pytest.raises(DataError, match=f"black level is {black}, but 512 in its masked"):
+                develop(path, Development())
+
+
+def test_a_colour_matrix_that_libraw_leaves_out(tmp_path: Path) -> None:
+    """One of a camera whose first colour is blue."""
+    path = tmp_path / "a.dng"
+    write_dng(path, smooth_scene(), preview=False)
+    with tifffile.TiffFile(path) as tiff:
+        matrix = np.array(tiff.pages.first.tags[50721].value).reshape(3, 6)
+    dng.set_tag(path, 50721, tuple(matrix[::-1].ravel().tolist()))
+    with pytest.raises(DataError, match="does not take its colour matrix"):
+        develop(path, Development())
+
+
+def test_another_size_than_the_tags_say(tmp_path: Path, monkeypatch) -> None:
+    path, other = tmp_path / "a.dng", tmp_path / "b.dng"
+    write_dng(path, smooth_scene())
+    write_dng(other, smooth_scene(42, 56))
+    original = rawpy.imread
+    monkeypatch.setattr(rawpy, "imread", lambda _: original(str(other)))
+    with pytest.raises(DataError, match="finds a picture of 56 x 42 pixels in it, its tags have"):
+        develop(path, Development())
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_what_adobe_would_render_otherwise_is_noted(tmp_path: Path, preview: bool) -> None:
+    path = tmp_path / "a.dng"
+
+    def notes(*tags: tuple) -> list[str]:
+        write_dng(path, smooth_scene(), preview=preview, extra=list(tags))
+        return develop(path, Development()).notes
+
+    for stops, text in ((35, "+0.35"), (-50, "-0.5"), (100, "+1"), (1, "+0.01")):
+        exposure = (50730, "2i", 1, (stops, 100), True)
+        assert notes(exposure) == [f"BaselineExposure {text} not applied"]
+    assert notes((50730, "2i", 1, (0, 100), True), (51109, "2i", 1, (0, 1), True)) == []
+    assert notes((51109, "2i", 1, (-1, 4), True)) == ["BaselineExposureOffset -0.25 not applied"]
+    assert notes((50940, "f", 4, (0, 0, 1, 1), True)) == []
+    assert notes((50940, "f", 6, (0, 0, 0.5, 0.7, 1, 1), True)) == ["ProfileToneCurve not applied"]
+    for code, name in (
+        (50938, "ProfileHueSatMap"),
+        (50982, "ProfileLookTable"),
+        (52525, "ProfileGainTableMap"),
+        (52544, "ProfileGainTableMap2"),
+        (52543, "RGBTables"),
+    ):
+        assert notes((code, "f", 3, (1.0, 1.0, 1.0), True)) == [f"{name} not applied"]
+
+
+def test_pixels_without_a_picture() -> None:
+    pixels = np.zeros((70, 130, 3), np.uint16)
+    assert sameness(pixels) == "developed all black"
+    pixels[:] = (1, 0, 0)
+    assert sameness(pixels) == "developed all equal"
+    for place in ((0, 0), (0, 1), (69, 129), (64, 64)):
+        for channel in range(3):
+            single = pixels.copy()
+            single[(*place, channel)] += 1
+            assert sameness(single) is None
+    assert sameness(pixels[:1, :1]) == "developed all equal"
+
+
+@pytest.mark.parametrize(("light", "what"), [(0.0, "black"), (0.3, "equal")])
+def test_no_pair_is_made_of_pixels_without_a_picture(tmp_path: Path, light: float, what) -> None:
+    path = tmp_path / "merged.dng"
+    write_dng(path, np.full((40, 56, 3), light))
+    notes = ["developed all black"] if what == "black" else []
+    assert develop(path, Development()).notes == notes
+    write_romm_tiff(tmp_path / "a.tif", smooth_scene())
+    for name in ("final.jpg", "rgb2rgb.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "frame.txt").write_text("0")
+    places = SimpleNamespace(
+        merged="merged.dng",
+        final="final.jpg",
+        reference_frame="frame.txt",
+        rgb2rgb="rgb2rgb.txt",
+        shading="none.tiff",
+    )
+    job: Any = SimpleNamespace(id="a", folder=tmp_path, files=places)
+    with pytest.raises(RejectedPair) as merged:
+        hdrplus.make(job)
+    job = synthetic_hdrplus.SyntheticJob("a", path=path, name="merged.dng")
+    with pytest.raises(RejectedPair) as synthetic:
+        synthetic_hdrplus.make(job)
+    protocol = SimpleNamespace(of_renderings=False, development=Development())
+    files = fivek.PairFiles(path, tmp_path / "a.tif")
+    job = SimpleNamespace(files=files, protocol=protocol)
+    with pytest.raises(RejectedPair) as five:
+        fivek.make(job)
+    for error in (merged, synthetic, five):
+        assert error.value.args == ("decode", f"merged.dng: developed all {what}")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (rawpy.LibRawFileUnsupportedError(b"Not RAW"), "of a kind that LibRaw 0.* cannot decode"),
+        (rawpy.LibRawTooBigError(b"Big"), "too large for LibRaw"),
+        (rawpy.LibRawDataError(b"Corrupt"), "damaged: its pixels cannot all be decoded"),
+        (rawpy.LibRawIOError(b"Input/output error"), "damaged: its pixels cannot all be decoded"),
+        (rawpy.LibRawUnspecifiedError(b"What"), r"cannot decode it \(LibRawUnspecifiedError\)"),
+        (OSError(5, "Input/output error"), "it cannot be read: Input/output error"),
+        (IndexError("tuple index out of range"), "what it refers to is not in it"),
+        (TypeError("'NoneType'"), "its tags make no sense"),
+    ],
+)
+def test_no_librarys_message_is_shown_as_it_is(tmp_path: Path, monkeypatch, error, text) -> None:
+    path = tmp_path / "a.dng"
+    write_dng(path, smooth_scene())
+
+    def fail(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(rawpy, "imread", fail)
+    with pytest.raises(DataError, match=rf"a\.dng cannot be developed: .*{text}") as raised:
+        develop(path, Development())
+    if isinstance(error, rawpy.LibRawError):
+        assert error.args[0].decode() not in str(raised.value)
+
+
+def test_no_memory_is_not_the_files_fault(tmp_path: Path, monkeypatch) -> None:
+    write_dng(tmp_path / "a.dng", smooth_scene())
+
+    def fail(_: str) -> None:
+        raise rawpy.LibRawUnsufficientMemoryError(b"Unsufficient memory")
+
+    monkeypatch.setattr(rawpy, "imread", fail)
+    with pytest.raises(MemoryError):
+        develop(tmp_path / "a.dng", Development())
+
+
+def test_pixels_that_cannot_be_decoded_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    write_dng(path, smooth_scene(100, 140), compression="lossless-jpeg")
+    with tifffile.TiffFile(path) as tiff:
+        raw = tiff.pages.first.pages[0]
+        middle = raw.dataoffsets[1] + raw.databytecounts[1] // 2
+    content = bytearray(path.read_bytes())
+    content[middle : middle + 16] = b"\xff" * 16
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged: its pixels cannot all be decoded"):
+        develop(path, Development())
 
 
 @pytest.mark.parametrize("demosaic", ["ahd", "ppg", "linear"])
@@ -279,9 +693,13 @@ def test_a_tile_that_is_missing_inside_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_dng_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.dng"
-    for content in (b"", b"hello" * 100, b"II*\0 no raw"):
+    for content, reason in (
+        (b"", "it is no TIFF file"),
+        (b"hello" * 100, "it is no TIFF file"),
+        (b"II*\0 no raw", "the file is damaged"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"a\.dng cannot be developed"):
+        with pytest.raises(DataError, match=rf"a\.dng cannot be developed: {reason}"):
             develop(path, Development())
     write_romm_tiff(path, smooth_scene())
     with pytest.raises(DataError, match="it is no DNG"):
@@ -337,7 +755,8 @@ def test_threads_do_not_change_the_pixels(tmp_path: Path) -> None:
     scene = np.random.default_rng(0).random((300, 301, 3))
     write_dng(tmp_path / "a.dng", scene)
     script = (
-        "import sys; from pathlib import Path; from hdrnet_bench.images.files import pixels_sha256;"
+        "import sys; from pathlib import Path;"
+        "from hdrnet_bench.images.pixels import pixels_sha256;"
         "from hdrnet_bench.images.raw import Development, develop;"
         "print(pixels_sha256(develop(Path(sys.argv[1]), Development()).pixels))"
     )
@@ -405,7 +824,7 @@ def test_experts_that_are_refused(tmp_path: Path, compression: str | None) -> No
         (pixels[:, :, :3].astype(np.uint8), "uint8 samples"),
         (pixels, "4 channels"),
         (pixels[:, :, 0], "1 channels"),
-        (pixels[:, :, :3].astype(np.float32), "float32 samples"),
+        (pixels[:, :, :3].astype(np.float32), "32-bit floating-point samples"),
     ):
         photometric = "minisblack" if wrong.ndim == 2 else "rgb"
         tifffile.imwrite(path, wrong, photometric=photometric, compression=compression)

@@ -231,3 +231,13 @@ def test_task_ids_are_safe_file_names() -> None:
     names = [photo.id for photo in PHOTOGRAPHS]
     assert len(set(names)) == len(names)
     assert all(Task(n, "train", None).id.replace("-", "").isalnum() for n in names)
+
+
+@pytest.mark.parametrize("other", ["a", "A"])
+def test_two_pairs_of_one_id_are_refused(tmp_path: Path, other: str) -> None:
+    tasks = [*TINY, Task(other, "train", (7, 60, 72))]
+    with pytest.raises(DataError, match=f"two pairs would have one id: train/a, train/{other}"):
+        build(tiny_plan(), tasks, make_tiny, tmp_path, workers=1)
+    assert not (tmp_path / "demo-tiny").exists()
+    assert not list(tmp_path.glob(".demo-tiny*"))
+    build(tiny_plan(), [*TINY, Task("a", "test", (7, 60, 72))], make_tiny, tmp_path, workers=1)

@@ -10,7 +10,7 @@ from hdrnet_bench.data.pairs import (
     PictureStore,
 )
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.images.files import to_float32
+from hdrnet_bench.images.pixels import to_float32
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec

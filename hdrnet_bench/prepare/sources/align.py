@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, sparse
 
 from ...color import LUMINANCE, srgb_to_linear
-from ...images.files import Pixels, upright
+from ...images.pixels import Pixels, upright
 from ...images.resize import SizeRule, average_channel, curve
 
 Float = NDArray[np.float64]

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from ...data.manifest import Split
 from ...errors import DataError, UsageError, near_matches
 from ...files import sha256_file
-from ...images.files import Picture, quantise, read_picture
+from ...images.files import Picture, read_picture
+from ...images.photo import STORED
+from ...images.pixels import quantise
 from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
@@ -93,10 +95,11 @@ def tasks(protocol: str) -> list[Task]:
 
 
 def read(photo: Photograph) -> tuple[Path, Picture]:
-    """The photograph's file and its picture. Raises RejectedPair where it cannot be read."""
+    """The photograph's file and its picture, whose numbers are taken as sRGB: one has another
+    profile, which its row notes. Raises RejectedPair where it cannot be read."""
     path = Path(str(files(photo.package))) / photo.path
     try:
-        return path, read_picture(path)
+        return path, read_picture(path, STORED)
     except DataError as error:
         reason = f"{error} (a sample photograph of the installed {photo.package})"
         raise RejectedPair("decode", reason) from None

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from ...images import icc, raw
-from ...images.files import decode_tiff, profile_name, upright
-
-_ORIENTATION, _PROFILE = 274, 34675  # TIFF's tags
+from ...images import icc, raw, tiff
+from ...images.icc import profile_name
+from ...images.pixels import upright
 
 
 class Expert(NamedTuple):
@@ -30,23 +28,21 @@ def read_romm(path: Path) -> Expert:
     """
     notes: list[str] = []
     with raw.decoding(path, "is no ProPhoto TIFF of 16 bits"):
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            orientation = int(page.tags.valueof(_ORIENTATION, 1))
-            profile = page.tags.valueof(_PROFILE)
-            if page.samplesperpixel != 3:
-                raise ValueError(f"{page.samplesperpixel} channels, three are wanted")
-            if page.dtype != np.uint16:
-                raise ValueError(f"{page.dtype} samples, 16 bits are wanted")
-            # Strips that a truncated file lacks would decode as black, without an error.
-            raw.check_whole(tiff, page)
-        _check_profile(bytes(profile) if profile else None, notes)
-        pixels = cast(NDArray[np.uint16], decode_tiff(path))
+        decoded = tiff.decode(path)
+        channels = decoded.pixels.shape[2]
+        if decoded.colours != "rgb" or channels != 3:
+            raise ValueError(f"{channels} channels, three are wanted")
+        if decoded.pixels.dtype != np.uint16:
+            raise ValueError(f"{decoded.pixels.dtype} samples, 16 bits are wanted")
+        _check_profile(decoded.profile, notes)
+    orientation = decoded.orientation or 0
     if orientation not in range(1, 9):
         notes.append(f"orientation {orientation} means nothing, taken as upright")
+        orientation = 1
     elif orientation != 1:
         notes.append(f"orientation {orientation} applied")
-    return Expert(np.ascontiguousarray(upright(pixels, orientation)), notes)
+    pixels = cast(NDArray[np.uint16], upright(decoded.pixels, orientation))
+    return Expert(np.ascontiguousarray(pixels), notes + decoded.notes)
 
 
 def _check_profile(profile: bytes | None, notes: list[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,23 +20,26 @@ from numpy.typing import NDArray
 
 from ...color import LINEAR_FROM_ROMM, romm_to_linear
 from ...data.manifest import SPLITS, Split
-from ...errors import DataError, UsageError
+from ...errors import DataError
 from ...files import json_line, sha256_file, sha256_text
 from ...images import raw
-from ...images.files import KINDS, Picture, Pixels, read_picture
+from ...images.kinds import KINDS
+from ...images.photo import CHECKED, Photo, read_photo
+from ...images.pixels import Pixels
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
 from ..protocols import pinned_lists, splits
 from ..staging import Plan, Task, without_versions
-from .checks import check_depth, check_profile
+from .checks import check_depth, check_development, check_profile
 from .expert import read_romm
 from .fivek_index import FiveKPicture, id_of
+from .folder import check_apart
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
-RENDERING_KINDS = {suffix: kind for suffix, kind in KINDS.items() if kind != "webp"}
+RENDERING_KINDS = {s: kind for s, kind in KINDS.items() if kind in ("jpeg", "png", "tiff")}
 
 
 class FiveKChoice(NamedTuple):
@@ -202,6 +206,7 @@ def _read_input(job: FiveKJob, path: Path) -> _Source:
         tiff = read_romm(path)
         return _Source(tiff.pixels, curve(romm_to_linear), LINEAR_FROM_ROMM, {}, tiff.notes)
     developed = raw.develop(path, job.protocol.development)
+    check_development(path, developed.pixels)
     measured = {
         "white_balance": developed.white_balance,
         "multipliers": [round(value, 6) for value in developed.multipliers],
@@ -228,7 +233,7 @@ def _copy_renderings(
         ("input", job.protocol.input, input_path),
         ("target", job.protocol.target, target_path),
     ):
-        picture = read_picture(path)
+        picture = read_photo(path, CHECKED)
         _check_side(side, path, picture)
         _check_size(job.rule, picture.pixels, role)
         pixels.append(picture.pixels)
@@ -245,14 +250,14 @@ def _copy_renderings(
     )
 
 
-def _check_side(side: FiveKSide, path: Path, picture: Picture) -> None:
+def _check_side(side: FiveKSide, path: Path, picture: Photo) -> None:
     kind = RENDERING_KINDS[path.suffix.lower()]
     if kind not in side.kinds:
         raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")
     check_depth(path, picture, side.bit_depth)
     if any("grey" in note for note in picture.notes):
         raise RejectedPair("kind", f"{path.name}: grey, three channels are wanted")
-    check_profile(path, side.space)
+    check_profile(path, picture, side.space)
 
 
 def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
@@ -332,22 +337,15 @@ def find_renderings(
 
     Raises UsageError where one folder is in the other: inputs would be taken for targets.
     """
-    a, b = inputs.resolve(), targets.resolve()
-    if a == b or a in b.parents or b in a.parents:
-        raise UsageError(
-            f"--input-dir {inputs} and --target-dir {targets} overlap: give folders that lie apart"
-        )
-    sides = []
-    for folder in (inputs, targets):
-        by_id: dict[str, list[Path]] = {}
-        for path in _files_below([folder]):
-            id_ = id_of(path.name)
-            if id_ and path.suffix.lower() in RENDERING_KINDS:
-                by_id.setdefault(id_, []).append(path)
-        sides.append(by_id)
+    check_apart(inputs, targets)
+    sides = [_renderings_below(folder) for folder in (inputs, targets)]
     roles = ("input", "target")
     pairs = {
-        id_: _pair_files([side.get(id_, []) for side in sides], [f"{r} of {id_}" for r in roles])
+        id_: _pair_files(
+            [read.get(id_, []) for read, _ in sides],
+            [f"{role} of {id_}" for role in roles],
+            [unread.get(id_, []) for _, unread in sides],
+        )
         for id_ in choice.splits
     }
     _check_any_pair(pairs, [inputs, targets])
@@ -361,14 +359,35 @@ def find_renderings(
     return pairs, sha256_text(json_line(sorted(lines)))
 
 
-def _pair_files(candidates: list[list[Path]], names: list[str]) -> PairFiles:
-    """The input and the target where there is exactly one file for each; the names are for saying
-    what is wrong where there is not."""
-    for paths, name in zip(candidates, names, strict=True):
+def _renderings_below(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Files by the id that their names begin with: those that are read, and the others."""
+    read: dict[str, list[Path]] = {}
+    unread: dict[str, list[Path]] = {}
+    for path in _files_below([folder]):
+        if id_ := id_of(path.name):
+            known = path.suffix.lower() in RENDERING_KINDS
+            (read if known else unread).setdefault(id_, []).append(path)
+    return read, unread
+
+
+def _pair_files(
+    candidates: list[list[Path]],
+    names: list[str],
+    unread: Sequence[Sequence[Path]] = ((), ()),
+) -> PairFiles:
+    """The input and the target where there is exactly one file for each; the names, and the files
+    of kinds that are not read, are for saying what is wrong where there is not."""
+    for paths, name, others in zip(candidates, names, unread, strict=True):
         if len(paths) != 1:
-            fault = f"several: {', '.join(path.name for path in paths)}" if paths else "not there"
+            fault = f"several: {_named(paths)}" if paths else "not there"
+            if others and not paths:
+                fault += f", but {_named(others)}: only {', '.join(RENDERING_KINDS)} are read"
             return PairFiles(None, None, f"{name}: {fault}")
     return PairFiles(candidates[0][0], candidates[1][0])
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
 
 
 def _check_any_pair(pairs: dict[str, PairFiles], folders: list[Path]) -> None:

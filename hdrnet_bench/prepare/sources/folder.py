@@ -16,7 +16,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +24,13 @@ import numpy as np
 from ...data.manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_hash
 from ...errors import DataError, UsageError
 from ...files import json_line, sha256_file, sha256_text
-from ...images.files import KINDS, Picture, Pixels, read_picture, white_level
+from ...images.files import Picture, read_picture
+from ...images.kinds import KINDS
+from ...images.pixels import Pixels, white_level
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
+from . import filelist
 
 VERSION = 1
 TEST_SHARE = 0.10
@@ -86,7 +89,7 @@ def folders(source: Path | None, inputs: Path | None, targets: Path | None) -> l
 
     `source` holds input/ and output/ (or target/), perhaps a filelist.txt, or holds train/,
     validation/ and test/, each with those. Raises UsageError where the options do not fit together
-    and DataError where a folder is not there.
+    or inputs and targets overlap, and DataError where a folder is not there.
     """
     if (source is None) == (inputs is None) or (source is not None and targets is not None):
         raise UsageError(
@@ -102,7 +105,21 @@ def folders(source: Path | None, inputs: Path | None, targets: Path | None) -> l
     for folder in (f for place in places for f in (place.input, place.target) if f is not None):
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
+    for place in places:
+        if place.target is not None:
+            check_apart(place.input, place.target)
     return places
+
+
+def check_apart(inputs: Path, targets: Path) -> None:
+    """Raises UsageError where one folder is the other or lies in it, also by way of links: inputs
+    would be taken for targets."""
+    a, b = inputs.resolve(), targets.resolve()
+    if a == b or a in b.parents or b in a.parents:
+        raise UsageError(
+            f"the folders of inputs, {inputs}, and of targets, {targets}, overlap: give two that "
+            "lie apart"
+        )
 
 
 def _folders_in(folder: Path) -> Folders:
@@ -219,14 +236,11 @@ def _pair(
 def _filelist_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
     """The pairs of a filelist.txt: a line is a file's path, the same below input/ and output/."""
     assert place.filelist is not None
-    try:
-        lines = place.filelist.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{place.filelist} cannot be read: {error}") from None
-    counts = Counter(line.strip() for line in lines if line.strip())
+    counts = Counter(filelist.entries(place.filelist, place.input))
     for entry, count in sorted(counts.items()):
-        name = str(Path(entry).with_suffix("")) if Path(entry).name else entry
-        if Path(entry).is_absolute() or ".." in Path(entry).parts:
+        path = PurePosixPath(entry)
+        name = str(path.with_suffix("")) if path.name else entry
+        if path.is_absolute() or ".." in path.parts:
             yield NamedPair(
                 name, split, None, None, ("pairing", f"{entry} leads out of the folder")
             )
@@ -240,7 +254,7 @@ def _filelist_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
 
 
 def _existing(path: Path) -> list[Path]:
-    return [path] if path.is_file() else []
+    return [path] if filelist.is_file(path) else []
 
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:
@@ -276,14 +290,21 @@ def _listing(pairs: list[NamedPair]) -> list[str]:
 
 
 def _ids(pairs: list[NamedPair]) -> dict[NamedPair, str]:
-    """Ids fit for file names; where two names would have one id, a hash of the name parts them."""
+    """Ids fit for file names; where two pairs would have one id, a hash of what they are called
+    parts them: of the name, and of their files' names where a.png and a.jpg are two pairs."""
     # Compared in small letters: on some file systems A.png and a.png are one file.
     plain = {pair: _plain_id(pair.name) for pair in pairs}
     counts = Counter((pair.split, id_.lower()) for pair, id_ in plain.items())
-    return {
-        pair: id_ if counts[pair.split, id_.lower()] == 1 else f"{id_}-{sha256_text(pair.name)[:8]}"
-        for pair, id_ in plain.items()
-    }
+    names = Counter((pair.split, pair.name) for pair in pairs)
+    ids = {}
+    for pair, id_ in plain.items():
+        if counts[pair.split, id_.lower()] > 1:
+            once = names[pair.split, pair.name] == 1
+            id_ += (
+                f"-{sha256_text(pair.name if once else json_line([pair.name, *_names(pair)]))[:8]}"
+            )
+        ids[pair] = id_
+    return ids
 
 
 def _plain_id(name: str) -> str:

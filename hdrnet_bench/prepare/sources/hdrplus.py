@@ -23,7 +23,7 @@ from ...data.manifest import SPLITS, Split
 from ...errors import DataError, UsageError
 from ...files import json_line, sha256_file, sha256_text
 from ...images import camera
-from ...images.files import read_picture
+from ...images.photo import CHECKED, read_photo
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb, linear_16
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..choosing import check_name, choose_ids, dataset_name
@@ -31,7 +31,7 @@ from ..protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
 from ..protocols import pinned_lists, splits
 from ..staging import Plan, Task, without_versions
 from . import align
-from .checks import check_depth, check_profile
+from .checks import check_depth, check_development, check_profile
 
 # The files that every pair needs, as BurstFiles names them. Lens shading is not among them: the DNG
 # may have it.
@@ -173,6 +173,7 @@ def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) 
     """places: of the files by their role, below the folder of the part, as the row names them."""
     shading = camera.read_shading(paths["shading"]) if paths["shading"].is_file() else None
     developed = camera.develop_camera(paths["merged"], shading)
+    check_development(paths["merged"], developed.pixels)
     if developed.shading == "none":
         raise RejectedPair(
             "shading", f"neither {places['shading']} nor merged.dng has the lens shading"
@@ -224,9 +225,9 @@ def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) 
 
 def _read_target(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     """The finished picture, upright by its EXIF, and what reading it had to do."""
-    picture = read_picture(path)
+    picture = read_photo(path, CHECKED)
     check_depth(path, picture, 8)
-    check_profile(path, "srgb")
+    check_profile(path, picture, "srgb")
     return picture.pixels.astype(np.uint8, copy=False), list(picture.notes)
 
 

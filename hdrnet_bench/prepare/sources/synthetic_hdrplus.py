@@ -26,11 +26,13 @@ from ...data.manifest import Row
 from ...errors import UsageError
 from ...files import sha256_file
 from ...images import raw
-from ...images.files import Pixels, pixels_sha256, quantise, read_picture
+from ...images.files import read_picture
+from ...images.pixels import Pixels, pixels_sha256, quantise
 from ..build import PreparedPair, RejectedPair, decode_rejections
 from ..operators import OPERATORS, Float, as_planar, retouch
 from ..staging import Plan, Task
 from . import demo, folder
+from .checks import check_development
 
 VERSION = 1
 SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"
@@ -172,6 +174,7 @@ def _read(path: Path) -> tuple[Pixels, list[str], Float]:
     with decode_rejections(path):
         if path.suffix.lower() == DNG:
             developed = raw.develop(path, _DEVELOPMENT)
+            check_development(path, developed.pixels)
             return developed.pixels, developed.notes, as_planar(developed.pixels)
         picture = read_picture(path)
     return picture.pixels, list(picture.notes), _linear(picture.pixels)

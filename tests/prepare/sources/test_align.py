@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
-from hdrnet_bench.images.files import quantise, read_picture, upright
+from hdrnet_bench.images.files import read_picture
+from hdrnet_bench.images.pixels import quantise, upright
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.sources import demo
 from hdrnet_bench.prepare.sources.align import (

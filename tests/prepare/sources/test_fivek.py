@@ -408,6 +408,23 @@ def test_renderings_are_checked_and_taken_over_as_they_are(
     assert "other settings" in fivek.workspace.fails(2, *again)
 
 
+def test_renderings_of_kinds_that_are_not_read_are_named(
+    fivek: FiveK, renderings: tuple[Path, Path]
+) -> None:
+    inputs, targets = renderings
+    first, second = (f"{NAMES[id_]}" for id_ in ("a0001", "a0002"))
+    (inputs / f"{first}.jpg").rename(inputs / f"{first}.bmp")
+    (targets / f"{second}.jpg").unlink()
+    (targets / f"{second}.bmp").mkdir()
+    folders = ("--input-dir", str(inputs), "--target-dir", str(targets))
+    fivek.workspace.json("prepare", "fivek", "--protocol", "zeng-srgb", *folders)
+    lines = (fivek.dataset("fivek-zeng-srgb-c").directory / "rejected.jsonl").read_text()
+    reasons = {r["id"]: r["reason"] for r in map(json.loads, lines.splitlines())}
+    said = f"input of a0001: not there, but {first}.bmp: only .jpg"
+    assert reasons["a0001"].startswith(said), reasons["a0001"]
+    assert reasons["a0002"] == "target of a0002: not there"
+
+
 def test_xyz_inputs_have_16_bits(fivek: FiveK, renderings: tuple[Path, Path]) -> None:
     inputs, targets = renderings
     for path in inputs.iterdir():

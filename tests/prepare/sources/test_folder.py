@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,140 @@ def test_other_pictures_of_the_same_name_are_not_taken_for_done(workspace: Works
     assert "nothing to do" in workspace.run(*arguments).stdout
     fill(workspace.path / "in", ["a.png"], first=30, size=(30, 24))
     assert "was prepared with other settings" in workspace.fails(2, *arguments)
+
+
+def filelist(workspace: Workspace, names: list[str], content: bytes) -> None:
+    fill(workspace.path / "s/input", names)
+    fill(workspace.path / "s/output", names, first=50)
+    (workspace.path / "s/filelist.txt").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfa.png\nb.png\nsub/c.png\n",
+        b"a.png\r\nb.png\r\nsub\\c.png\r\n",
+        b"./a.png\rb.png\r.\\sub\\c.png",
+    ],
+    ids=["byte order mark", "Windows", "old Mac"],
+)
+def test_filelists_as_other_systems_write_them(workspace: Workspace, content: bytes) -> None:
+    filelist(workspace, ["a.png", "b.png", "sub/c.png"], content)
+    dataset, rejected = prepare(workspace, "--source-dir", "s")
+    assert rejected == {}
+    assert {row.source_names[0] for row in dataset.rows} == {
+        "input/a.png", "input/b.png", "input/sub/c.png",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="no file's name holds a backslash on Windows")
+def test_a_backslash_may_belong_to_a_name(workspace: Workspace) -> None:
+    names = ["a.png", "b.png", "sub\\c.png"]
+    filelist(workspace, names, "\n".join(names).encode())
+    dataset, rejected = prepare(workspace, "--source-dir", "s")
+    assert rejected == {}
+    assert {row.id for row in dataset.rows} == {"a", "b", "sub-c"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [
+        ("utf-16", "filelist.txt cannot be read: it is UTF-16; save it as UTF-8"),
+        ("utf-16-le", "filelist.txt cannot be read: it holds zero bytes, as UTF-16 does"),
+        ("latin-1", "filelist.txt cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_a_filelist_that_is_no_utf_8_is_refused(
+    workspace: Workspace, encoding: str, says: str
+) -> None:
+    text = "é.png\nb.png\nc.png" if encoding == "latin-1" else "a.png\nb.png\nc.png"
+    filelist(workspace, ["a.png", "b.png", "c.png"], text.encode(encoding))
+    command = ("prepare", "folder", "--protocol", "mine", "--source-dir", "s")
+    assert says in workspace.fails(3, *command)
+    assert not (workspace.path / "data").exists()
+
+
+def test_paths_of_a_filelist_that_mean_one_file_are_one(workspace: Workspace) -> None:
+    names = ["a.png", "b.png", "sub/c.png", "sub/d.png", "sub/e.png"]
+    lines = [*names, "./a.png", "sub//c.png", "..\\up.png", "x" * 5000]
+    filelist(workspace, names, "\n".join(lines).encode())
+    dataset, rejected = prepare(workspace, "--source-dir", "s")
+    assert {row.id for row in dataset.rows} == {"b", "sub-d", "sub-e"}
+    assert rejected["a"] == ("pairing", "listed 2 times in filelist.txt")
+    assert rejected["sub-c"] == ("pairing", "listed 2 times in filelist.txt")
+    assert ("pairing", "../up.png leads out of the folder") in rejected.values()
+    assert ("pairing", "there is no input of that name") in rejected.values()
+
+
+def test_two_pairs_of_one_name_have_two_ids(workspace: Workspace) -> None:
+    """Else the pictures of one would stand in the place of the other's."""
+    names = ["a.png", "a.jpg", "b.png", "c.png"]
+    filelist(workspace, names, "\n".join(names).encode())
+    dataset, rejected = prepare(workspace, "--source-dir", "s")
+    assert rejected == {}
+    by_source = {row.source_names[0]: row for row in dataset.rows}
+    assert set(by_source) == {f"input/{name}" for name in names}
+    assert len({row.id for row in dataset.rows}) == 4
+    for seed, name in enumerate(names[:2]):
+        row = by_source[f"input/{name}"]
+        assert row.id.startswith("a-")
+        pixels = read_picture(dataset.input_path(row)).pixels
+        assert np.array_equal(pixels, smooth_picture(seed, 24, 30))
+    assert workspace.run("verify", "folder-mine").returncode == 0
+
+
+def test_in_folders_two_files_of_one_name_are_no_pair(workspace: Workspace) -> None:
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    fill(workspace.path / "in", [*names, "a.jpg"])
+    fill(workspace.path / "out", names, first=50)
+    _, rejected = prepare(workspace, *two_folders(workspace))
+    assert rejected == {"a": ("pairing", "several inputs: a.jpg, a.png")}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets"), [("in", "in"), ("in", "in/sub"), ("in/sub", "in"), ("in", "link")]
+)
+def test_inputs_and_targets_lie_apart(workspace: Workspace, inputs: str, targets: str) -> None:
+    fill(workspace.path / "in", ["a.png", "b.png", "c.png", "sub/a.png"])
+    (workspace.path / "link").symlink_to("in")
+    command = ("prepare", "folder", "--protocol", "mine")
+    message = workspace.fails(2, *command, "--input-dir", inputs, "--target-dir", targets)
+    assert "overlap" in message
+    assert inputs in message
+    assert targets in message
+    (workspace.path / "s").mkdir()
+    for name in ("input", "output"):
+        (workspace.path / "s" / name).symlink_to("../in")
+    assert "overlap" in workspace.fails(2, *command, "--source-dir", "s")
+    assert not (workspace.path / "data").exists()
+
+
+def test_notes_are_counted_when_made_now_and_before(workspace: Workspace) -> None:
+    fill(workspace.path / "in", [f"{letter}.png" for letter in "abcd"])
+    fill(workspace.path / "out", [f"{letter}.png" for letter in "abcd"], first=50)
+    for name, mode in (("in/a", "RGBA"), ("in/b", "RGBA"), ("out/b", "RGBA"), ("out/c", "L")):
+        path = workspace.path / f"{name}.png"
+        Image.open(path).convert(mode).save(path)
+    command = ("prepare", "folder", "--protocol", "mine", *two_folders(workspace))
+    for _ in range(2):
+        done = workspace.run(*command, "--json")
+        report = json.loads(done.stdout)
+        assert report["notes"] == {
+            "alpha channel left out": 3,
+            "grey repeated into three channels": 1,
+        }
+        said = (
+            "notes: 3 x alpha channel left out, 1 x grey repeated into three channels; "
+            "each pair's are in its row"
+        )
+        assert said in done.stderr.splitlines()
+    assert "notes" not in workspace.run(*command).stdout
+
+
+def test_where_nothing_was_noted_nothing_is_said(workspace: Workspace) -> None:
+    fill(workspace.path / "in", ["a.png", "b.png", "c.png"])
+    done = workspace.run(
+        "prepare", "folder", "--protocol", "identity", "--input-dir", "in", "--json"
+    )
+    assert json.loads(done.stdout)["notes"] == {}
+    assert "notes" not in done.stderr

@@ -9,7 +9,8 @@ from PIL import Image
 
 from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
 from hdrnet_bench.data.manifest import SPLITS, Dataset
-from hdrnet_bench.images.files import pixels_sha256, read_picture, write_png
+from hdrnet_bench.images.files import read_picture, write_png
+from hdrnet_bench.images.pixels import pixels_sha256
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.sources import demo
 from hdrnet_bench.prepare.sources import synthetic_hdrplus as synthetic
@@ -161,7 +162,7 @@ def test_the_same_pixels_in_every_process(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     code = (
         "import sys; from pathlib import Path\n"
-        "from hdrnet_bench.images.files import pixels_sha256\n"
+        "from hdrnet_bench.images.pixels import pixels_sha256\n"
         "from hdrnet_bench.prepare.sources.synthetic_hdrplus import SyntheticJob, make\n"
         "pair = make(SyntheticJob('a', path=Path(sys.argv[1]), name='x'))\n"
         "print(pixels_sha256(pair.input), pixels_sha256(pair.target))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import imagecodecs
 from PIL import Image, ImageCms, TiffImagePlugin
@@ -69,3 +70,33 @@ def with_thumbnail(jpeg: bytes) -> bytes:
     raw += bytes(4) + small.getvalue()
     segment = b"Exif\0\0" + bytes(raw)
     return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
+
+
+def one_way_profile() -> bytes:
+    """A profile of RGB whose tables say what its numbers mean, and whose tables of the way back
+    make one grey of everything."""
+
+    def table(values: list[int]) -> bytes:
+        # 16-bit tables: three channels to three, two steps each, identity matrix, straight curves.
+        identity = b"".join(struct.pack(">I", 65536 * (i % 4 == 0)) for i in range(9))
+        curve = struct.pack(">6H", *(0, 65535) * 3)
+        grid = struct.pack(f">{len(values)}H", *values)
+        head = struct.pack(">4s4xBBBx", b"mft2", 3, 3, 2)
+        return head + identity + struct.pack(">HH", 2, 2) + curve + grid + curve
+
+    corners = [65535 * (corner >> shift & 1) for corner in range(8) for shift in (2, 1, 0)]
+    (count,) = struct.unpack_from(">I", DISPLAY_P3, 128)
+    entries = [struct.unpack_from(">4sII", DISPLAY_P3, 132 + 12 * i) for i in range(count)]
+    tags = {name: DISPLAY_P3[at : at + size] for name, at, size in entries if b"XYZ" not in name}
+    tags = {name: value for name, value in tags.items() if b"TRC" not in name}
+    tags |= {b"A2B0": table(corners), b"B2A0": table([32768] * 24)}
+    place = 132 + 12 * len(tags)
+    directory, content = struct.pack(">I", len(tags)), b""
+    for name, value in tags.items():
+        directory += struct.pack(">4sII", name, place + len(content), len(value))
+        content += value + bytes(-len(value) % 4)
+    header = DISPLAY_P3[4:20] + b"Lab " + DISPLAY_P3[24:84] + bytes(16) + DISPLAY_P3[100:128]
+    return struct.pack(">I", place + len(content)) + header + directory + content
+
+
+ONE_WAY = one_way_profile()

@@ -1,0 +1,221 @@
+"""JPEG: its segments, and its first picture by libjpeg-turbo, whose warnings are heard.
+
+A JPEG is the marker of its start, segments (marker, length, content), the coded data behind the
+last of them, and the marker of its end. What lies behind that end is another picture: a preview, a
+gain map, the other half of a stereo pair.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+import simplejpeg
+
+from .decoded import Decoded, only_as_large
+from .limits import check_size
+from .pixels import Pixels
+
+_EXIF, _XMP, _LONGER_XMP = (
+    b"Exif\0\0",
+    b"http://ns.adobe.com/xap/1.0/\0",
+    b"http://ns.adobe.com/xmp/",
+)
+_PROFILE, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_START_OF_SCAN, _END = 0xDA, b"\xff\xd9"
+_LIMIT = 65533  # bytes a segment can hold
+_IPTC = 0x0404  # the number of Photoshop's resource that holds IPTC
+
+
+class _Frame(NamedTuple):
+    bits: int
+    width: int
+    height: int
+    components: int
+
+
+def decode(content: bytes, *, pixels: bool = True) -> Decoded:
+    """The first picture of a JPEG, of 8 bits. Without `pixels` they are only as large.
+
+    Raises ValueError for other depths, for lossless coding, and where nothing can be decoded.
+    """
+    segments, coded = _segments(content)
+    frame = _frame(segments)
+    check_size(frame.width, frame.height)
+    if content.find(_END, coded) < 0:  # never inside the coded data
+        raise ValueError("the file is truncated: its end is missing")
+    picture, damage = only_as_large(frame.width, frame.height, frame.components), None
+    if pixels:
+        picture, damage = _pixels(content, frame, any(marker == 0xEE for marker, _ in segments))
+    notes = _what_is_behind(content, coded, b"hdrgm" in content[:coded])
+    texts = [value for marker, value in segments if marker == 0xE1]
+    profiles = [v for m, v in segments if m == 0xE2 and v.startswith(_PROFILE) and len(v) > 14]
+    xmp = next((text[len(_XMP) :] for text in texts if text.startswith(_XMP)), None)
+    if any(text.startswith(_LONGER_XMP) for text in texts):
+        notes.append("extended XMP left out")
+    return Decoded(
+        picture,
+        {1: "gray", 3: "rgb", 4: "cmyk"}[frame.components],  # type: ignore[arg-type]
+        # The parts of a profile are numbered, and may lie in any order.
+        profile=b"".join(part[14:] for part in sorted(profiles, key=lambda p: p[12])) or None,
+        exif=next((text[6:] for text in texts if text.startswith(_EXIF)), None),
+        xmp=xmp,
+        iptc=_iptc(b"".join(v[14:] for m, v in segments if m == 0xED and v.startswith(_PHOTOSHOP))),
+        dpi=_density(next((v for m, v in segments if m == 0xE0 and v[:5] == b"JFIF\0"), b"")),
+        lossless=False,
+        notes=notes,
+        damage=damage,
+    )
+
+
+def _segments(content: bytes) -> tuple[list[tuple[int, bytes]], int]:
+    """Markers before the coded data with what their segments hold, and where that data begins."""
+    found, place = [], 2
+    # Any number of bytes FF may stand before a marker; of others the decoder warns, and goes on.
+    while 0 <= (place := content.find(b"\xff", place)) <= len(content) - 4:
+        marker = content[place + 1]
+        if marker in (0x00, 0xFF):
+            place += 1
+            continue
+        if marker == 0xD9:
+            break
+        (length,) = struct.unpack_from(">H", content, place + 2)
+        found.append((marker, content[place + 4 : place + 2 + length]))
+        place += 2 + max(2, length)
+        if marker == _START_OF_SCAN:
+            return found, place
+    raise ValueError("it is a JPEG without a picture: cut off, or damaged before its pixels")
+
+
+def _frame(segments: list[tuple[int, bytes]]) -> _Frame:
+    header = next(((m, v) for m, v in segments if m in _FRAMES and len(v) >= 6), None)
+    if header is None:
+        raise ValueError("it is a JPEG without the header of a picture")
+    bits, height, width, components = struct.unpack_from(">BHHB", header[1])
+    if header[0] in _LOSSLESS:
+        raise ValueError("it is a lossless JPEG, which is not read outside a DNG")
+    if bits != 8:
+        raise ValueError(f"it is a {bits}-bit JPEG, and 8 bits are read")
+    if components not in (1, 3, 4):
+        raise ValueError(f"it is a JPEG of {components} channels")
+    return _Frame(bits, width, height, components)
+
+
+def _pixels(content: bytes, frame: _Frame, adobe: bool) -> tuple[Pixels, str | None]:
+    """(H, W, 1, 3 or 4), and what the decoder warned of. CMYK that Adobe's programs write is stored
+    inverted, with 255 for no ink."""
+    space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[frame.components]
+    damage = None
+    try:
+        pixels = simplejpeg.decode_jpeg(content, space, strict=True)
+    except ValueError as error:
+        damage = str(error)
+        if "subsampling level" in damage:
+            damage = "its subsampling is unusual, and whether it is damaged cannot be told"
+        # The same library by another way in, which stops at what cannot be read past.
+        try:
+            pixels = imagecodecs.jpeg8_decode(content)
+        except imagecodecs.Jpeg8Error:
+            raise ValueError(f"the JPEG cannot be decoded: {damage}") from None
+    pixels = pixels.reshape(frame.height, frame.width, frame.components)
+    if frame.components == 4 and adobe:
+        np.subtract(255, pixels, out=pixels)
+    return pixels, damage
+
+
+def _what_is_behind(content: bytes, coded: int, has_gain_map: bool) -> list[str]:
+    """A note where something lies behind the picture's end."""
+    end = content.find(_END, coded)
+    rest = content[end + 2 :].strip(b"\0") if end >= 0 else b""
+    if not rest:
+        return []
+    if b"\xff\xd8\xff" in rest:
+        return [f"left behind: {'a gain map' if has_gain_map else 'a second picture in the file'}"]
+    if rest[4:8] == b"ftyp" or b"ftyp" in rest[:4096]:
+        return ["left behind: a film in the file"]
+    return [f"left behind: {len(rest)} bytes behind the picture"]
+
+
+def _iptc(resources: bytes) -> bytes | None:
+    """Of Photoshop's resources: "8BIM", number, name (length, text, to an even size), length,
+    content to an even size."""
+    place = 0
+    while resources[place : place + 4] == b"8BIM" and place + 8 <= len(resources):
+        (number,) = struct.unpack_from(">H", resources, place + 4)
+        name = resources[place + 6] + 1
+        start = place + 6 + name + name % 2
+        if start + 4 > len(resources):
+            break
+        (length,) = struct.unpack_from(">I", resources, start)
+        if number == _IPTC:
+            return resources[start + 4 : start + 4 + length] or None
+        place = start + 4 + length + length % 2
+    return None
+
+
+def _density(jfif: bytes) -> tuple[float, float] | None:
+    """Dots per inch by JFIF's header: its version, the unit (1 an inch, 2 a centimetre), density
+    across and down."""
+    if len(jfif) < 12 or jfif[7] not in (1, 2):
+        return None
+    across, down = struct.unpack_from(">HH", jfif, 8)
+    factor = 2.54 if jfif[7] == 2 else 1.0
+    return across * factor, down * factor
+
+
+def encode(
+    pixels: Pixels,
+    quality: int,
+    dpi: tuple[float, float] | None,
+    texts: Iterable[tuple[str, bytes | None]],
+    notes: list[str],
+) -> list[bytes | memoryview]:
+    """The encoded picture, (H, W, 3) uint8 without subsampling, with its segments.
+
+    texts: "EXIF", "XMP", "IPTC" and "profile" with their content. What a segment cannot hold is
+    left out, and noted.
+    """
+    content = imagecodecs.jpeg8_encode(pixels, level=quality, subsampling="444")
+    jfif_end = 4 + int.from_bytes(content[4:6], "big")  # the start marker and JFIF's own segment
+    if content[2:4] != b"\xff\xe0" or content[6:11] != b"JFIF\0":
+        raise ValueError("the encoder wrote no JFIF header")
+    jfif = bytearray(content[:jfif_end])
+    if dpi:
+        # JFIF's unit (1 is dots per inch) and density across and down.
+        jfif[13:18] = struct.pack(">BHH", 1, *(max(1, round(value)) for value in dpi))
+    parts: list[bytes | memoryview] = [bytes(jfif)]
+    for name, text in texts:
+        if text:
+            parts += _text_segments(name, text, notes)
+    return [*parts, memoryview(content)[jfif_end:]]
+
+
+def _text_segments(name: str, text: bytes, notes: list[str]) -> Iterator[bytes]:
+    if name == "profile":
+        # A large profile takes several segments, each with its number and how many there are. That
+        # heading has 14 bytes, and 16 are kept free for it.
+        room = _LIMIT - 16
+        pieces = [text[at : at + room] for at in range(0, len(text), room)]
+        for number, piece in enumerate(pieces, start=1):
+            yield _segment(0xE2, _PROFILE + bytes((number, len(pieces))) + piece)
+        return
+    marker, heading = {
+        "EXIF": (0xE1, _EXIF),
+        "XMP": (0xE1, _XMP),
+        # One resource, without a name.
+        "IPTC": (0xED, _PHOTOSHOP + struct.pack(">4sHHI", b"8BIM", _IPTC, 0, len(text))),
+    }[name]
+    whole = heading + text + bytes(len(text) % 2 if name == "IPTC" else 0)
+    if len(whole) > _LIMIT:
+        notes.append(f"{name} left out: larger than a JPEG can hold")
+    else:
+        yield _segment(marker, whole)
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content

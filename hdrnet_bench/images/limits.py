@@ -1,0 +1,37 @@
+"""How large a picture may be: asked of its header, before memory is taken for its pixels."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import UsageError
+
+_OPTION = "HDRBENCH_MAX_MEGAPIXELS"
+_MEGAPIXELS = 179.0
+
+
+def max_pixels() -> int:
+    """The most pixels a picture may have: 179 megapixels, or what the environment says.
+
+    Raises UsageError where that is no number.
+    """
+    text = os.environ.get(_OPTION, "")
+    try:
+        megapixels = float(text) if text else _MEGAPIXELS
+    except ValueError:
+        megapixels = 0.0
+    if not 0 < megapixels < 1e6:
+        raise UsageError(f"{_OPTION}={text}: a number of megapixels is wanted")
+    return round(megapixels * 1e6)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises ValueError for a picture without pixels, or with more than is allowed."""
+    if min(width, height) < 1:
+        raise ValueError(f"its header says {width} x {height} pixels")
+    limit = max_pixels()
+    if width * height > limit:
+        raise ValueError(
+            f"it has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels, over the "
+            f"limit of {limit / 1e6:g}: {_OPTION}={-(-width * height // 1_000_000)} lifts it"
+        )

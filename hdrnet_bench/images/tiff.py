@@ -1,0 +1,413 @@
+"""TIFF: the picture of its first directory by tifffile, and writing one.
+
+What a TIFF means is in its tags (TIFF 6.0; Adobe's Photoshop notes for alpha). Pillow, which uses
+libtiff, decodes what tifffile leaves as it is: YCbCr that is no JPEG.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import mmap
+import re
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import simplejpeg
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import exif
+from .decoded import Decoded, only_as_large
+from .limits import check_size
+from .pixels import Pixels
+
+_MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_CFA, _LINEAR_RAW = 32803, 34892
+_REFUSED = {
+    4: "a mask",
+    8: "CIE Lab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+    _CFA: "a camera's raw photograph: only DNGs, named .dng, are developed",
+    _LINEAR_RAW: "a camera's raw photograph: only DNGs, named .dng, are developed",
+    32844: "LogL",
+    32845: "LogLuv",
+}
+_CHANNELS = {_MINISWHITE: 1, _MINISBLACK: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+_JPEG, _OLD_JPEG = 7, 6
+_SMALLER, _MASK = 1, 4  # bits of a directory's subfile type
+_ORIENTATION, _X, _Y, _UNIT, _INKS = 274, 282, 283, 296, 332
+_XMP, _IPTC, _PROFILE = 700, 33723, 34675
+_JPEG_TABLES = 347
+_MOST_DIRECTORIES = 1000
+_MOST_CHANNELS = 16
+
+
+class Texts(NamedTuple):
+    """What `Decoded` says of them."""
+
+    exif: bytes | None
+    xmp: bytes | None
+    iptc: bytes | None
+
+
+def decode(path: Path, *, pixels: bool = True) -> Decoded:
+    """The picture of a TIFF, 8 or 16 bits; fewer or others up to 16 are brought to these.
+
+    Args:
+        path: of the file, which is read in parts.
+        pixels: whether to decode them; without, they are only as large.
+
+    Raises ValueError for what has no certain meaning, and for pixels that are damaged or missing.
+    """
+    _check_directories(path)
+    with _warnings() as heard, tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        _check_pages(tiff)
+        _check_kind(page)
+        check_size(page.imagewidth, page.imagelength)
+        notes: list[str] = []
+        # Bit 0 of the subfile type marks a smaller copy, bit 2 a mask.
+        others = len(tiff.pages) - 1
+        if others:
+            notes.append(f"left behind: {others} smaller copies or masks in the file")
+        photometric = int(page.photometric)
+        colours = {1: "gray", 3: "rgb", 4: "cmyk"}[
+            3 if photometric == _PALETTE else _CHANNELS[photometric]
+        ]
+        if pixels:
+            _check_whole(tiff, page)
+            picture, alpha = _with_meaning(_stored(path, page), page, notes)
+        else:
+            picture, alpha = only_as_large(page.imagewidth, page.imagelength, 3), False
+            colours = "rgb"
+        tags, about = page.tags, _texts(path, page.tags, notes)
+        return Decoded(
+            picture,
+            colours,  # type: ignore[arg-type]
+            alpha=alpha,
+            profile=_bytes(tags, _PROFILE),
+            orientation=_whole_number(tags.valueof(_ORIENTATION, 1)),
+            exif=about.exif,
+            xmp=about.xmp,
+            iptc=about.iptc,
+            dpi=_density(tags),
+            notes=notes + _about_tags(heard),
+        )
+
+
+def _check_directories(path: Path) -> None:
+    """Raises ValueError where directories go in a circle, or are more than any picture has: each is
+    visited once, before a library follows them."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = {b"II": "<", b"MM": ">"}[head[:2]]
+        big = struct.unpack_from(order + "H", head, 2)[0] == 43
+        # BigTIFF counts its entries in 8 bytes, each has 20, and places have 8.
+        count_code, entry, place_code = ("Q", 20, "Q") if big else ("H", 12, "I")
+        (place,) = struct.unpack_from(order + place_code, head, 8 if big else 4)
+        visited: set[int] = set()
+        while place:
+            if place in visited:
+                raise ValueError("its directories go in a circle")
+            visited.add(place)
+            if len(visited) > _MOST_DIRECTORIES:
+                raise ValueError(f"it holds more than {_MOST_DIRECTORIES} pages")
+            file.seek(place)
+            size = struct.calcsize(count_code)
+            number = file.read(size)
+            if len(number) < size:
+                raise ValueError("the file is cut off: a directory is not in it")
+            file.seek(struct.unpack(order + count_code, number)[0] * entry, io.SEEK_CUR)
+            following = file.read(struct.calcsize(place_code))
+            if len(following) < struct.calcsize(place_code):
+                return  # as some writers end their last directory
+            (place,) = struct.unpack(order + place_code, following)
+
+
+def _check_pages(tiff: tifffile.TiffFile) -> None:
+    kinds = [_whole_number(getattr(page, "subfiletype", 0)) for page in tiff.pages]
+    pages = sum(not kind & (_SMALLER | _MASK) for kind in kinds)
+    if kinds[0] & (_SMALLER | _MASK):
+        raise ValueError("its first picture is a smaller copy or a mask")
+    if pages > 1:
+        raise ValueError(f"it holds {pages} pages, and one picture is wanted")
+
+
+def _check_kind(page: tifffile.TiffPage) -> None:
+    photometric = int(page.photometric) if page.photometric is not None else -1
+    if photometric in _REFUSED:
+        raise ValueError(f"its colours are {_REFUSED[photometric]}, which is not read")
+    if photometric not in _CHANNELS:
+        raise ValueError(f"its colours are of an unknown kind ({photometric})")
+    bits = page.bitspersample
+    if page.dtype is None or page.dtype.kind == "f" or page.sampleformat == 3:
+        raise ValueError(
+            f"it is a TIFF of {bits}-bit floating-point samples: whole numbers of up to 16 bits "
+            "are read"
+        )
+    if page.dtype.kind == "i":
+        raise ValueError(f"it is a TIFF of signed samples ({page.dtype}), which are not read")
+    if page.dtype.kind not in "bu" or not 1 <= bits <= 16:
+        raise ValueError(f"it is a TIFF of {bits}-bit {page.dtype} samples: up to 16 bits are read")
+    if not _CHANNELS[photometric] <= page.samplesperpixel <= _MOST_CHANNELS:
+        raise ValueError(f"it has {page.samplesperpixel} channels, which its colours do not fit")
+    if photometric == _CMYK and _whole_number(page.tags.valueof(_INKS, 1)) != 1:
+        raise ValueError("its inks are not cyan, magenta, yellow and black")
+    if page.ndim > 3 or page.imagedepth != 1:
+        raise ValueError("it holds a volume, and one picture is wanted")
+    if int(page.compression) == _OLD_JPEG:
+        raise ValueError("it is a TIFF of the old JPEG kind (compression 6), which is not read")
+
+
+def _check_whole(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+    """Raises ValueError where pixels are not in the file: they would decode as black."""
+    size = tiff.filehandle.size
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    lengths = {len(page.dataoffsets), len(page.databytecounts), len(segments)}
+    if not segments or len(lengths) > 1 or any(not count for _, count in segments):
+        raise ValueError("some of its pixels are not in the file")
+    end = max(offset + count for offset, count in segments)
+    if end > size:
+        raise ValueError(f"the file is truncated: {size} bytes, its pixels end at {end}")
+    if int(page.compression) == _JPEG:
+        _hear_jpegs(tiff, page, segments)
+
+
+def _hear_jpegs(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, segments: list[tuple[int, int]]
+) -> None:
+    """Raises ValueError for what libjpeg warns of, and tifffile's decoder passes over."""
+    tables = _bytes(page.tags, _JPEG_TABLES) or b"\xff\xd8\xff\xd9"
+    for offset, count in segments:
+        tiff.filehandle.seek(offset)
+        # A JPEG of a TIFF is without the tables that it shares with the others.
+        content = tables[:-2] + tiff.filehandle.read(count)[2:]
+        try:
+            components = simplejpeg.decode_jpeg_header(content)[2]
+            space = {"CMYK": "CMYK", "YCCK": "CMYK", "GRAY": "GRAY", "Gray": "GRAY"}
+            simplejpeg.decode_jpeg(content, space.get(components, "RGB"), strict=True)
+        except ValueError as error:
+            raise ValueError(f"the TIFF's JPEG data is damaged: {error}") from None
+
+
+def _stored(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
+    """(H, W, samples) as the file has them; YCbCr converted."""
+    if int(page.photometric) == _YCBCR and int(page.compression) != _JPEG:
+        with Image.open(path, formats=("TIFF",)) as image:
+            image.getexif()[_ORIENTATION] = 1  # Pillow would turn it, and so would the reader
+            return np.asarray(image.convert("RGB"))
+    stored = page.asarray()
+    if stored.ndim == 2:
+        return stored[:, :, None]
+    return stored.transpose(1, 2, 0) if page.axes.startswith("S") else stored
+
+
+def _with_meaning(
+    stored: NDArray[Any], page: tifffile.TiffPage, notes: list[str]
+) -> tuple[Pixels, bool]:
+    """(H, W, channels) of 8 or 16 bits, and whether the last channel is alpha."""
+    photometric, bits = int(page.photometric), int(page.bitspersample)
+    count = _CHANNELS[photometric]
+    colours, extra = stored[:, :, :count], stored[:, :, count:]
+    if photometric == _PALETTE:
+        colours = _from_palette(colours[:, :, 0], page.colormap)
+    else:
+        colours = _full_scale(colours, bits)
+        if photometric == _MINISWHITE:
+            colours = np.iinfo(colours.dtype).max - colours
+    kinds = [int(kind) for kind in page.extrasamples]
+    place = next((i for i, kind in enumerate(kinds) if kind in (1, 2)), None)
+    others = extra.shape[2] - (place is not None)
+    if others:
+        notes.append(f"left behind: {others} channels that are neither colour nor alpha")
+    if place is None:
+        return cast(Pixels, np.ascontiguousarray(colours)), False
+    alpha = _full_scale(extra[:, :, place : place + 1], bits)
+    if kinds[place] == 1 and not (alpha == np.iinfo(alpha.dtype).max).all():
+        notes.append("colours divided by the alpha that they were multiplied by")
+        colours = _divided(colours, alpha)
+    if alpha.dtype != colours.dtype:  # a palette of more than 8 bits
+        raise ValueError("its palette and its alpha have different depths")
+    return cast(Pixels, np.concatenate([colours, alpha], axis=2)), True
+
+
+def _divided(colours: Pixels, alpha: Pixels) -> Pixels:
+    """Colours without the alpha that was multiplied in, rounded once; black where it was 0."""
+    white, whole = np.iinfo(alpha.dtype).max, alpha.astype(np.uint64)
+    divided = (colours.astype(np.uint64) * (2 * white) + whole) // np.maximum(2 * whole, 1)
+    return cast(Pixels, np.where(whole > 0, divided.clip(0, white), 0).astype(colours.dtype))
+
+
+def _full_scale(stored: NDArray[Any], bits: int) -> Pixels:
+    """Samples of so many bits as 8 or 16: the largest number becomes the largest."""
+    if bits in (8, 16):
+        return cast(Pixels, stored)
+    white, dtype = (255, np.uint8) if bits < 8 else (65535, np.uint16)
+    table = np.rint(np.arange(2**bits) * (white / (2**bits - 1))).astype(dtype)
+    return cast(Pixels, table[stored.astype(np.intp)])
+
+
+def _from_palette(places: NDArray[Any], palette: NDArray[np.uint16] | None) -> Pixels:
+    """(H, W, 3) 8 bits. A palette has 16, of which writers fill the upper 8 with a colour's bits
+    and the lower with the same or nothing; old ones the lower alone."""
+    if palette is None or places.max(initial=0) >= palette.shape[1]:
+        raise ValueError("it has pixels whose colour its palette does not have")
+    colours = palette.T if palette.max(initial=0) < 256 else palette.T >> 8
+    return cast(Pixels, colours.astype(np.uint8)[places.astype(np.intp)])
+
+
+def texts(path: Path, notes: list[str]) -> Texts:
+    """EXIF, XMP and IPTC of a TIFF or DNG; what is left out is noted."""
+    with _warnings(), tifffile.TiffFile(path) as tiff:
+        return _texts(path, tiff.pages.first.tags, notes)
+
+
+def _texts(path: Path, tags: tifffile.TiffTags, notes: list[str]) -> Texts:
+    block = None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            gathered = exif.gather(content, storage=True)
+            notes += gathered.left_out
+            block = exif.build(gathered) or None
+        except ValueError as error:
+            notes.append(f"EXIF left out: {error}")
+    return Texts(block, _bytes(tags, _XMP), _bytes(tags, _IPTC))
+
+
+def _bytes(tags: tifffile.TiffTags, code: int) -> bytes | None:
+    value = tags.valueof(code)
+    if isinstance(value, str):
+        return value.encode("latin1") or None
+    if isinstance(value, tuple):  # IPTC, whose bytes some writers count in fours
+        value = np.array(value, "<u4").tobytes()
+    if isinstance(value, np.ndarray):
+        value = value.tobytes()
+    return bytes(value) if isinstance(value, bytes | bytearray) and value else None
+
+
+def _whole_number(value: Any) -> int:
+    try:
+        return int(np.atleast_1d(value)[0])
+    except (TypeError, ValueError, IndexError):
+        return 0
+
+
+def _density(tags: tifffile.TiffTags) -> tuple[float, float] | None:
+    factor = {2: 1.0, 3: 2.54}.get(_whole_number(tags.valueof(_UNIT, 2)))
+    values = [tags.valueof(code) for code in (_X, _Y)]
+    if factor is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in values):
+        return None
+    across, down = (factor * value[0] / value[1] for value in values)
+    return across, down
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What tifffile logs of this thread's work: it tells so of tags that it passes over."""
+    heard: list[str] = []
+    thread = threading.get_ident()
+
+    class _Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread and record.levelno >= logging.WARNING:
+                heard.append(" ".join(record.getMessage().split())[:200])
+
+    logger, ear = logging.getLogger("tifffile"), _Ear()
+    logger.addHandler(ear)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(ear)
+
+
+def _about_tags(heard: list[str]) -> list[str]:
+    """A note of the tags that tifffile passes over; an orientation is noted where it is applied."""
+    codes = sorted({int(code) for text in heard for code in re.findall(r"TiffTag (\d+)", text)})
+    tags = [str(code) for code in codes if code != _ORIENTATION]
+    rest = [text for text in heard if "TiffTag" not in text]
+    return [f"damaged tags: {', '.join(tags)}"] * bool(tags) + [f"damaged: {t}" for t in rest[:3]]
+
+
+def write(
+    path: Path,
+    pixels: Pixels,
+    dpi: tuple[float, float] | None,
+    profile: bytes | None,
+    block: bytes | None,
+    xmp: bytes | None,
+    iptc: bytes | None,
+    notes: list[str],
+) -> None:
+    """Deflated, with the descriptive tags in place and EXIF and GPS after them."""
+    parts = exif.Gathered([], [], [], [])
+    if block:
+        try:
+            parts = exif.gather(block, storage=False)
+        except ValueError as error:
+            notes.append(f"EXIF left out: {error}")
+    notes += parts.left_out
+    extra = [(e.tag, e.type, e.number, e.value, True) for e in parts.first]
+    extra += [
+        (code, 7, len(text), text, True) for code, text in ((_XMP, xmp), (_IPTC, iptc)) if text
+    ]
+    tifffile.imwrite(
+        path,
+        pixels,
+        byteorder="<",
+        photometric="rgb",
+        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
+        compression="zlib",
+        predictor=True,
+        rowsperstrip=64,
+        iccprofile=profile,
+        resolution=dpi,
+        resolutionunit="inch" if dpi else None,
+        metadata=None,
+        software=False,
+        extratags=extra,
+    )
+    lower = [(exif.EXIF_DIRECTORY, parts.exif), (exif.GPS_DIRECTORY, parts.gps)]
+    if not any(entries for _, entries in lower):
+        return
+    with path.open("r+b") as file:
+        if file.read(4) == b"II*\0":
+            _append_directories(file, [(tag, entries) for tag, entries in lower if entries])
+        else:
+            notes.append("EXIF left out but for its description: a TIFF over 4 GB")
+
+
+def _append_directories(file: BinaryIO, lower: list[tuple[int, list[exif.Entry]]]) -> None:
+    """Add directories of tags (EXIF, GPS) to a TIFF, which tifffile leaves to its caller.
+
+    They go to the file's end, and behind them the first directory once more, now with entries that
+    point to them; its old place stays unused.
+    """
+    file.seek(4)
+    file.seek(struct.unpack("<I", file.read(4))[0])
+    (count,) = struct.unpack("<H", file.read(2))
+    entries = [file.read(12) for _ in range(count)]
+
+    def end() -> int:
+        """The file's end, on an even byte as TIFF asks."""
+        place = file.seek(0, io.SEEK_END)
+        file.write(bytes(place % 2))
+        return place + place % 2
+
+    for tag, values in lower:
+        place = end()
+        file.write(exif.lay_out(values, place))
+        # One number of type 4 (32 bits): the directory's place.
+        entries.append(struct.pack("<HHII", tag, 4, 1, place))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    place = end()
+    file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+    file.seek(4)
+    file.write(struct.pack("<I", place))
