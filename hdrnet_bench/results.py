@@ -26,7 +26,12 @@ from .errors import DataError, first_fault
 from .files import json_text, read_json, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
+from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug
+from .result_timing import KernelTiming, Timing
 from .statistics import Mean, mean_interval
+
+NONE = "–"  # where there is no value to show
+Size = Literal["full", "480p"]
 
 
 class _Brief(BaseModel):
@@ -40,55 +45,7 @@ class _Brief(BaseModel):
         return {k: v for k, v in content.items() if v or k not in self._unless_empty}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-_Positive = Annotated[float, Field(gt=0)]
-_Count = Annotated[int, Field(ge=1)]
-NONE = "–"  # where there is no value to show
-# What becomes part of a path or of a figure's name.
-Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class RecipeId(_Record):
-    name: Slug
-    version: int
-    digest: str
-
-
-class MethodId(_Record):
-    """The method that was evaluated or timed. Null where it has no such value, or none is known.
-
-    network_macs: multiply-accumulates of predicting the grid, once a picture. pixel_macs: of guide,
-    slice and apply, for each pixel. predictions_sha256: over the names and contents of the
-    prediction files, where these were made by another program.
-    """
-
-    name: Slug
-    run: Slug
-    parameters: int | None
-    network_macs: int | None = None
-    pixel_macs: int | None = None
-    model_sha256: str | None
-    predictions_sha256: str | None = None
-    seed: int | None
-
-    @property
-    def oracle(self) -> bool:
-        """Whether it was fitted to the targets themselves: it bounds what a method of its form can
-        reach, and is no competitor."""
-        return self.name.startswith("oracle-")
-
-
-class DatasetId(_Record):
-    name: Slug
-    protocol: str
-    split: Literal["train", "validation", "test"]
-    digest: str
-
-
-class MetricSummary(_Record, _Brief):
+class MetricSummary(Record, _Brief):
     """A metric over all pictures: its mean with the 95 % interval of that mean. Both are null, with
     `reason` why, where there is none.
 
@@ -144,10 +101,7 @@ class ResultRow(_Brief):
         return self.__pydantic_extra__.get(metric)
 
 
-Size = Literal["full", "480p"]
-
-
-class Shown(_Record):
+class Shown(Record):
     """A picture with thumbnails: pictures/<size>/<id>-{input,output,target,error}.jpg.
 
     why: its rank among the pictures by PSNR.
@@ -157,7 +111,7 @@ class Shown(_Record):
     why: list[Literal["worst", "median", "best"]]
 
 
-class Unpaired(_Record, _Brief):
+class Unpaired(Record, _Brief):
     """What of a folder of predictions could not be evaluated, by id or file name."""
 
     missing: list[str] = []
@@ -166,7 +120,7 @@ class Unpaired(_Record, _Brief):
     unread: list[str] = Field([], description="of the right id, and of a kind that is not read")
 
 
-class Evaluation(_Record):
+class Evaluation(Record):
     """One method's metrics on one split of a dataset, at one size: eval-<split>-<size>.json."""
 
     schema_version: Literal[2] = 2
@@ -177,7 +131,7 @@ class Evaluation(_Record):
     size: Size
     metrics: dict[str, MetricSummary]
     rows: list[ResultRow] = Field(min_length=1)
-    shown: list[Shown] = []
+    shown: list[Shown] = Field([])
     unpaired: Unpaired | None = None
     leaked: int = Field(0, ge=0, description="pictures that the model was trained with")
     environment: Environment
@@ -247,121 +201,6 @@ def _close(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is b
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
-
-
-Part = Literal[
-    "coefficients", "guide + slice + apply", "whole", "upload", "download", "whole with transfer"
-]
-PictureType = Literal["float32", "float16", "bfloat16", "uint8"]
-TimedBackend = Literal["native", "reference", "compiled"]
-
-
-class TimingRow(_Record):
-    """One part at one resolution; times in milliseconds, for a whole batch.
-
-    Times are null, with `note` why, where it could not be run: out of memory, the process was
-    killed. interval: 95 % of the median. peak_memory_mib: of the process on a CPU, of the device on
-    CUDA. gigabytes_per_s: bytes that the part must at least read and write, over its median;
-    copy_share: that over a copy's in the same run. max_error: largest absolute difference from the
-    reference backend in float64. noisy: the 5th and 95th percentile are more than a fifth of the
-    median apart.
-    """
-
-    width: _Count
-    height: _Count
-    batch: _Count
-    dtype: PictureType
-    backend: TimedBackend
-    part: Part
-    repeats: Annotated[int, Field(ge=0)]
-    median_ms: _Positive | None
-    interval_ms: tuple[_Positive, _Positive] | None
-    p5_ms: _Positive | None
-    p95_ms: _Positive | None
-    peak_memory_mib: Annotated[float, Field(ge=0)] | None
-    gigabytes_per_s: _Positive | None
-    copy_share: _Positive | None
-    max_error: float | None
-    noisy: bool
-    note: str | None = None
-
-    @model_validator(mode="after")
-    def _null_has_a_note(self) -> TimingRow:
-        if self.median_ms is None and not self.note:
-            raise ValueError("a missing time needs its note")
-        return self
-
-    @property
-    def megapixels(self) -> float:
-        """Of the batch."""
-        return self.batch * self.width * self.height / 1e6
-
-    @property
-    def megapixels_per_s(self) -> float | None:
-        return None if self.median_ms is None else self.megapixels / (self.median_ms / 1e3)
-
-
-class CopyRow(_Record):
-    """A copy of a float32 RGB picture in the same run: about the least time that anything which
-    reads and writes such a picture can take."""
-
-    width: _Count
-    height: _Count
-    median_ms: _Positive
-    gigabytes_per_s: _Positive
-
-
-class MachineState(_Record):
-    """The machine while timing, as it was read, never set; null where it does not report it."""
-
-    clock_mhz: tuple[float, float] | None = Field(description="lowest and highest")
-    power_w: tuple[float, float] | None
-    load: tuple[float, float] | None = Field(description="of the last minute, lowest and highest")
-
-
-class Timing(_Record):
-    """One method's times on one device: timing-<device>.json."""
-
-    schema_version: Literal[2] = 2
-    kind: Literal["timing"] = "timing"
-    recipe: RecipeId
-    method: MethodId
-    device: str
-    rows: list[TimingRow] = Field(min_length=1)
-    copies: list[CopyRow]
-    state: MachineState
-    environment: Environment
-
-
-class KernelRow(_Record):
-    """One slicing kernel at one size. Times in milliseconds; null where nothing was measured, with
-    `note` why. `max_error` is against float64, null where that ran out of memory."""
-
-    size: str
-    megapixels: _Positive
-    guide: Literal["natural", "noise"]
-    kernel: str
-    median_ms: _Positive
-    p5_ms: _Positive
-    p95_ms: _Positive
-    ns_per_pixel: _Positive
-    reference_ms: _Positive | None
-    times_reference: float | None
-    compiled_ms: _Positive | None
-    copy_ms: _Positive
-    times_copy: float
-    max_error: float | None
-    note: str | None
-
-
-class KernelTiming(_Record):
-    """The slicing kernels' times on one device: kernels-<device>.json in the results' root."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["kernels"] = "kernels"
-    device: str
-    rows: list[KernelRow] = Field(min_length=1)
-    environment: Environment
 
 
 Result = Evaluation | Timing | KernelTiming

@@ -10,7 +10,8 @@ from hdrnet_bench.data.manifest import find_lock
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.recipe import load_recipe
-from hdrnet_bench.results import Evaluation, Timing, read_all, read_result
+from hdrnet_bench.result_timing import Timing
+from hdrnet_bench.results import Evaluation, read_all, read_result
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 

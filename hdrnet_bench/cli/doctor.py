@@ -75,6 +75,7 @@ def examine() -> list[dict[str, str]]:
             for capability, extra, packages in (
                 ("export to ONNX", "onnx", ("onnx", "onnxscript")),
                 ("import-tf1", "tf1", ("tensorflow",)),
+                ("HEIC pictures", "heif", ("pillow_heif",)),
             )
             for missing in [[name for name in packages if find_spec(name) is None]]
         ),

@@ -132,7 +132,8 @@ def _time_network(
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
     from ..evaluation.score import method_id, recipe_id
-    from ..results import Timing, result_folder, write_result
+    from ..result_timing import Timing
+    from ..results import result_folder, write_result
     from ..timing.network import SIZES, choose_backends, picture_type, time_model
 
     sizes = [parse_size(text) for text in size or ()]
@@ -214,7 +215,8 @@ def _time_kernels(
     from ..environment import describe, device_slug
     from ..paths import results_dir
     from ..report.tables import KERNELS_NOTE, kernel_notes, kernel_rows
-    from ..results import KernelTiming, write_result
+    from ..result_timing import KernelTiming
+    from ..results import write_result
     from ..timing.kernels import GUIDES, SIZES, time_kernels
 
     sizes = {text: parse_size(text) for text in size} if size else SIZES

@@ -21,7 +21,8 @@ from ..metrics.grid_artefact import CELLS
 from ..model.file import ModelHeader
 from ..model.load import read_model
 from ..recipe import EvaluationSpec, Recipe
-from ..results import DatasetId, MethodId, RecipeId, Size, Unpaired, evaluation_path, result_folder
+from ..result_ids import DatasetId, MethodId, RecipeId
+from ..results import Size, Unpaired, evaluation_path, result_folder
 from ..runs import Run
 from . import baselines
 from .baselines import Baseline

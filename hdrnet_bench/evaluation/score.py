@@ -23,7 +23,7 @@ from ..metrics.lpips import NETS, Net
 from ..model.complexity import complexity
 from ..model.file import read_model_header
 from ..recipe import Recipe
-from ..results import MethodId, RecipeId
+from ..result_ids import MethodId, RecipeId
 from ..runs import Run
 from ..statistics import mean_interval
 

@@ -16,6 +16,16 @@ import tifffile
 from numpy.typing import NDArray
 
 from . import gain_map, raw
+from .dng_segments import LOSSY_JPEG, check_whole
+from .dng_tags import (
+    ACTIVE_AREA,
+    BLACK_LEVEL,
+    OPCODES2,
+    WHITE_LEVEL,
+    exactly,
+    layout_of,
+    opcode_bytes,
+)
 from .gain_map import GainMap
 from .pixels import upright
 
@@ -103,9 +113,9 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
     """
     with raw.decoding(path, "cannot be developed"):
         with tifffile.TiffFile(path) as tiff:
-            layout = raw.layout_of(tiff)
+            layout = layout_of(tiff)
             notes = [
-                f"{name} not applied" for tag, name in layout.opcodes.items() if tag != raw.OPCODES2
+                f"{name} not applied" for tag, name in layout.opcodes.items() if tag != OPCODES2
             ] + layout.notes
             sensor = _sensor(layout.page, notes)
         with rawpy.imread(str(path)) as libraw:
@@ -134,16 +144,16 @@ def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDev
 
 
 def _sensor(page: tifffile.TiffPage, notes: list[str]) -> _Sensor:
-    if page.compression == raw.LOSSY_JPEG:  # which LibRaw linearises, opcodes and all
+    if page.compression == LOSSY_JPEG:  # which LibRaw linearises, opcodes and all
         raise ValueError("its pixels are lossy JPEG, which gives no camera colours here")
     frame = [0.0, 0.0, page.imagelength, page.imagewidth]
-    top, left, bottom, right = map(round, raw.exactly(page.tags, raw.ACTIVE_AREA, 4, frame))
+    top, left, bottom, right = map(round, exactly(page.tags, ACTIVE_AREA, 4, frame))
     if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
         raise ValueError("its active area lies outside the picture")
     active = top, left, bottom - top, right - left
     maps = []
-    if raw.OPCODES2 in page.tags:
-        maps = gain_map.read_opcodes(raw.opcode_bytes(page), notes)
+    if OPCODES2 in page.tags:
+        maps = gain_map.read_opcodes(opcode_bytes(page), notes)
     return _Sensor(active, _levels(page, active[2:]), maps)
 
 
@@ -153,14 +163,14 @@ def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
     samples = page.samplesperpixel
 
     def level(code: int, count: int, default: list[float]) -> NDArray[np.float32]:
-        return np.array(raw.exactly(page.tags, code, count, default), np.float32)
+        return np.array(exactly(page.tags, code, count, default), np.float32)
 
     rows, columns = map(int, level(_BLACK_REPEAT, 2, [1, 1]))
     count = rows * columns * samples
-    black = level(raw.BLACK_LEVEL, count, [0] * count).reshape(rows, columns, samples)
+    black = level(BLACK_LEVEL, count, [0] * count).reshape(rows, columns, samples)
     down = level(_BLACK_DOWN, size[0], [0] * size[0])
     across = level(_BLACK_ACROSS, size[1], [0] * size[1])
-    white = level(raw.WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
+    white = level(WHITE_LEVEL, samples, [2**page.bitspersample - 1] * samples)
     # The largest sum of the three black levels. The pattern repeats, the levels of rows and columns
     # do not: each place of the pattern takes the largest of the rows and columns that it is in.
     largest = (
@@ -256,7 +266,7 @@ def read_shading(path: Path) -> NDArray[np.float32]:
     with raw.decoding(path, "is no lens shading map"):
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            raw.check_whole(tiff, page)
+            check_whole(tiff, page)
             gains = page.asarray()
             if page.axes == "SYX":
                 gains = np.moveaxis(gains, 0, -1)

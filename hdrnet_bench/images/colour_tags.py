@@ -28,7 +28,7 @@ _C = (0.310, 0.316)
 _SMPTE_170M = Primaries(_D65, (0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
 BT709 = Primaries(_D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 # By the numbers of H.273, table 2; 2 says "unspecified", and is taken for what nearly all is.
-_PRIMARIES = {
+PRIMARIES = {
     1: BT709,
     2: BT709,
     4: Primaries(_C, (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
@@ -45,7 +45,7 @@ _NAMES = {4: "BT.470 M", 5: "BT.601", 6: "BT.601", 7: "BT.601", 9: "BT.2020", 11
 _SRGB_CURVES = (1, 2, 6, 13, 14, 15)
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _DATE = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
-_HDR = {16: "PQ", 18: "HLG"}
+HDR = {16: "PQ", 18: "HLG"}
 
 
 def profile_of_cicp(primaries: int, transfer: int) -> bytes | None:
@@ -54,19 +54,19 @@ def profile_of_cicp(primaries: int, transfer: int) -> bytes | None:
     Raises ValueError for HDR (PQ, HLG), whose rendering to a display nothing here defines, and for
     code points that are not known.
     """
-    if transfer in _HDR:
+    if transfer in HDR:
         raise ValueError(
-            f"it is an HDR picture ({_HDR[transfer]}), and how its light is to be brought to a "
+            f"it is an HDR picture ({HDR[transfer]}), and how its light is to be brought to a "
             "display is not defined: convert it to an SDR one first"
         )
-    if primaries not in _PRIMARIES or transfer not in (*_SRGB_CURVES, *_GAMMAS):
+    if primaries not in PRIMARIES or transfer not in (*_SRGB_CURVES, *_GAMMAS):
         raise ValueError(f"its colours (primaries {primaries}, transfer {transfer}) are not known")
     if transfer in _SRGB_CURVES:
-        if _PRIMARIES[primaries] == BT709:
+        if PRIMARIES[primaries] == BT709:
             return None
         name = "Display P3" if primaries == 12 else _NAMES[primaries]
-        return _profile(_PRIMARIES[primaries], None, name)
-    return profile_of_gamma(_PRIMARIES[primaries], _GAMMAS[transfer])
+        return _profile(PRIMARIES[primaries], None, name)
+    return profile_of_gamma(PRIMARIES[primaries], _GAMMAS[transfer])
 
 
 def profile_of_gamma(primaries: Primaries, gamma: float) -> bytes:

@@ -35,6 +35,18 @@ DESCRIPTIVE_TAGS = frozenset(
 )
 
 
+# Tags of a TIFF's first directory that are about its storage, its colours or its place on a page,
+# or kept elsewhere (XMP, IPTC, the profile). From 50706 on they are a DNG's.
+_STORAGE_TAGS = frozenset(
+    (
+        *range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(286, 294), 296, 297,
+        301, *range(317, 326), 330, *range(332, 335), *range(336, 348), *range(400, 436),
+        *range(512, 522), *range(529, 533), 559, 700, 33421, 33422, 33723, 34675, 37398,
+        *range(50706, 53000), EXIF_DIRECTORY, GPS_DIRECTORY,
+    )
+)  # fmt: skip
+
+
 class Entry(NamedTuple):
     """number: of values of that type; place: of the first one in the block; value: their bytes, in
     the block's byte order."""
@@ -256,10 +268,8 @@ def gather(block: bytes | bytearray | mmap, storage: bool) -> Gathered:
         if tag in first.entries and found is None
     ]
     own = {tag: e for tag, e in first.entries.items() if tag in DESCRIPTIVE_TAGS}
-    if not storage:
-        about_pixels = {ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 531, 34665, 34853}
-        if lost := sorted(first.entries.keys() - own.keys() - about_pixels):
-            left_out.append(f"EXIF tags left out, which a TIFF has no place for: {_list(lost)}")
+    if lost := sorted(first.entries.keys() - own.keys() - _STORAGE_TAGS):
+        left_out.append(f"tags left out: {_list(lost)}")
     entries = dict(shot.entries) if shot else {}
     entries.pop(INTEROPERABILITY, None)  # a place in the old block
     note = entries.get(MAKER_NOTE)

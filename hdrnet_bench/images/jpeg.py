@@ -25,6 +25,10 @@ _EXIF, _XMP, _LONGER_XMP = (
     b"http://ns.adobe.com/xmp/",
 )
 _PROFILE, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
+# Carried on, or about the old file's coding and thumbnails.
+_KNOWN = (
+    *(_EXIF[:5], _XMP, _PROFILE, _PHOTOSHOP, b"JFIF\0", b"JFXX\0", b"MPF\0", b"Adobe", b"Ducky"),
+)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _START_OF_SCAN, _END = 0xDA, b"\xff\xd9"
@@ -56,8 +60,6 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     texts = [value for marker, value in segments if marker == 0xE1]
     profiles = [v for m, v in segments if m == 0xE2 and v.startswith(_PROFILE) and len(v) > 14]
     xmp = next((text[len(_XMP) :] for text in texts if text.startswith(_XMP)), None)
-    if any(text.startswith(_LONGER_XMP) for text in texts):
-        notes.append("extended XMP left out")
     return Decoded(
         picture,
         {1: "gray", 3: "rgb", 4: "cmyk"}[frame.components],  # type: ignore[arg-type]
@@ -69,6 +71,7 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         dpi=_density(next((v for m, v in segments if m == 0xE0 and v[:5] == b"JFIF\0"), b"")),
         lossless=False,
         notes=notes,
+        left_out=_left_out(segments),
         damage=damage,
     )
 
@@ -120,8 +123,8 @@ def _pixels(content: bytes, frame: _Frame, adobe: bool) -> tuple[Pixels, str | N
         # The same library by another way in, which stops at what cannot be read past.
         try:
             pixels = imagecodecs.jpeg8_decode(content)
-        except imagecodecs.Jpeg8Error:
-            raise ValueError(f"the JPEG cannot be decoded: {damage}") from None
+        except imagecodecs.Jpeg8Error as fatal:
+            raise ValueError(f"the JPEG is damaged, and cannot be decoded: {fatal}") from None
     pixels = pixels.reshape(frame.height, frame.width, frame.components)
     if frame.components == 4 and adobe:
         np.subtract(255, pixels, out=pixels)
@@ -139,6 +142,20 @@ def _what_is_behind(content: bytes, coded: int, has_gain_map: bool) -> list[str]
     if rest[4:8] == b"ftyp" or b"ftyp" in rest[:4096]:
         return ["left behind: a film in the file"]
     return [f"left behind: {len(rest)} bytes behind the picture"]
+
+
+def _left_out(segments: list[tuple[int, bytes]]) -> list[str]:
+    """The names of segments with texts or data that nothing here carries on."""
+    names = []
+    for marker, value in segments:
+        name = value[:32].split(b"\0")[0].decode("ascii", "replace")
+        if marker == 0xFE:
+            names.append("a comment")
+        elif value.startswith(_LONGER_XMP):
+            names.append("extended XMP")
+        elif 0xE0 <= marker <= 0xEF and not value.startswith(_KNOWN):
+            names.append(name if name.isprintable() and name else f"segment APP{marker - 0xE0}")
+    return [f"left out: {', '.join(dict.fromkeys(names))}"] if names else []
 
 
 def _iptc(resources: bytes) -> bytes | None:

@@ -22,7 +22,6 @@ from .camera import CameraDeveloped, develop_camera
 from .decoded import Decoded
 from .icc import profile_name
 from .kinds import DNG, HEAD, KINDS, Kind, kind_of_content, name_of
-from .limits import max_pixels
 from .pixels import TURNS, Pixels, upright, white_level
 from .raw import Developed, Development, develop
 
@@ -36,14 +35,16 @@ class Policy(NamedTuple):
     colours: "own" keeps numbers with their profile; "srgb" converts them; "stored" takes the
         numbers as they are, whatever they mean.
     alpha: keep it.
+    texts: note what of the metadata is left out, where it is to be kept.
     """
 
     damaged: bool
     colours: Literal["own", "srgb", "stored"]
     alpha: bool
+    texts: bool = False
 
 
-ENHANCING = Policy(damaged=True, colours="own", alpha=True)
+ENHANCING = Policy(damaged=True, colours="own", alpha=True, texts=True)
 MEASURING = Policy(damaged=False, colours="srgb", alpha=False)
 # Of a finished picture that a protocol takes as it is, once its profile has been looked at.
 CHECKED = Policy(damaged=False, colours="own", alpha=False)
@@ -126,7 +127,7 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
         if kind == "webp":
             return kind, webp.decode(content, pixels=pixels)
         decoders = {"heic": heif.decode_heic, "avif": heif.decode_avif, "jxl": jpegxl.decode_jxl}
-        return kind, decoders[kind](content, max_pixels())
+        return kind, decoders[kind](content)
     except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
     except OSError as error:
@@ -152,18 +153,23 @@ def _photo(decoded: Decoded, policy: Policy) -> Photo:
     notes = list(decoded.notes)
     if decoded.damage:
         notes.append(f"damaged: {decoded.damage}")
-    block = _readable_exif(decoded.exif, notes)
+    left_out = list(decoded.left_out)
+    block = _readable_exif(decoded.exif, left_out)
+    if policy.texts:
+        notes += left_out
     profile, said_by = decoded.profile, decoded.profile_from
     if profile is None and said_by is None and block and exif.says_adobe_rgb(block):
         profile, said_by = colour_tags.ADOBE_RGB, "EXIF"
-    pixels, alpha = _split_alpha(decoded)
+    stored, alpha = _split_alpha(decoded)
     if alpha is not None and not policy.alpha:
         notes.append("alpha channel left out")
         alpha = None
-    pixels, profile = _in_rgb(pixels, decoded.colours, profile, policy, notes)
+    pixels, profile = _in_rgb(stored, decoded.colours, profile, policy, notes)
     pixels, profile = _in_wanted_colours(pixels, profile, said_by, policy, notes)
     if alpha is not None:
-        pixels = np.concatenate([pixels, alpha], axis=2)
+        # The whole as it was decoded, where the colours are the stored ones still.
+        whole = decoded.pixels if pixels is stored else np.concatenate([pixels, alpha], axis=2)
+        pixels = cast(Pixels, whole)
     code = _orientation(decoded, notes)
     turns, _ = TURNS[code]
     if code != 1:

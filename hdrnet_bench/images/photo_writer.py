@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import atomic_path
-from . import exif, heif, icc, jpeg, jpegxl, png, tiff, webp, xmp
+from . import exif, heif_writer, icc, jpeg, jpegxl_writer, png, tiff_writer, webp, xmp
 from .kinds import TEN_BIT, Kind
 from .photo import Photo
 
@@ -29,7 +29,7 @@ def write_photo(path: Path, photo: Photo, kind: Kind, quality: int, overwrite: b
     try:
         with atomic_path(path) as temporary:
             if kind == "tiff":
-                tiff.write(
+                tiff_writer.write(
                     temporary, photo.pixels, photo.dpi, photo.profile,
                     _exif(photo), _xmp(photo), photo.iptc, photo.notes,
                 )  # fmt: skip
@@ -52,10 +52,12 @@ def _encoded(photo: Photo, kind: Kind, quality: int) -> Iterable[bytes | memoryv
         return png.encode(pixels, photo.dpi, texts)
     if photo.iptc:
         photo.notes.append("IPTC left out: the format has no place for it")
+    if photo.dpi and not (block and exif.dots_per_inch(block)):
+        photo.notes.append("resolution left out: the format has no place for it but EXIF")
 
     encoders: dict[str, Any] = {
-        "webp": webp.encode, "heic": heif.encode_heic, "avif": heif.encode_avif,
-        "jxl": jpegxl.encode_jxl,
+        "webp": webp.encode, "heic": heif_writer.encode_heic, "avif": heif_writer.encode_avif,
+        "jxl": jpegxl_writer.encode_jxl,
     }  # fmt: skip
     lossless = photo.lossless and photo.kind == kind
     if kind in TEN_BIT and pixels.dtype == np.uint16:

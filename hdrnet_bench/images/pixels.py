@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,21 @@ def pixels_sha256(pixels: Pixels) -> str:
 def white_level(pixels: Pixels) -> int:
     """The stored value that stands for 1.0."""
     return int(np.iinfo(pixels.dtype).max)
+
+
+def full_scale(pixels: NDArray[Any], bits: int) -> Pixels:
+    """Numbers of up to 16 bits as uint8 (to 8 bits) or uint16, the largest one for white.
+
+    Raises ValueError where a number has more bits.
+    """
+    if bits in (8, 16):
+        return pixels
+    white, stored = 2**bits - 1, 255 if bits < 8 else 65535
+    if pixels.size and int(pixels.max()) > white:
+        raise ValueError(f"its pixels have more than the {bits} bits that its header says")
+    # Never a tie: white is odd, and twice `stored` is even.
+    table = (np.arange(white + 1) * stored + white // 2) // white
+    return cast(Pixels, table.astype(np.uint8 if bits < 8 else np.uint16)[pixels.astype(np.intp)])
 
 
 def to_float32(pixels: Pixels, white: int | None = None) -> NDArray[np.float32]:

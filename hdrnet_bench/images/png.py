@@ -64,6 +64,7 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         iptc=_raw(texts.get(_RAW_IPTC)),
         dpi=_density(chunks.get(b"pHYs", [b""])[0]),
         notes=notes,
+        left_out=_left_out(texts),
         damage=f"chunks with a wrong checksum: {names}" if damaged else None,
     )
 
@@ -119,8 +120,10 @@ def _colours(
         if profile is None:
             notes.append("profile left out: it cannot be unpacked; taken as sRGB")
         return profile, None
-    if b"sRGB" in chunks or b"gAMA" not in chunks:
-        if b"cHRM" in chunks and b"sRGB" not in chunks:
+    if b"sRGB" in chunks:
+        return None, "sRGB"
+    if b"gAMA" not in chunks:
+        if b"cHRM" in chunks:
             notes.append("primaries without a gamma (cHRM without gAMA) left out; taken as sRGB")
         return None, None
     gamma = int.from_bytes(chunks[b"gAMA"][0][:4], "big")
@@ -164,6 +167,11 @@ def _texts(chunks: Mapping[bytes, list[bytes]]) -> dict[bytes, bytes]:
         text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         found[key] = (_inflated(text) or b"") if rest[:1] == b"\1" else text
     return found
+
+
+def _left_out(texts: Mapping[bytes, bytes]) -> list[str]:
+    names = [key.decode("latin1") for key in texts if key not in (_XMP_KEY, _RAW_EXIF, _RAW_IPTC)]
+    return [f"left out: texts ({', '.join(names)})"] if names else []
 
 
 def _inflated(packed: bytes) -> bytes | None:

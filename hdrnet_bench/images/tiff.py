@@ -1,4 +1,4 @@
-"""TIFF: the picture of its first directory by tifffile, and writing one.
+"""TIFF: the picture of its first directory by tifffile.
 
 What a TIFF means is in its tags (TIFF 6.0; Adobe's Photoshop notes for alpha). Pillow, which uses
 libtiff, decodes what tifffile leaves as it is: YCbCr that is no JPEG.
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import simplejpeg
@@ -26,7 +26,7 @@ from PIL import Image
 from . import exif
 from .decoded import Decoded, only_as_large
 from .limits import check_size
-from .pixels import Pixels
+from .pixels import Pixels, full_scale
 
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -44,7 +44,7 @@ _CHANNELS = {_MINISWHITE: 1, _MINISBLACK: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YC
 _JPEG, _OLD_JPEG = 7, 6
 _SMALLER, _MASK = 1, 4  # bits of a directory's subfile type
 _ORIENTATION, _X, _Y, _UNIT, _INKS = 274, 282, 283, 296, 332
-_XMP, _IPTC, _PROFILE = 700, 33723, 34675
+XMP, IPTC, _PROFILE = 700, 33723, 34675
 _JPEG_TABLES = 347
 _MOST_DIRECTORIES = 1000
 _MOST_CHANNELS = 16
@@ -220,7 +220,7 @@ def _with_meaning(
     if photometric == _PALETTE:
         colours = _from_palette(colours[:, :, 0], page.colormap)
     else:
-        colours = _full_scale(colours, bits)
+        colours = full_scale(colours, bits)
         if photometric == _MINISWHITE:
             colours = np.iinfo(colours.dtype).max - colours
     kinds = [int(kind) for kind in page.extrasamples]
@@ -230,7 +230,9 @@ def _with_meaning(
         notes.append(f"left behind: {others} channels that are neither colour nor alpha")
     if place is None:
         return cast(Pixels, np.ascontiguousarray(colours)), False
-    alpha = _full_scale(extra[:, :, place : place + 1], bits)
+    alpha = full_scale(extra[:, :, place : place + 1], bits)
+    if kinds == [2] and bits in (8, 16) and photometric == _RGB:
+        return cast(Pixels, np.ascontiguousarray(stored)), True
     if kinds[place] == 1 and not (alpha == np.iinfo(alpha.dtype).max).all():
         notes.append("colours divided by the alpha that they were multiplied by")
         colours = _divided(colours, alpha)
@@ -244,15 +246,6 @@ def _divided(colours: Pixels, alpha: Pixels) -> Pixels:
     white, whole = np.iinfo(alpha.dtype).max, alpha.astype(np.uint64)
     divided = (colours.astype(np.uint64) * (2 * white) + whole) // np.maximum(2 * whole, 1)
     return cast(Pixels, np.where(whole > 0, divided.clip(0, white), 0).astype(colours.dtype))
-
-
-def _full_scale(stored: NDArray[Any], bits: int) -> Pixels:
-    """Samples of so many bits as 8 or 16: the largest number becomes the largest."""
-    if bits in (8, 16):
-        return cast(Pixels, stored)
-    white, dtype = (255, np.uint8) if bits < 8 else (65535, np.uint16)
-    table = np.rint(np.arange(2**bits) * (white / (2**bits - 1))).astype(dtype)
-    return cast(Pixels, table[stored.astype(np.intp)])
 
 
 def _from_palette(places: NDArray[Any], palette: NDArray[np.uint16] | None) -> Pixels:
@@ -279,7 +272,7 @@ def _texts(path: Path, tags: tifffile.TiffTags, notes: list[str]) -> Texts:
             block = exif.build(gathered) or None
         except ValueError as error:
             notes.append(f"EXIF left out: {error}")
-    return Texts(block, _bytes(tags, _XMP), _bytes(tags, _IPTC))
+    return Texts(block, _bytes(tags, XMP), _bytes(tags, IPTC))
 
 
 def _bytes(tags: tifffile.TiffTags, code: int) -> bytes | None:
@@ -303,7 +296,9 @@ def _whole_number(value: Any) -> int:
 def _density(tags: tifffile.TiffTags) -> tuple[float, float] | None:
     factor = {2: 1.0, 3: 2.54}.get(_whole_number(tags.valueof(_UNIT, 2)))
     values = [tags.valueof(code) for code in (_X, _Y)]
-    if factor is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in values):
+    if factor is None or not all(
+        isinstance(value, tuple) and len(value) == 2 and value[1] for value in values
+    ):
         return None
     across, down = (factor * value[0] / value[1] for value in values)
     return across, down
@@ -333,81 +328,6 @@ def _about_tags(heard: list[str]) -> list[str]:
     codes = sorted({int(code) for text in heard for code in re.findall(r"TiffTag (\d+)", text)})
     tags = [str(code) for code in codes if code != _ORIENTATION]
     rest = [text for text in heard if "TiffTag" not in text]
-    return [f"damaged tags: {', '.join(tags)}"] * bool(tags) + [f"damaged: {t}" for t in rest[:3]]
-
-
-def write(
-    path: Path,
-    pixels: Pixels,
-    dpi: tuple[float, float] | None,
-    profile: bytes | None,
-    block: bytes | None,
-    xmp: bytes | None,
-    iptc: bytes | None,
-    notes: list[str],
-) -> None:
-    """Deflated, with the descriptive tags in place and EXIF and GPS after them."""
-    parts = exif.Gathered([], [], [], [])
-    if block:
-        try:
-            parts = exif.gather(block, storage=False)
-        except ValueError as error:
-            notes.append(f"EXIF left out: {error}")
-    notes += parts.left_out
-    extra = [(e.tag, e.type, e.number, e.value, True) for e in parts.first]
-    extra += [
-        (code, 7, len(text), text, True) for code, text in ((_XMP, xmp), (_IPTC, iptc)) if text
+    return [f"damaged tags: {', '.join(tags)}"] * bool(tags) + [
+        f"damaged: {text}" for text in rest[:3]
     ]
-    tifffile.imwrite(
-        path,
-        pixels,
-        byteorder="<",
-        photometric="rgb",
-        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
-        compression="zlib",
-        predictor=True,
-        rowsperstrip=64,
-        iccprofile=profile,
-        resolution=dpi,
-        resolutionunit="inch" if dpi else None,
-        metadata=None,
-        software=False,
-        extratags=extra,
-    )
-    lower = [(exif.EXIF_DIRECTORY, parts.exif), (exif.GPS_DIRECTORY, parts.gps)]
-    if not any(entries for _, entries in lower):
-        return
-    with path.open("r+b") as file:
-        if file.read(4) == b"II*\0":
-            _append_directories(file, [(tag, entries) for tag, entries in lower if entries])
-        else:
-            notes.append("EXIF left out but for its description: a TIFF over 4 GB")
-
-
-def _append_directories(file: BinaryIO, lower: list[tuple[int, list[exif.Entry]]]) -> None:
-    """Add directories of tags (EXIF, GPS) to a TIFF, which tifffile leaves to its caller.
-
-    They go to the file's end, and behind them the first directory once more, now with entries that
-    point to them; its old place stays unused.
-    """
-    file.seek(4)
-    file.seek(struct.unpack("<I", file.read(4))[0])
-    (count,) = struct.unpack("<H", file.read(2))
-    entries = [file.read(12) for _ in range(count)]
-
-    def end() -> int:
-        """The file's end, on an even byte as TIFF asks."""
-        place = file.seek(0, io.SEEK_END)
-        file.write(bytes(place % 2))
-        return place + place % 2
-
-    for tag, values in lower:
-        place = end()
-        file.write(exif.lay_out(values, place))
-        # One number of type 4 (32 bits): the directory's place.
-        entries.append(struct.pack("<HHII", tag, 4, 1, place))
-    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
-    place = end()
-    file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
-    file.seek(4)
-    file.write(struct.pack("<I", place))

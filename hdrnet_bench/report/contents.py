@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..results import Evaluation, KernelTiming, Result, Timing, read_all
+from ..result_timing import KernelTiming, Timing
+from ..results import Evaluation, Result, read_all
 from . import plots_quality, plots_time
 from .groups import Group, TimingResult, group_results, timing_results
 from .plots import Plot

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metric_specs import METRICS
-from ..results import Evaluation, Timing, group_seeds
+from ..result_timing import Timing
+from ..results import Evaluation, group_seeds
 
 
 class Group(NamedTuple):

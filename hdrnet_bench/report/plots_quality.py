@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..metric_specs import METRICS, heading
-from ..results import Evaluation, TimingRow
+from ..result_timing import TimingRow
+from ..results import Evaluation
 from . import plots
 from .groups import Group, TimingResult, is_baseline, label
 from .plots import Plot, colour, margins, text_width

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..results import TimingRow
+from ..result_timing import TimingRow
 from . import plots
 from .groups import TimingResult
 from .plots import Plot, margins, text_width

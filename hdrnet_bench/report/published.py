@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError, first_fault
 from ..paths import shipped
-from ..results import Slug
+from ..result_ids import Slug
 from .groups import Group
 
 FOLDER = "published"

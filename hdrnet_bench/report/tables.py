@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from ..environment import Environment
 from ..metric_specs import METRICS, heading
-from ..results import NONE, Evaluation, KernelTiming, MetricSummary, cell, undefined_notes
+from ..result_timing import KernelTiming
+from ..results import NONE, Evaluation, MetricSummary, cell, undefined_notes
 from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, marks
 from .published import PublishedRow

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..environment import Environment
-from ..results import NONE, CopyRow, KernelTiming, MachineState, Result, Timing, TimingRow
+from ..result_timing import CopyRow, KernelTiming, MachineState, Timing, TimingRow
+from ..results import NONE, Result
 from .groups import TimingResult
 from .table import Cell, Column, Table, columns, number, plain
 

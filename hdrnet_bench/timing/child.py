@@ -22,7 +22,7 @@ from ..model.hdrnet import HDRNet
 from ..model.load import read_model
 from ..model.lowres import make_lowres
 from ..processes import end_with_parent
-from ..results import CopyRow, Part, TimedBackend, TimingRow
+from ..result_timing import CopyRow, Part, TimedBackend, TimingRow
 from ..slicing.fused import fused
 from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input

@@ -8,7 +8,7 @@ from typing import get_args
 from pydantic import BaseModel, ConfigDict
 
 from ..config import HDRNetConfig
-from ..results import CopyRow, MachineState, Part, PictureType, TimedBackend, TimingRow
+from ..result_timing import CopyRow, MachineState, Part, PictureType, TimedBackend, TimingRow
 
 BACKENDS: tuple[TimedBackend, ...] = get_args(TimedBackend)
 PICTURE_TYPES: tuple[PictureType, ...] = get_args(PictureType)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import CapabilityError
 from ..model.hdrnet import HDRNet
-from ..results import KernelRow
+from ..result_timing import KernelRow
 from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
 from ..slicing.fused import fused
 from .clock import Clock, copier, natural_picture

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
-from ..results import MachineState, PictureType, TimedBackend
+from ..result_timing import MachineState, PictureType, TimedBackend
 from ..slicing import cpu, cuda_launch
 from .child import serve
 from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob

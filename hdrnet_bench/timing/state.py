@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ..results import MachineState
+from ..result_timing import MachineState
 
 EVERY_S = 0.5
 _FREQUENCIES = "devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"

@@ -384,6 +384,45 @@ def test_colours_outside_the_model_space_are_clipped(workspace: Workspace, model
     )
 
 
+def test_a_profile_without_a_way_back_gives_srgb(workspace: Workspace, model: HDRNet) -> None:
+    write("a.tif", EIGHT, pictures.ONE_WAY)
+    (report,) = workspace.json("enhance", "model.safetensors", "a.tif", "out.tif")
+    said = "written in sRGB: its profile has no way back to its own colours"
+    assert said in report["notes"]
+    photo = read_photo(Path("out.tif"))
+    assert icc.same(photo.profile, icc.SRGB)
+    srgb = imagecodecs.cms_transform(
+        (EIGHT / 255).astype(np.float32), pictures.ONE_WAY, icc.SRGB,
+        colorspace="rgb", outcolorspace="rgb", outdtype="float32",
+        intent=1, flags=int(imagecodecs.CMS.FLAGS.NOOPTIMIZE),
+    )  # fmt: skip
+    planar = torch.from_numpy(srgb.clip(0, 1)).permute(2, 0, 1)
+    wanted = model.enhance(planar).clamp(0, 1).permute(1, 2, 0).numpy() * 255
+    assert np.abs(photo.pixels - wanted).max() <= 1.5
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_modern_formats_in_and_out(workspace: Workspace, model: HDRNet, bits: int) -> None:
+    """A JPEG XL stays lossless; AVIF holds 10 bits, and says so."""
+    pixels = EIGHT if bits == 8 else SIXTEEN
+    write("a.png", pixels, pictures.DISPLAY_P3 if bits == 8 else None)
+    command = ("enhance", "model.safetensors")
+    (report,) = workspace.json(*command, "a.png", "a.avif")
+    assert ("written with 10 bits" in report["notes"]) == (bits == 16)
+    workspace.json(*command, "a.png", "plain.png")
+    plain = read_photo(Path("plain.png")).pixels / np.iinfo(pixels.dtype).max
+    avif = read_photo(Path("a.avif")).pixels
+    assert np.abs(avif / np.iinfo(avif.dtype).max - plain).mean() < 0.03
+    Path("a.jxl").write_bytes(imagecodecs.jpegxl_encode(pixels, lossless=True))
+    original = read_photo(Path("a.jxl"))
+    (report,) = workspace.json(*command, "a.jxl", "out.jxl")
+    out = read_photo(Path("out.jxl"))
+    assert out.lossless
+    assert out.pixels.dtype == original.pixels.dtype
+    (report,) = workspace.json(*command, "a.jxl", "out.png")
+    assert_close(out.pixels, read_photo(Path("out.png")).pixels.astype(np.int64), 0)
+
+
 def test_srgb_by_any_name_is_left_alone(workspace: Workspace, model: HDRNet) -> None:
     write("plain.png", EIGHT)
     write("named.png", EIGHT, pictures.SRGB_OF_PILLOW)

@@ -17,12 +17,10 @@ from hdrnet_bench.evaluation.compare import (
     compare,
 )
 from hdrnet_bench.metric_specs import METRICS
+from hdrnet_bench.result_ids import DatasetId, MethodId, RecipeId
 from hdrnet_bench.results import (
-    DatasetId,
     Evaluation,
-    MethodId,
     MetricSummary,
-    RecipeId,
     ResultRow,
     evaluation_path,
     result_folder,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNetConfig
-from hdrnet_bench.results import Part
+from hdrnet_bench.result_timing import Part
 from hdrnet_bench.timing.network import choose_backends, time_model
 
 pytestmark = [

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hdrnet_bench.images import icc
 from hdrnet_bench.images.kinds import SUFFIXES, Kind
-from hdrnet_bench.images.photo import read_photo
+from hdrnet_bench.images.photo import MEASURING, read_photo
 from hdrnet_bench.images.photo_writer import write_photo
 from tests import pictures
 from tests.conftest import smooth_picture
@@ -119,6 +119,24 @@ def test_tags_that_are_broken_cost_no_picture(tmp_path: Path, target: Kind) -> N
     assert read_photo(tmp_path / f"out{SUFFIXES[target]}").pixels.shape == EIGHT.shape
 
 
+def test_what_is_not_carried_on_is_said_where_it_was_to_be_kept(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(EIGHT).save(stream, "JPEG", quality=95, comment=b"a word")
+    content = with_segment(stream.getvalue(), 0xE1, b"FLIR\0" + bytes(20))
+    content = with_segment(content, 0xE1, b"Exif\0\0no tags at all")
+    path = tmp_path / "in.jpg"
+    path.write_bytes(content)
+    assert read_photo(path).notes == [
+        "left out: FLIR, a comment",
+        "EXIF left out: it does not begin as a TIFF structure",
+    ]
+    assert read_photo(path, MEASURING).notes == []
+    path = tmp_path / "in.png"
+    path.write_bytes(png(EIGHT, (b"tEXt", b"Title\0a title"), (b"iTXt", b"Author\0\0\0\0\0me")))
+    assert read_photo(path).notes == ["left out: texts (Title, Author)"]
+    assert read_photo(path, MEASURING).notes == []
+
+
 def test_what_a_jpeg_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
     path = tmp_path / "in.png"
     packet = xmp(1) + bytes(70_000)
@@ -126,6 +144,17 @@ def test_what_a_jpeg_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
     photo = read_photo(path)
     write_photo(tmp_path / "out.jpg", photo, "jpeg", 95, overwrite=False)
     assert photo.notes == ["XMP left out: larger than a JPEG can hold"]
+
+
+@pytest.mark.parametrize("target", ["webp", "avif", "jxl"])
+def test_a_resolution_without_a_place_is_said(tmp_path: Path, target: Kind) -> None:
+    path = tmp_path / "in.png"
+    Image.fromarray(EIGHT).save(path, dpi=(300, 300))
+    photo = read_photo(path)
+    write_photo(tmp_path / "out.jpg", photo, "jpeg", 95, overwrite=False)
+    assert photo.notes == []
+    write_photo(tmp_path / f"out.{target}", photo, target, 95, overwrite=False)
+    assert photo.notes == ["resolution left out: the format has no place for it but EXIF"]
 
 
 def test_xmp_about_pictures_left_behind_is_left_out_and_said(tmp_path: Path) -> None:

@@ -787,6 +787,20 @@ def test_a_dng_and_its_experts_tiff_agree(tmp_path: Path) -> None:
     assert np.abs(raw - expert).max() < 2e-3
 
 
+def test_a_dng_over_the_limit_is_refused_before_it_is_developed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.dng"
+    write_dng(path, np.full((48, 64, 3), 0.3))
+    monkeypatch.setenv("HDRBENCH_MAX_MEGAPIXELS", "0.003")
+    with pytest.raises(
+        DataError, match=r"over the limit of 0\.003: HDRBENCH_MAX_MEGAPIXELS=1 lifts"
+    ):
+        develop(path, Development())
+    monkeypatch.setenv("HDRBENCH_MAX_MEGAPIXELS", "0.004")
+    develop(path, Development())
+
+
 def test_a_file_that_refers_to_nothing_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "a.dng"
     path.write_bytes(b"II*\0" + (1 << 30).to_bytes(4, "little"))

@@ -192,7 +192,7 @@ def _jpegs() -> Iterator[Case]:
     content = saved(SMOOTH, "JPEG", quality=90, subsampling=0, icc_profile=b"no profile" * 30)
     yield Case("broken-profile.jpg", content, right, says="profile left out: unreadable")
     content = with_segment(plain, 0xE1, b"Exif\0\0no tags at all")
-    yield Case("broken-exif.jpg", content, right, says="EXIF left out")
+    yield Case("broken-exif.jpg", content, right)
     middle = (plain.index(b"\xff\xda") + len(plain)) // 2
     yield Case("cut.jpg", plain[:middle], refused="truncated")
     yield Case("cut-with-end.jpg", plain[:middle] + b"\xff\xd9", damaged="premature end")
@@ -258,6 +258,12 @@ def _pngs() -> Iterator[Case]:
     for transfer, name in ((16, "PQ"), (18, "HLG")):
         content = png(SIXTEEN, (b"cICP", bytes((9, transfer, 0, 1))))
         yield Case(f"{name}.png", content, refused=f"HDR picture ({name})")
+    exif = exif_with_adobe_rgb().removeprefix(b"Exif\0\0")
+    content = png(EIGHT, (b"sRGB", b"\0"), (b"eXIf", exif))
+    yield Case("srgb-chunk-counts-more-than-exif.png", content, EIGHT)
+    right = in_srgb(EIGHT, ADOBE, 563 / 256)
+    content = png(EIGHT, (b"eXIf", exif))
+    yield Case("exif-adobe-rgb.png", content, right, EIGHT, levels=1, says="Adobe RGB")
     iccp = b"a name\0\0" + zlib.compress(pictures.DISPLAY_P3)
     right = in_srgb(EIGHT, P3, 2.2)
     yield Case("p3.png", png(EIGHT, (b"iCCP", iccp)), right, EIGHT, levels=1)

@@ -18,7 +18,8 @@ import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.errors import CapabilityError
-from hdrnet_bench.results import KernelTiming, MachineState, Timing, TimingRow, read_result
+from hdrnet_bench.result_timing import KernelTiming, MachineState, Timing, TimingRow
+from hdrnet_bench.results import read_result
 from hdrnet_bench.slicing import cpu
 from hdrnet_bench.timing import child
 from hdrnet_bench.timing import exact as exact_module

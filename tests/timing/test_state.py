@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hdrnet_bench.results import MachineState
+from hdrnet_bench.result_timing import MachineState
 from hdrnet_bench.timing import state as timing_state
 from hdrnet_bench.timing.state import Watch, combined
 

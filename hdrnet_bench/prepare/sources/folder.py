@@ -32,7 +32,7 @@ from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
 from . import filelist
 
-VERSION = 1
+VERSION = 2  # pictures are converted to sRGB by their profiles
 TEST_SHARE = 0.10
 COMPUTED_PROTOCOLS = ("identity", *OPERATORS)  # protocols whose targets are computed
 OWN_NAME = r"[a-z0-9][a-z0-9-]*"
@@ -168,6 +168,7 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
         "operator_version": OPERATORS[protocol].version if protocol in OPERATORS else None,
         "splits": "folders" if by_folder else f"hash of the id, {TEST_SHARE:.0%} test",
         "validation": f"its folder, or {VALIDATION_SHARE:.0%} of the training ids by hash",
+        "colours": "sRGB, by each picture's profile",
         "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(pairs))),
     }
     plan = Plan(f"folder-{protocol}", "folder", protocol, VERSION, "not-stated", settings)

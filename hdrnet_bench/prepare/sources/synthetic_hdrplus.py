@@ -107,7 +107,10 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
     settings = {
         "pictures": "a folder's",
         "dng": raw.settings(_DEVELOPMENT),
-        **{key: folder_plan.settings[key] for key in ("splits", "validation", "files_sha256")},
+        **{
+            key: folder_plan.settings[key]
+            for key in ("splits", "validation", "colours", "files_sha256")
+        },
     }
     return _plan(protocol, "not-stated", settings), [
         Task(
