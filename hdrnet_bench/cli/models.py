@@ -85,7 +85,13 @@ def enhance(
         return
 
     from ..enhance.run import Settings, run
+    from ..images.kinds import KINDS
+    from ..images.photo_writer import check_kind
     from ..model.load import load_model
+
+    # A picture of such a kind itself is only that one's failure.
+    for each in {j.kind for j in jobs if KINDS.get(j.source.suffix.lower()) != j.kind}:
+        check_kind(each)
 
     network = load_model(model, choose_device(device))
     settings = Settings(untagged, linearise, quality, overwrite, strict)

@@ -154,7 +154,11 @@ def _left_out(segments: list[tuple[int, bytes]]) -> list[str]:
         elif value.startswith(_LONGER_XMP):
             names.append("extended XMP")
         elif 0xE0 <= marker <= 0xEF and not value.startswith(_KNOWN):
-            names.append(name if name.isprintable() and name else f"segment APP{marker - 0xE0}")
+            names.append(
+                name
+                if name.isascii() and name.isprintable() and name
+                else f"segment APP{marker - 0xE0}"
+            )
     return [f"left out: {', '.join(dict.fromkeys(names))}"] if names else []
 
 

@@ -15,9 +15,19 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import atomic_path
-from . import exif, heif_writer, icc, jpeg, jpegxl_writer, png, tiff_writer, webp, xmp
+from . import exif, heif, heif_writer, icc, jpeg, jpegxl, jpegxl_writer, png, tiff_writer, webp, xmp
 from .kinds import TEN_BIT, Kind
 from .photo import Photo
+
+
+def check_kind(kind: Kind) -> None:
+    """Raises CapabilityError where this kind's library is not installed."""
+    if kind == "heic":
+        heif.pillow_heif()
+    elif kind == "avif":
+        heif.need_avif()
+    elif kind == "jxl":
+        jpegxl.need_imagecodecs()
 
 
 def write_photo(path: Path, photo: Photo, kind: Kind, quality: int, overwrite: bool) -> None:

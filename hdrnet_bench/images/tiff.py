@@ -326,8 +326,6 @@ def _warnings() -> Iterator[list[str]]:
 def _about_tags(heard: list[str]) -> list[str]:
     """A note of the tags that tifffile passes over; an orientation is noted where it is applied."""
     codes = sorted({int(code) for text in heard for code in re.findall(r"TiffTag (\d+)", text)})
-    tags = [str(code) for code in codes if code != _ORIENTATION]
-    rest = [text for text in heard if "TiffTag" not in text]
-    return [f"damaged tags: {', '.join(tags)}"] * bool(tags) + [
-        f"damaged: {text}" for text in rest[:3]
-    ]
+    rest = [re.sub(r"<[^>]*> ?", "", text) for text in heard if "TiffTag" not in text]
+    tags = [str(code) for code in codes if code != _ORIENTATION] + rest[:3]
+    return [f"damaged tags: {', '.join(tags)}"] if tags else []

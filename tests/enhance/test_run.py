@@ -423,6 +423,23 @@ def test_modern_formats_in_and_out(workspace: Workspace, model: HDRNet, bits: in
     assert_close(out.pixels, read_photo(Path("out.png")).pixels.astype(np.int64), 0)
 
 
+def test_a_format_without_its_library_is_refused_at_once(
+    workspace: Workspace, model: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    write("a.png", EIGHT)
+    line = workspace.fails(4, "enhance", "model.safetensors", "a.png", "a.heic")
+    assert "pip install 'hdrnet-bench[heif]'" in line
+    # Among others it is one picture's failure.
+    Path("in").mkdir()
+    write("in/a.png", EIGHT)
+    Path("in/b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    done = workspace.run("enhance", "model.safetensors", "in", "out")
+    assert done.returncode == 3
+    assert "in/b.heic" in done.stderr
+    assert Path("out/a.png").exists()
+
+
 def test_srgb_by_any_name_is_left_alone(workspace: Workspace, model: HDRNet) -> None:
     write("plain.png", EIGHT)
     write("named.png", EIGHT, pictures.SRGB_OF_PILLOW)

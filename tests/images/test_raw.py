@@ -793,9 +793,7 @@ def test_a_dng_over_the_limit_is_refused_before_it_is_developed(
     path = tmp_path / "a.dng"
     write_dng(path, np.full((48, 64, 3), 0.3))
     monkeypatch.setenv("HDRBENCH_MAX_MEGAPIXELS", "0.003")
-    with pytest.raises(
-        DataError, match=r"over the limit of 0\.003: HDRBENCH_MAX_MEGAPIXELS=1 lifts"
-    ):
+    with pytest.raises(DataError, match=r"limit of 0\.003: HDRBENCH_MAX_MEGAPIXELS=1 lifts it"):
         develop(path, Development())
     monkeypatch.setenv("HDRBENCH_MAX_MEGAPIXELS", "0.004")
     develop(path, Development())
