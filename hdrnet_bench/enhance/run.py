@@ -16,14 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..color import linear_to_srgb
 from ..config import Encoding, HDRNetConfig
 from ..errors import DataError, HdrbenchError
-from ..images import conversion, icc
-from ..images.conversion import Back, ToModel
+from ..images import icc
+from ..images.conversion import curves_of
 from ..images.kinds import EIGHT_BIT, WITHOUT_ALPHA
 from ..images.photo import ENHANCING, Photo, Policy, read_photo
 from ..images.photo_writer import write_photo
@@ -31,6 +29,8 @@ from ..images.pixels import Pixels
 from ..model import pyramid
 from ..model.hdrnet import HDRNet
 from ..model.lowres import lowres_from_stored, make_lowres, nearest_places
+from ..slicing import cpu
+from .colours import Colours, Conversion, tensor
 from .plan import EnhanceJob
 
 _STRIP_PIXELS = 1 << 19
@@ -53,24 +53,6 @@ class Settings(NamedTuple):
         return ENHANCING._replace(damaged=not self.strict)
 
 
-class Colours(NamedTuple):
-    """From the picture's numbers to the model's and back.
-
-    to_model, back: how they are converted; None: not at all. white: what of the picture's numbers
-    stands for 1.0. transfer: whether sRGB's curve follows, as the model's configuration says.
-    """
-
-    to_model: ToModel | None
-    back: Back | None
-    white: int
-    transfer: bool
-
-    def as_it_is(self, pixels: Pixels) -> bool:
-        """Whether the kernel may be given these integers themselves, here and in what returns."""
-        profiles = self.to_model or self.back
-        return not profiles and not self.transfer and self.white == np.iinfo(pixels.dtype).max
-
-
 def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) -> dict[str, float]:
     """Enhance a photograph in place; alpha stays as it is.
 
@@ -81,8 +63,12 @@ def enhance_photo(model: HDRNet, photo: Photo, bits: int, settings: Settings) ->
     Raises:
         DataError: a display-encoded picture for a model of linear light, unless linearise.
     """
+    start = time.perf_counter()
     colours = _colours(model.config, photo, settings)
-    return _enhance(model, photo, np.dtype(f"uint{bits}"), colours)
+    conversion = Conversion(colours, photo.pixels, np.dtype(f"uint{bits}"))
+    prepared = time.perf_counter() - start
+    seconds = _enhance(model, photo, conversion)
+    return seconds | {"slice": seconds["slice"] + prepared}
 
 
 def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
@@ -95,10 +81,14 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
     if photo.encoding == "camera":
         white = photo.white
     target = photo.output_profile or photo.profile or icc.SRGB
-    if not icc.can_write(target):
-        photo.notes.append("written in sRGB: its profile has no way back to its own colours")
-        target = icc.SRGB
-    back = None if icc.same(icc.SRGB, target) else conversion.from_srgb(target)
+    written = None
+    if not icc.same(target, icc.SRGB):
+        # Curves, which are needed in any case, say that there is a way back.
+        if curves_of(target, photo.pixels.dtype) or icc.can_write(target):
+            written = target
+        else:
+            photo.notes.append("written in sRGB: its profile has no way back to its own colours")
+            target = icc.SRGB
     if (model_encoding == "camera") != (encoding == "camera"):
         raise DataError(
             "the model is for linear camera colours: give it a DNG, or a picture in such colours "
@@ -108,7 +98,7 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
         )
     if model_encoding == "camera":
         photo.profile = target if photo.encoding else None
-        return Colours(None, back, white, transfer)
+        return Colours(None, written, False, white, transfer)
     source = photo.profile or _PROFILES[settings.untagged]
     if model_encoding == "linear" and not (icc.is_linear(source) or settings.linearise):
         raise DataError(
@@ -117,65 +107,58 @@ def _colours(config: HDRNetConfig, photo: Photo, settings: Settings) -> Colours:
         )
     if photo.profile is not None:
         photo.profile = target
-    to_model = None
-    if not icc.same(source, _PROFILES[model_encoding]):
-        to_model = conversion.to_srgb(source, photo.pixels.dtype, model_encoding == "linear")
-    return Colours(to_model, back, white, transfer)
+    read = None if icc.same(source, _PROFILES[model_encoding]) else source
+    return Colours(read, written, model_encoding == "linear", white, transfer)
 
 
-def _enhance(model: HDRNet, photo: Photo, out_type: np.dtype, colours: Colours) -> dict[str, float]:
-    pixels = photo.pixels
-    whole = _tensor(pixels)
+def _enhance(model: HDRNet, photo: Photo, conversion: Conversion) -> dict[str, float]:
+    pixels, out_type = photo.pixels, conversion.out_type
+    whole = tensor(pixels)
     device = next(model.parameters()).device
     config = model.config
     start = time.perf_counter()
-    fused = device.type == "cpu" and model.serves_fused(whole)
-    if fused and colours.as_it_is(pixels) and pixels.dtype == out_type:
-        grid = _grid(model, lowres_from_stored(whole, config.net_input_size, config.lowres_resize))
-        network_end = time.perf_counter()
-        model.enhance_rows(grid, whole, 0, whole.shape[2], out=whole)
-        return _split(start, network_end)
     height, width = pixels.shape[:2]
+    fused = device.type == "cpu" and model.serves_fused(whole)
     if model.serves_pyramid(height, width):
         output = _with_alpha(pixels, out_type)  # not in place: a strip reads its neighbours' rows
-        grid = _grid(model, _lowres(model, pixels, colours))
+        grid = _grid(model, _lowres(model, pixels, conversion))
         network_end = time.perf_counter()
 
         def picture(first: int, last: int) -> Tensor:
-            return _tensor(_to_model(pixels[first:last], colours))
+            return conversion.to_model(pixels[first:last])
 
         rows = pyramid.enhance_rows(model.pyramid_guides(), grid, picture, height, width)
 
         def levels(first: int, last: int) -> None:
-            result = rows(first, last)[0].permute(1, 2, 0).contiguous().numpy()
-            output[first:last, :, :3] = _back(result, colours.back, out_type)
+            conversion.back(rows(first, last), output[first:last])
 
         _in_strips(levels, height, 4 * width)  # a pyramid needs some four times the memory a row
         photo.pixels = output
         return _split(start, network_end)
     output = pixels if pixels.dtype == out_type else _with_alpha(pixels, out_type)
     if fused:
-        grid = _grid(model, _lowres(model, pixels, colours))
+        grid = _grid(model, _lowres(model, pixels, conversion))
         network_end = time.perf_counter()
+        if native := conversion.native:
+            model.enhance_rows(grid, whole, 0, height, out=tensor(output), colours=native)
+        else:
 
-        def strip(first: int, last: int) -> None:
-            rows = _to_model(pixels[first:last], colours)
-            tensor = _tensor(rows)
-            model.enhance_rows(grid, tensor, first, height, out=tensor)
-            output[first:last, :, :3] = _back(rows, colours.back, out_type)
+            def strip(first: int, last: int) -> None:
+                rows = conversion.to_model(pixels[first:last])
+                model.enhance_rows(grid, rows, first, height, out=rows)
+                conversion.back(rows, output[first:last])
 
-        _in_strips(strip, height, width)
+            _in_strips(strip, height, width)
         photo.pixels = output
         return _split(start, network_end)
     # Other devices, no native library: in floating point as a whole.
     fullres = torch.empty(1, 3, height, width)
 
     def load(first: int, last: int) -> None:
-        fullres[:, :, first:last] = _tensor(_to_model(pixels[first:last], colours))
+        fullres[:, :, first:last] = conversion.to_model(pixels[first:last])
 
     def store(first: int, last: int) -> None:
-        rows = result[0, :, first:last].permute(1, 2, 0).contiguous().numpy()
-        output[first:last, :, :3] = _back(rows, colours.back, out_type)
+        conversion.back(result[:, :, first:last], output[first:last])
 
     _in_strips(load, height, width)
     fullres = fullres.to(device)
@@ -202,11 +185,6 @@ def _split(start: float, network_end: float) -> dict[str, float]:
     return {"network": network_end - start, "slice": time.perf_counter() - network_end}
 
 
-def _tensor(pixels: NDArray[Any]) -> Tensor:
-    """(H, W, 3 or more) as (1, 3, H, W), without a copy."""
-    return torch.from_numpy(pixels[:, :, :3]).permute(2, 0, 1)[None]
-
-
 def _with_alpha(pixels: Pixels, dtype: np.dtype) -> Pixels:
     """Room for another depth, alpha brought to it."""
     output = np.empty(pixels.shape, dtype)
@@ -215,38 +193,24 @@ def _with_alpha(pixels: Pixels, dtype: np.dtype) -> Pixels:
     return output
 
 
-def _to_model(rows: Pixels, colours: Colours) -> NDArray[np.float32]:
-    rows = rows[:, :, :3]
-    if colours.to_model:
-        floating = colours.to_model(rows)
-    else:
-        floating = rows.astype(np.float32) / np.float32(colours.white)
-    return linear_to_srgb(floating) if colours.transfer else floating
-
-
-def _back(rows: NDArray[np.float32], back: Back | None, dtype: np.dtype) -> NDArray[Any]:
-    rows = rows.clip(0, 1)
-    if back:
-        return back(rows, dtype)
-    return np.rint(rows * np.float32(np.iinfo(dtype).max))
-
-
-def _lowres(model: HDRNet, pixels: Pixels, colours: Colours) -> Tensor:
-    """make_lowres of a picture whose colours must be converted first, row of it by row."""
+def _lowres(model: HDRNet, pixels: Pixels, conversion: Conversion) -> Tensor:
+    """make_lowres of the picture as the model is given it."""
     size, (height, width) = model.config.net_input_size, pixels.shape[:2]
-    if colours.as_it_is(pixels):
-        return lowres_from_stored(_tensor(pixels), size, model.config.lowres_resize)
+    if conversion.colours.read_as_it_is(pixels):
+        return lowres_from_stored(tensor(pixels), size, model.config.lowres_resize)
     if model.config.lowres_resize == "nearest":
         rows, columns = nearest_places(height, size), nearest_places(width, size)
         picked = pixels[rows.numpy()[:, None], columns.numpy()]
-        return _tensor(_to_model(picked, colours)).contiguous()
+        return conversion.to_model(picked).contiguous()
+    if native := conversion.native:
+        return cpu.area_lowres(tensor(pixels), size, native.to_model)
     lowres = torch.empty(1, 3, size, size)
 
     def average(first: int, last: int) -> None:
         for i in range(first, last):
             window = pixels[i * height // size : -(-(i + 1) * height // size)]
             lowres[:, :, i : i + 1] = torch.nn.functional.interpolate(
-                _tensor(_to_model(window, colours)), size=(1, size), mode="area"
+                conversion.to_model(window), size=(1, size), mode="area"
             )
 
     _in_strips(average, size, max(1, width * height // size))
@@ -332,6 +296,8 @@ def _one(
         height, width, channels = photo.pixels.shape
         bits = job.bits or photo.pixels.dtype.itemsize * 8
         if job.kind in EIGHT_BIT:
+            if bits == 16:
+                photo.notes.append(f"written with 8 bits, which are all that {job.kind} holds")
             bits = 8
         if channels == 4 and job.kind in WITHOUT_ALPHA:
             raise DataError("it has an alpha channel, which JPEG cannot hold: --format png")

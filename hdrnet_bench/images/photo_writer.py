@@ -71,7 +71,7 @@ def _encoded(photo: Photo, kind: Kind, quality: int) -> Iterable[bytes | memoryv
     }  # fmt: skip
     lossless = photo.lossless and photo.kind == kind
     if kind in TEN_BIT and pixels.dtype == np.uint16:
-        photo.notes.append("written with 10 bits")
+        photo.notes.append(f"written with 10 bits, which are all that {kind} is given")
         lossless = False
     encoded: bytes = encoders[kind](
         pixels, quality=quality, lossless=lossless, profile=photo.profile, exif=block, xmp=packet

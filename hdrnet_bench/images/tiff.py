@@ -88,18 +88,20 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
         else:
             picture, alpha = only_as_large(page.imagewidth, page.imagelength, 3), False
             colours = "rgb"
-        tags, about = page.tags, _texts(path, page.tags, notes)
+        left_out: list[str] = []
+        tags, about = page.tags, _texts(path, page.tags, left_out)
         return Decoded(
             picture,
             colours,  # type: ignore[arg-type]
             alpha=alpha,
             profile=_bytes(tags, _PROFILE),
-            orientation=_whole_number(tags.valueof(_ORIENTATION, 1)),
+            orientation=_whole_number(tags.valueof(_ORIENTATION)) if _ORIENTATION in tags else None,
             exif=about.exif,
             xmp=about.xmp,
             iptc=about.iptc,
             dpi=_density(tags),
-            notes=notes + _about_tags(heard),
+            notes=notes,
+            left_out=left_out + _about_tags(heard),
         )
 
 
@@ -263,15 +265,15 @@ def texts(path: Path, notes: list[str]) -> Texts:
         return _texts(path, tiff.pages.first.tags, notes)
 
 
-def _texts(path: Path, tags: tifffile.TiffTags, notes: list[str]) -> Texts:
+def _texts(path: Path, tags: tifffile.TiffTags, left_out: list[str]) -> Texts:
     block = None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             gathered = exif.gather(content, storage=True)
-            notes += gathered.left_out
+            left_out += gathered.left_out
             block = exif.build(gathered) or None
         except ValueError as error:
-            notes.append(f"EXIF left out: {error}")
+            left_out.append(f"EXIF left out: {error}")
     return Texts(block, _bytes(tags, XMP), _bytes(tags, IPTC))
 
 

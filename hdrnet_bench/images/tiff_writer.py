@@ -85,3 +85,5 @@ def _append_directories(file: BinaryIO, lower: list[tuple[int, list[exif.Entry]]
     entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
     place = end()
     file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+    file.seek(4)
+    file.write(struct.pack("<I", place))

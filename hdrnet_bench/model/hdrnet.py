@@ -169,7 +169,13 @@ class HDRNet(nn.Module, HubMixin):
 
     @torch.no_grad()
     def enhance_rows(
-        self, grid: Tensor, image: Tensor, first: int, height: int, out: Tensor | None = None
+        self,
+        grid: Tensor,
+        image: Tensor,
+        first: int,
+        height: int,
+        out: Tensor | None = None,
+        colours: cpu.Colours = cpu.UNCHANGED,
     ) -> Tensor:
         """Guide, slice and apply a strip of a picture in one pass: on the CPU alone, where
         `serves_fused` says so.
@@ -179,7 +185,8 @@ class HDRNet(nn.Module, HubMixin):
             image: (B, 3, rows, W), any strides: rows [first, first + rows) of the picture.
             first: where the strip begins.
             height: rows of the whole picture.
-            out: where to put the result; it may be `image`.
+            out: where to put the result; it may be `image`, or of another type.
+            colours: to convert before and after.
 
         Returns:
             As the image; integers are clamped and rounded to nearest, floating is neither.
@@ -188,7 +195,12 @@ class HDRNet(nn.Module, HubMixin):
         assert isinstance(guide, CurvesGuide | PointwiseGuide)
         float_grid = grid.float().contiguous()
         return cpu.enhance(
-            float_grid, image, *guide.kernel_parameters(), rows=(first, height), out=out
+            float_grid,
+            image,
+            *guide.kernel_parameters(),
+            rows=(first, height),
+            out=out,
+            colours=colours,
         )
 
     def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:

@@ -10,14 +10,64 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-_INTERFACE = 4  # of kernels/enhance_cpu.cpp: hdrbench_interface
+_INTERFACE = 5  # of kernels/enhance_cpu.cpp: hdrbench_interface
 CURVES_SUMS = 109  # what hdrbench_curves_backward writes
 _HUGE_BYTES = 8 << 20  # smaller tensors come from memory that the allocator holds already
 PICTURE_KINDS = {torch.float32: 0, torch.uint8: 1, torch.uint16: 2}  # what `enhance` takes
+# Steps over [0, 1] of the curves in `FromModel`: kByteSteps and kWordSteps of kernels/colours.h.
+CURVE_STEPS = {torch.uint8: 1 << 14, torch.uint16: 1 << 17}
+
+
+class ToModel(NamedTuple):
+    """From the integers of a profile to sRGB, or to linear light with its primaries.
+
+    curves: (1 or 3, 256 or 65536) float32, a channel's own light for each number; one for all three
+        where they are alike. matrix: (3, 3), to that light from each channel's own. encode: whether
+        sRGB's curve follows. Results are clipped to [0, 1].
+    """
+
+    curves: Tensor
+    matrix: Tensor
+    encode: bool
+
+
+class FromModel(NamedTuple):
+    """From sRGB, clipped to [0, 1], to the integers of a profile, rounded once.
+
+    curves: (1 or 3, steps + 1), steps as in CURVE_STEPS, in the type of the integers: the level for
+        the square of each step of light; one for all three where they are alike. matrix: (3, 3),
+        from linear light with sRGB's primaries to each channel's own.
+    """
+
+    curves: Tensor
+    matrix: Tensor
+
+
+class Colours(NamedTuple):
+    """What to convert where a picture is read and where it is written; None: nothing."""
+
+    to_model: ToModel | None = None
+    from_model: FromModel | None = None
+
+
+UNCHANGED = Colours()
+
+
+class _ToModel(ctypes.Structure):
+    _fields_ = (
+        ("curves", ctypes.c_void_p * 3),
+        ("matrix", ctypes.c_float * 9),
+        ("encode", ctypes.c_int32),
+    )
+
+
+class _FromModel(ctypes.Structure):
+    _fields_ = (("curves", ctypes.c_void_p * 3), ("matrix", ctypes.c_float * 9))
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
@@ -98,6 +148,7 @@ def enhance(
     *,
     rows: tuple[int, int] | None = None,
     out: Tensor | None = None,
+    colours: Colours = UNCHANGED,
 ) -> Tensor:
     """Guide, slice and apply in one pass; memory for a few rows beside input and output.
 
@@ -108,7 +159,8 @@ def enhance(
         width: hidden channels of a pointwise guide.
         rows: (first, height) where the image is a strip: it begins at row `first` of a picture of
             `height` rows.
-        out: where to put the result, any strides; it may be `image`.
+        out: where to put the result, any strides; it may be `image`, or of another type.
+        colours: to convert, of integers alone.
 
     Returns:
         As the image; integers clamped and rounded.
@@ -124,30 +176,43 @@ def enhance(
         _pointer(grid),
         ctypes.c_int32(width),
         _pointer(parameters),
-        _pointer(image),
-        _numbers(ctypes.c_int64, image.stride()),
-        _pointer(out),
-        _numbers(ctypes.c_int64, out.stride()),
-        ctypes.c_int32(PICTURE_KINDS[image.dtype]),
+        *_picture(image),
+        *_picture(out),
         ctypes.c_int32(first),
         ctypes.c_int32(image.shape[2]),
+        _to_model(colours.to_model, image),
+        _from_model(colours.from_model, out),
     )
     return out
 
 
-def area_lowres(image: Tensor, size: int) -> Tensor:
+def convert(image: Tensor, out: Tensor, colours: Colours) -> Tensor:
+    """`image` into `out`, both (3, H, W), of any strides and types that `enhance` takes. Integers
+    without colours are [0, 1], and rounded."""
+    _call(
+        "hdrbench_convert",
+        _numbers(ctypes.c_int32, image.shape[1:]),
+        *_picture(image[None]),
+        *_picture(out[None]),
+        _to_model(colours.to_model, image),
+        _from_model(colours.from_model, out),
+    )
+    return out
+
+
+def area_lowres(image: Tensor, size: int, to_model: ToModel | None = None) -> Tensor:
     """(B, 3, H, W) float32 or integers, any strides -> (B, 3, size, size) float32, about [0, 1].
 
-    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
+    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size). With
+    `to_model` the means are those of the converted picture, whose own are integers.
     """
     batch, _, height, width = image.shape
     lowres = torch.empty(batch, 3, size, size)
     _call(
         "hdrbench_area_lowres",
         _numbers(ctypes.c_int32, (batch, height, width, size)),
-        _pointer(image),
-        _numbers(ctypes.c_int64, image.stride()),
-        ctypes.c_int32(PICTURE_KINDS[image.dtype]),
+        *_picture(image),
+        _to_model(to_model, image),
         _pointer(lowres),
     )
     return lowres
@@ -186,7 +251,49 @@ def _shape(grid: Tensor, image: Tensor, has_offset: bool) -> ctypes.Array:
     return _numbers(ctypes.c_int32, values)
 
 
-def _numbers(kind: type[ctypes._SimpleCData[int]], values: Sequence[int]) -> ctypes.Array:
+def _picture(tensor: Tensor) -> tuple[object, ...]:
+    return (
+        _pointer(tensor),
+        _numbers(ctypes.c_int64, tensor.stride()),
+        ctypes.c_int32(PICTURE_KINDS[tensor.dtype]),
+    )
+
+
+def _to_model(colours: ToModel | None, image: Tensor) -> object:
+    if colours is None:
+        return None
+    levels = {torch.uint8: 256, torch.uint16: 65536}[image.dtype]
+    _check_curves(colours.curves, torch.float32, levels)
+    matrix = colours.matrix.flatten().tolist()
+    return ctypes.byref(
+        _ToModel(_rows(colours.curves), (ctypes.c_float * 9)(*matrix), colours.encode)
+    )
+
+
+def _from_model(colours: FromModel | None, out: Tensor) -> object:
+    if colours is None:
+        return None
+    _check_curves(colours.curves, out.dtype, CURVE_STEPS[out.dtype] + 1)
+    matrix = _numbers(ctypes.c_float, colours.matrix.flatten().tolist())
+    return ctypes.byref(_FromModel(_rows(colours.curves), matrix))
+
+
+def _check_curves(curves: Tensor, dtype: torch.dtype, length: int) -> None:
+    """The kernel reads wherever the integers of a picture say."""
+    if (
+        curves.dtype != dtype
+        or curves.shape not in ((1, length), (3, length))
+        or not curves.is_contiguous()
+    ):
+        raise ValueError(f"curves are {curves.dtype}, {tuple(curves.shape)}, not of this picture")
+
+
+def _rows(curves: Tensor) -> ctypes.Array:
+    """Where the curve of each channel begins."""
+    return (ctypes.c_void_p * 3)(*(row.data_ptr() for row in curves.expand(3, -1)))
+
+
+def _numbers(kind: type[ctypes._SimpleCData[Any]], values: Sequence[float]) -> ctypes.Array:
     return (kind * len(values))(*values)
 
 

@@ -408,7 +408,11 @@ def test_modern_formats_in_and_out(workspace: Workspace, model: HDRNet, bits: in
     write("a.png", pixels, pictures.DISPLAY_P3 if bits == 8 else None)
     command = ("enhance", "model.safetensors")
     (report,) = workspace.json(*command, "a.png", "a.avif")
-    assert ("written with 10 bits" in report["notes"]) == (bits == 16)
+    said = "written with 10 bits, which are all that avif is given"
+    assert (said in report["notes"]) == (bits == 16)
+    (report,) = workspace.json(*command, "a.png", "a.jpg")
+    said = "written with 8 bits, which are all that jpeg holds"
+    assert (said in report["notes"]) == (bits == 16)
     workspace.json(*command, "a.png", "plain.png")
     plain = read_photo(Path("plain.png")).pixels / np.iinfo(pixels.dtype).max
     avif = read_photo(Path("a.avif")).pixels
