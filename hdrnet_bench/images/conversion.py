@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -156,52 +156,88 @@ def curves_of(profile: bytes, dtype: np.dtype) -> Curves | None:
     return _curves(profile, dtype.name)
 
 
+class _Answers(NamedTuple):
+    """What Little CMS says of a profile.
+
+    light: (3, known, 3), the linear sRGB that each known number of each channel gives alone. encode:
+        (_ENCODE_STEPS + 1, 3), the numbers of `greys`. tried: (_TRIED, 3) numbers, and `there` their
+        linear sRGB; tried_back: sRGB, and `back` its numbers; none of them clipped.
+    """
+
+    light: NDArray[np.float64]
+    greys: NDArray[np.float32]
+    encode: NDArray[np.float32]
+    tried: NDArray[np.int64]
+    there: NDArray[np.float32]
+    tried_back: NDArray[np.float32]
+    back: NDArray[np.float32]
+
+
 @lru_cache(8)
 def _curves(profile: bytes, dtype: str) -> Curves | None:
-    white = np.iinfo(dtype).max
+    white = int(np.iinfo(dtype).max)
+    # A profile without a white gives numbers that are none, and then nothing agrees.
+    with np.errstate(all="ignore"):
+        try:
+            answers = _ask(profile, white)
+            curves = _derived(answers, white)
+        except (imagecodecs.CmsError, np.linalg.LinAlgError):
+            return None
+        return curves if _agrees(curves, answers) else None
+
+
+def _ask(profile: bytes, white: int) -> _Answers:
+    """In one call each way: making a transform costs as much as a thousand colours."""
     known = np.arange(0, white + 1, _APART if white > 255 else 1)
-    # What each channel gives alone, and colours to try the result with, in one call: making a
-    # transform costs as much as a thousand colours.
     alone = np.zeros((3, len(known), 3), np.float32)
     for channel in range(3):
         alone[channel, :, channel] = known / white
     generator = np.random.default_rng(0)
     tried = generator.integers(0, white + 1, (_TRIED, 3))
+    tried_back = generator.random((_TRIED, 3), np.float32)
     # Grey light is grey under every profile: white of one is white of the other.
     greys = linear_to_srgb(np.linspace(0, 1, _ENCODE_STEPS + 1) ** 2).astype(np.float32)
-    tried_back = generator.random((_TRIED, 3), np.float32)
-    try:
-        there = icc.unbounded(_row(alone, tried / white), profile, icc.LINEAR)[0]
-        back = icc.unbounded(_row(greys.repeat(3), tried_back), icc.SRGB, profile)[0]
-        light = there[: -len(tried)].reshape(alone.shape).astype(np.float64)
-        columns = light[:, -1]
-        np.linalg.inv(columns)
-    except (imagecodecs.CmsError, np.linalg.LinAlgError):
-        return None
-    whites = np.concatenate([columns.sum(axis=0), back[len(greys) - 1]])
-    if not _near(whites, np.ones(6)):
-        return None
-    own = (light @ columns[:, :, None])[:, :, 0] / (columns**2).sum(axis=1)[:, None]
+    there = icc.unbounded(_row(alone, tried / white), profile, icc.LINEAR)[0]
+    back = icc.unbounded(_row(greys.repeat(3), tried_back), icc.SRGB, profile)[0]
+    light = there[:-_TRIED].reshape(alone.shape).astype(np.float64)
+    return _Answers(
+        light, greys, back[: len(greys)], tried, there[-_TRIED:], tried_back, back[-_TRIED:]
+    )
+
+
+def _derived(answers: _Answers, white: int) -> Curves:
+    """Raises LinAlgError where the colours of the three channels lie in a plane."""
+    columns = answers.light[:, -1]
+    np.linalg.inv(columns)
+    own = (answers.light @ columns[:, :, None])[:, :, 0] / (columns**2).sum(axis=1)[:, None]
     # White is white under every profile, whose numbers are rounded and miss it by a hair.
     matrix = columns.T / columns.sum(axis=0)[:, None]
-    encode = back[: len(greys)].T
-    encode = (encode / encode[:, -1:]).clip(0, 1)
+    encode = (answers.encode.T / answers.encode.T[:, -1:]).clip(0, 1)
     # One for all three, which caches hold more easily, where they differ by rounding alone.
     if np.allclose(own, own[:1], rtol=1e-6, atol=1e-8):
         own, encode = (curves.mean(axis=0, keepdims=True) for curves in (own, encode))
     decode = _between(own, white).astype(np.float32)
-    curves = Curves(decode, matrix.astype(np.float32), np.ascontiguousarray(encode))
-    ours = _of_each(curves.decode)[np.arange(3), tried] @ curves.matrix.T
-    agrees = _near(linear_to_srgb(ours.clip(0, 1)), linear_to_srgb(there[-len(tried) :].clip(0, 1)))
-    root = np.sqrt((srgb_to_linear(tried_back) @ curves.inverse.T).clip(0, 1)) * _ENCODE_STEPS
-    for channel, curve in enumerate(_of_each(curves.encode)):
-        number = np.interp(root[:, channel], np.arange(len(curve)), curve)
-        agrees = agrees and _near(number, back[-len(tried) :, channel].clip(0, 1))
+    return Curves(decode, matrix.astype(np.float32), np.ascontiguousarray(encode))
+
+
+def _agrees(curves: Curves, answers: _Answers) -> bool:
+    """Whether white is white, colours are those of Little CMS both ways, and the way back leads to
+    where the way there came from."""
+    whites = np.concatenate([answers.light[:, -1].sum(axis=0), answers.encode[-1]])
+    ours = _of_each(curves.decode)[np.arange(3), answers.tried] @ curves.matrix.T
+    light = (srgb_to_linear(answers.tried_back) @ curves.inverse.T).clip(0, 1)
+    places = np.arange(_ENCODE_STEPS + 1)
     levels = np.linspace(0, 1, curves.decode.shape[1])
-    for there_curve, curve in zip(_of_each(curves.decode), _of_each(curves.encode), strict=True):
-        again = linear_to_srgb(np.interp(curve, levels, there_curve))
-        agrees = agrees and bool(np.abs(again - greys).max() < _ROUND_TRIP)
-    return curves if agrees else None
+    encodes, decodes = _of_each(curves.encode), _of_each(curves.decode)
+    root = np.sqrt(light) * _ENCODE_STEPS
+    numbers = [np.interp(root[:, i], places, encode) for i, encode in enumerate(encodes)]
+    again = [np.interp(e, levels, d) for e, d in zip(encodes, decodes, strict=True)]
+    return (
+        _near(whites, np.ones(6))
+        and _near(linear_to_srgb(ours.clip(0, 1)), linear_to_srgb(answers.there.clip(0, 1)))
+        and _near(np.stack(numbers, axis=1), answers.back.clip(0, 1))
+        and bool(np.abs(linear_to_srgb(np.stack(again)) - answers.greys).max() < _ROUND_TRIP)
+    )
 
 
 def _of_each(rows: NDArray[np.float32]) -> NDArray[np.float32]:
