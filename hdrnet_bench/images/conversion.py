@@ -159,9 +159,10 @@ def curves_of(profile: bytes, dtype: np.dtype) -> Curves | None:
 class _Answers(NamedTuple):
     """What Little CMS says of a profile.
 
-    light: (3, known, 3), the linear sRGB that each known number of each channel gives alone. encode:
-        (_ENCODE_STEPS + 1, 3), the numbers of `greys`. tried: (_TRIED, 3) numbers, and `there` their
-        linear sRGB; tried_back: sRGB, and `back` its numbers; none of them clipped.
+    light: (3, known, 3), the linear sRGB that each known number of each channel gives alone.
+    encode: (_ENCODE_STEPS + 1, 3), the numbers of `greys`.
+    tried: (_TRIED, 3) numbers, and `there` their linear sRGB; tried_back: sRGB, and `back` its
+        numbers; none of them clipped.
     """
 
     light: NDArray[np.float64]
