@@ -271,9 +271,8 @@ def test_the_generic_build_agrees(
     library = tmp_path / "generic.so"
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-pthread", "-DHDRBENCH_GENERIC"]
     trapping = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error", "-Wno-psabi"]
-    kernels = ROOT / "hdrnet_bench" / "slicing" / "kernels"
-    sources = sorted(map(str, kernels.glob("*.cpp")))
-    subprocess.run([compiler, *flags, *trapping, *sources, "-o", str(library)], check=True)
+    source = ROOT / "hdrnet_bench" / "slicing" / "kernels" / "colours_cpu.cpp"
+    subprocess.run([compiler, *flags, *trapping, str(source), "-o", str(library)], check=True)
     space = SPACES["Display P3"]
 
     def results() -> list[NDArray]:
