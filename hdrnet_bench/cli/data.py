@@ -19,6 +19,8 @@ from .console import (
     print_notes,
     print_table,
     progress,
+    rejection_counts,
+    rejections_text,
     report_rows,
     report_values,
     transfer_progress,
@@ -170,11 +172,13 @@ def prepare(
     if write_lock:
         manifest.write_lock(Path("manifests"), header, rows)
     notes = note_counts(note for row in rows for note in _notes_of(row))
+    rejections = _rejections(directory) if header.counts["rejected"] else []
     report = {
         "dataset": header.name,
         "directory": str(directory),
         "prepared": "now" if cost else "before, with the same settings; nothing to do",
         "pairs": {split: header.counts[split] for split in (*manifest.SPLITS, "rejected")},
+        "rejections": rejection_counts(rejections) if as_json else None,
         "digest": header.digest,
         "cost": _cost(cost),
         "notes": notes if as_json else None,
@@ -182,7 +186,8 @@ def prepare(
     report_values({k: v for k, v in report.items() if as_json or v is not None}, as_json)
     print_notes(notes, "each pair's are in its row")
     if header.counts["rejected"]:
-        err.print(f"{header.counts['rejected']} rejected: see {directory}/rejected.jsonl")
+        stages = f" ({rejections_text(rejections)})" if rejections else ""
+        err.print(f"{header.counts['rejected']} rejected{stages}: see {directory}/rejected.jsonl")
         if not cost:
             err.print("what was left out is tried again with --overwrite")
     lacking = {s: f"{header.counts[s]} of {n}" for s, n in pairs.items() if header.counts[s] < n}
@@ -195,6 +200,15 @@ def _notes_of(row: Row) -> list[str]:
     """What was noted of a pair's pictures: of both together, or of each by its role."""
     notes = json.loads(row.measured).get("notes", [])
     return [n for of_one in notes.values() for n in of_one] if isinstance(notes, dict) else notes
+
+
+def _rejections(directory: Path) -> list[dict[str, str]]:
+    """What was left out, with stage and reason; nothing where the list is gone or broken."""
+    try:
+        lines = (directory / "rejected.jsonl").read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines if line]
+    except (OSError, ValueError):
+        return []
 
 
 @contextmanager

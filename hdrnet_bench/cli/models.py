@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..errors import DataError, UsageError
+from ..errors import CapabilityError, DataError, UsageError
 from ..files import json_text
 from .console import choose_device, err, out, progress, report_values
 from .options import Device, DryRun, Json, Overwrite
@@ -66,7 +66,9 @@ def enhance(
     if len(pictures) < 2:
         raise UsageError("name at least one INPUT and the OUTPUT")
     from ..enhance.plan import NOT_READ, by_suffix, passed_over, plan
+    from ..images.limits import max_pixels
 
+    max_pixels()  # what the environment says of it is no picture's fault
     *inputs, output = pictures
     jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite)
     others = passed_over(inputs, output)
@@ -105,7 +107,10 @@ def enhance(
             _print_enhanced(report)
     if failed:
         names = ", ".join(report["input"] for report in failed[:3])
-        raise DataError(f"{len(failed)} of {len(reports)} pictures were not enhanced: {names}")
+        message = f"{len(failed)} of {len(reports)} pictures were not enhanced: {names}"
+        if all(report.get("missing_capability") for report in failed):
+            raise CapabilityError(f"{message}; {failed[0]['error']}")
+        raise DataError(message)
 
 
 def _print_enhanced(report: dict[str, Any]) -> None:

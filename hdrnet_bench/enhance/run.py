@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from ..config import Encoding, HDRNetConfig
-from ..errors import DataError, HdrbenchError
+from ..errors import CapabilityError, DataError, HdrbenchError
 from ..images import icc
 from ..images.conversion import curves_of
-from ..images.kinds import EIGHT_BIT, WITHOUT_ALPHA
+from ..images.kinds import EIGHT_BIT, TEN_BIT, WITHOUT_ALPHA
 from ..images.photo import ENHANCING, Photo, Policy, read_photo
 from ..images.photo_writer import write_photo
 from ..images.pixels import Pixels
@@ -234,8 +234,9 @@ def run(
     workers: int | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
-    """Enhance files, one report each in their order: size, bits, notes, seconds of each part, or
-    the error. A file that fails does not stop the others.
+    """Enhance files, one report each in their order: size, bits that are written, notes, seconds of
+    each part, or the error, with "missing_capability" where it is this machine's lack. A file that
+    fails does not stop the others.
 
     Args:
         workers: threads that decode, and as many that encode; by default up to four.
@@ -303,14 +304,21 @@ def _one(
             raise DataError("it has an alpha channel, which JPEG cannot hold: --format png")
         with torch.no_grad():
             parts = enhance_photo(model, photo, bits, settings)
-        report |= {"width": width, "height": height, "bits": bits}
+        written = 10 if bits == 16 and job.kind in TEN_BIT else bits
+        report |= {"width": width, "height": height, "bits": written}
         report["seconds"] = {"decode": seconds, **parts}
         return encoders.submit(_write, job, photo, settings, report)
     except (HdrbenchError, MemoryError, RuntimeError, ValueError) as error:
         # Want of memory on a device, a picture too small for a pyramid.
         failed: Future[dict[str, Any]] = Future()
-        failed.set_result(report | {"error": str(error) or "not enough memory"})
+        failed.set_result(report | _failure(error))
         return failed
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What a report says of it."""
+    failure: dict[str, Any] = {"error": str(error) or "not enough memory"}
+    return failure | ({"missing_capability": True} if isinstance(error, CapabilityError) else {})
 
 
 def _write(
@@ -320,9 +328,9 @@ def _write(
     try:
         write_photo(job.target, photo, job.kind, settings.quality, settings.overwrite)
     except (HdrbenchError, MemoryError) as error:
-        return report | {"error": str(error) or "not enough memory"}
+        report |= _failure(error)
     except OSError as error:
-        return report | {"error": f"{job.target} cannot be written: {error.strerror}"}
+        report["error"] = f"{job.target} cannot be written: {error.strerror}"
     report["seconds"] = {
         name: round(value, 4)
         for name, value in (report["seconds"] | {"encode": time.perf_counter() - start}).items()

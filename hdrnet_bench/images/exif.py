@@ -22,10 +22,14 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _WORDS = _SIZES | {5: 4, 10: 4}
 _SHORT, _LONG = 3, 4
 _MOST_ENTRIES = 4096
+_MOST_BYTES = 16 << 20  # of all values of a directory together
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 34665, 34853, 40965
 COLOR_SPACE, WIDTH, HEIGHT, MAKER_NOTE = 40961, 40962, 40963, 37500
+_FIRST_WIDTH, _FIRST_HEIGHT = 256, 257
+_SUBJECTS = (37396, 41492)  # SubjectArea, SubjectLocation: places in the picture
+_USER_COMMENT, _PATTERN = 37510, 41730
 _INTEROPERABILITY_INDEX = 1
 _THUMBNAIL_PLACE, _THUMBNAIL_SIZE = 513, 514
 # Tags of a TIFF's first directory that are about the photograph and not its storage: descriptions,
@@ -40,7 +44,7 @@ DESCRIPTIVE_TAGS = frozenset(
 _STORAGE_TAGS = frozenset(
     (
         *range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(286, 294), 296, 297,
-        301, *range(317, 326), 330, *range(332, 335), *range(336, 348), *range(400, 436),
+        317, *range(320, 326), 330, *range(332, 335), *range(336, 348), *range(400, 436),
         *range(512, 522), *range(529, 533), 559, 700, 33421, 33422, 33723, 34675, 37398,
         *range(50706, 53000), EXIF_DIRECTORY, GPS_DIRECTORY,
     )
@@ -49,7 +53,7 @@ _STORAGE_TAGS = frozenset(
 
 class Entry(NamedTuple):
     """number: of values of that type; place: of the first one in the block; value: their bytes, in
-    the block's byte order."""
+    the block's byte order, empty where the directory has more bytes than any photograph's."""
 
     tag: int
     type: int
@@ -106,13 +110,16 @@ def directory(block: bytes | bytearray | mmap, place: int) -> Directory:
     end = table + 12 * count
     if count > _MOST_ENTRIES or end > len(block):
         raise ValueError("a directory is cut off")
-    entries = {}
+    entries: dict[int, Entry] = {}
+    room = _MOST_BYTES
     for at in range(table, end, 12):
         tag, type_, values = struct.unpack_from(order + "HHI", block, at)
         size = _SIZES.get(type_, 0) * values
         start = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
         if size and start + size <= len(block):
-            entries[tag] = Entry(tag, type_, values, start, bytes(block[start : start + size]))
+            value = bytes(block[start : start + size]) if size <= room else b""
+            room -= len(value)
+            entries[tag] = Entry(tag, type_, values, start, value)
     following = struct.unpack_from(order + "I", block, end)[0] if end + 4 <= len(block) else 0
     return Directory(entries, following, min(end + 4, len(block)))
 
@@ -132,7 +139,7 @@ def number(block: bytes | bytearray | mmap, where: Directory, tag: int) -> int |
     """An entry's first whole number; None without one."""
     entry = where.entries.get(tag)
     code = {1: "B", _SHORT: "H", _LONG: "I", 13: "I"}.get(entry.type) if entry else None
-    if entry is None or code is None:
+    if entry is None or code is None or not entry.value:
         return None
     value: int = struct.unpack_from(byte_order(block) + code, entry.value)[0]
     return value
@@ -156,6 +163,12 @@ def says_adobe_rgb(block: bytes) -> bool:
     return space == 2 or (index is not None and index.value[:3] == b"R03")
 
 
+def has_places(block: bytes) -> bool:
+    """Whether it says where something is in the picture, which is wrong once that is turned."""
+    shot = below(block, first_directory(block), EXIF_DIRECTORY)
+    return shot is not None and any(tag in shot.entries for tag in _SUBJECTS)
+
+
 def dots_per_inch(block: bytes | bytearray | mmap) -> tuple[float, float] | None:
     """Across and down, of the first directory; None without both."""
     first = first_directory(block)
@@ -163,7 +176,7 @@ def dots_per_inch(block: bytes | bytearray | mmap) -> tuple[float, float] | None
     values = []
     for tag in (X_RESOLUTION, Y_RESOLUTION):
         entry = first.entries.get(tag)
-        if entry is None or entry.type != 5 or unit is None:
+        if entry is None or entry.type != 5 or unit is None or not entry.value:
             return None
         above, under = struct.unpack_from(byte_order(block) + "II", entry.value)
         values.append(unit * above / under if under else 0.0)
@@ -182,6 +195,8 @@ def for_upright(block: bytes, turned: bool, width: int, height: int, srgb: bool)
     result = bytearray(block)
     first = first_directory(block)
     _set(result, first, ORIENTATION, 1)
+    _set(result, first, _FIRST_WIDTH, width)
+    _set(result, first, _FIRST_HEIGHT, height)
     if turned and {X_RESOLUTION, Y_RESOLUTION} <= first.entries.keys():
         across, down = first.entries[X_RESOLUTION], first.entries[Y_RESOLUTION]
         if len(across.value) == len(down.value):
@@ -202,7 +217,7 @@ def for_upright(block: bytes, turned: bool, width: int, height: int, srgb: bool)
 
 def _without_thumbnail(block: bytearray, first: Directory) -> bytes:
     """Unlink the second directory, which is the thumbnail's; its bytes are blanked, and cut off
-    where nothing follows them."""
+    where they are the last."""
     if not first.next:
         return bytes(block)
     old = bytes(block)
@@ -212,17 +227,12 @@ def _without_thumbnail(block: bytearray, first: Directory) -> bytes:
     except ValueError:
         return bytes(block)
     place, size = (number(old, small, tag) for tag in (_THUMBNAIL_PLACE, _THUMBNAIL_SIZE))
-    if place and size and place + size <= len(block):
-        if _used(old) <= place:
+    if place and size and place + size <= len(block) and _free(old, place, size):
+        _put(block, place, bytes(size))
+        # Behind it may lie what a maker's note refers to.
+        if place + size >= len(block) - 1:
             return bytes(block[:place])
-        if _free(old, place, size):
-            _put(block, place, bytes(size))
     return bytes(block)
-
-
-def _used(block: bytes) -> int:
-    """Where what the directories (but the thumbnail's) refer to ends."""
-    return max((end for _, end in _ranges(block)), default=8)
 
 
 def _free(block: bytes, place: int, size: int) -> bool:
@@ -267,10 +277,10 @@ def gather(block: bytes | bytearray | mmap, storage: bool) -> Gathered:
         for name, tag, found in (("EXIF", EXIF_DIRECTORY, shot), ("GPS", GPS_DIRECTORY, place))
         if tag in first.entries and found is None
     ]
-    own = {tag: e for tag, e in first.entries.items() if tag in DESCRIPTIVE_TAGS}
+    own = {tag: e for tag, e in first.entries.items() if tag in DESCRIPTIVE_TAGS and e.value}
     if lost := sorted(first.entries.keys() - own.keys() - _STORAGE_TAGS):
         left_out.append(f"tags left out: {_list(lost)}")
-    entries = dict(shot.entries) if shot else {}
+    entries = {tag: entry for tag, entry in shot.entries.items() if entry.value} if shot else {}
     entries.pop(INTEROPERABILITY, None)  # a place in the old block
     note = entries.get(MAKER_NOTE)
     if note and _is_by_place(note.value):
@@ -281,7 +291,9 @@ def gather(block: bytes | bytearray | mmap, storage: bool) -> Gathered:
     return Gathered(
         _in_little_endian(own, order),
         _in_little_endian(entries, order),
-        _in_little_endian(place.entries if place else {}, order),
+        _in_little_endian(
+            {t: e for t, e in place.entries.items() if e.value} if place else {}, order
+        ),
         left_out,
     )
 
@@ -332,6 +344,10 @@ def _in_little_endian(entries: Mapping[int, Entry], order: str) -> list[Entry]:
         if order == ">" and size > 1:
             words = (value[at : at + size][::-1] for at in range(0, len(value), size))
             value = b"".join(words)
+        elif order == ">" and tag == _USER_COMMENT and value.startswith(b"UNICODE\0"):
+            value = value[:8] + b"".join(value[at : at + 2][::-1] for at in range(8, len(value), 2))
+        elif order == ">" and tag == _PATTERN:  # two numbers of two bytes, then bytes
+            value = value[1::-1] + value[3:1:-1] + value[4:]
         result.append(entry._replace(tag=tag, value=value))
     return result
 

@@ -8,7 +8,7 @@ a matrix, which nearly all are, it is asked for the curves and the matrix once (
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import lru_cache
 
 import imagecodecs
 import numpy as np
@@ -62,7 +62,7 @@ def _lattice() -> NDArray[np.float32]:
     return np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
 
 
-@cache
+@lru_cache(64)
 def same(source: bytes, target: bytes) -> bool:
     """Whether RGB numbers mean the same under both, to half a level of 8 bits."""
     if source == target:
@@ -74,7 +74,7 @@ def same(source: bytes, target: bytes) -> bool:
     return bool(np.abs(result - lattice).max() <= _HALF_A_LEVEL)
 
 
-@cache
+@lru_cache(64)
 def is_linear(profile: bytes) -> bool:
     """Whether an RGB profile's greys are proportional to light."""
     greys = np.array([0.1, 0.25, 0.5], np.float32)
@@ -82,7 +82,7 @@ def is_linear(profile: bytes) -> bool:
     return bool(np.abs(light[0].mean(axis=1) - greys).max() < 0.02)
 
 
-@cache
+@lru_cache(64)
 def can_write(profile: bytes) -> bool:
     """Whether colours can be converted to it and are then the same colours.
 

@@ -15,6 +15,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
+from . import iptc
 from .decoded import Decoded, only_as_large
 from .limits import check_size
 from .pixels import Pixels
@@ -33,7 +34,8 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's head
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _START_OF_SCAN, _END = 0xDA, b"\xff\xd9"
 _LIMIT = 65533  # bytes a segment can hold
-_IPTC = 0x0404  # the number of Photoshop's resource that holds IPTC
+# simplejpeg reads the usual kinds of subsampling alone.
+_UNHEARD = "its subsampling is rare: whether it is damaged cannot be told"
 
 
 class _Frame(NamedTuple):
@@ -57,7 +59,11 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     if pixels:
         picture, damage = _pixels(content, frame, any(marker == 0xEE for marker, _ in segments))
     notes = _what_is_behind(content, coded, b"hdrgm" in content[:coded])
+    if damage == _UNHEARD:
+        notes, damage = [*notes, _UNHEARD], None
     texts = [value for marker, value in segments if marker == 0xE1]
+    photoshop = [v[14:] for m, v in segments if m == 0xED and v.startswith(_PHOTOSHOP)]
+    records, others = iptc.from_resources(b"".join(photoshop))
     profiles = [v for m, v in segments if m == 0xE2 and v.startswith(_PROFILE) and len(v) > 14]
     xmp = next((text[len(_XMP) :] for text in texts if text.startswith(_XMP)), None)
     return Decoded(
@@ -67,11 +73,11 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         profile=b"".join(part[14:] for part in sorted(profiles, key=lambda p: p[12])) or None,
         exif=next((text[6:] for text in texts if text.startswith(_EXIF)), None),
         xmp=xmp,
-        iptc=_iptc(b"".join(v[14:] for m, v in segments if m == 0xED and v.startswith(_PHOTOSHOP))),
+        iptc=records,
         dpi=_density(next((v for m, v in segments if m == 0xE0 and v[:5] == b"JFIF\0"), b"")),
         lossless=False,
         notes=notes,
-        left_out=_left_out(segments),
+        left_out=_left_out(segments, others),
         damage=damage,
     )
 
@@ -117,9 +123,7 @@ def _pixels(content: bytes, frame: _Frame, adobe: bool) -> tuple[Pixels, str | N
     try:
         pixels = simplejpeg.decode_jpeg(content, space, strict=True)
     except ValueError as error:
-        damage = str(error)
-        if "subsampling level" in damage:
-            damage = "its subsampling is unusual, and whether it is damaged cannot be told"
+        damage = _UNHEARD if "subsampling level" in str(error) else str(error)
         # The same library by another way in, which stops at what cannot be read past.
         try:
             pixels = imagecodecs.jpeg8_decode(content)
@@ -144,9 +148,13 @@ def _what_is_behind(content: bytes, coded: int, has_gain_map: bool) -> list[str]
     return [f"left behind: {len(rest)} bytes behind the picture"]
 
 
-def _left_out(segments: list[tuple[int, bytes]]) -> list[str]:
-    """The names of segments with texts or data that nothing here carries on."""
-    names = []
+def _left_out(segments: list[tuple[int, bytes]], names: list[str]) -> list[str]:
+    """The names of segments with texts or data that nothing here carries on, and further ones."""
+    if sum(value.startswith(_XMP) for marker, value in segments if marker == 0xE1) > 1:
+        names = [*names, "a second packet of XMP"]
+    jfif = next((value for marker, value in segments if marker == 0xE0), b"")
+    if jfif[:5] == b"JFIF\0" and len(jfif) >= 12 and not jfif[7] and jfif[8:10] != jfif[10:12]:
+        names = [*names, "the shape of its pixels"]
     for marker, value in segments:
         name = value[:32].split(b"\0")[0].decode("ascii", "replace")
         if marker == 0xFE:
@@ -160,23 +168,6 @@ def _left_out(segments: list[tuple[int, bytes]]) -> list[str]:
                 else f"segment APP{marker - 0xE0}"
             )
     return [f"left out: {', '.join(dict.fromkeys(names))}"] if names else []
-
-
-def _iptc(resources: bytes) -> bytes | None:
-    """Of Photoshop's resources: "8BIM", number, name (length, text, to an even size), length,
-    content to an even size."""
-    place = 0
-    while resources[place : place + 4] == b"8BIM" and place + 8 <= len(resources):
-        (number,) = struct.unpack_from(">H", resources, place + 4)
-        name = resources[place + 6] + 1
-        start = place + 6 + name + name % 2
-        if start + 4 > len(resources):
-            break
-        (length,) = struct.unpack_from(">I", resources, start)
-        if number == _IPTC:
-            return resources[start + 4 : start + 4 + length] or None
-        place = start + 4 + length + length % 2
-    return None
 
 
 def _density(jfif: bytes) -> tuple[float, float] | None:
@@ -228,10 +219,9 @@ def _text_segments(name: str, text: bytes, notes: list[str]) -> Iterator[bytes]:
     marker, heading = {
         "EXIF": (0xE1, _EXIF),
         "XMP": (0xE1, _XMP),
-        # One resource, without a name.
-        "IPTC": (0xED, _PHOTOSHOP + struct.pack(">4sHHI", b"8BIM", _IPTC, 0, len(text))),
+        "IPTC": (0xED, _PHOTOSHOP),
     }[name]
-    whole = heading + text + bytes(len(text) % 2 if name == "IPTC" else 0)
+    whole = heading + (iptc.as_resource(text) if name == "IPTC" else text)
     if len(whole) > _LIMIT:
         notes.append(f"{name} left out: larger than a JPEG can hold")
     else:

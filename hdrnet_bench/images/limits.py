@@ -32,6 +32,6 @@ def check_size(width: int, height: int) -> None:
     limit = max_pixels()
     if width * height > limit:
         raise ValueError(
-            f"it has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels, over the "
+            f"it has {width} x {height} pixels, {width * height / 1e6:.3g} megapixels, over the "
             f"limit of {limit / 1e6:g}: {_OPTION}={-(-width * height // 1_000_000)} lifts it"
         )

@@ -7,7 +7,6 @@ memory once: a picture of 100 megapixels must fit.
 from __future__ import annotations
 
 import errno
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..color import linear_to_srgb
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError, HdrbenchError
+from ..errors import CapabilityError, DataError, HdrbenchError
 from . import camera, colour_tags, conversion, exif, heif, icc, jpeg, jpegxl, png, tiff, webp, xmp
 from .camera import CameraDeveloped, develop_camera
 from .decoded import Decoded
@@ -95,7 +94,9 @@ def read_photo(path: Path, policy: Policy = ENHANCING, raw_as: Encoding = "srgb"
         raise DataError(f"{path} is damaged: {decoded.damage}")
     try:
         photo = _photo(decoded, policy)
-    except ValueError as error:
+    except Exception as error:  # of Little CMS, say, about a profile of its own kind
+        if isinstance(error, HdrbenchError | MemoryError):
+            raise
         raise _cannot(path, error) from None
     photo.kind = kind
     named = KINDS.get(path.suffix.lower())
@@ -128,6 +129,8 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
             return kind, webp.decode(content, pixels=pixels)
         decoders = {"heic": heif.decode_heic, "avif": heif.decode_avif, "jxl": jpegxl.decode_jxl}
         return kind, decoders[kind](content)
+    except CapabilityError as error:
+        raise CapabilityError(f"{path}: {error}") from None
     except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
     except OSError as error:
@@ -141,12 +144,18 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
 
 def _cannot(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split("<_io")[0].split())[:300]
-    if type(error) is not ValueError:
-        # A decoder's own error says what is wrong; one of Python's only that nothing fits.
-        own = (TypeError, LookupError, ArithmeticError, AttributeError, UnicodeError, struct.error)
-        unclear = not reason or isinstance(error, (*own, AssertionError, OSError))
-        reason = "it is damaged" if unclear else f"it is damaged: {reason}"
+    # What a library raises is about its own tables and arrays: to a reader it says one thing.
+    if not (isinstance(error, ValueError) and _is_ours(error)):
+        reason = "it is damaged"
     return DataError(f"{path} cannot be decoded as a picture: {reason}")
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this package raised it, and not a library that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__
 
 
 def _photo(decoded: Decoded, policy: Policy) -> Photo:
@@ -174,6 +183,8 @@ def _photo(decoded: Decoded, policy: Policy) -> Photo:
     turns, _ = TURNS[code]
     if code != 1:
         notes.append(f"orientation {code} applied")
+        if policy.texts and _says_places(block, decoded.xmp):
+            notes.append("places that EXIF or XMP names are those before turning")
     dpi = decoded.dpi or (exif.dots_per_inch(block) if block else None)
     if dpi and turns % 2:
         dpi = dpi[1], dpi[0]
@@ -189,6 +200,10 @@ def _photo(decoded: Decoded, policy: Policy) -> Photo:
         lossless=decoded.lossless,
         notes=notes,
     )
+
+
+def _says_places(block: bytes | None, packet: bytes | None) -> bool:
+    return bool(block and exif.has_places(block)) or bool(packet and xmp.has_places(packet))
 
 
 def _readable_exif(block: bytes | None, notes: list[str]) -> bytes | None:
@@ -234,13 +249,14 @@ def _in_rgb(
     if profile and space is None:
         notes.append(f"profile left out: {_unusable(profile)}; taken as sRGB")
         profile = None
+    fitting = {"rgb": ("rgb",), "cmyk": ("cmyk",), "gray": ("gray", "rgb")}[colours]
+    if profile and space not in fitting:
+        notes.append(f"profile left out: for {space} ({profile_name(profile)})")
+        profile = None
     if colours == "rgb":
-        if profile and space != "rgb":
-            notes.append(f"profile left out: for {space} ({profile_name(profile)}); taken as sRGB")
-            profile = None
         return pixels, profile
     if colours == "cmyk":
-        if profile and space == "cmyk":
+        if profile:
             notes.append("CMYK converted from its profile to sRGB")
             return icc.cmyk_to_srgb(pixels, profile), None
         notes.append("CMYK converted without its profile")

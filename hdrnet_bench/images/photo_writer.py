@@ -96,7 +96,8 @@ def _exif(photo: Photo) -> bytes | None:
 def _xmp(photo: Photo) -> bytes | None:
     if photo.xmp is None:
         return None
-    if xmp.describes_other_pictures(photo.xmp):
-        photo.notes.append("XMP left out: it describes pictures that are left behind")
-        return None
-    return xmp.upright(photo.xmp)
+    packet = xmp.without_other_pictures(photo.xmp)
+    if packet != photo.xmp:
+        what = "XMP" if packet is None else "of XMP"
+        photo.notes.append(f"left out: {what} about pictures that are left behind")
+    return None if packet is None else xmp.upright(packet, photo.turned)

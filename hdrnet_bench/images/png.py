@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 import imagecodecs
 import numpy as np
 
-from . import colour_tags
+from . import colour_tags, iptc
 from .colour_tags import Primaries
 from .decoded import Decoded, only_as_large
+from .hearing import warnings_of
 from .limits import check_size
 from .pixels import Pixels
 
@@ -25,7 +26,11 @@ _MOST_TEXT = 64 << 20  # bytes that a compressed text or profile may become
 _XMP_KEY = b"XML:com.adobe.xmp"
 # ImageMagick's and ExifTool's way to keep what PNG has no chunk for (EXIF, before there was one).
 _RAW_EXIF, _RAW_IPTC = b"Raw profile type exif", b"Raw profile type iptc"
+_RAW_XMP = b"Raw profile type xmp"
 _SRGB_GAMMA = 45455  # what writers of sRGB say, in 100,000ths
+_HANDLED = frozenset(
+    b"IHDR PLTE tRNS IEND acTL fcTL fdAT cICP iCCP sRGB gAMA cHRM eXIf pHYs tEXt zTXt iTXt".split()
+)
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 
@@ -36,7 +41,7 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     Raises ValueError for an animation, HDR colours, and damage to pixels, which libpng does not
     read past.
     """
-    chunks, damaged = _chunks(content)
+    chunks, damaged, behind = _chunks(content)
     if b"IHDR" not in chunks or len(chunks[b"IHDR"][0]) != 13:
         raise ValueError("the PNG is damaged or cut off: its header cannot be read")
     width, height = struct.unpack_from(">II", chunks[b"IHDR"][0])
@@ -44,15 +49,23 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     frames = int.from_bytes(chunks.get(b"acTL", [b""])[0][:4], "big")
     if frames > 1:
         raise ValueError(f"it holds {frames} frames (an animated PNG), and one picture is wanted")
+    if damaged == {b"IEND"}:
+        raise ValueError("the PNG is cut off: its end is missing")
     if any(name in damaged for name in _NEEDED):
         raise ValueError("the PNG is damaged or cut off: its checksums do not fit its pixels")
-    picture = _pixels(content) if pixels else only_as_large(width, height, 3)
+    picture, warnings = only_as_large(width, height, 3), list[str]()
+    if pixels:
+        picture, warnings = _pixels(content)
     channels = picture.shape[2]
-    notes: list[str] = []
+    notes = [f"left behind: {behind} bytes behind the picture"] if behind else []
     profile, profile_from = _colours(chunks, channels < 3, notes)
     texts = _texts(chunks)
     exif = chunks.get(b"eXIf", [None])[0] or _raw(texts.get(_RAW_EXIF))
-    names = ", ".join(sorted(name.decode("latin1") for name in damaged))
+    records, others = _records(_raw(texts.get(_RAW_IPTC)))
+    faults = [f"chunk {name.decode('latin1')} with a wrong checksum" for name in sorted(damaged)]
+    # Of libpng's warnings those of chunks without pixels are told where the chunk counts.
+    faults += [text for text in warnings if text.startswith(("IDAT", "PLTE", "tRNS"))]
+    others += [text for text in warnings if text not in faults and not damaged]
     return Decoded(
         picture,
         "gray" if channels < 3 else "rgb",
@@ -60,26 +73,29 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         profile=profile,
         profile_from=profile_from,
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
-        xmp=texts.get(_XMP_KEY),
-        iptc=_raw(texts.get(_RAW_IPTC)),
+        xmp=texts.get(_XMP_KEY) or _raw(texts.get(_RAW_XMP)),
+        iptc=records,
         dpi=_density(chunks.get(b"pHYs", [b""])[0]),
         notes=notes,
-        left_out=_left_out(texts),
-        damage=f"chunks with a wrong checksum: {names}" if damaged else None,
+        left_out=_left_out(chunks, texts, others),
+        damage="; ".join(faults) or None,
     )
 
 
-def _pixels(content: bytes) -> Pixels:
+def _pixels(content: bytes) -> tuple[Pixels, list[str]]:
+    """(H, W, channels), and what libpng warned of."""
     try:
-        pixels: Pixels = imagecodecs.png_decode(content)
+        with warnings_of("imagecodecs") as heard:
+            pixels: Pixels = imagecodecs.png_decode(content)
     except imagecodecs.PngError as error:
         raise ValueError(f"the PNG is damaged or cut off: {error}") from None
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+    warnings = [text.removeprefix("PNG warning: ") for text in heard if "Interlace" not in text]
+    return (pixels if pixels.ndim == 3 else pixels[:, :, None]), warnings
 
 
-def _chunks(content: bytes) -> tuple[dict[bytes, list[bytes]], set[bytes]]:
-    """The contents of each chunk but the pixels', by name, and the names of those whose checksum
-    is wrong or that are cut off."""
+def _chunks(content: bytes) -> tuple[dict[bytes, list[bytes]], set[bytes], int]:
+    """The contents of each chunk but the pixels', by name; the names of those whose checksum is
+    wrong or that are cut off; and how many bytes lie behind the last one."""
     found: dict[bytes, list[bytes]] = {}
     damaged: set[bytes] = set()
     place, whole = _SIGNATURE, memoryview(content)
@@ -99,7 +115,7 @@ def _chunks(content: bytes) -> tuple[dict[bytes, list[bytes]], set[bytes]]:
         damaged.add(b"IEND")
     if b"IEND" not in found:
         damaged.add(b"IEND")
-    return found, damaged
+    return found, damaged, len(content[place:].strip(b"\0")) if b"IEND" in found else 0
 
 
 def _colours(
@@ -169,9 +185,26 @@ def _texts(chunks: Mapping[bytes, list[bytes]]) -> dict[bytes, bytes]:
     return found
 
 
-def _left_out(texts: Mapping[bytes, bytes]) -> list[str]:
-    names = [key.decode("latin1") for key in texts if key not in (_XMP_KEY, _RAW_EXIF, _RAW_IPTC)]
-    return [f"left out: texts ({', '.join(names)})"] if names else []
+def _records(content: bytes | None) -> tuple[bytes | None, list[str]]:
+    """IPTC, plain or inside Photoshop's resources, and what else is among these."""
+    if content and content.startswith(b"8BIM"):
+        return iptc.from_resources(content)
+    return content, []
+
+
+def _left_out(
+    chunks: Mapping[bytes, list[bytes]], texts: Mapping[bytes, bytes], names: list[str]
+) -> list[str]:
+    """The names of chunks and texts that nothing here carries on, and further ones."""
+    for key in texts:
+        raw = key in (_RAW_EXIF, _RAW_IPTC, _RAW_XMP) and _raw(texts[key]) is not None
+        if key != _XMP_KEY and not raw:
+            names.append(f'the text "{key.decode("latin1")}"')
+    names += [f"chunk {name.decode('latin1')}" for name in chunks if name not in _HANDLED]
+    density = chunks.get(b"pHYs", [b""])[0]
+    if len(density) == 9 and not density[8] and density[:4] != density[4:8]:
+        names.append("the shape of its pixels")
+    return [f"left out: {', '.join(names)}"] if names else []
 
 
 def _inflated(packed: bytes) -> bytes | None:
@@ -186,7 +219,7 @@ def _inflated(packed: bytes) -> bytes | None:
 
 def _raw(text: bytes | None) -> bytes | None:
     """Of "name, length, hexadecimal digits", each on lines of its own."""
-    match = re.fullmatch(rb"\s*\w+\s+(\d+)\s+([0-9a-fA-F\s]*)", text or b"")
+    match = re.fullmatch(rb"\s*[\w ]+?\s*\n\s*(\d+)\s*\n([0-9a-fA-F\s]*)", text or b"")
     if not match:
         return None
     digits = b"".join(match[2].split())
@@ -226,9 +259,9 @@ def encode(
         parts.append(_chunk(b"eXIf", exif))
     if xmp := found.get("XMP"):
         parts.append(_chunk(b"iTXt", _XMP_KEY + bytes(5) + xmp))
-    if iptc := found.get("IPTC"):
-        lines = "\n".join(iptc[at : at + 36].hex() for at in range(0, len(iptc), 36))
-        text = f"\niptc\n{len(iptc):8}\n{lines}\n".encode()
+    if records := found.get("IPTC"):
+        lines = "\n".join(records[at : at + 36].hex() for at in range(0, len(records), 36))
+        text = f"\niptc\n{len(records):8}\n{lines}\n".encode()
         parts.append(_chunk(b"zTXt", _RAW_IPTC + b"\0\0" + zlib.compress(text)))
     return [*parts, content[header_end:]]
 

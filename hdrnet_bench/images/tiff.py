@@ -7,13 +7,9 @@ libtiff, decodes what tifffile leaves as it is: YCbCr that is no JPEG.
 from __future__ import annotations
 
 import io
-import logging
 import mmap
 import re
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -23,8 +19,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import exif
+from . import colour_tags, exif
 from .decoded import Decoded, only_as_large
+from .hearing import warnings_of
 from .limits import check_size
 from .pixels import Pixels, full_scale
 
@@ -46,6 +43,8 @@ _SMALLER, _MASK = 1, 4  # bits of a directory's subfile type
 _ORIENTATION, _X, _Y, _UNIT, _INKS = 274, 282, 283, 296, 332
 XMP, IPTC, _PROFILE = 700, 33723, 34675
 _JPEG_TABLES = 347
+_TRANSFER, _WHITE, _COLOURS = 301, 318, 319
+_MOST_BYTES = 64 << 20  # of a profile or a text
 _MOST_DIRECTORIES = 1000
 _MOST_CHANNELS = 16
 
@@ -68,7 +67,7 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
     Raises ValueError for what has no certain meaning, and for pixels that are damaged or missing.
     """
     _check_directories(path)
-    with _warnings() as heard, tifffile.TiffFile(path) as tiff:
+    with warnings_of("tifffile") as heard, tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         _check_pages(tiff)
         _check_kind(page)
@@ -89,12 +88,16 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
             picture, alpha = only_as_large(page.imagewidth, page.imagelength, 3), False
             colours = "rgb"
         left_out: list[str] = []
-        tags, about = page.tags, _texts(path, page.tags, left_out)
+        if _bytes(tiff, _PROFILE) is None and _says_colours(page.tags):
+            notes.append(
+                "colour tags left out: WhitePoint, PrimaryChromaticities or TransferFunction"
+            )
+        tags, about = page.tags, _texts(path, tiff, left_out)
         return Decoded(
             picture,
             colours,  # type: ignore[arg-type]
             alpha=alpha,
-            profile=_bytes(tags, _PROFILE),
+            profile=_bytes(tiff, _PROFILE),
             orientation=_whole_number(tags.valueof(_ORIENTATION)) if _ORIENTATION in tags else None,
             exif=about.exif,
             xmp=about.xmp,
@@ -165,6 +168,8 @@ def _check_kind(page: tifffile.TiffPage) -> None:
         raise ValueError("its inks are not cyan, magenta, yellow and black")
     if page.ndim > 3 or page.imagedepth != 1:
         raise ValueError("it holds a volume, and one picture is wanted")
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise ValueError(f"its compression ({int(page.compression)}) is not read")
     if int(page.compression) == _OLD_JPEG:
         raise ValueError("it is a TIFF of the old JPEG kind (compression 6), which is not read")
 
@@ -187,7 +192,7 @@ def _hear_jpegs(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage, segments: list[tuple[int, int]]
 ) -> None:
     """Raises ValueError for what libjpeg warns of, and tifffile's decoder passes over."""
-    tables = _bytes(page.tags, _JPEG_TABLES) or b"\xff\xd8\xff\xd9"
+    tables = _bytes(tiff, _JPEG_TABLES) or b"\xff\xd8\xff\xd9"
     for offset, count in segments:
         tiff.filehandle.seek(offset)
         # A JPEG of a TIFF is without the tables that it shares with the others.
@@ -238,7 +243,7 @@ def _with_meaning(
     if kinds[place] == 1 and not (alpha == np.iinfo(alpha.dtype).max).all():
         notes.append("colours divided by the alpha that they were multiplied by")
         colours = _divided(colours, alpha)
-    if alpha.dtype != colours.dtype:  # a palette of more than 8 bits
+    if alpha.dtype != colours.dtype:
         raise ValueError("its palette and its alpha have different depths")
     return cast(Pixels, np.concatenate([colours, alpha], axis=2)), True
 
@@ -251,21 +256,26 @@ def _divided(colours: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _from_palette(places: NDArray[Any], palette: NDArray[np.uint16] | None) -> Pixels:
-    """(H, W, 3) 8 bits. A palette has 16, of which writers fill the upper 8 with a colour's bits
-    and the lower with the same or nothing; old ones the lower alone."""
+    """(H, W, 3). A palette has 16 bits: of colours of 8 writers fill the upper 8 and the lower with
+    the same or nothing, old ones the lower alone."""
     if palette is None or places.max(initial=0) >= palette.shape[1]:
         raise ValueError("it has pixels whose colour its palette does not have")
-    colours = palette.T if palette.max(initial=0) < 256 else palette.T >> 8
-    return cast(Pixels, colours.astype(np.uint8)[places.astype(np.intp)])
+    upper, lower = palette >> 8, palette & 255
+    colours: NDArray[Any] = palette
+    if not upper.any():
+        colours = palette.astype(np.uint8)
+    elif not lower.any() or (upper == lower).all():
+        colours = upper.astype(np.uint8)
+    return cast(Pixels, colours.T[places.astype(np.intp)])
 
 
 def texts(path: Path, notes: list[str]) -> Texts:
     """EXIF, XMP and IPTC of a TIFF or DNG; what is left out is noted."""
-    with _warnings(), tifffile.TiffFile(path) as tiff:
-        return _texts(path, tiff.pages.first.tags, notes)
+    with warnings_of("tifffile"), tifffile.TiffFile(path) as tiff:
+        return _texts(path, tiff, notes)
 
 
-def _texts(path: Path, tags: tifffile.TiffTags, left_out: list[str]) -> Texts:
+def _texts(path: Path, tiff: tifffile.TiffFile, left_out: list[str]) -> Texts:
     block = None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
@@ -274,21 +284,30 @@ def _texts(path: Path, tags: tifffile.TiffTags, left_out: list[str]) -> Texts:
             block = exif.build(gathered) or None
         except ValueError as error:
             left_out.append(f"EXIF left out: {error}")
-    return Texts(block, _bytes(tags, XMP), _bytes(tags, IPTC))
+    return Texts(block, _bytes(tiff, XMP), _records(tiff))
 
 
-def _bytes(tags: tifffile.TiffTags, code: int) -> bytes | None:
-    value = tags.valueof(code)
-    if isinstance(value, str):
-        return value.encode("latin1") or None
-    if isinstance(value, tuple):  # IPTC, whose bytes some writers count in fours
-        value = np.array(value, "<u4").tobytes()
-    if isinstance(value, np.ndarray):
-        value = value.tobytes()
-    return bytes(value) if isinstance(value, bytes | bytearray) and value else None
+def _bytes(tiff: tifffile.TiffFile, code: int) -> bytes | None:
+    """A tag's bytes as they lie in the file, whatever type they are said to have."""
+    tag = tiff.pages.first.tags.get(code)
+    if tag is None or tag.valuebytecount > _MOST_BYTES:
+        return None
+    tiff.filehandle.seek(tag.valueoffset)
+    return bytes(tiff.filehandle.read(tag.valuebytecount)).rstrip(b"\0") or None
+
+
+def _records(tiff: tifffile.TiffFile) -> bytes | None:
+    """IPTC, which some writers count in fours, and turn over with the byte order."""
+    content = _bytes(tiff, IPTC)
+    if content and content[:1] != b"\x1c" and content[3:4] == b"\x1c":
+        whole = content + bytes(-len(content) % 4)
+        content = b"".join(whole[at : at + 4][::-1] for at in range(0, len(whole), 4)).rstrip(b"\0")
+    return content
 
 
 def _whole_number(value: Any) -> int:
+    if isinstance(value, bytes):
+        return value[0] if value else 0
     try:
         return int(np.atleast_1d(value)[0])
     except (TypeError, ValueError, IndexError):
@@ -306,23 +325,25 @@ def _density(tags: tifffile.TiffTags) -> tuple[float, float] | None:
     return across, down
 
 
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """What tifffile logs of this thread's work: it tells so of tags that it passes over."""
-    heard: list[str] = []
-    thread = threading.get_ident()
+def _says_colours(tags: tifffile.TiffTags) -> bool:
+    """Whether TIFF's own tags say other colours than sRGB's."""
+    if _TRANSFER in tags:
+        return True
+    said = [_fractions(tags.valueof(code, ())) for code in (_WHITE, _COLOURS)]
+    known = [value for xy in colour_tags.BT709[1:] for value in xy]
+    pairs = zip(said, (colour_tags.BT709.white, known), strict=True)
+    return any(
+        len(ours) == len(theirs) and not np.allclose(ours, theirs, atol=0.002)
+        for ours, theirs in pairs
+    )
 
-    class _Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == thread and record.levelno >= logging.WARNING:
-                heard.append(" ".join(record.getMessage().split())[:200])
 
-    logger, ear = logging.getLogger("tifffile"), _Ear()
-    logger.addHandler(ear)
-    try:
-        yield heard
-    finally:
-        logger.removeHandler(ear)
+def _fractions(value: Any) -> list[float]:
+    """Of numerator, denominator, numerator, …"""
+    numbers = np.atleast_1d(value).tolist()
+    return [
+        above / under for above, under in zip(numbers[::2], numbers[1::2], strict=False) if under
+    ]
 
 
 def _about_tags(heard: list[str]) -> list[str]:

@@ -30,7 +30,7 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         raise ValueError(
             f"it holds {len(frames)} frames (an animated WebP), and one picture is wanted"
         )
-    size = _size(content)
+    size = _size(chunks)
     check_size(*size)
     picture = _pixels(content, bool(frames)) if pixels else only_as_large(*size, 3)
     return Decoded(
@@ -44,9 +44,19 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     )
 
 
-def _size(content: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
-        return image.size
+def _size(chunks: dict[bytes, list[bytes]]) -> tuple[int, int]:
+    """By the canvas of an extended file, else by the coded picture's header."""
+    if extended := chunks.get(b"VP8X"):
+        sides = extended[0][4:7], extended[0][7:10]
+        return 1 + int.from_bytes(sides[0], "little"), 1 + int.from_bytes(sides[1], "little")
+    if lossless := chunks.get(b"VP8L"):
+        bits = int.from_bytes(lossless[0][1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    header = chunks.get(b"VP8 ", [b""])[0]
+    if len(header) < 10:
+        raise ValueError("the WebP is damaged or cut off: it has no picture")
+    width, height = struct.unpack_from("<HH", header, 6)
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def _pixels(content: bytes, one_frame: bool) -> Pixels:
@@ -58,7 +68,8 @@ def _pixels(content: bytes, one_frame: bool) -> Pixels:
         with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
             return np.asarray(image)
     except (imagecodecs.WebpError, OSError, SyntaxError) as error:
-        raise ValueError(f"the WebP is damaged: {error}") from None
+        detail = f": {error}" if str(error) else ""
+        raise ValueError(f"the WebP is damaged{detail}") from None
 
 
 def _chunks(content: bytes) -> dict[bytes, list[bytes]]:

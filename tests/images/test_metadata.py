@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ from tests.conftest import smooth_picture
 from tests.pictures.kinds import png, tiff, with_segment, xmp
 
 EIGHT = smooth_picture(1, 24, 36)
-IPTC = b"\x1c\x02\x78\x00\x09a caption\x1c\x02\x50\x00\x06J\xf6rg!!"
+IPTC = b"\x1c\x02\x78\x00\x09a caption\x1c\x02\x50\x00\x06J\xf6rg!!\x1c\x02\x5a\x00\x02Ul"
 PLAIN: tuple[Kind, ...] = ("jpeg", "png", "tiff", "webp")
 
 
@@ -138,8 +141,53 @@ def test_what_is_not_carried_on_is_said_where_it_was_to_be_kept(tmp_path: Path) 
     assert read_photo(path, MEASURING).notes == []
     path = tmp_path / "in.png"
     path.write_bytes(png(EIGHT, (b"tEXt", b"Title\0a title"), (b"iTXt", b"Author\0\0\0\0\0me")))
-    assert read_photo(path).notes == ["left out: texts (Title, Author)"]
+    assert read_photo(path).notes == ['left out: the text "Title", the text "Author"']
     assert read_photo(path, MEASURING).notes == []
+
+
+def test_texts_of_any_type_come_out_as_their_bytes(tmp_path: Path) -> None:
+    """XMP and IPTC of a TIFF that calls them text, and of a PNG as ExifTool writes them."""
+    packet = xmp(1).replace(b"<rdf:RDF", "<!-- Žlý 日本 --><rdf:RDF".encode())
+    path = tmp_path / "in.tif"
+    extra = [
+        (700, 2, len(packet) + 1, packet + b"\0", True),
+        (33723, 4, len(IPTC) // 4, IPTC, True),
+    ]
+    assert len(IPTC) % 4 == 0
+    path.write_bytes(tiff(EIGHT, extratags=extra))
+    photo = read_photo(path)
+    assert (photo.xmp, photo.iptc) == (packet, IPTC)
+    assert photo.notes == []
+    wrapped = photoshop(IPTC).removeprefix(b"Photoshop 3.0\0")
+    for content in (IPTC, wrapped):
+        text = f"\nIPTC profile\n{len(content):8}\n{content.hex()}\n".encode()
+        chunk = b"Raw profile type iptc\0\0" + zlib.compress(text)
+        path = tmp_path / "in.png"
+        path.write_bytes(png(EIGHT, (b"zTXt", chunk)))
+        assert read_photo(path).iptc == IPTC
+    text = f"\nxmp\n{len(packet):8}\n{packet.hex()}\n".encode()
+    path.write_bytes(png(EIGHT, (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(text))))
+    assert read_photo(path).xmp == packet
+
+
+def test_a_tiff_of_many_large_tags_takes_little_memory(tmp_path: Path) -> None:
+    """A thousand tags that all point to the same eight megabytes."""
+    path = tmp_path / "in.tif"
+    content = bytearray(tiff(EIGHT[:8, :8]))
+    (place,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, place)
+    own = bytes(content[place + 2 : place + 2 + 12 * count])
+    large = len(content)
+    content += bytes(8 << 20)
+    more = b"".join(struct.pack("<HHII", 40000 + i, 7, 8 << 20, large) for i in range(1000))
+    content[4:8] = struct.pack("<I", len(content))
+    content += struct.pack("<H", count + 1000) + own + more + bytes(4)
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    photo = read_photo(path)
+    assert photo.pixels.shape == (8, 8, 3)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+    assert any(note.startswith("tags left out: 40000") for note in photo.notes)
 
 
 def test_what_a_jpeg_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
@@ -162,8 +210,12 @@ def test_a_resolution_without_a_place_is_said(tmp_path: Path, target: Kind) -> N
     assert photo.notes == ["resolution left out: the format has no place for it but EXIF"]
 
 
-def test_xmp_about_pictures_left_behind_is_left_out_and_said(tmp_path: Path) -> None:
-    packet = xmp(1).replace(b"<rdf:RDF", b"<!-- hdrgm:Version --><rdf:RDF")
+def test_of_xmp_only_what_is_about_pictures_left_behind_is_left_out(tmp_path: Path) -> None:
+    about = (
+        b' hdrgm:Version="1.0" xmlns:hdrgm="h" xmlns:Container="c" xmp:Rating="4" '
+        b'xmlns:xmp="x"><Container:Directory><rdf:Seq/></Container:Directory></rdf:Description>'
+    )
+    packet = xmp(1).replace(b"/></rdf:RDF>", about + b"</rdf:RDF>")
     stream = io.BytesIO()
     Image.fromarray(EIGHT).save(stream, "JPEG", quality=95)
     heading = b"http://ns.adobe.com/xap/1.0/\0"
@@ -174,9 +226,17 @@ def test_xmp_about_pictures_left_behind_is_left_out_and_said(tmp_path: Path) -> 
     write_photo(tmp_path / "out.jpg", photo, "jpeg", 95, overwrite=False)
     assert photo.notes == [
         "left behind: a gain map",
-        "XMP left out: it describes pictures that are left behind",
+        "left out: of XMP about pictures that are left behind",
     ]
-    assert b"hdrgm" not in (tmp_path / "out.jpg").read_bytes()
+    written = (tmp_path / "out.jpg").read_bytes()
+    assert b"hdrgm:Version" not in written
+    assert b"Container:Directory" not in written
+    assert b'xmp:Rating="4"' in written
+    broken = xmp(1).replace(b"<rdf:RDF", b'<a hdrgm:Version="1.0"><rdf:RDF')
+    path.write_bytes(with_segment(stream.getvalue(), 0xE1, heading + broken))
+    photo = read_photo(path)
+    write_photo(tmp_path / "out.jpg", photo, "jpeg", 95, overwrite=True)
+    assert photo.notes == ["left out: XMP about pictures that are left behind"]
 
 
 @pytest.mark.parametrize("kind", ["webp"])

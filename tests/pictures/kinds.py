@@ -191,6 +191,14 @@ def _jpegs() -> Iterator[Case]:
     yield Case("p3.jpg", content, in_srgb(right, P3, 2.2), right, levels=1)
     content = saved(SMOOTH, "JPEG", quality=90, subsampling=0, icc_profile=b"no profile" * 30)
     yield Case("broken-profile.jpg", content, right, says="profile left out: unreadable")
+    ink_profile = b"".join((b"\0" * 16, b"CMYK", b"Lab ", b"\0" * 300))
+    grey_with_inks = saved(SMOOTH[:, :, :1], "JPEG", icc_profile=ink_profile)
+    yield Case(
+        "grey-with-a-profile-of-inks.jpg", grey_with_inks, three(decoded(grey_with_inks)),
+        says="profile left out",
+    )  # fmt: skip
+    rare = _rare_subsampling(plain)
+    yield Case("rare-subsampling.jpg", rare, _by_pillow(rare), says="its subsampling is rare")
     content = with_segment(plain, 0xE1, b"Exif\0\0no tags at all")
     yield Case("broken-exif.jpg", content, right)
     middle = (plain.index(b"\xff\xda") + len(plain)) // 2
@@ -202,6 +210,18 @@ def _jpegs() -> Iterator[Case]:
     lossless = imagecodecs.ljpeg_encode(SIXTEEN[:, :, 0].copy(), bitspersample=16)
     yield Case("lossless.jpg", lossless, refused="lossless JPEG")
     yield Case("named-png.png", plain, right, says="named .png: it is a JPEG")
+
+
+def _rare_subsampling(jpeg: bytes) -> bytes:
+    """Every channel twice as tall in a block's count: the same pixels, which is rare to say."""
+    pixels = np.ascontiguousarray(SMOOTH)
+    stream = io.BytesIO()
+    Image.fromarray(pixels[:, :, :1].repeat(3, axis=2)).save(stream, "JPEG", subsampling=0)
+    content = bytearray(stream.getvalue())
+    place = content.index(b"\xff\xc0")
+    for component in range(3):
+        content[place + 11 + 3 * component] = 0x31 if component == 0 else 0x11
+    return bytes(content)
 
 
 def _pngs() -> Iterator[Case]:
@@ -292,8 +312,11 @@ def _pngs() -> Iterator[Case]:
     yield Case("damaged.png", bytes(content), refused="damaged or cut off")
     content = bytearray(png(EIGHT, (b"tEXt", b"Comment\0hello")))
     content[content.index(b"hello")] ^= 1
-    yield Case("damaged-text.png", bytes(content), EIGHT, damaged="checksum: tEXt")
-    yield Case("cut.png", png(EIGHT)[:-200], refused="damaged or cut off")
+    yield Case(
+        "damaged-text.png", bytes(content), EIGHT, damaged="chunk tEXt with a wrong checksum"
+    )
+    yield Case("cut.png", png(EIGHT)[:-200], refused="the PNG is cut off")
+    yield Case("bytes-behind.png", png(EIGHT) + b"more", EIGHT, says="left behind: 4 bytes")
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     huge = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     yield Case("huge.png", huge, refused="HDRBENCH_MAX_MEGAPIXELS=400")
@@ -378,6 +401,16 @@ def _tiffs() -> Iterator[Case]:
     )
     own = np.dstack([right, ALPHA])
     yield Case("multiplied-alpha.tif", content, right, own, says="colours divided by the alpha")
+    ramp = np.linspace(0, 65535, 256).round()
+    deep = np.stack([ramp + 3, ramp + 5, ramp + 7]).clip(0, 65535).astype(np.uint16)
+    content = tiff(GREY[:, :, 0], photometric="palette", colormap=deep)
+    yield Case("palette16.tif", content, deep.T[GREY[:, :, 0]])
+    content = tiff(EIGHT, extratags=[(274, 1, 1, b"\6", True)])
+    yield Case("orientation-byte.tif", content, turned(EIGHT), says="orientation 6 applied")
+    white = (313, 1000, 329, 1000)
+    primaries = (64, 100, 33, 100, 21, 100, 71, 100, 15, 100, 6, 100)  # Adobe RGB's
+    content = tiff(EIGHT, extratags=[(318, 5, 2, white, True), (319, 5, 6, primaries, True)])
+    yield Case("colour-tags.tif", content, EIGHT, says="colour tags left out")
     opaque = np.dstack([EIGHT, np.full_like(ALPHA, 255)])
     content = tiff(opaque, extrasamples=["assocalpha"])
     yield Case("opaque-alpha.tif", content, EIGHT, opaque)

@@ -50,8 +50,8 @@ def decoder_objects(content):
             channels = simplejpeg.decode_jpeg_header(content)[2]
             space = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(channels, "RGB")
             simplejpeg.decode_jpeg(content, space, strict=True)
-        except ValueError:
-            return True
+        except ValueError as error:
+            return "subsampling level" not in str(error)
     elif path.suffix == ".png":
         try:
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
