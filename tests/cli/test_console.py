@@ -38,3 +38,13 @@ def test_a_line_of_notes(monkeypatch: pytest.MonkeyPatch, kinds: int, ends: str)
     assert line.endswith(f"{ends}; where they are\n")
     console.print_notes({}, "where they are")
     assert written.getvalue() == line
+
+
+def test_rejections_in_words() -> None:
+    rejections = [{"stage": "kind", "reason": f"a: b.x{i}: .x{i} is not read"} for i in range(8)]
+    rejections += [{"stage": "size", "reason": "input 1x1, target 2x2"}] * 9
+    assert console.rejection_counts(rejections) == {"size": 9, "kind": 8}
+    assert console.rejections_text(rejections) == (
+        "size 9; kind 8: 1 .x0, 1 .x1, 1 .x2, 1 .x3, 1 .x4, 1 .x5, 2 more suffixes"
+    )
+    assert console.rejections_text([]) == ""

@@ -1,6 +1,8 @@
 """Which pictures are enhanced, which are passed over, and that it is said."""
 
+import errno
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 from PIL import Image
 
 from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.enhance import run as enhance
 from hdrnet_bench.enhance.plan import passed_over, plan
-from hdrnet_bench.errors import DataError, UsageError
+from hdrnet_bench.errors import CapabilityError, DataError, UsageError
 from hdrnet_bench.images.kinds import KINDS, OTHER_PICTURES
 from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import Workspace, smooth_picture
@@ -103,3 +106,102 @@ def test_what_is_read_is_no_other_picture(photos: Workspace) -> None:
         path.write_bytes(np.zeros(3, np.uint8).tobytes())
         assert path not in passed_over(["in"], "out")
     assert all(s == s.lower() and s.startswith(".") for s in OTHER_PICTURES)
+
+
+@pytest.mark.parametrize("limit", ["abc", "0", "-1", "nan", "inf", "1e9"])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_limit_that_is_none_is_no_pictures_fault(
+    photos: Workspace, limit: str, more: tuple[str, ...]
+) -> None:
+    message = photos.fails(2, *ENHANCE, *more, env={"HDRBENCH_MAX_MEGAPIXELS": limit})
+    assert f"HDRBENCH_MAX_MEGAPIXELS={limit}: a number of megapixels is wanted" in message
+    assert not Path("out").exists()
+
+
+def test_a_good_limit_counts(photos: Workspace) -> None:
+    photos.fails(3, *ENHANCE, env={"HDRBENCH_MAX_MEGAPIXELS": "0.001"})
+    assert photos.run(*ENHANCE, env={"HDRBENCH_MAX_MEGAPIXELS": "1"}).returncode == 0
+
+
+def heics(*names: str, bits: int = 8) -> None:
+    library = pytest.importorskip("pillow_heif")
+    for name in names:
+        pixels = smooth_picture(1, 32, 48).astype(np.uint16) << (bits - 8)
+        stored = pixels if bits > 8 else pixels.astype(np.uint8)
+        mode = f"RGB;{bits}" if bits > 8 else "RGB"
+        library.from_bytes(mode, (48, 32), stored.tobytes()).save(name, quality=90)
+
+
+def test_where_only_a_library_is_missing_the_code_is_4(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heics("in/x.heic", "in/y.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    done = photos.run(*ENHANCE, "--json")
+    assert done.returncode == 4, done.stderr
+    written, *lacking = [r for r in json.loads(done.stdout) if "skipped" not in r]
+    assert "missing_capability" not in written
+    assert Path("out/a.png").exists()
+    for report in lacking:
+        assert report["missing_capability"] is True
+        assert "pip install 'hdrnet-bench[heif]'" in report["error"]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("hdrbench: ")]
+    assert "2 of 3 pictures were not enhanced: in/x.heic, in/y.heic; " in line
+    assert line.endswith("pip install 'hdrnet-bench[heif]'")
+
+    Path("in/z.png").write_bytes(b"no picture")
+    done = photos.run(*ENHANCE, "--json", "--overwrite")
+    assert done.returncode == 3, done.stderr
+    reports = {r["input"]: r for r in json.loads(done.stdout)}
+    assert "missing_capability" not in reports["in/z.png"]
+    assert reports["in/x.heic"]["missing_capability"] is True
+
+
+def test_a_library_that_only_writing_misses(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_photo(*_: object) -> None:
+        raise CapabilityError("it is not here")
+
+    monkeypatch.setattr(enhance, "write_photo", write_photo)
+    assert "it is not here" in photos.fails(4, *ENHANCE)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(OSError(errno.ENOSPC, "no space"), "cannot be written: no space"),
+     (DataError("it has come"), "it has come"), (MemoryError(), "not enough memory")],
+)  # fmt: skip
+def test_a_report_of_a_failed_writing_is_as_the_others(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    Image.fromarray(smooth_picture(2, 30, 44)[:, :, 0]).save("in/a.png")
+    good = json.loads(photos.run(*ENHANCE, "--json").stdout)[0]
+    assert good["notes"]
+
+    def write_photo(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(enhance, "write_photo", write_photo)
+    done = photos.run(*ENHANCE, "--json", "--overwrite")
+    assert done.returncode == 3
+    failed = json.loads(done.stdout)[0]
+    assert says in failed["error"]
+    assert failed.keys() == good.keys()
+    assert failed["seconds"].keys() == good["seconds"].keys()
+    assert all(value == round(value, 4) for value in failed["seconds"].values())
+    assert failed["notes"] == good["notes"]
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_ten_bits_are_called_ten(photos: Workspace, kind: str) -> None:
+    heics("ten.heic", bits=10)
+    heics("eight.heic")
+    for name, bits in (("ten.heic", 10), ("eight.heic", 8)):
+        command = ("enhance", "model.safetensors", name)
+        (report,) = photos.json(*command, f"out-{bits}.{kind}")
+        assert report["bits"] == bits
+        (report,) = photos.json(*command, f"out-{bits}.png")
+        assert report["bits"] == (16 if bits == 10 else 8)
+    (report,) = photos.json("enhance", "model.safetensors", "ten.heic", f"b.{kind}", "--bits", "8")
+    assert report["bits"] == 8
