@@ -31,7 +31,7 @@ from .isobmff import (
     tiff_of,
 )
 from .limits import check_size
-from .pixels import Pixels, full_scale
+from .pixels import TURNS, AnyPixels, Pixels, full_scale, upright
 
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _DEPTH = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth", b"urn:mpeg:hevc:2015:auxid:2")
@@ -87,6 +87,9 @@ def _decode(content: bytes) -> Decoded:
     channels = pixels.shape[2]
     if channels in (1, 3) and _tiles_have_alpha(meta):
         notes.append("left behind: alpha that only the picture's tiles have")
+    code = _orientation(primary)
+    if code != 1:
+        notes.append(f"orientation {code} applied")
     return Decoded(
         pixels,
         "gray" if channels < 3 else "rgb",
@@ -205,13 +208,26 @@ def _turned(pixels: Pixels, item: Item) -> Pixels:
     """Cropped, turned and mirrored in the order in which the item's properties say so, which
     libavif leaves to its caller. Raises ValueError for a crop between pixels."""
     for kind, payload, _ in item.properties:
-        if kind == b"irot" and payload:
-            pixels = np.rot90(pixels, payload[0] & 3)
-        elif kind == b"imir" and payload:
-            pixels = pixels[:, ::-1] if payload[0] & 1 else pixels[::-1]
-        elif kind == b"clap":
-            pixels = _cropped(pixels, payload)
+        pixels = _cropped(pixels, payload) if kind == b"clap" else _turn(pixels, kind, payload)
     return cast(Pixels, np.ascontiguousarray(pixels))
+
+
+def _turn(pixels: AnyPixels, kind: bytes, payload: bytes) -> AnyPixels:
+    """By one property; a view."""
+    if kind == b"irot" and payload:
+        return cast(AnyPixels, np.rot90(pixels, payload[0] & 3))
+    if kind == b"imir" and payload:
+        return cast(AnyPixels, pixels[:, ::-1] if payload[0] & 1 else pixels[::-1])
+    return pixels
+
+
+def _orientation(item: Item) -> int:
+    """EXIF's code for all that the item's properties turn and mirror."""
+    corners = np.arange(4).reshape(2, 2)
+    turned = corners
+    for kind, payload, _ in item.properties:
+        turned = _turn(turned, kind, payload)
+    return next(code for code in TURNS if np.array_equal(upright(corners, code), turned))
 
 
 def _cropped(pixels: Pixels, payload: bytes) -> Pixels:
@@ -241,8 +257,8 @@ def _avif_pixels(content: bytes, meta: Meta, bits: int) -> Pixels:
     need_avif()
     try:
         pixels = imagecodecs.avif_decode(content, index=0)
-    except (imagecodecs.AvifError, ValueError, IndexError) as error:
-        raise ValueError(f"the AVIF is damaged or cut off: {error}") from None
+    except (imagecodecs.AvifError, ValueError, IndexError):
+        raise ValueError("the AVIF is damaged or cut off") from None
     if (pixels.dtype == np.uint8) != (bits == 8):
         raise ValueError(f"its pixels are not of the {bits} bits that its header says")
     size = meta.items[meta.primary].first(b"ispe")
@@ -272,13 +288,16 @@ def pillow_heif() -> ModuleType:
 
 
 def _heic_pixels(content: bytes, kind: bytes) -> Pixels:
-    """(H, W, channels), turned by libheif. Raises ValueError for damage that libheif sees."""
+    """(H, W, channels), turned by libheif. Raises ValueError for damage that libheif sees.
+
+    libheif takes up to three times the pixels' memory, of which one is left when it is done.
+    """
     library = pillow_heif()
     try:
         # As stored: its 16 bits are shifted ones, whose white is not full scale.
         file = library.open_heif(content, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     except _HEIC_ERRORS as error:
-        raise ValueError(f"the HEIC is damaged or cut off: {error}") from None
+        raise _heic_error(error) from None
     # Pictures that it cannot read are missing, and then it names another one the primary.
     picture = next((each for each in file if each.info["primary"]), None)
     if picture is None:
@@ -290,18 +309,27 @@ def _heic_pixels(content: bytes, kind: bytes) -> Pixels:
     if picture.premultiplied_alpha:
         raise ValueError(_PREMULTIPLIED)
     try:
-        # A copy: the array would be a view of memory that ends with the file.
-        pixels: NDArray[Any] = np.array(picture)
+        # A view of memory that ends with the file.
+        pixels: NDArray[Any] = np.asarray(picture)
     except _HEIC_ERRORS as error:
-        raise ValueError(f"the HEIC is damaged or cut off: {error}") from None
+        raise _heic_error(error) from None
     bits = picture.info["bit_depth"]
     if (pixels.dtype == np.uint8) != (bits == 8) or bits > 16:
         raise ValueError(f"its pixels are not of the {bits} bits that its header says")
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     # libheif gives grey with alpha as three equal colours; "chroma" is told of colours alone.
     if pixels.shape[2] == 4 and "chroma" not in picture.info and _is_grey(pixels):
-        pixels = pixels[:, :, [0, 3]]
-    return full_scale(np.ascontiguousarray(pixels), bits)
+        pixels = pixels[:, :, ::3]
+    return np.array(pixels, order="C") if bits in (8, 16) else full_scale(pixels, bits)
+
+
+def _heic_error(error: Exception) -> ValueError:
+    """In words of our own, by the kinds that pillow-heif makes of libheif's errors."""
+    if isinstance(error, SyntaxError):
+        return ValueError("the HEIC is damaged, or has something that libheif does not read")
+    if isinstance(error, OSError):
+        return ValueError("the HEIC is damaged, or takes more memory than libheif allows")
+    return ValueError("the HEIC is damaged or cut off")
 
 
 def _is_grey(pixels: NDArray[Any]) -> bool:

@@ -14,6 +14,10 @@ from .heif import need_avif, pillow_heif
 from .isobmff import Property, item_bytes, read_boxes
 from .pixels import Pixels
 
+# Without them imagecodecs' AVIF takes 25 to 60 times as long, for the same size (losslessly 15 %
+# less), and libheif's HEIC twice as long, for 2 % less.
+_AVIF_SPEED, _HEIC_PRESET = 6, "fast"
+
 
 def _to_bits(pixels: Pixels, bits: int) -> NDArray[np.uint16]:
     """uint16 of full scale to numbers of so many bits, rounded once."""
@@ -52,7 +56,7 @@ def encode_heic(
         metadata.append({"type": "Exif", "content_type": "", "data": bytes(4) + exif})
     if xmp:
         metadata.append({"type": "mime", "content_type": "application/rdf+xml", "data": xmp})
-    options: dict[str, Any] = {"metadata": metadata}
+    options: dict[str, Any] = {"metadata": metadata, "enc_params": {"preset": _HEIC_PRESET}}
     if profile:
         options["icc_profile"] = profile
     if lossless:
@@ -86,6 +90,7 @@ def encode_avif(
     coded = imagecodecs.avif_encode(
         np.ascontiguousarray(_to_bits(pixels, 10) if deep else pixels),
         level=100 if lossless else min(max(quality, 0), 99),
+        speed=_AVIF_SPEED,
         bitspersample=10 if deep else None,
         pixelformat="444" if quality >= 90 else "420",
         primaries=2 if profile else 1,

@@ -93,6 +93,8 @@ def decode_jxl(content: bytes) -> Decoded:
             notes.append("spot colour drawn into the picture")
         elif kind != ALPHA:
             notes.append(f"left behind: an extra channel ({_EXTRA.get(kind, 'unknown')})")
+    if header.orientation != 1:
+        notes.append(f"orientation {header.orientation} applied")
     left_out: list[str] = []
     exif, xmp = _metadata(boxed, left_out)
     return Decoded(
@@ -235,8 +237,8 @@ def _pixels(content: bytes, header: Header) -> Pixels:
     need_imagecodecs()
     try:
         pixels = imagecodecs.jpegxl_decode(content, index=0)
-    except (imagecodecs.JpegxlError, RuntimeError, ValueError) as error:
-        raise ValueError(f"the JPEG XL is damaged or cut off: {error}") from None
+    except (imagecodecs.JpegxlError, RuntimeError, ValueError):
+        raise ValueError("the JPEG XL is damaged or cut off") from None
     if header.extras and header.colours.space == GREY and not _has_alpha(header):
         pixels = pixels[0]  # imagecodecs puts other channels than alpha behind grey, as planes.
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]

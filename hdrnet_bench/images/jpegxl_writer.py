@@ -88,8 +88,8 @@ def _linear(pixels: Pixels, profile: bytes | None) -> tuple[NDArray[np.float32],
             linear = imagecodecs.cms_transform(
                 rows, source, target, colorspace="rgb", outcolorspace="rgb", outdtype="float32"
             )
-        except (imagecodecs.CmsError, ValueError) as error:
-            raise ValueError(f"its ICC profile cannot be used: {error}") from None
+        except (imagecodecs.CmsError, ValueError):
+            raise ValueError("its ICC profile cannot be used") from None
         light[start : start + _ROWS, :, :3] = linear
         if profile:
             narrow = linear.reshape(-1, 3) @ in_p3

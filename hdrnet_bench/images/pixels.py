@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+_ROWS = 64
 AnyPixels = TypeVar("AnyPixels", bound=NDArray)
 # EXIF's orientation -> (quarter turns anticlockwise, then mirrored left to right).
 TURNS = {
@@ -55,7 +56,11 @@ def full_scale(pixels: NDArray[Any], bits: int) -> Pixels:
         raise ValueError(f"its pixels have more than the {bits} bits that its header says")
     # Never a tie: white is odd, and twice `stored` is even.
     table = (np.arange(white + 1) * stored + white // 2) // white
-    return cast(Pixels, table.astype(np.uint8 if bits < 8 else np.uint16)[pixels.astype(np.intp)])
+    scaled = np.empty(pixels.shape, np.uint8 if bits < 8 else np.uint16)
+    # Some rows at a time: places in a table have eight bytes each.
+    for start in range(0, len(pixels), _ROWS):
+        scaled[start : start + _ROWS] = table[pixels[start : start + _ROWS].astype(np.intp)]
+    return cast(Pixels, scaled)
 
 
 def to_float32(pixels: Pixels, white: int | None = None) -> NDArray[np.float32]:
