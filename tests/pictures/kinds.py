@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
+import pillow_heif
 import tifffile
 from PIL import Image, ImageCms
 
@@ -507,6 +508,20 @@ def _modern() -> Iterator[Case]:
     yield Case("cut.jxl", jxl[: len(jxl) // 2], refused="cannot be decoded")
     avif = imagecodecs.avif_encode(EIGHT, level=100, pixelformat="444", speed=8)
     yield Case("lossless.avif", avif, EIGHT, levels=2)
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(SMOOTH)).save(stream, quality=90, chroma=444)
+    heic = stream.getvalue()
+    right = np.array(pillow_heif.open_heif(heic))
+    yield Case("plain.heic", heic, right)
+    yield Case("heic-named.jpg", heic, right, says="named .jpg: it is a HEIC")
+    yield Case("cut.heic", heic[: len(heic) // 2], refused="cannot be decoded")
+    stream = io.BytesIO()
+    Image.fromarray(SMOOTH).save(
+        stream, "AVIF", quality=90, subsampling="4:4:4", exif=pictures.exif(6)
+    )
+    right = np.asarray(Image.open(io.BytesIO(stream.getvalue())))
+    says = "orientation 6 applied"
+    yield Case("orientation.avif", stream.getvalue(), turned(right), levels=2, says=says)
     yield Case("cut.avif", avif[: len(avif) // 2], refused="cannot be decoded")
 
 

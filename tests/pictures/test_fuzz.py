@@ -22,7 +22,7 @@ FORMATS = (
     *("rgb.png", "grey16.png", "palette-alpha.png", "p3.png", "orientation-before.png"),
     *("plain.tif", "lzw.tif", "deflate16.tif", "jpeg.tif", "palette-1.tif", "group4.tif"),
     *("tiles.tif", "bigtiff.tif", "lossless.webp", "lossy.webp", "alpha.webp"),
-    *("lossless.jxl", "lossless.avif"),
+    *("lossless.jxl", "lossless.avif", "plain.heic"),
 )
 
 CHILD = """
