@@ -325,6 +325,8 @@ def _finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folde
         split_rows = [row for row in rows if row.split == split]
         if split_rows:
             write_rows(folder / split / "metadata.jsonl", split_rows)
+        else:  # of which the review left nothing: a folder without rows is no split
+            shutil.rmtree(folder / split, ignore_errors=True)
     counts: dict[str, int] = {split: sum(row.split == split for row in rows) for split in SPLITS}
     write_text(folder / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejections))
     header = Header(

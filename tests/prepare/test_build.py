@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.data.manifest import Dataset, Row
+from hdrnet_bench.data.verify import verify
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.prepare.build import PreparedPair, RejectedPair, build
 from hdrnet_bench.prepare.staging import Task
@@ -62,6 +63,18 @@ def test_layout_header_and_rows(tmp_path: Path) -> None:
     )
     row = Dataset(tmp_path / "demo-tiny").split("test")[0]
     assert (row.id, row.width, row.height, row.input_bit_depth) == ("d", 50, 66, 8)
+
+
+def test_a_split_of_which_nothing_is_left_is_no_split(tmp_path: Path) -> None:
+    def review(rows: list[Row]) -> dict[tuple[str, str], str]:
+        return {(row.split, row.id): "a twin" for row in rows if row.split == "validation"}
+
+    header, _ = build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1, review=review)
+    assert header.counts == {"train": 2, "validation": 0, "test": 2, "rejected": 1}
+    dataset = Dataset(tmp_path / "demo-tiny")
+    assert len(dataset.rows) == 4
+    assert not (dataset.directory / "validation").exists()
+    assert verify(dataset).status == "identical"
 
 
 def test_digest_does_not_depend_on_workers_or_order(tmp_path: Path) -> None:
