@@ -133,6 +133,8 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
         raise CapabilityError(f"{path}: {error}") from None
     except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
     except OSError as error:
         # A place before a file's beginning, which a damaged file may name.
         if error.errno not in (None, errno.EINVAL):
