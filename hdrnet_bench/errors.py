@@ -48,6 +48,15 @@ class PeerFailed(HdrbenchError):
         self.exit_code = exit_code
 
 
+def raised_in(error: BaseException) -> str:
+    """The name of the module that raised it; empty where nothing tells."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name: str = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return name
+
+
 def near_matches(name: str, names: Iterable[str]) -> str:
     """'did you mean …?' for an unknown name, or all names where none is near."""
     names = sorted(names)

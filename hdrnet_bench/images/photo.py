@@ -15,7 +15,7 @@ import numpy as np
 
 from ..color import linear_to_srgb
 from ..config import FULL_SCALE, Encoding
-from ..errors import CapabilityError, DataError, HdrbenchError
+from ..errors import CapabilityError, DataError, HdrbenchError, raised_in
 from . import camera, colour_tags, conversion, exif, heif, icc, jpeg, jpegxl, png, tiff, webp, xmp
 from .camera import CameraDeveloped, develop_camera
 from .decoded import Decoded
@@ -110,7 +110,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     `read_photo`."""
     _, decoded = _decode(path, pixels=False)
     height, width = decoded.pixels.shape[:2]
-    turns, _ = TURNS.get(_orientation(decoded), (0, False))
+    turns, _ = TURNS[orientation_of(decoded, [])]
     return (height, width) if turns % 2 else (width, height)
 
 
@@ -147,17 +147,10 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
 def _cannot(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split("<_io")[0].split())[:300]
     # What a library raises is about its own tables and arrays: to a reader it says one thing.
-    if not (isinstance(error, ValueError) and _is_ours(error)):
+    is_ours = raised_in(error).startswith(f"{__package__}.")
+    if not (is_ours and isinstance(error, ValueError)):
         reason = "it is damaged"
     return DataError(f"{path} cannot be decoded as a picture: {reason}")
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether this package raised it, and not a library that it called."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__
 
 
 def _photo(decoded: Decoded, policy: Policy) -> Photo:
@@ -181,12 +174,10 @@ def _photo(decoded: Decoded, policy: Policy) -> Photo:
         # The whole as it was decoded, where the colours are the stored ones still.
         whole = decoded.pixels if pixels is stored else np.concatenate([pixels, alpha], axis=2)
         pixels = cast(Pixels, whole)
-    code = _orientation(decoded, notes)
+    code = orientation_of(decoded, notes)
     turns, _ = TURNS[code]
-    if code != 1:
-        notes.append(f"orientation {code} applied")
-        if policy.texts and _says_places(block, decoded.xmp):
-            notes.append("places that EXIF or XMP names are those before turning")
+    if code != 1 and policy.texts and _says_places(block, decoded.xmp):
+        notes.append("places that EXIF or XMP names are those before turning")
     dpi = decoded.dpi or (exif.dots_per_inch(block) if block else None)
     if dpi and turns % 2:
         dpi = dpi[1], dpi[0]
@@ -219,8 +210,9 @@ def _readable_exif(block: bytes | None, notes: list[str]) -> bytes | None:
     return block
 
 
-def _orientation(decoded: Decoded, notes: list[str] | None = None) -> int:
-    """EXIF's code, by the container, else EXIF, else XMP; 1 where none means anything."""
+def orientation_of(decoded: Decoded, notes: list[str]) -> int:
+    """EXIF's code, by the container, else EXIF, else XMP; 1 where none means anything. Notes that
+    it is applied, or means nothing."""
     code = decoded.orientation
     if code is None and decoded.exif:
         try:
@@ -229,11 +221,13 @@ def _orientation(decoded: Decoded, notes: list[str] | None = None) -> int:
             code = None
     if code is None and decoded.xmp:
         code = xmp.orientation(decoded.xmp)
-    if code is not None and code not in TURNS:
-        if notes is not None:
-            notes.append(f"orientation {code} means nothing, taken as upright")
-        code = None
-    return code or 1
+    if code is None or code == 1:
+        return 1
+    if code not in TURNS:
+        notes.append(f"orientation {code} means nothing, taken as upright")
+        return 1
+    notes.append(f"orientation {code} applied")
+    return code
 
 
 def _split_alpha(decoded: Decoded) -> tuple[Pixels, Pixels | None]:

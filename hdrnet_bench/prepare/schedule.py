@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..errors import CapabilityError, DataError
+from ..errors import CapabilityError, DataError, raised_in
 from ..processes import end_with_parent
 from .fetch.download import Unreachable
 
@@ -126,11 +126,7 @@ def _is_from_dask(error: BaseException) -> bool:
     """Whether Dask failed, and not what it was asked to run: it raises errors of its own, plain
     OSErrors about its connections, and cancels futures."""
     # An OSError may be a maker's as well, a full disk, say: the module that raised it tells.
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    modules = (origin, type(error).__module__)
+    modules = (raised_in(error), type(error).__module__)
     is_cancellation = isinstance(error, concurrent.futures.CancelledError)
     return is_cancellation or any(module.split(".")[0] == "distributed" for module in modules)
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from hdrnet_bench import color
 from hdrnet_bench.errors import DataError
+from hdrnet_bench.images import icc
 from hdrnet_bench.images.raw import Development, develop, sameness, settings
 from hdrnet_bench.images.resize import average_channel, average_picture, curve
 from hdrnet_bench.prepare.build import RejectedPair
@@ -804,6 +805,14 @@ def test_a_file_that_refers_to_nothing_is_refused_in_words(tmp_path: Path) -> No
     path.write_bytes(b"II*\0" + (1 << 30).to_bytes(4, "little"))
     with pytest.raises(DataError, match=r"a\.dng cannot be developed: the file is damaged"):
         develop(path, Development())
+
+
+def test_an_expert_that_says_no_orientation_is_upright_without_a_word(tmp_path: Path) -> None:
+    pixels = np.full((8, 12, 3), 1000, np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", iccprofile=icc.ROMM)
+    expert = read_romm(tmp_path / "a.tif")
+    assert expert.notes == []
+    assert (expert.pixels == pixels).all()
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])

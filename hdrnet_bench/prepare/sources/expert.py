@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...images import icc, raw, tiff
 from ...images.icc import profile_name
+from ...images.photo import orientation_of
 from ...images.pixels import upright
 
 
@@ -35,13 +36,7 @@ def read_romm(path: Path) -> Expert:
         if decoded.pixels.dtype != np.uint16:
             raise ValueError(f"{decoded.pixels.dtype} samples, 16 bits are wanted")
         _check_profile(decoded.profile, notes)
-    orientation = decoded.orientation or 0
-    if orientation not in range(1, 9):
-        notes.append(f"orientation {orientation} means nothing, taken as upright")
-        orientation = 1
-    elif orientation != 1:
-        notes.append(f"orientation {orientation} applied")
-    pixels = cast(NDArray[np.uint16], upright(decoded.pixels, orientation))
+    pixels = cast(NDArray[np.uint16], upright(decoded.pixels, orientation_of(decoded, notes)))
     return Expert(np.ascontiguousarray(pixels), notes + decoded.notes)
 
 
