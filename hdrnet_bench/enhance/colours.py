@@ -32,11 +32,8 @@ class Colours(NamedTuple):
     white: int
     transfer: bool
 
-    def as_it_is(self, pixels: Pixels) -> bool:
-        """Whether the kernel may be given these integers themselves, here and in what returns."""
-        return not self.target and self.read_as_it_is(pixels)
-
     def read_as_it_is(self, pixels: Pixels) -> bool:
+        """Whether the kernel may be given these integers themselves."""
         return not self.source and not self.transfer and self.white == np.iinfo(pixels.dtype).max
 
 

@@ -91,7 +91,7 @@ def passed_over(inputs: Sequence[str], output: str) -> list[Path]:
     """Pictures in the inputs' folders that are of no kind that is read."""
     folders = [path for path in map(Path, inputs) if path.is_dir()]
     files = (path for folder in folders for path in _files(folder, Path(output)))
-    return list(dict.fromkeys(path for path in files if _is_other(path)))
+    return list(dict.fromkeys(path for path in files if path.suffix.lower() in OTHER_PICTURES))
 
 
 def by_suffix(paths: Iterable[Path]) -> str:
@@ -103,16 +103,12 @@ def by_suffix(paths: Iterable[Path]) -> str:
 def _refuse_unwritable(output: str) -> None:
     """A name such as x.gif means a picture. As a folder's name it would be a surprise."""
     path = Path(output)
-    of_a_picture = path.suffix.lower() == DNG or _is_other(path)
+    of_a_picture = path.suffix.lower() in (DNG, *OTHER_PICTURES)
     if of_a_picture and not path.is_dir() and not output.endswith("/"):
         raise UsageError(
             f"{output}: {path.suffix[1:].upper()} cannot be written, only {', '.join(KINDS)}; "
             "a folder of that name ends in /"
         )
-
-
-def _is_other(path: Path) -> bool:
-    return path.suffix.lower() in OTHER_PICTURES and not is_picture_name(path)
 
 
 def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]:

@@ -1,6 +1,6 @@
 """Pictures on disk: read, written, resized; raw frames, colour profiles, metadata.
 
-Open files.py first, which reads and writes for measuring; photo.py is for a user's photographs.
+Open photo.py first, the one reader, which files.py asks for measuring; photo_writer.py writes.
 """
 
 from .files import Picture, read_picture, write_png

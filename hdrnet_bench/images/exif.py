@@ -263,9 +263,9 @@ def _put(block: bytearray, place: int, value: bytes) -> None:
     block[place : place + len(value)] = value
 
 
-def gather(block: bytes | bytearray | mmap, storage: bool) -> Gathered:
-    """The entries about the photograph. `storage`: whether the first directory is also that of a
-    TIFF's pixels, of whose tags only the descriptive ones are meant.
+def gather(block: bytes | bytearray | mmap) -> Gathered:
+    """The entries about the photograph. The first directory may also be that of a TIFF's pixels:
+    only its descriptive tags are meant.
 
     Raises ValueError where the block cannot be read.
     """
@@ -354,7 +354,6 @@ def _in_little_endian(entries: Mapping[int, Entry], order: str) -> list[Entry]:
 
 def build(gathered: Gathered) -> bytes:
     """A block of these entries; empty without any."""
-    block = bytearray(b"II*\0\x08\0\0\0")
     parts = ((EXIF_DIRECTORY, gathered.exif), (GPS_DIRECTORY, gathered.gps))
     lower = [(tag, entries) for tag, entries in parts if entries]
     if not gathered.first and not lower:
@@ -367,14 +366,12 @@ def build(gathered: Gathered) -> bytes:
         place = 8 + room + len(content)
         pointers[index] = Entry(tag, _LONG, 1, 0, struct.pack("<I", place))
         content += lay_out(entries, place)
-    return bytes(block) + lay_out([*gathered.first, *pointers], 8) + content
+    return b"II*\0\x08\0\0\0" + lay_out([*gathered.first, *pointers], 8) + content
 
 
-def lay_out(entries: Iterable[Entry], place: int, following: int = 0) -> bytes:
-    """A little-endian directory that lies at `place`, with its values behind it, of an even length.
-
-    following: the place of the next directory.
-    """
+def lay_out(entries: Iterable[Entry], place: int) -> bytes:
+    """A little-endian directory that lies at `place`, the last one, with its values behind it, of
+    an even length."""
     ordered = sorted(entries, key=lambda entry: entry.tag)
     table, values = struct.pack("<H", len(ordered)), b""
     start = place + 2 + 12 * len(ordered) + 4
@@ -385,4 +382,4 @@ def lay_out(entries: Iterable[Entry], place: int, following: int = 0) -> bytes:
         else:
             table += head + struct.pack("<I", start + len(values))
             values += entry.value + bytes(len(entry.value) % 2)
-    return table + struct.pack("<I", following) + values
+    return table + bytes(4) + values

@@ -279,7 +279,7 @@ def _texts(path: Path, tiff: tifffile.TiffFile, left_out: list[str]) -> Texts:
     block = None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
-            gathered = exif.gather(content, storage=True)
+            gathered = exif.gather(content)
             left_out += gathered.left_out
             block = exif.build(gathered) or None
         except ValueError as error:

@@ -28,7 +28,7 @@ def write(
     parts = exif.Gathered([], [], [], [])
     if block:
         try:
-            parts = exif.gather(block, storage=False)
+            parts = exif.gather(block)
         except ValueError as error:
             notes.append(f"EXIF left out: {error}")
     notes += parts.left_out

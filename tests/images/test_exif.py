@@ -55,9 +55,9 @@ def test_orientation_in_both_byte_orders(order: str, code: int) -> None:
 def test_text_in_any_encoding_passes_through(text: bytes, order: str) -> None:
     block = block_of([(315, 2, text + b"\0"), (33432, 2, text * 3 + b"\0")], order)
     assert text * 3 in exif.for_upright(block, True, 5, 7, True)
-    gathered = exif.gather(block, storage=False)
+    gathered = exif.gather(block)
     assert {e.tag: e.value for e in gathered.first} == {315: text + b"\0", 33432: text * 3 + b"\0"}
-    again = exif.gather(exif.build(gathered), storage=True)
+    again = exif.gather(exif.build(gathered))
     assert [e[:3] + e[4:] for e in again.first] == [e[:3] + e[4:] for e in gathered.first]
 
 
@@ -113,7 +113,7 @@ def test_a_makers_note_is_whole_where_it_stays_and_moved_only_where_it_can_be(
     block = tags.tobytes().removeprefix(b"Exif\0\0")
     unmoved = exif.for_upright(block, True, 5, 7, False)
     assert unmoved.index(note) == block.index(note)
-    gathered = exif.gather(block, storage=False)
+    gathered = exif.gather(block)
     assert any(e.tag == 0x927C and e.value == note for e in gathered.exif) == kept
     assert any("maker's note left out" in line for line in gathered.left_out) != kept
 
@@ -145,14 +145,13 @@ def test_a_changed_block_is_refused_or_read_and_never_grows(data: st.DataObject)
     exif.says_adobe_rgb(changed)
     exif.dots_per_inch(changed)
     assert len(exif.for_upright(changed, True, 5, 7, True)) <= len(changed)
-    for storage in (True, False):
-        built = exif.build(exif.gather(changed, storage=storage))
-        if built:
-            exif.gather(built, storage=True)
+    built = exif.build(exif.gather(changed))
+    if built:
+        exif.gather(built)
 
 
 def test_directories_are_laid_out_in_order_and_on_even_places() -> None:
-    gathered = exif.gather(BLOCK, storage=False)
+    gathered = exif.gather(BLOCK)
     built = exif.build(gathered)
     for tag in (None, exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY):
         first = exif.first_directory(built)
