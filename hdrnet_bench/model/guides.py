@@ -19,6 +19,8 @@ CURVE_POINTS = 16
 class CurvesGuide(nn.Module):
     """The paper's guide: a colour matrix, a learned curve per channel, a mix (section 3.4.1)."""
 
+    width = 0  # by which the fused kernel tells curves from a pointwise guide's hidden channels
+
     def __init__(self) -> None:
         super().__init__()
         # One random number for all nine, as in the reference; applied as x @ ccm.
@@ -48,7 +50,7 @@ class CurvesGuide(nn.Module):
 
     def kernel_parameters(self) -> tuple[Tensor, int]:
         """Parameters for the fused kernel."""
-        return cpu.pack_curves(*self.parameters()), 0
+        return cpu.pack_curves(*self.parameters()), self.width
 
 
 class PointwiseGuide(nn.Module):
@@ -56,6 +58,7 @@ class PointwiseGuide(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.width = width
         self.conv1 = Conv(3, width, kernel=1, norm=True)
         self.conv2 = Conv(width, 1, kernel=1, relu=False)
 
@@ -76,4 +79,4 @@ class PointwiseGuide(nn.Module):
         w2, b2 = self.conv2.conv.weight, self.conv2.conv.bias
         assert b2 is not None
         parts = [part.detach().reshape(-1) for part in (w1, b1, w2, b2)]
-        return torch.cat(parts).float().contiguous(), len(b1)
+        return torch.cat(parts).float().contiguous(), self.width

@@ -11,15 +11,18 @@ prediction's channel order, initialisation (network.py, layers.py, guides.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from ..config import LEVELS, HDRNetConfig
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
-from ..slicing.fused import fused
+from ..slicing.fused import fused_packed, packed_parameters
 from . import pyramid
+from .captured import CapturedNetwork
 from .encoding import to_model_input
 from .file import ModelHeader
 from .guides import CurvesGuide, PointwiseGuide
@@ -42,6 +45,7 @@ class HDRNet(nn.Module, HubMixin):
         self.config = config or HDRNetConfig()
         self.coefficient_network = CoefficientNetwork(self.config)
         self.guides = nn.ModuleList(_guides(self.config))
+        self._captured = CapturedNetwork()
 
     def forward(self, lowres: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:
         """Enhance a picture.
@@ -52,7 +56,8 @@ class HDRNet(nn.Module, HubMixin):
             backend: of the slicing.
 
         Returns:
-            (B, 3, H, W), not clamped.
+            (B, 3, H, W) of the picture's type, not clamped. Under autocast the coefficients alone
+            are predicted in reduced precision.
         """
         return self.render(self.coefficients(lowres), fullres, backend)
 
@@ -63,17 +68,27 @@ class HDRNet(nn.Module, HubMixin):
         backend: Backend = "auto",
         resize: pyramid.Resize[Tensor] = pyramid.resize,
     ) -> Tensor:
-        """The full-resolution half: guide, slice and apply.
+        """The full-resolution half: guide, slice and apply, in the picture's own precision also
+        under autocast: an error of 2^-8 in the guide is another place in the grid's depth.
 
         Args:
-            grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it.
+            grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it; any floating type.
             fullres: (B, 3, H, W), about [0, 1].
             backend: of the slicing.
             resize: between a pyramid's levels.
 
         Returns:
-            (B, 3, H, W), not clamped.
+            (B, 3, H, W) of the picture's type, not clamped.
         """
+        with _without_autocast(fullres):
+            picture = self._as_guided(fullres)
+            output = self._render(grid.to(picture.dtype), picture, backend, resize)
+            return output.to(fullres.dtype)
+
+    def _render(
+        self, grid: Tensor, fullres: Tensor, backend: Backend, resize: pyramid.Resize[Tensor]
+    ) -> Tensor:
+        """`render` in one precision."""
         if self.config.variant != "pyramid":
             guide = self.guides[0](fullres, backend)
             return bilateral_slice_apply(grid, guide, fullres, backend=backend)
@@ -109,13 +124,20 @@ class HDRNet(nn.Module, HubMixin):
         return self.coefficient_network(lowres)
 
     def guide(self, fullres: Tensor) -> Tensor | list[Tensor]:
-        """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse."""
-        if self.config.variant != "pyramid":
-            return self.guides[0](fullres)
-        height, width = fullres.shape[-2:]
-        sizes = pyramid.level_sizes(height, width)
-        pictures = pyramid.downsample(fullres, sizes, pyramid.resize)
-        return [guide(picture) for guide, picture in zip(self.guides, pictures, strict=True)]
+        """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse. Autocast
+        does not reach it."""
+        with _without_autocast(fullres):
+            picture = self._as_guided(fullres)
+            if self.config.variant != "pyramid":
+                return self.guides[0](picture)
+            height, width = picture.shape[-2:]
+            sizes = pyramid.level_sizes(height, width)
+            levels = pyramid.downsample(picture, sizes, pyramid.resize)
+            return [guide(level) for guide, level in zip(self.guides, levels, strict=True)]
+
+    def _as_guided(self, fullres: Tensor) -> Tensor:
+        """The picture in the wider of its own type and the guide's."""
+        return fullres.to(torch.promote_types(fullres.dtype, next(self.parameters()).dtype))
 
     @torch.no_grad()
     def enhance(self, image: Tensor, backend: Backend = "auto") -> Tensor:
@@ -143,29 +165,52 @@ class HDRNet(nn.Module, HubMixin):
             None,
             INTEGER_WHITE.get(image.dtype),
         )
-        if is_model_input and (output := self._enhance_fused(batch, backend)) is not None:
-            return output.reshape(image.shape)
-        fullres = batch.to(next(self.parameters()).dtype)
-        if white is not None:
-            fullres = fullres / white
-        fullres = to_model_input(fullres, self.config)
+        as_it_came = is_model_input and self.serves_fused(batch, backend)
+        picture = batch if as_it_came else self._as_given(batch, white)
         # What could not be fused as it came may be now that it is floating and converted.
-        output = None if is_model_input else self._enhance_fused(fullres, backend)
+        if as_it_came or self.serves_fused(picture, backend):
+            output, grid = self._enhance_fused(picture)
+        else:
+            size, resize = self.config.net_input_size, self.config.lowres_resize
+            output, grid = None, self.coefficients(make_lowres(picture, size, resize))
         if output is None:
-            lowres = make_lowres(fullres, self.config.net_input_size, self.config.lowres_resize)
-            output = self.render_fast(self.coefficients(lowres), fullres, backend)
-        if white is not None:
-            output = output.clamp(0, 1).mul(INTEGER_WHITE[image.dtype]).round()
+            fullres = self._as_given(batch, white) if as_it_came else picture
+            output = self.render_fast(grid, fullres, backend)
+        if white is not None and output.is_floating_point():
+            levels = output.to(_not_half(output.dtype)).clamp(0, 1).mul(INTEGER_WHITE[image.dtype])
+            output = levels.round()
         return output.to(image.dtype).reshape(image.shape)
 
-    def _enhance_fused(self, batch: Tensor, backend: Backend) -> Tensor | None:
-        """The fused kernel's way, from what the model is given; None where it does not serve."""
-        if not self.serves_fused(batch, backend):
-            return None
-        lowres = lowres_from_stored(batch, self.config.net_input_size, self.config.lowres_resize)
+    def _as_given(self, batch: Tensor, white: int | None) -> Tensor:
+        """A picture as the model is given it: about [0, 1], in the type of the weights."""
+        dtype = next(self.parameters()).dtype
+        if white is None and self.config.input_transfer == "none":
+            return batch.to(dtype)
+        picture = batch.to(_not_half(dtype))
+        if white is not None:
+            picture = picture / white
+        return to_model_input(picture, self.config).to(dtype)
+
+    def _enhance_fused(self, picture: Tensor) -> tuple[Tensor | None, Tensor]:
+        """The fused kernel's way, from what the model is given: the result, None where the grid is
+        too large for the kernel, and the grid."""
+        size, resize = self.config.net_input_size, self.config.lowres_resize
         guide = self.guides[0]
         assert isinstance(guide, CurvesGuide | PointwiseGuide)
-        return fused(self.coefficients(lowres), batch, *guide.kernel_parameters())
+
+        def lowres(out: Tensor | None) -> Tensor:
+            return lowres_from_stored(picture, size, resize, out)
+
+        def predict(lowres: Tensor) -> tuple[Tensor, Tensor]:
+            grid = self.coefficients(lowres).float().contiguous()
+            return grid, packed_parameters(*guide.kernel_parameters())
+
+        def apply(grid: Tensor, packed: Tensor) -> tuple[Tensor | None, Tensor]:
+            output = fused_packed(grid, picture, packed, guide.width)
+            return output, grid if output is not None else grid.clone()
+
+        shape = (len(picture), 3, size, size)
+        return self._captured.run(self, shape, picture.device, lowres, predict, apply)
 
     @torch.no_grad()
     def enhance_rows(
@@ -202,6 +247,11 @@ class HDRNet(nn.Module, HubMixin):
             out=out,
             colours=colours,
         )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # `to` and its like: a graph's memory goes with the weights that it was made for.
+        self._captured.clear()
+        return super()._apply(fn, recurse)
 
     def serves_fused(self, batch: Tensor, backend: Backend = "auto") -> bool:
         """Whether the fused kernel serves: one guide, batch norm as at inference."""
@@ -241,3 +291,18 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
     else:
         for _ in range(LEVELS if config.variant == "pyramid" else 1):
             yield PointwiseGuide(config.guide_complexity)
+
+
+def _without_autocast(picture: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Autocast off for a picture's device; nothing where it is off, so that exported programs hold
+    no trace of it."""
+    device = picture.device.type
+    # Of a device that has no autocast torch cannot say whether it is on.
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _not_half(dtype: torch.dtype) -> torch.dtype:
+    """Where integers are scaled: float16 ends before 65535, and bfloat16 has 8 bits."""
+    return torch.promote_types(dtype, torch.float32)

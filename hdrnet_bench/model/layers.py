@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,7 +26,11 @@ class Conv(nn.Module):
         relu: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, bias=bias and not norm)
+        # What SAME adds at stride 1 it adds on both sides alike, and the convolution can do it.
+        own = kernel // 2 if stride == 1 and kernel % 2 else 0
+        self.conv = nn.Conv2d(
+            channels_in, channels_out, kernel, stride, padding=own, bias=bias and not norm
+        )
         # TensorFlow's defaults: epsilon 0.001, and a decay of 0.999, torch's momentum of 0.001.
         self.norm = _shift_only(nn.BatchNorm2d(channels_out, eps=1e-3, momentum=1e-3), norm)
         self.relu = relu
@@ -33,7 +38,7 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        if kernel > 1:
+        if kernel > 1 and self.conv.padding == (0, 0):
             # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size. With
             # Conv2d's own padding of 1 on both sides all windows would lie one pixel before.
             top, bottom = _same_padding(x.shape[-2], kernel, stride)
@@ -71,8 +76,27 @@ def _shift_only(
 ) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
     """Batch norm with a learned shift and no scale, which replaces the layer's bias; None where it
     is not used."""
-    norm.register_parameter("weight", None)
+    # A scale of one, in no file and no optimiser: without any, torch on CUDA cannot make the
+    # shift's gradient where channels lie side by side ("tensor does not have a device").
+    del norm.weight
+    norm.register_buffer("weight", torch.ones(norm.num_features), persistent=False)
     return norm if use else None
+
+
+def synchronise_norms(module: nn.Module) -> nn.Module:
+    """With batch norms whose statistics are of all processes (SyncBatchNorm)."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            # Torch takes over a parameter, or none, but no buffer.
+            del norm.weight
+            norm.register_parameter("weight", None)
+    module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for norm in module.modules():
+        if isinstance(norm, nn.SyncBatchNorm):
+            scale = torch.ones(norm.num_features, device=norm.bias.device)
+            del norm.weight
+            norm.register_buffer("weight", scale, persistent=False)
+    return module
 
 
 def _initialise(layer: nn.Conv2d | nn.Linear) -> None:

@@ -77,7 +77,7 @@ def update_average(average: HDRNet, model: HDRNet, decay: float, step: int) -> N
 
 class TrainingForward(nn.Module):
     """The forward pass of a training step: the coefficients in the recipe's precision, the guide
-    and slicing in float32."""
+    and slicing, which `HDRNet` keeps out of autocast, in float32."""
 
     def __init__(self, model: HDRNet, precision: str) -> None:
         super().__init__()
@@ -87,5 +87,4 @@ class TrainingForward(nn.Module):
     def forward(self, lowres: Tensor, crop: Tensor) -> Tensor:
         """(B, 3, S, S), (B, 3, K, K) -> (B, 3, K, K)."""
         with torch.autocast(lowres.device.type, self.dtype, enabled=self.dtype is not None):
-            grid = self.model.coefficients(lowres)
-        return self.model.render(grid.float(), crop)
+            return self.model(lowres, crop)

@@ -23,6 +23,7 @@ from ..data.pairs import PictureStore, fits_in_memory
 from ..errors import CapabilityError, DataError, UsageError
 from ..metric_specs import METRICS
 from ..model.hdrnet import HDRNet
+from ..model.layers import synchronise_norms
 from ..recipe import Recipe
 from .checkpoint import Checkpoint, TrainingState
 from .checks import check_run, data_notes, process_notes
@@ -138,7 +139,7 @@ class Trainer:
         torch.manual_seed(seed)
         model = HDRNet(recipe.model).to(device)
         if world.size > 1 and cuda:
-            torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            synchronise_norms(model)
         average = None if self.spec.ema is None else copy.deepcopy(model)
         self.optimiser = optimiser_of(self.spec, model)
         self.checkpoint = Checkpoint(model, self.optimiser, average)

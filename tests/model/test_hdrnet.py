@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.model import hdrnet
 from hdrnet_bench.model.lowres import make_lowres
 from hdrnet_bench.tf1 import state_dict_from_tf1
 from tests.conftest import GOLDEN
@@ -125,7 +126,9 @@ def test_initialisation() -> None:
 def test_batch_norm_replaces_biases_and_has_no_scale() -> None:
     network = HDRNet(HDRNetConfig(batch_norm=True)).coefficient_network
     assert network.splat[0].norm is None
-    assert network.splat[1].norm.weight is None
+    assert bool((network.splat[1].norm.weight == 1).all())
+    assert not any(name.endswith("norm.weight") for name in network.state_dict())
+    assert not any(name.endswith("norm.weight") for name, _ in network.named_parameters())
     assert network.splat[1].conv.bias is None
     assert network.splat[1].norm.eps == 1e-3
     assert network.splat[1].norm.momentum == pytest.approx(1e-3)
@@ -197,3 +200,36 @@ def test_lowres_area_averages_and_nearest_picks() -> None:
     x = torch.arange(64, dtype=torch.float32).reshape(1, 1, 8, 8).expand(1, 3, 8, 8)
     assert make_lowres(x, 2, "area")[0, 0, 0, 0] == x[0, 0, :4, :4].mean()
     assert make_lowres(x, 2, "nearest")[0, 0].tolist() == [[0, 4], [32, 36]]
+
+
+@pytest.mark.parametrize("variant", ["curves", "pointwise", "pyramid"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8, torch.uint16])
+@pytest.mark.parametrize("transfer", ["none", "srgb"])
+@pytest.mark.parametrize("too_large", [False, True])
+def test_coefficients_are_predicted_once(
+    variant, dtype: torch.dtype, transfer, too_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it shows late that the grid is too large for the fused kernel."""
+    torch.manual_seed(0)
+    encoding = "linear" if transfer == "srgb" else "srgb"
+    config = HDRNetConfig(
+        variant=variant, net_input_size=32, spatial_bin=8, luma_bins=4, input_encoding=encoding,
+        input_transfer=transfer,
+    )  # fmt: skip
+    model = HDRNet(config).eval()
+    picture = torch.rand(3, 40, 50)
+    if not dtype.is_floating_point:
+        picture = picture * torch.iinfo(dtype).max
+    picture = picture.to(dtype)
+    expected = model.enhance(picture)
+    runs = []
+    model.coefficient_network.register_forward_hook(lambda *_: runs.append(1))
+    asked = []
+    if too_large:
+        monkeypatch.setattr(hdrnet, "fused_packed", lambda *_: asked.append(1))
+    output = model.enhance(picture)
+    assert len(runs) == 1
+    assert len(asked) == (too_large and variant != "pyramid")
+    assert output.dtype == dtype
+    bound = 1e-4 if dtype.is_floating_point else 1 + 1e-4 * torch.iinfo(dtype).max
+    assert (output.double() - expected.double()).abs().max() <= bound
