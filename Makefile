@@ -8,7 +8,7 @@ RECIPES := demo-retouch demo-retouch-pointwise demo-retouch-pyramid demo-local-l
 DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint report report-check results gpu-check clean
+.PHONY: help setup demo test lint report report-check results gpu-pack gpu-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -67,19 +67,19 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	$(HDRBENCH) recipes --markdown > recipes/README.md
 	$(HDRBENCH) report --insert README.md
 
-SANITIZER ?= compute-sanitizer
-gpu-check: setup  ## on a machine with a GPU: agreement, determinism, graphs, memory errors, timing
-	$(BIN)/python -m pip install --quiet --editable '.[dev,cuda]'
-	$(BIN)/python -c "import torch; raise SystemExit(None if torch.cuda.is_available() else 'make gpu-check: torch sees no CUDA device')"
-	$(BIN)/python -m pytest -m gpu
-	for tool in memcheck racecheck initcheck synccheck; do \
-	  PYTORCH_NO_CUDA_MEMORY_CACHING=1 $(SANITIZER) --tool $$tool --error-exitcode 1 \
-	    --kernel-regex kns=slice_ --kernel-regex kns=curves_ --kernel-regex kns=enhance_ \
-	    --kernel-regex kns=area_lowres $(BIN)/python -m pytest -m gpu -k "not graph and not runs" \
-	    || exit; \
-	done
-	$(HDRBENCH) time --kernels --device cuda --compile --save
-	$(HDRBENCH) report --insert README.md
+GPU_PYTHON ?= 3.12
+gpu-pack: setup  ## for gpu-check without a package index: wheels and sources in build/gpu
+	$(BIN)/python tests/gpu/check.py --make-pack $(GPU_PYTHON) --also '$(GPU_ALSO)'
 
-clean:  ## remove what make demo wrote (not data/, runs/ or .venv)
+# With OFFLINE=1 by $(PYTHON), its torch and what gpu-pack made elsewhere; else in .venv.
+GPU_OUT ?= build/gpu-check
+gpu-check: $(if $(OFFLINE),,setup)  ## on a machine with a GPU: tests, memory errors, timing, training
+ifdef OFFLINE
+	PYTHON='$(PYTHON)' sh build/gpu/run $(GPU_OUT) $(PARTS)
+else
+	$(BIN)/python -m pip install --quiet --editable '.[dev,cuda]'
+	$(BIN)/python tests/gpu/check.py --out $(GPU_OUT) $(PARTS)
+endif
+
+clean:  ## remove what make demo and make gpu-pack wrote (not data/, runs/ or .venv)
 	rm -rf build
