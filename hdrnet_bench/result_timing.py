@@ -1,12 +1,19 @@
-"""Timings, as their result files hold them: of a method on a device, and of the slicing kernels."""
+"""Timings, as their result files hold them: of a method on a device; and of the slicing kernels,
+the untrained network and training steps, which are a device's alone.
+
+The last two are read and written here (`read_machine`, `write_machine`)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from .config import HDRNetConfig
 from .environment import Environment
+from .errors import DataError, first_fault
+from .files import json_text, read_json, write_text
 from .result_ids import MethodId, RecipeId, Record
 
 _Positive = Annotated[float, Field(gt=0)]
@@ -115,6 +122,11 @@ class KernelRow(Record):
     max_error: float | None
     note: str | None
 
+    @property
+    def copy_share(self) -> float:
+        """The part of a copy's bandwidth that the kernel reaches."""
+        return self.copy_ms / self.median_ms
+
 
 class KernelTiming(Record):
     """The slicing kernels' times on one device: kernels-<device>.json in the results' root."""
@@ -124,3 +136,151 @@ class KernelTiming(Record):
     device: str
     rows: list[KernelRow] = Field(min_length=1)
     environment: Environment
+
+
+class SizeTiming(Record):
+    """One resolution and type of pictures: what one run measured, in turns."""
+
+    rows: list[TimingRow] = Field(min_length=1)
+    copies: list[CopyRow] = Field(max_length=1)
+    state: MachineState
+
+    @model_validator(mode="after")
+    def _of_one_size(self) -> SizeTiming:
+        if len({_size_key(row) for row in self.rows}) > 1:
+            raise ValueError("rows are of several sizes, batches or types")
+        return self
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """Type of pictures, batch and size, to sort by."""
+        return _size_key(self.rows[0])
+
+
+def _size_key(row: TimingRow) -> tuple[int, int, int, int]:
+    return get_args(PictureType).index(row.dtype), row.batch, row.width * row.height, row.width
+
+
+class NetworkTiming(Record):
+    """An untrained network's times on one device: network-<device>.json in the results' root.
+
+    config: the network's. sizes: by type of pictures, batch and resolution, each once.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["network"] = "network"
+    device: str
+    config: HDRNetConfig
+    sizes: list[SizeTiming] = Field(min_length=1)
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _each_once(self) -> NetworkTiming:
+        keys = [size.key for size in self.sizes]
+        if keys != sorted(set(keys)):
+            raise ValueError("sizes are not sorted, or one is there twice")
+        return self
+
+    def with_size(self, size: SizeTiming) -> NetworkTiming:
+        """With what was measured of one size, in the place of what there was of it."""
+        sizes = {one.key: one for one in self.sizes} | {size.key: size}
+        return self.model_copy(update={"sizes": [sizes[key] for key in sorted(sizes)]})
+
+    def continues(self, other: NetworkTiming) -> bool:
+        """Whether both are of one network, device and installation, so that they may share a
+        file."""
+        machines = [
+            (t.device, t.config, t.environment.model_copy(update={"load": None}))
+            for t in (self, other)
+        ]
+        return machines[0] == machines[1]
+
+
+class StepRow(Record):
+    """One part of a training step; times in ms. Null, with `note` why, where plain torch could not
+    run.
+
+    speedup: reference over native median; null for the wait for data, which the backend does not
+    touch. share: of the whole step with the native kernels.
+    """
+
+    part: str
+    native_ms: float
+    native_p5_ms: float
+    native_p95_ms: float
+    reference_ms: float | None
+    reference_p5_ms: float | None
+    reference_p95_ms: float | None
+    speedup: float | None
+    share: float
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _null_has_a_note(self) -> StepRow:
+        if self.reference_ms is None and not self.note:
+            raise ValueError("a missing time needs its note")
+        return self
+
+
+class ThroughputRow(Record):
+    """Training steps a second as the training loop takes them.
+
+    workers: processes that make batches ahead. steps_per_s: steps over the time of all of them;
+    percentiles: of single steps, the wait for data included. data_wait_share: of all that time.
+    """
+
+    precision: Literal["float32", "bfloat16", "float16"]
+    workers: Annotated[int, Field(ge=0)]
+    steps: _Count
+    steps_per_s: _Positive
+    median_ms: _Positive
+    p5_ms: _Positive
+    p95_ms: _Positive
+    data_wait_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainingTiming(Record):
+    """Training steps' times on one device: training-<device>.json in the results' root."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["training"] = "training"
+    device: str
+    config: HDRNetConfig
+    batch: _Count
+    crop: _Count
+    parts: list[StepRow] = Field(min_length=1)
+    throughput: list[ThroughputRow]
+    environment: Environment
+
+
+MachineTiming = NetworkTiming | TrainingTiming
+_KINDS: dict[str, type[MachineTiming]] = {"network": NetworkTiming, "training": TrainingTiming}
+
+
+def write_machine(path: Path, timing: MachineTiming) -> None:
+    write_text(path, json_text(timing.model_dump(mode="json")))
+
+
+def read_machine(path: Path) -> MachineTiming:
+    """Read and validate network-*.json or training-*.json. Raises DataError that names it and the
+    faulty key."""
+    content: Any = read_json(path)
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise DataError(f"{path} is a timing neither of a network nor of training steps: remove it")
+    try:
+        return _KINDS[kind].model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["loc"] == ("schema_version",):
+            raise DataError(
+                f"{path}: written by another version of hdrnet-bench, in its schema "
+                f"{fault['input']}: measure it again, or remove it"
+            ) from None
+        raise DataError(f"{path}: {first_fault(error)}") from None
+
+
+def read_machines(root: Path) -> list[tuple[Path, MachineTiming]]:
+    """Those of a results directory, in the order of their names."""
+    paths = sorted([*root.glob("network-*.json"), *root.glob("training-*.json")])
+    return [(path, read_machine(path)) for path in paths]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,7 +24,9 @@ from .console import (
 from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
+    from ..config import HDRNetConfig
     from ..environment import Environment
+    from ..result_timing import TimedBackend
     from ..timing.job import Measurement
 
 
@@ -33,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def time_command(
     target: Annotated[
         str | None,
-        typer.Argument(help="A run; by default the paper's network, untrained, nothing written."),
+        typer.Argument(help="A run; by default the paper's network, untrained."),
     ] = None,
     size: Annotated[
         list[str] | None,
@@ -54,9 +58,13 @@ def time_command(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 1,
     dtype: Annotated[
-        str,
-        typer.Option(help="Of the pictures: float32, float16, bfloat16, uint8; weights: float32."),
-    ] = "float32",
+        list[str] | None,
+        typer.Option(
+            "--dtype",
+            help="Of the pictures: float32 (default), float16, bfloat16, uint8; repeatable without "
+            "a run. Weights are float32.",
+        ),
+    ] = None,
     budget: Annotated[
         float, typer.Option(min=0.0, help="Seconds of repeats for each resolution.")
     ] = 10.0,
@@ -68,11 +76,21 @@ def time_command(
         bool, typer.Option("--compile", help="With --kernels: plain torch under torch.compile too.")
     ] = False,
     save: Annotated[
-        bool, typer.Option("--save", help="With --kernels: write results/kernels-<device>.json.")
+        bool,
+        typer.Option(
+            "--save",
+            help="Write network-<device>.json to results/, where sizes and types timed before on "
+            "the same device and version stay; with --kernels kernels-<device>.json, with "
+            "--training training-<device>.json. A run's times are written always.",
+        ),
     ] = False,
     training: Annotated[
         bool,
-        typer.Option("--training", help="Time training steps, native against plain torch."),
+        typer.Option(
+            "--training",
+            help="Time training steps: in parts, native against plain torch, and as many a second "
+            "as the loop takes with several data workers.",
+        ),
     ] = False,
     device: Device = None,
     dry_run: DryRun = False,
@@ -82,17 +100,17 @@ def time_command(
 
     Repeats go on until the median's 95 % interval (by order statistics) is narrower than 2 %, or
     the budget is spent; at least six of each. "guide + slice + apply" writes into a result that is
-    there already where the fused kernel serves; "whole" makes a fresh one. Each resolution has a
-    process of its own: running out of memory ends that row, not the run. Errors are against
+    there already where the fused kernel serves; "whole" makes a fresh one. On a CPU each resolution
+    has a process of its own: running out of memory ends that row, not the run. Errors are against
     float64; for uint8 in levels.
     """
-    of_the_network = bool(target or backend or batch != 1 or dtype != "float32")
+    of_the_network = bool(target or backend or batch != 1 or dtype)
     if training:
-        if of_the_network or device or kernels or size:
-            raise UsageError("--training times steps on the CPU: nothing else goes with it")
+        if of_the_network or kernels or compiled or size:
+            raise UsageError("--training times steps: only --device and --save go with it")
         from .train import time_steps
 
-        time_steps(dry_run, as_json)
+        time_steps(choose_device(device), save, dry_run, as_json)
         return
     if kernels:
         if of_the_network:
@@ -102,13 +120,65 @@ def time_command(
             )
         _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
         return
-    if compiled or save:
-        raise UsageError("--compile and --save go with --kernels")
-    _time_network(target, size, backend, batch, dtype, budget, device, dry_run, as_json)
+    if compiled:
+        raise UsageError("--compile goes with --kernels; of the network it is --backend compiled")
+    dtypes = list(dict.fromkeys(dtype or ["float32"]))
+    if target is None:
+        _time_untrained(size, backend, batch, dtypes, budget, device, save, dry_run, as_json)
+        return
+    if save:
+        raise UsageError("a run's times are written always: leave --save out")
+    if len(dtypes) > 1:
+        raise UsageError(f"--dtype {' and '.join(dtypes)}: a run is timed with one")
+    _time_run(target, size, backend, batch, dtypes[0], budget, device, dry_run, as_json)
 
 
-def _time_network(
-    target: str | None,
+class _Plan(NamedTuple):
+    """What is to be timed of a network."""
+
+    sizes: list[tuple[int, int]]
+    backends: list[TimedBackend]
+    batch: int
+    budget_s: float
+    device: str
+
+    def values(self, path: Path | None) -> dict[str, Any]:
+        """As --dry-run says it."""
+        return {
+            "sizes": [f"{w}x{h}" for w, h in self.sizes],
+            "backends": list(self.backends),
+            "would write": path and str(path),
+        }
+
+
+def _plan(
+    size: list[str] | None,
+    by_default: Iterable[tuple[int, int]],
+    backend: list[str] | None,
+    batch: int,
+    budget: float,
+    device: str | None,
+) -> _Plan:
+    if not math.isfinite(budget):
+        raise UsageError(f"--budget {budget}: a number of seconds")
+    where = choose_device(device)
+
+    from ..timing.network import choose_backends
+
+    sizes = [parse_size(text) for text in size or ()]
+    if not sizes:
+        sizes = sorted(by_default, key=lambda wh: wh[0] * wh[1])
+    sizes = list(dict.fromkeys(sizes))
+    for width, height in sizes:
+        if batch * width * height > MAX_PIXELS:
+            raise UsageError(
+                f"--batch {batch} of {width}x{height} is over {MAX_PIXELS / 1e6:.0f} megapixels"
+            )
+    return _Plan(sizes, choose_backends(backend, where), batch, budget, where)
+
+
+def _time_run(
+    target: str,
     size: list[str] | None,
     backend: list[str] | None,
     batch: int,
@@ -118,83 +188,147 @@ def _time_network(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """`hdrbench time [RUN]`."""
+    """`hdrbench time RUN`."""
     from ..runs import finished_runs
 
-    runs = finished_runs(target, err.print) if target is not None else []
+    runs = finished_runs(target, err.print)
     if len(runs) > 1:
         directories = ", ".join(str(run.directory) for run in runs)
         raise UsageError(f"{target} has several runs, time one: {directories}")
-    if not math.isfinite(budget):
-        raise UsageError(f"--budget {budget}: a number of seconds")
-    where = choose_device(device)
+    (run,) = runs
 
-    from ..config import HDRNetConfig
     from ..environment import describe, device_slug
     from ..evaluation.score import method_id, recipe_id
     from ..result_timing import Timing
     from ..results import result_folder, write_result
-    from ..timing.network import SIZES, choose_backends, picture_type, time_model
+    from ..timing.network import SIZES, picture_type, time_model
 
-    sizes = [parse_size(text) for text in size or ()]
-    if not sizes:
-        of_recipe = runs[0].recipe.evaluation.resolutions if runs else ()
-        sizes = sorted({*SIZES.values(), *of_recipe}, key=lambda wh: wh[0] * wh[1])
-    sizes = list(dict.fromkeys(sizes))
-    for width, height in sizes:
-        if batch * width * height > MAX_PIXELS:
-            raise UsageError(
-                f"--batch {batch} of {width}x{height} is over {MAX_PIXELS / 1e6:.0f} megapixels"
-            )
     pictures = picture_type(dtype)
-    backends = choose_backends(backend, where)
-    path = None
-    if runs:
-        method = method_id(runs[0])
-        folder = result_folder(runs[0].recipe.label, method.name, method.run)
-        path = folder / f"timing-{device_slug(where)}.json"
+    usual = {*SIZES.values(), *run.recipe.evaluation.resolutions}
+    plan = _plan(size, usual, backend, batch, budget, device)
+    method = method_id(run)
+    folder = result_folder(run.recipe.label, method.name, method.run)
+    path = folder / f"timing-{device_slug(plan.device)}.json"
     if dry_run:
-        would = {
-            "sizes": [f"{w}x{h}" for w, h in sizes],
-            "backends": list(backends),
-            "would write": path and str(path),
-        }
-        report_values(would, as_json)
+        report_values(plan.values(path), as_json)
         return
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
+    path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
-    with progress("time", len(sizes)) as step:
+    with progress("time", len(plan.sizes)) as step:
         measured = time_model(
-            runs[0].model_path if runs else HDRNetConfig(),
-            sizes,
-            where,
-            backends=backends,
+            run.model_path,
+            plan.sizes,
+            plan.device,
+            backends=plan.backends,
             batch=batch,
             dtype=pictures,
             budget_s=budget,
             step=step,
         )
-    if path:
-        timing = Timing(
-            recipe=recipe_id(runs[0].recipe),
-            method=method,
-            device=where,
-            rows=measured.rows,
-            copies=measured.copies,
-            state=measured.state,
-            environment=environment,
-        )
-        write_result(path, timing)
+    timing = Timing(
+        recipe=recipe_id(run.recipe),
+        method=method,
+        device=plan.device,
+        rows=measured.rows,
+        copies=measured.copies,
+        state=measured.state,
+        environment=environment,
+    )
+    write_result(path, timing)
+    _show([measured], environment, as_json)
+
+
+def _time_untrained(
+    size: list[str] | None,
+    backend: list[str] | None,
+    batch: int,
+    dtypes: list[str],
+    budget: float,
+    device: str | None,
+    save: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """`hdrbench time`: the paper's network."""
+    from ..config import HDRNetConfig
+    from ..environment import describe, device_slug
+    from ..paths import results_dir
+    from ..result_timing import read_machine
+    from ..timing.network import SAVED, SIZES, picture_type, time_model
+
+    pictures = [picture_type(dtype) for dtype in dtypes]
+    usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
+    plan = _plan(size, usual, backend, batch, budget, device)
+    path = results_dir() / f"network-{device_slug(plan.device)}.json" if save else None
+    if dry_run:
+        report_values(plan.values(path), as_json)
+        return
+    if path and path.exists():
+        read_machine(path)  # not to find it broken after minutes of timing
+    config, environment = HDRNetConfig(), describe()
+
+    def keep(measured: Measurement) -> None:
+        """At once: a run that is stopped keeps what it has."""
+        if path:
+            _write_size(path, plan.device, config, environment, measured)
+
+    with progress("time", len(plan.sizes) * len(pictures)) as step:
+        measured = [
+            time_model(
+                config,
+                plan.sizes,
+                plan.device,
+                backends=plan.backends,
+                batch=batch,
+                dtype=kind,
+                budget_s=budget,
+                step=step,
+                on_size=keep,
+            )
+            for kind in pictures
+        ]
+    _show(measured, environment, as_json)
+
+
+def _write_size(
+    path: Path, device: str, config: HDRNetConfig, environment: Environment, measured: Measurement
+) -> None:
+    """Into the file beside what is there of the same network, device and version, else in its
+    place."""
+    from ..result_timing import NetworkTiming, SizeTiming, read_machine, write_machine
+
+    size = SizeTiming(rows=measured.rows, copies=measured.copies, state=measured.state)
+    timing = NetworkTiming(device=device, config=config, sizes=[size], environment=environment)
+    if path.exists():
+        old = read_machine(path)
+        if isinstance(old, NetworkTiming) and timing.continues(old):
+            timing = old.with_size(size)
+    write_machine(path, timing)
+
+
+def _show(measured: list[Measurement], environment: Environment, as_json: bool) -> None:
     if as_json:
+        one = _joined(measured)
         rows = [
             row.model_dump(mode="json") | {"megapixels_per_s": row.megapixels_per_s}
-            for row in measured.rows
+            for row in one.rows
         ]
-        print(json_text(measured.model_dump(mode="json") | {"rows": rows}), end="")
+        print(json_text(one.model_dump(mode="json") | {"rows": rows}), end="")
         return
-    _print_measured(measured, environment)
+    for one in measured:
+        _print_measured(one, environment)
     out.print(f"on {environment.machine()}")
+
+
+def _joined(measured: list[Measurement]) -> Measurement:
+    from ..timing.job import Measurement
+    from ..timing.state import combined
+
+    return Measurement(
+        rows=[row for one in measured for row in one.rows],
+        copies=[copy for one in measured for copy in one.copies],
+        state=combined(one.state for one in measured),
+    )
 
 
 def _print_measured(measured: Measurement, environment: Environment) -> None:
@@ -215,7 +349,7 @@ def _time_kernels(
     from ..environment import describe, device_slug
     from ..paths import results_dir
     from ..report.tables import KERNELS_NOTE, kernel_notes, kernel_rows
-    from ..result_timing import KernelTiming
+    from ..result_timing import KernelRow, KernelTiming
     from ..results import write_result
     from ..timing.kernels import GUIDES, SIZES, time_kernels
 
@@ -225,15 +359,25 @@ def _time_kernels(
         report_values({"sizes": list(sizes), "would write": path and str(path)}, as_json)
         return
     environment = describe()
+    rows: list[KernelRow] = []
+
+    def timing() -> KernelTiming:
+        return KernelTiming(device=device, rows=rows, environment=environment)
+
     with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
-        rows = list(time_kernels(sizes, device, compiled, step))
-    timing = KernelTiming(device=device, rows=rows, environment=environment)
-    if path:
-        write_result(path, timing)
+
+        def after_a_guide() -> None:
+            """What is measured is written at once: a run that is stopped keeps what it has."""
+            if path:
+                write_result(path, timing())
+            step()
+
+        for row in time_kernels(sizes, device, compiled, after_a_guide):
+            rows.append(row)
     if as_json:
         print(json_text([row.model_dump() for row in rows]), end="")
         return
-    print_table(*kernel_rows(timing))
-    for note in [KERNELS_NOTE, *kernel_notes(timing)]:
+    print_table(*kernel_rows(timing()))
+    for note in [KERNELS_NOTE, *kernel_notes(timing())]:
         out.print(f"  {note}")
     out.print(f"on {environment.machine()}")

@@ -165,35 +165,45 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
         )
 
 
-def time_steps(dry_run: bool, as_json: bool) -> None:
+def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
     """`hdrbench time --training`."""
-    from ..environment import describe
-    from ..timing.steps import BATCH, CROP, REPEATS, WARM_UPS, time_training
+    from ..config import HDRNetConfig
+    from ..environment import describe, device_slug
+    from ..paths import results_dir
+    from ..report.tables_time import parts_table, throughput_table, training_text
+    from ..result_timing import TrainingTiming, write_machine
+    from ..timing import steps
 
+    workers, precisions = steps.workers_here(), steps.precisions_of(device)
+    path = results_dir() / f"training-{device_slug(device)}.json" if save else None
     if dry_run:
-        report_values({"batch": BATCH, "crop": CROP, "would write": "nothing"}, as_json)
+        plan = {"batch": steps.BATCH, "crop": steps.CROP, "device": device, "workers": workers}
+        written = {"would write": str(path) if path else "nothing"}
+        report_values(plan | {"precision": list(precisions)} | written, as_json)
         return
-    with progress("time --training", REPEATS + WARM_UPS) as step:
-        rows = time_training(REPEATS, step, crop=CROP)
+    environment = describe()
+    repeats = steps.REPEATS[device.partition(":")[0]]
+    total = repeats + steps.WARM_UPS + len(workers) * len(precisions)
+    with progress("time --training", total) as step:
+        timing = TrainingTiming(
+            device=device,
+            config=HDRNetConfig(),
+            batch=steps.BATCH,
+            crop=steps.CROP,
+            parts=steps.time_training(repeats, step, crop=steps.CROP, device=device),
+            throughput=[],
+            environment=environment,
+        )
+        if path:
+            write_machine(path, timing)
+        for row in steps.time_throughput(device, workers, step, crop=steps.CROP):
+            timing = timing.model_copy(update={"throughput": [*timing.throughput, row]})
+            if path:
+                write_machine(path, timing)
     if as_json:
-        print(json_text([row._asdict() for row in rows]), end="")
+        print(json_text(timing.model_dump(mode="json")), end="")
         return
-    cells = [
-        [
-            row.part,
-            f"{row.native_ms:.1f} [{row.native_p5_ms:.1f}, {row.native_p95_ms:.1f}]",
-            f"{row.share:.1%}",
-            f"{row.reference_ms:.1f} [{row.reference_p5_ms:.1f}, {row.reference_p95_ms:.1f}]",
-            "–" if row.speedup is None else f"{row.speedup:.1f}x",
-        ]
-        for row in rows
-    ]
-    header = [
-        "part of a step",
-        "native ms [p5, p95]",
-        "share",
-        "plain torch ms [p5, p95]",
-        "faster",
-    ]
-    print_table(header, cells)
-    out.print(f"batch {BATCH}, crops of {CROP} x {CROP}, float32; on {describe().machine()}")
+    for table in (parts_table(timing, ""), throughput_table(timing, "")):
+        cells = [[cell.text for cell in row] for row in table.rows]
+        print_table([column.heading for column in table.columns], cells)
+    out.print(f"{training_text(timing)}; on {environment.machine()}")

@@ -18,6 +18,7 @@ from .plots import Plot
 from .readme import unmeasured_text
 from .table import Cell
 from .tables import KERNELS_NOTE, machine_text
+from .tables_time import NETWORK_NOTE
 
 _FIGURE = re.compile(r"<!--figure-->.*?<!--/figure-->", re.DOTALL)
 
@@ -47,6 +48,7 @@ def render(contents: Contents, figures: Path, private: bool = False) -> str:
             "timed": NOTHING_TIMED,
             "gpu": NO_GPU,
             "kernels": KERNELS_NOTE,
+            "network": NETWORK_NOTE,
         },
         machine_text=machine_text,
         roles=pictures.ROLES,

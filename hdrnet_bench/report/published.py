@@ -1,11 +1,12 @@
-"""Published figures: results/published/<source>.csv, transcribed from papers."""
+"""Published figures: results/published/<source>.csv, transcribed from papers, and speed.csv, of
+times on GPUs."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,8 +16,10 @@ from ..result_ids import Slug
 from .groups import Group
 
 FOLDER = "published"
+SPEED = "speed.csv"
 
 _Positive = Annotated[float, Field(gt=0)]
+_Row = TypeVar("_Row", bound=BaseModel)
 
 
 class PublishedRow(BaseModel):
@@ -45,18 +48,50 @@ class PublishedRow(BaseModel):
     checked: Literal["transcription", "primary"]
 
 
+class SpeedRow(BaseModel):
+    """A published time on a GPU.
+
+    timed: what of the method. resolution: as the source calls it. place: where in the source the
+    figure stands. checked: as for `PublishedRow`; "primary" for a file of the source too. differs:
+    why it does not compare with a time of this project.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: str = Field(min_length=1)
+    timed: Literal["whole network", "slice, forward", "slice, backward"]
+    resolution: str = Field(min_length=1)
+    device: str = Field(min_length=1)
+    ms: _Positive
+    source: str = Field(min_length=1)
+    place: str = Field(min_length=1)
+    checked: Literal["transcription", "primary"]
+    differs: str = Field(min_length=1)
+
+
 def read_published(root: Path) -> list[PublishedRow]:
     """The rows of root/published/, else of the files that come with the package, in the order of
-    the files' names.
+    the files' names; without those of `read_speed`.
 
     Raises DataError that names the file, the line and the faulty column.
     """
+    paths = sorted(path for path in _folder(root).glob("*.csv") if path.name != SPEED)
+    return [row for path in paths for row in _read(path, PublishedRow)]
+
+
+def read_speed(root: Path) -> list[SpeedRow]:
+    """The rows of speed.csv in the same folder; none where it is not there. Raises as
+    `read_published`."""
+    path = _folder(root) / SPEED
+    return _read(path, SpeedRow) if path.exists() else []
+
+
+def _folder(root: Path) -> Path:
     own = root / FOLDER
-    folder = own if own.is_dir() else shipped(f"results/{FOLDER}")
-    return [row for path in sorted(folder.glob("*.csv")) for row in _read(path)]
+    return own if own.is_dir() else shipped(f"results/{FOLDER}")
 
 
-def _read(path: Path) -> list[PublishedRow]:
+def _read(path: Path, kind: type[_Row]) -> list[_Row]:
     published, line = [], 1
     try:
         # Spreadsheets write a byte order mark first.
@@ -68,7 +103,7 @@ def _read(path: Path) -> list[PublishedRow]:
                     f"{path}, line {line}: {len(row)} columns, its head has {len(head)}"
                 )
             values = {key: text or None for key, text in zip(head, row, strict=True)}
-            published.append(PublishedRow.model_validate(values))
+            published.append(kind.model_validate(values))
     except ValidationError as error:
         raise DataError(f"{path}, line {line}: {first_fault(error)}") from None
     except (OSError, ValueError, csv.Error) as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..environment import Environment
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart, TimingPart
 from .plots import Plot
 from .published import FOLDER
 from .table import Table, escape_markdown, markdown
 from .tables import KERNELS_NOTE, machine_text
+from .tables_time import NETWORK_NOTE
 
 
 def page(contents: Contents, comparisons: dict[str, Path]) -> str:
@@ -29,16 +32,24 @@ def page(contents: Contents, comparisons: dict[str, Path]) -> str:
     if contents.training:
         parts += ["## Training", *map(_figure, contents.training)]
     parts.append("## Time")
-    parts += [] if contents.timings else [NOTHING_TIMED]
+    parts += [] if contents.timings or contents.networks else [NOTHING_TIMED]
     parts += [NO_GPU] if contents.no_gpu else []
+    if contents.networks:
+        parts.append(NETWORK_NOTE + " `hdrbench time --save`.")
+    for network in contents.networks:
+        parts += _with_machine([network.table], network.timing.environment)
+    parts += [_with_title(contents.speed)] if contents.speed else []
     for timing in contents.timings:
         parts += _timing(timing)
     if contents.kernels:
         parts += ["## Slicing kernels", KERNELS_NOTE + " `hdrbench time --kernels --save`."]
     for kernels in contents.kernels:
-        machine = kernels.timing.environment
-        parts.append(_with_title(kernels.table))
-        parts.append(escape_markdown(f"Measured on {machine_text(machine)}; load {machine.load}."))
+        parts += _with_machine([kernels.table], kernels.timing.environment)
+    if contents.steps:
+        parts += ["## Training steps", "`hdrbench time --training --save`."]
+    for steps in contents.steps:
+        tables = [table for table in (steps.parts, steps.throughput) if table]
+        parts += _with_machine(tables, steps.timing.environment)
     if contents.where.rows:
         parts += ["## What ran where", markdown(contents.where)]
     return "\n\n".join(parts) + "\n"
@@ -80,6 +91,11 @@ def _timing(part: TimingPart) -> list[str]:
         escape_markdown(f"Measured on {machine}."),
         _figure(part.plot),
     ]
+
+
+def _with_machine(tables: Sequence[Table], machine: Environment) -> list[str]:
+    where = f"Measured on {machine_text(machine)}; load {machine.load}."
+    return [*map(_with_title, tables), escape_markdown(where)]
 
 
 def _with_title(table: Table) -> str:

@@ -195,7 +195,7 @@ def kernel_table(timing: KernelTiming, slug: str) -> Table:
     head += [Column("ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
     head += columns("ns/pixel=ns_per_pixel", "plain torch ms=reference_ms")
     head += columns("compiled torch ms=compiled_ms", "faster than plain=times_reference")
-    head += columns("of a copy's time=times_copy", "max error")
+    head += columns("of a copy=copy_share", "max error")
     rows = [
         [
             plain(f"{row.size}, {row.guide}"),
@@ -208,23 +208,31 @@ def kernel_table(timing: KernelTiming, slug: str) -> Table:
             number(row.reference_ms, "{:.1f}"),
             number(row.compiled_ms, "{:.1f}"),
             number(row.times_reference, "{:.0f}x"),
-            number(row.times_copy, "{:.2f}"),
+            number(round(row.copy_share, 4), "{:.0%}"),
             number(row.max_error, "{:.1e}"),
         ]
         for row in timing.rows
     ]
-    return Table(slug, timing.device, head, rows, kernel_notes(timing), row_header=1)
+    title = f"Slicing kernels, {device_name(timing.device, timing.environment)}"
+    return Table(slug, title, head, rows, kernel_notes(timing), row_header=1)
 
 
 KERNELS_NOTE = (
     "A row's figures are medians of one run, taken in turns with a copy that moves as many bytes "
-    "as the kernel must; plain torch is the reference backend. The error is against float64: of "
+    "as the kernel must: of a copy is the part of its bandwidth that the kernel reaches. Plain "
+    "torch is the reference backend. The error is against float64: of "
     "the output; for the backward of the gradients, relative to the largest; for bytes in levels."
 )
 
 
 def kernel_notes(timing: KernelTiming) -> list[str]:
     return sorted({row.note for row in timing.rows if row.note})
+
+
+def device_name(device: str, environment: Environment) -> str:
+    """A device by its processor's name."""
+    name = environment.gpu if device.startswith("cuda") else environment.cpu
+    return f"{device}: {name or 'not known'}"
 
 
 def machine_text(environment: Environment) -> str:

@@ -1,15 +1,31 @@
-"""The tables of times, and the table of the machines that measured each result."""
+"""The tables of times, of published ones too, and of the machines that measured each result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..environment import Environment
-from ..result_timing import CopyRow, KernelTiming, MachineState, Timing, TimingRow
+from ..result_timing import (
+    CopyRow,
+    KernelTiming,
+    MachineState,
+    MachineTiming,
+    NetworkTiming,
+    Part,
+    StepRow,
+    ThroughputRow,
+    TimedBackend,
+    Timing,
+    TimingRow,
+    TrainingTiming,
+)
 from ..results import NONE, Result
 from .groups import TimingResult
+from .published import SpeedRow
 from .table import Cell, Column, Table, columns, number, plain
+from .tables import device_name
 
 
 def timing_table(timed: TimingResult) -> Table:
@@ -93,19 +109,184 @@ def state_text(state: MachineState, environment: Environment) -> str:
     )
 
 
-def where_table(results: Sequence[tuple[Path, Result]]) -> Table:
+NETWORK_NOTE = (
+    "Medians in ms, each row of one run that took its backends in turns. Of a copy: the part of "
+    "the bandwidth of a copy of the picture that guide + slice + apply and the whole reach, by the "
+    "bytes that they must at least read and write. On CUDA the whole replays its network as one "
+    "graph, where the coefficients alone are launched layer by layer."
+)
+
+
+def network_table(timing: NetworkTiming, slug: str) -> Table:
+    """A row a resolution and type of pictures."""
+    head = columns("resolution", "MP=megapixels", "batch", "dtype", "coefficients=coefficients_ms")
+    head += columns("guide + slice + apply=slice_ms", "of a copy=slice_copy_share")
+    head += columns("whole=whole_ms", "of a copy=whole_copy_share")
+    head += columns("whole, plain torch=reference_ms", "whole, torch.compile=compiled_ms")
+    rows, notes = [], dict[str, None]()
+    for size in timing.sizes:
+        by_part = {(row.backend, row.part): row for row in size.rows}
+
+        def of(backend: TimedBackend, part: Part, by_part: Any = by_part) -> TimingRow | None:
+            row: TimingRow | None = by_part.get((backend, part))
+            return row
+
+        first = size.rows[0]
+        coefficients, slicing = of("native", "coefficients"), of("native", "guide + slice + apply")
+        whole = of("native", "whole")
+        others = [of("reference", "whole"), of("compiled", "whole")]
+        rows.append(
+            [
+                _resolution(first),
+                number(first.megapixels, "{:.2f}"),
+                number(first.batch, "{}"),
+                plain(first.dtype),
+                _median(coefficients),
+                _median(slicing),
+                _share(slicing),
+                _median(whole),
+                _share(whole),
+                *map(_median, others),
+            ]
+        )
+        for row in size.rows:
+            if row.note:
+                where = f"{row.width} x {row.height}, {row.dtype}"
+                notes[f"{where}, {row.backend}: {row.note}."] = None
+    states = [state_text(combined_state(timing), timing.environment)]
+    title = f"The paper's network, untrained, {_on(timing)}"
+    return Table(slug, title, head, rows, [*notes, *states])
+
+
+def _on(timing: MachineTiming) -> str:
+    return f"on {device_name(timing.device, timing.environment)}"
+
+
+def _median(row: TimingRow | None) -> Cell:
+    return number(None if row is None else row.median_ms, "{:.3f}")
+
+
+def _share(row: TimingRow | None) -> Cell:
+    return number(None if row is None else row.copy_share, "{:.0%}")
+
+
+def combined_state(timing: NetworkTiming) -> MachineState:
+    """The lowest and highest of all sizes."""
+
+    def of(name: str) -> tuple[float, float] | None:
+        values = [v for size in timing.sizes for v in getattr(size.state, name) or ()]
+        return (min(values), max(values)) if values else None
+
+    return MachineState(clock_mhz=of("clock_mhz"), power_w=of("power_w"), load=of("load"))
+
+
+def training_text(timing: TrainingTiming) -> str:
+    """What the steps are of."""
+    return (
+        f"batch {timing.batch}, crops of {timing.crop} x {timing.crop}, the "
+        f"{timing.config.variant} network"
+    )
+
+
+def parts_table(timing: TrainingTiming, slug: str) -> Table:
+    """The parts of a training step, native against plain torch, in turns."""
+    head = columns("part of a step=part")
+    head += [
+        _spread_column("native"),
+        *columns("share"),
+        _spread_column("plain torch", "reference"),
+    ]
+    head += columns("faster=speedup")
+    rows = [_part_cells(row) for row in timing.parts]
+    notes = sorted({f"{row.note}." for row in timing.parts if row.note})
+    title = f"A training step in parts, {training_text(timing)}, float32, {_on(timing)}"
+    return Table(slug, title, head, rows, notes)
+
+
+def _spread_column(name: str, key: str | None = None) -> Column:
+    key = key or name
+    return Column(f"{name} ms [p5, p95]", (f"{key}_ms", f"{key}_p5_ms", f"{key}_p95_ms"))
+
+
+def _part_cells(row: StepRow) -> list[Cell]:
+    return [
+        plain(row.part),
+        _spread(row.native_ms, row.native_p5_ms, row.native_p95_ms),
+        number(row.share, "{:.1%}"),
+        _spread(row.reference_ms, row.reference_p5_ms, row.reference_p95_ms),
+        number(row.speedup, "{:.1f}x"),
+    ]
+
+
+def _spread(median: float | None, p5: float | None, p95: float | None) -> Cell:
+    known = None not in (median, p5, p95)
+    return Cell(f"{median:.2f} [{p5:.2f}, {p95:.2f}]" if known else NONE, (median, p5, p95))
+
+
+def throughput_table(timing: TrainingTiming, slug: str) -> Table:
+    """Steps a second by precision and number of data workers."""
+    head = columns("precision", "data workers=workers", "steps/s=steps_per_s", "steps")
+    head += [Column("step ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
+    head += columns("of it waiting for data=data_wait_share")
+    rows = [_throughput_cells(row) for row in timing.throughput]
+    title = f"Training steps as the loop takes them, {training_text(timing)}, {_on(timing)}"
+    return Table(slug, title, head, rows, [], row_header=1)
+
+
+def _throughput_cells(row: ThroughputRow) -> list[Cell]:
+    return [
+        plain(row.precision),
+        number(row.workers, "{}"),
+        number(row.steps_per_s, "{:.1f}"),
+        number(row.steps, "{}"),
+        _spread(row.median_ms, row.p5_ms, row.p95_ms),
+        number(row.data_wait_share, "{:.0%}"),
+    ]
+
+
+SPEED_NOTE = (
+    "As published, each on the device that its row names and timed in its own way: no row here was "
+    "measured by this project, and none stands in one row with what was. Checked says where the "
+    "figure was read: in the source itself (primary), or in another's account (transcription)."
+)
+
+
+def speed_table(rows: Sequence[SpeedRow]) -> Table:
+    """Published times on GPUs."""
+    head = columns("method", "timed", "resolution", "ms", "device", "source", "place", "checked")
+    head += columns("not comparable=differs")
+    cells = [
+        [
+            plain(row.method),
+            plain(row.timed),
+            plain(row.resolution),
+            number(row.ms, "{:.2f}"),
+            plain(row.device),
+            plain(row.source),
+            plain(row.place),
+            plain(row.checked),
+            plain(row.differs),
+        ]
+        for row in rows
+    ]
+    return Table("published-speed", "Published times on GPUs", head, cells, [SPEED_NOTE])
+
+
+def where_table(results: Sequence[tuple[Path, Result | MachineTiming]]) -> Table:
     """A row for each result file: what was measured, of which data and model, on which machine."""
     head = columns("what", "recipe", "method", "run", "data", "model", "machine", "commit", "load")
     rows = [_where_cells(path, result) for path, result in results]
     return Table("where", "What ran where", head, rows, [])
 
 
-def _where_cells(path: Path, result: Result) -> list[Cell]:
+def _where_cells(path: Path, result: Result | MachineTiming) -> list[Cell]:
     environment = result.environment
     machine = [plain(environment.machine()), plain(environment.commit)]
     machine += [number(environment.load, "{}")]
-    if isinstance(result, KernelTiming):
-        return [plain(f"slicing kernels, {result.device}"), *map(plain, [None] * 5), *machine]
+    if isinstance(result, KernelTiming | NetworkTiming | TrainingTiming):
+        names = {"kernels": "slicing kernels", "network": "untrained network"}
+        what = names.get(result.kind, "training steps")
+        return [plain(f"{what}, {result.device}"), *map(plain, [None] * 5), *machine]
     recipe, method = result.recipe, result.method
     sha256 = method.model_sha256 or method.predictions_sha256
     if isinstance(result, Timing):

@@ -1,4 +1,4 @@
-"""One size timed, in a process of its own that network.py starts."""
+"""One size timed: on a CPU in a process that network.py starts, on CUDA in the one it runs in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..model.load import read_model
 from ..model.lowres import make_lowres
 from ..processes import end_with_parent
 from ..result_timing import CopyRow, Part, TimedBackend, TimingRow
-from ..slicing.fused import fused
+from ..slicing.fused import fused, fused_packed, packed_parameters
 from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input
 from .job import EXACT, TIMING, Measurement, TimingJob
@@ -46,15 +46,18 @@ def serve(job_json: str, pipe: Connection) -> None:
     def log(doing: str) -> None:
         pipe.send_bytes(json.dumps(doing).encode())
 
+    pipe.send_bytes(measure_what_fits(job, log).model_dump_json().encode())
+
+
+def measure_what_fits(job: TimingJob, log: Callable[[str], None]) -> Measurement:
+    """`measure`; where memory runs out, rows that say so."""
     try:
-        measured = measure(job, log)
+        return measure(job, log)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        state = Watch(torch.device("cpu")).state()
         rows = job.rows_without_times(dict.fromkeys(job.backends, NO_MEMORY))
-        measured = Measurement(rows=rows, copies=[], state=state)
-    pipe.send_bytes(measured.model_dump_json().encode())
+        return Measurement(rows=rows, copies=[], state=Watch(torch.device("cpu")).state())
 
 
 Key = tuple[TimedBackend, Part]
@@ -183,7 +186,9 @@ def _slicer(
     if model.config.input_transfer == "none" and model.serves_fused(batch, backend):
         out = torch.empty_like(batch)
         parameters, width = guide.kernel_parameters()
-        into = partial(fused, grid, batch, parameters, width, out)
+        # Packed once, as `enhance` has it in the graph that it replays.
+        packed = packed_parameters(parameters, width)
+        into = partial(fused_packed, grid, batch, packed, width, out)
         if into() is not None:
             return into  # type: ignore[return-value]
 
@@ -238,7 +243,8 @@ def _first(
     """Run it once, to see whether it fits, with how much memory (less what is `held` to compare
     with), and how far it is off."""
     try:
-        if compiled:
+        # Compiled at its first run; what `enhance` captures on CUDA, at its second.
+        for _ in range(2 if device.type == "cuda" else int(compiled)):
             timed.run()
         _forget_peak(device)
         result = timed.run()

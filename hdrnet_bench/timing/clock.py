@@ -14,22 +14,38 @@ FLUSH_BYTES = 256 << 20  # more than any L2 cache has
 SLEEP_CYCLES = 4_000_000  # a few milliseconds
 
 
+class Flush:
+    """Empties a device's caches by reading a buffer that is larger than they are.
+
+    It is written once, here: lines that a write left behind would still have to go to memory, and
+    their way there would fall into the run that is timed next.
+    """
+
+    def __init__(self, device: torch.device, size: int = FLUSH_BYTES) -> None:
+        self._buffer = torch.zeros(size // 4, device=device)
+        self._sum = torch.zeros((), device=device)
+
+    def __call__(self) -> None:
+        # Of torch's reductions the sum of float32 reads fastest: about as fast as memory gives.
+        torch.sum(self._buffer, dim=0, out=self._sum)
+
+
 class Clock:
     """Times runs on a device. On CUDA: between events, on the device's own clock as it is, after a
-    buffer larger than the L2 cache was written."""
+    buffer larger than the L2 cache was read, so that nothing of an earlier run is in the cache and
+    nothing there waits to be written back."""
 
     def __init__(self, device: torch.device) -> None:
         self.cuda = device.type == "cuda"
         self.device = device
-        size = FLUSH_BYTES if self.cuda else 0
-        self._flush = torch.empty(size, dtype=torch.uint8, device=device)
+        self._flush = Flush(device, FLUSH_BYTES if self.cuda else 0)
 
     def once(self, run: Callable[[], object]) -> float:
         """Milliseconds of one run."""
         return self._once_cuda(run) if self.cuda else _once_cpu(run)
 
     def _once_cuda(self, run: Callable[[], object]) -> float:
-        self._flush.zero_()
+        self._flush()
         torch.cuda._sleep(SLEEP_CYCLES)  # until the launches below are in the queue
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()

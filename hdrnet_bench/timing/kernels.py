@@ -2,7 +2,7 @@
 
 Every figure of a table row is taken in turns with what it is compared with (turns.py), so that
 ratios hold although the machine's speed does not. On CUDA times are between events, and a buffer
-larger than the L2 cache is written before each repeat.
+larger than the L2 cache is read before each repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import CapabilityError
 from ..model.hdrnet import HDRNet
 from ..result_timing import KernelRow
 from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
-from ..slicing.fused import fused
+from ..slicing.fused import fused_packed, packed_parameters
 from .clock import Clock, copier, natural_picture
 from .turns import TimedRun, in_turns
 
@@ -34,7 +34,7 @@ SIZES = {
 Guide = Literal["natural", "noise"]
 GUIDES: tuple[Guide, ...] = ("natural", "noise")
 MAX_BACKWARD_MP = 9.0  # plain torch keeps some 250 bytes a pixel for its gradients
-REPEATS = 15
+REPEATS = {"cpu": 15, "cuda": 40}
 PLAIN_NO_MEMORY = "plain torch ran out of memory"
 
 
@@ -44,7 +44,8 @@ def time_kernels(
     compiled: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> Iterator[KernelRow]:
-    """Time the kernels: forward into `out`, into a fresh tensor, forward and backward, fused.
+    """Time the kernels: forward into `out` and into a fresh tensor, forward and backward, the
+    backward alone, fused; on CUDA the forward of float16 too.
 
     The grid is 16 x 16 x 8 cells of 3 x 4; the natural guide is an untrained curves guide of a
     photograph, and so is fused inference's; its noise is a picture of noise. `max_error` is against
@@ -54,7 +55,8 @@ def time_kernels(
     Args:
         sizes: (width, height) by name.
         device: "cpu" or a CUDA device.
-        compiled: also time the plain-torch slicing under torch.compile (inductor).
+        compiled: also time the plain-torch slicing under torch.compile (inductor), in float32,
+            forward and forward with backward.
         step: called after each size and guide.
 
     Raises CapabilityError where there are no native kernels for the device.
@@ -64,9 +66,15 @@ def time_kernels(
     if reason:
         raise CapabilityError(f"there are no native kernels to time: {reason}")
     for name, (width, height) in (sizes or SIZES).items():
+        other = None
+        if compiled:
+            torch._dynamo.reset()  # else a second size is compiled for all sizes
+            other = torch.compile(_plain, dynamic=False)
         for guide in GUIDES:
-            yield from _one(name, width, height, guide, where, compiled)
+            yield from _one(name, width, height, guide, where, other)
             gc.collect()
+            if where.type == "cuda":
+                torch.cuda.empty_cache()  # of blocks in this size
             step()
 
 
@@ -75,7 +83,7 @@ def _plain(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 
 def _one(
-    name: str, width: int, height: int, kind: Guide, device: torch.device, compiled: bool
+    name: str, width: int, height: int, kind: Guide, device: torch.device, other: Any
 ) -> Iterator[KernelRow]:
     torch.manual_seed(0)
     model = HDRNet().eval().to(device)
@@ -84,27 +92,36 @@ def _one(
     with torch.no_grad():
         natural = model.guides[0](image)
     guide = natural if kind == "natural" else torch.rand(1, height, width, device=device)
-    out = torch.empty_like(image)
     bench = _Bench(name, width * height, kind, Clock(device))
-    torch._dynamo.reset()  # else a second size is compiled for all sizes
-    other = torch.compile(_plain, dynamic=False) if compiled else None
-
-    def forward(into: Tensor | None = None) -> Tensor:
-        return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
-
-    error = _error(lambda: forward() - _exact(grid, guide, image))
-    yield from bench.rows(
-        {"forward, out given": lambda: forward(out), "forward, fresh output": forward},
-        moved=28 * width * height,  # guide and picture read, result written
-        plain=lambda: _plain(grid, guide, image),
-        compiled=other and partial(other, grid, guide, image),
-        error=error,
-    )
+    yield from _forward(bench, grid, guide, image, other)
+    if image.is_cuda:
+        yield from _forward(bench, grid.half(), guide.half(), image.half(), None)
     yield from _backward(bench, grid, guide, image, other)
     if kind == "noise":  # whose guide is noise as well
         image = torch.rand_like(image)
     for dtype in (torch.uint8, *((torch.float16, torch.float32) if image.is_cuda else ())):
         yield from _fused(bench, model, image, dtype)
+
+
+def _forward(
+    bench: _Bench, grid: Tensor, guide: Tensor, image: Tensor, other: Any
+) -> Iterator[KernelRow]:
+    """In the tensors' type. `max_error` is against these very tensors in float64."""
+    out = torch.empty_like(image)
+
+    def forward(into: Tensor | None = None) -> Tensor:
+        return bilateral_slice_apply(grid, guide, image, backend="native", out=into)
+
+    error = _error(lambda: forward() - _exact(grid, guide, image))
+    name = "forward" if image.dtype == torch.float32 else "forward, float16"
+    yield from bench.rows(
+        {f"{name}, out given": lambda: forward(out), f"{name}, fresh output": forward},
+        # Guide and picture read, result written.
+        moved=7 * image.element_size() * bench.pixels,
+        plain=lambda: _plain(grid, guide, image),
+        compiled=other and partial(other, grid, guide, image),
+        error=error,
+    )
 
 
 def _error(difference: Callable[[], Tensor]) -> float | None:
@@ -127,14 +144,16 @@ def _exact(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 def _backward(
     bench: _Bench, grid: Tensor, guide: Tensor, image: Tensor, other: Any
 ) -> Iterator[KernelRow]:
-    """Forward and backward with all three gradients."""
+    """With all three gradients: after a forward pass, and alone."""
     cotangent = torch.randn_like(image)
 
+    def leaves(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        return [t.to(dtype).detach().requires_grad_() for t in (grid, guide, image)]
+
     def both(apply: Any, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-        leaves = [t.to(dtype).detach().requires_grad_() for t in (grid, guide, image)]
-        output = apply(*leaves)
-        output.backward(cotangent.to(dtype))
-        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+        inputs = leaves(dtype)
+        apply(*inputs).backward(cotangent.to(dtype))
+        return [leaf.grad for leaf in inputs if leaf.grad is not None]
 
     def native(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
         return bilateral_slice_apply(grid, guide, image, backend="native")
@@ -153,14 +172,37 @@ def _backward(
             largest.append(off.max() / b.abs().max())
         return torch.stack(largest)
 
+    graph: list[tuple[list[Tensor], Tensor]] = []
+
+    def plain_backward() -> tuple[Tensor, ...]:
+        """Of a forward pass that was made once: before the first repeat that counts."""
+        if not graph:
+            inputs = leaves()
+            graph.append((inputs, _plain(*inputs)))
+        inputs, output = graph[0]
+        return torch.autograd.grad(output, inputs, cotangent, retain_graph=True)
+
+    def backward() -> object:
+        return torch.ops.hdrbench.slice_apply_backward(grid, guide, image, cotangent, True)
+
     fits = image.is_cuda or guide.numel() / 1e6 <= MAX_BACKWARD_MP
+    untimed = f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory"
+    error = _error(difference)
     yield from bench.rows(
         {"forward + backward": lambda: both(native)},
         moved=72 * guide.numel(),  # 28 forward, 44 backward
         plain=(lambda: both(_plain)) if fits else None,
         compiled=(lambda: both(other)) if fits and other else None,
-        error=_error(difference),
-        untimed=f"plain torch's gradients are not timed over {MAX_BACKWARD_MP:g} MP: memory",
+        error=error,
+        untimed=untimed,
+    )
+    # Guide, picture and the output's gradient read; gradients of guide and picture written.
+    yield from bench.rows(
+        {"backward": backward},
+        moved=44 * guide.numel(),
+        plain=plain_backward if fits else None,
+        error=error,
+        untimed=untimed,
     )
 
 
@@ -171,7 +213,7 @@ def _fused(bench: _Bench, model: HDRNet, image: Tensor, dtype: torch.dtype) -> I
         lowres = torch.rand(1, 3, 256, 256, device=image.device)
         grid = model.coefficients(lowres).contiguous()
     parameters, hidden = model.guides[0].kernel_parameters()  # type: ignore[operator]
-
+    packed = packed_parameters(parameters, hidden)
     white = 255 if dtype == torch.uint8 else 1
 
     def plain() -> Tensor:
@@ -184,7 +226,7 @@ def _fused(bench: _Bench, model: HDRNet, image: Tensor, dtype: torch.dtype) -> I
     out = torch.empty_like(levels)
 
     def ours(into: Tensor | None = None) -> Tensor:
-        result = fused(grid, levels, parameters, hidden, into)
+        result = fused_packed(grid, levels, packed, hidden, into)
         assert result is not None
         return result
 
@@ -203,6 +245,16 @@ def _fused(bench: _Bench, model: HDRNet, image: Tensor, dtype: torch.dtype) -> I
         plain=plain,
         error=error,
     )
+
+
+def _try(run: TimedRun, clock: Clock, by_compiler: bool) -> None:
+    """Once, uncounted. What torch.compile made may meet anything: then it is run no more."""
+    try:
+        run.attempt(clock, keep=False)
+    except Exception as error:
+        if not by_compiler:
+            raise
+        run.note = (str(error) or type(error).__name__).splitlines()[0]
 
 
 class _Bench(NamedTuple):
@@ -238,15 +290,19 @@ class _Bench(NamedTuple):
         others = [run and TimedRun(run, moved, often=False) for run in (plain, compiled)]
         slow = [run for run in others if run]
         for run in slow:
-            run.attempt(self.clock, keep=False)  # a warm-up, and whether it fits in memory
-        in_turns([*timed.values(), copy, *slow], self.clock, turns=REPEATS)
+            # A warm-up, and whether it fits in memory.
+            _try(run, self.clock, by_compiler=run is others[1])
+        in_turns([*timed.values(), copy, *slow], self.clock, turns=REPEATS[self.clock.device.type])
         for name, run in (*timed.items(), ("a copy of the same bytes", copy)):
             if run.note:
                 raise CapabilityError(f"{name}, {self.size}: {run.note}; choose smaller sizes")
         reference, theirs = (
             None if run is None or run.note else round(run.median, 4) for run in others
         )
-        note = None if reference else PLAIN_NO_MEMORY if plain else untimed
+        notes = [] if reference else [PLAIN_NO_MEMORY if plain else untimed or ""]
+        if others[1] is not None and others[1].note:
+            notes.append(f"torch.compile: {others[1].note}")
+        note = "; ".join(filter(None, notes)) or None
         for name, run in timed.items():
             yield self._row(name, run, reference, theirs, copy.median, error, note)
 

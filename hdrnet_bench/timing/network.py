@@ -1,13 +1,15 @@
-"""Forward time per resolution, each in a process of its own, so that running out of memory costs a
-row of the table and not the rest of it.
+"""Forward time per resolution, on a CPU each in a process of its own, so that running out of memory
+costs a row of the table and not the rest of it.
 
-On a CPU the system kills a process that asks for too much memory. What it was running is then left
-out and the rest of that size tried again, so that a backend that does not fit takes none of the
-others' figures with it. child.py is what happens in such a process.
+On CUDA it is an error that can be caught, and starting a process takes longer than measuring: all
+sizes are timed in this one. On a CPU the system kills a process that asks for too much memory. What
+it was running is then left out and the rest of that size tried again, so that a backend that does
+not fit takes none of the others' figures with it. child.py is what happens in such a process.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import signal
@@ -21,7 +23,7 @@ from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
 from ..result_timing import MachineState, PictureType, TimedBackend
 from ..slicing import cpu, cuda_launch
-from .child import serve
+from .child import measure_what_fits, serve
 from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob
 from .state import combined
 
@@ -35,6 +37,8 @@ SIZES = {
     "24 MP": (6000, 4000),
     "48 MP": (8000, 6000),
 }
+# Of the untrained network, for `time --save`.
+SAVED = ("480p", "1080p", "4K", "12 MP", "24 MP", "48 MP")
 CLOSING_S = 5.0
 
 
@@ -48,6 +52,7 @@ def time_model(
     dtype: PictureType = "float32",
     budget_s: float = 10.0,
     step: Callable[[], None] = lambda: None,
+    on_size: Callable[[Measurement], None] = lambda measured: None,
 ) -> Measurement:
     """Time a model's parts at (width, height) resolutions.
 
@@ -66,6 +71,7 @@ def time_model(
         dtype: of the pictures.
         budget_s: seconds of repeats for each size; at least six are made of each part.
         step: called after each size.
+        on_size: called with what was measured of each size, as soon as it was.
     """
     rows, copies, states = [], [], []
     for width, height in sizes:
@@ -80,10 +86,11 @@ def time_model(
             backends=tuple(backends),
             budget_s=budget_s,
         )
-        measured = _one_size(job)
+        measured = _one_size(job) if torch.device(device).type == "cpu" else _here(job)
         rows += measured.rows
         copies += measured.copies
         states.append(measured.state)
+        on_size(measured)
         step()
     return Measurement(rows=rows, copies=copies, state=combined(states))
 
@@ -130,6 +137,15 @@ def _try_to_compile(device: torch.device) -> None:
         raise CapabilityError(
             f"torch.compile cannot be timed here: {reason}; on a CPU it needs a C++ compiler (g++)"
         ) from None
+
+
+def _here(job: TimingJob) -> Measurement:
+    """A size on CUDA, in this process, with nothing left of the size before."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    if "compiled" in job.backends:
+        torch._dynamo.reset()  # else a second size is compiled for all sizes
+    return measure_what_fits(job, lambda doing: None)
 
 
 def _one_size(job: TimingJob) -> Measurement:

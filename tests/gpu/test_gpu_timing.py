@@ -10,7 +10,10 @@ import torch
 
 from hdrnet_bench import HDRNetConfig
 from hdrnet_bench.result_timing import Part
+from hdrnet_bench.timing.clock import FLUSH_BYTES, Clock, copier
+from hdrnet_bench.timing.kernels import time_kernels
 from hdrnet_bench.timing.network import choose_backends, time_model
+from hdrnet_bench.timing.steps import PARTS, time_throughput, time_training
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,3 +45,45 @@ def test_want_of_memory_is_a_row() -> None:
     large, small = measured.rows[:6], measured.rows[6:]
     assert any(row.note == "out of memory" for row in large)
     assert all(row.median_ms for row in small)
+
+
+def test_a_flush_reads_all_its_buffer_about_as_fast_as_a_copy() -> None:
+    device = torch.device("cuda")
+    clock = Clock(device)
+    copy = copier(FLUSH_BYTES, device)  # reads half of it, and writes as much
+    flushes, copies = (
+        sorted(clock.once(run) for _ in range(20))[10] for run in (clock._flush, copy)
+    )
+    assert copies / 2 < flushes < 3 * copies
+
+
+def test_kernels_have_their_rows_of_cuda() -> None:
+    rows = list(time_kernels({"480p": (640, 480)}, "cuda"))
+    fused = [f"fused, {name} to {name}" for name in ("bytes", "halves", "floats")]
+    twice = ["forward", "forward, float16", *fused]
+    names = {f"{name}, {how}" for name in twice for how in ("out given", "fresh output")}
+    names |= {"forward + backward", "backward"}
+    assert {(row.guide, row.kernel) for row in rows} == set(
+        itertools.product(("natural", "noise"), names)
+    )
+    for row in rows:
+        assert row.reference_ms
+        assert row.copy_share > 0
+        bound = 0.6 if "bytes" in row.kernel else 2e-2 if "16" in row.kernel else 5e-3
+        assert row.max_error is not None
+        assert row.max_error < bound, row.kernel
+
+
+def test_training_steps_in_parts_and_as_the_loop_takes_them() -> None:
+    rows = time_training(3, crop=256, device="cuda")
+    assert [row.part for row in rows] == list(PARTS)
+    assert all(row.reference_ms for row in rows)
+    assert sum(row.share for row in rows[:-2]) == pytest.approx(1, abs=2e-3)
+    found = list(time_throughput("cuda", [0, 2], crop=256, budget_s=0.3))
+    assert [(row.precision, row.workers) for row in found] == [
+        *(("float32", count) for count in (0, 2)),
+        *(("bfloat16", count) for count in (0, 2)),
+    ]
+    for row in found:
+        assert row.steps_per_s > 0
+        assert 0 <= row.data_wait_share < 1

@@ -10,7 +10,7 @@ from hdrnet_bench.errors import DataError
 from hdrnet_bench.prepare.protocols import Protocol, load_protocol
 from hdrnet_bench.prepare.sources.fivek import FiveKChoice
 from hdrnet_bench.report import contents, page, readme
-from hdrnet_bench.report.published import read_published
+from hdrnet_bench.report.published import SpeedRow, read_published, read_speed
 from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
@@ -28,7 +28,8 @@ def on(root: Path, dataset: str, protocol: str, size: str = "full", split: str =
 
 def test_the_projects_own_are_read_whole() -> None:
     files = sorted((ROOT / "results/published").glob("*.csv"))
-    assert [path.name for path in files] == ["fivek.csv", "hdrplus.csv"]
+    assert [path.name for path in files] == ["fivek.csv", "hdrplus.csv", "speed.csv"]
+    files.pop()
     assert len(PUBLISHED) == sum(len(path.read_text().splitlines()) - 1 for path in files)
     assert {row.checked for row in PUBLISHED} == {"transcription"}
     row = next(row for row in PUBLISHED if row.method == "HDRNet (re-run)")
@@ -148,3 +149,59 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(DataError, match=r"fivek\.csv cannot be read"):
         read_published(tmp_path)
+
+
+def test_the_projects_own_speeds_name_device_place_and_what_differs() -> None:
+    rows = read_speed(ROOT / "results")
+    times = {(row.method, row.timed, row.resolution): (row.ms, row.device) for row in rows}
+    assert len(times) == len(rows)
+    assert times["HDRNet (re-run)", "whole network", "480p"] == (3.49, "V100")
+    assert times["HDRNet (re-run)", "whole network", "4K"] == (56.07, "V100")
+    assert times["fused-bilagrid", "slice, backward", "4000 x 3000"] == (44.03, "laptop RTX 4070")
+    for row in rows:
+        assert row.differs
+        if row.checked == "primary":
+            assert "commit" in row.source
+    # The same figures stand in the table of quality.
+    quality = {(r.method, r.time_ms) for r in PUBLISHED if r.source == "AdaInt paper (2022)"}
+    assert {(r.method, r.ms) for r in rows if r.source.startswith("AdaInt")} <= quality
+
+
+def test_published_times_stand_alone_where_a_gpu_was_timed(tmp_path: Path) -> None:
+    made_up.published_speed(tmp_path)
+    made_up.network(tmp_path, "cpu", "cpu-made-up")
+    assert contents.read(tmp_path).speed is None
+    made_up.network(tmp_path)
+    report = contents.read(tmp_path)
+    assert report.speed is not None
+    text = readme.page(report, {})
+    assert "**Published times on GPUs**" in text
+    row = f"| Method {made_up.MADE_UP} | whole network | 4K | 56.07 | Device {made_up.MADE_UP} |"
+    assert row in text
+    assert "56.07" not in text.replace(row, ""), "in one row with what was measured"
+    measured = [part.table for part in report.networks]
+    assert not any("56.07" in csv_text(one) for one in measured)
+    assert "Published times on GPUs" in _html(tmp_path)
+
+
+def test_published_times_are_none_where_there_is_no_file(tmp_path: Path) -> None:
+    made_up.network(tmp_path)
+    assert read_speed(tmp_path) == read_speed(ROOT / "results")
+    (tmp_path / "published").mkdir()
+    assert read_speed(tmp_path) == []
+    assert contents.read(tmp_path).speed is None
+
+
+@pytest.mark.parametrize("column", [c for c in SpeedRow.model_fields if c != "ms"])
+def test_a_published_time_without_its_device_or_place_is_refused(
+    tmp_path: Path, column: str
+) -> None:
+    path = made_up.published_speed(tmp_path)
+    with path.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(row))
+        writer.writeheader()
+        writer.writerow(row | {column: ""})
+    with pytest.raises(DataError, match=rf"speed\.csv, line 2: {column}"):
+        read_speed(tmp_path)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import build_report, contents, outdated, readme
 from hdrnet_bench.report.groups import best_method
 from hdrnet_bench.report.table import csv_text
+from hdrnet_bench.result_timing import read_machines
 from tests.conftest import ROOT, Workspace
 from tests.report.fixtures import made_up
 
@@ -340,6 +342,100 @@ def test_gpu_tables_and_figures_of_made_up_times(root: Path) -> None:
     assert f'id="{stem}-caption"' in (root / "report.html").read_text()
     assert (root / "figures/quality-time-made-up-test-gpu-made-up.svg").exists()
     assert text.index("cpu-made-up") < text.index(stem)
+
+
+def test_the_untrained_network_has_a_row_for_each_size_and_type(root: Path) -> None:
+    made_up.network(root)
+    text = text_of(root)
+    assert "Nothing timed yet" not in text
+    assert f"**The paper's network, untrained, on cuda: {made_up.GPU}**" in text
+    row = (
+        "| 1920 x 1080 | 2.07 | 1 | float16 | 0.250 | 1.244 | 40% | 1.494 | 40% | 11.197 | 3.732 |"
+    )
+    assert row in text
+    assert (
+        "| 4000 x 3000 | 12.00 | 1 | uint8 | 0.250 | 4.800 | 40% | 5.050 | 40% | – | 14.400 |"
+        in text
+    )
+    assert "- 4000 x 3000, uint8, reference: out of memory." in text
+    assert "clock 1976 to 1980 MHz, power not known" in text
+    assert f"untrained network, cuda | – | – | – | – | – | CPU {made_up.MADE_UP}" in text
+    rows = table(root, "network-cuda-made-up")
+    assert [row["dtype"] for row in rows[:: len(made_up.SIZES)]] == ["float32", "float16", "uint8"]
+    assert float(rows[2]["slice_ms"]) == pytest.approx(1920 * 1080 / 1e6)
+    build_report(root)
+    html = (root / "report.html").read_text()
+    assert "The paper's network, untrained, on cuda: GPU" in html.replace("&#39;", "'")
+    assert outdated(root) == []
+
+
+def test_training_steps_stand_in_parts_and_as_the_loop_takes_them(root: Path) -> None:
+    made_up.training(root)
+    made_up.training(root, "cpu", "cpu-made-up")
+    text = text_of(root)
+    assert (
+        f"| guide {made_up.MADE_UP} | 2.00 [1.80, 2.40] | 16.7% | 8.00 [7.80, 9.00] | 4.0x |"
+        in text
+    )
+    assert f"| backward {made_up.MADE_UP} | 10.00 [9.00, 12.00] | 83.3% | – | – |" in text
+    assert f"- plain torch: out of memory, {made_up.MADE_UP}." in text
+    assert "| bfloat16 | 4 | 24.0 | 100 | 48.00 [45.00, 61.00] | 10% |" in text
+    assert text.index("float32, on cpu: CPU made") < text.index("float32, on cuda: GPU made")
+    assert "training steps, cuda | –" in text
+    build_report(root)
+    html = (root / "report.html").read_text()
+    assert 'href="#steps"' in html
+    assert "of it waiting for data" in html
+
+
+def test_a_kernels_share_of_a_copy_is_in_per_cent(root: Path) -> None:
+    made_up.kernels(root)
+    assert "| 2.40 | 150.0 | – | 30x | 80% | 1.0e-06 |" in text_of(root)
+    (row,) = table(root, "kernels-cpu-made-up")
+    assert float(row["copy_share"]) == 0.8
+
+
+@pytest.mark.parametrize(
+    ("write", "where", "value", "fault"),
+    [
+        (made_up.network, "schema_version", 7, r"in its schema 7: measure it again"),
+        (made_up.network, "kind", "kernel", "neither of a network nor of training steps"),
+        (made_up.network, "sizes", [], "sizes: "),
+        (made_up.training, "parts", [], "parts: "),
+        (made_up.training, "batch", 0, "batch: "),
+    ],
+)
+def test_a_broken_timing_of_a_machine_is_named(
+    root: Path, write: Callable[[Path], Path], where: str, value: object, fault: str
+) -> None:
+    path = write(root)
+    change(path, **{where: value})
+    with pytest.raises(DataError, match=rf"{re.escape(path.name)}.*{fault}"):
+        contents.read(root)
+
+
+def test_sizes_of_a_network_stand_each_once_and_in_order(root: Path) -> None:
+    path = made_up.network(root)
+    content = read_json(path)
+    for sizes in (content["sizes"][::-1], content["sizes"][:1] * 2):
+        path.write_text(json_text(content | {"sizes": sizes}))
+        with pytest.raises(DataError, match="sizes are not sorted, or one is there twice"):
+            contents.read(root)
+    first, second = content["sizes"][:2]
+    path.write_text(
+        json_text(content | {"sizes": [first | {"rows": first["rows"] + second["rows"]}]})
+    )
+    with pytest.raises(DataError, match="rows are of several sizes"):
+        contents.read(root)
+
+
+def test_the_committed_timings_of_machines_are_of_committed_sources() -> None:
+    for path, timing in read_machines(ROOT / "results"):
+        commit = timing.environment.commit
+        assert commit, path
+        assert not commit.endswith("-dirty"), path
+        slug = path.stem.partition("-")[2]
+        assert slug.startswith(timing.device.partition(":")[0]), path
 
 
 def test_nothing_timed_says_so_and_nothing_of_a_gpu(root: Path) -> None:

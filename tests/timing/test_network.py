@@ -18,7 +18,14 @@ import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.errors import CapabilityError
-from hdrnet_bench.result_timing import KernelTiming, MachineState, Timing, TimingRow
+from hdrnet_bench.result_timing import (
+    KernelTiming,
+    MachineState,
+    NetworkTiming,
+    Timing,
+    TimingRow,
+    read_machine,
+)
 from hdrnet_bench.results import read_result
 from hdrnet_bench.slicing import cpu
 from hdrnet_bench.timing import child
@@ -27,7 +34,7 @@ from hdrnet_bench.timing import network as timing
 from hdrnet_bench.timing.child import measure
 from hdrnet_bench.timing.clock import Clock, natural_picture
 from hdrnet_bench.timing.job import EXACT, Measurement, TimingJob
-from hdrnet_bench.timing.network import SIZES, choose_backends
+from hdrnet_bench.timing.network import SAVED, SIZES, choose_backends
 from hdrnet_bench.timing.state import Watch
 from hdrnet_bench.timing.turns import (
     LOOK_EVERY,
@@ -448,6 +455,9 @@ def test_time_writes_a_valid_result(trained: Workspace) -> None:
     assert (result.device, result.recipe.name, result.method.run) == ("cpu", "tiny", "seed-0")
     assert result.environment.cpu
     assert str(trained.path) not in path.read_text()
+    assert "leave --save out" in trained.fails(2, "time", "tiny", *sizes, "--save")
+    two = ("--dtype=uint8", "--dtype=float32")
+    assert "a run is timed with one" in trained.fails(2, "time", "tiny", *sizes, *two)
 
 
 def test_sizes_by_default_are_the_usual_and_the_recipes(trained: Workspace) -> None:
@@ -479,6 +489,103 @@ def test_time_without_a_run_writes_nothing(workspace: Workspace) -> None:
     assert list(workspace.path.iterdir()) == []
 
 
+def _saved(workspace: Workspace) -> NetworkTiming:
+    (path,) = workspace.path.glob("results/network-cpu-*.json")
+    timing = read_machine(path)
+    assert isinstance(timing, NetworkTiming)
+    assert str(workspace.path) not in path.read_text()
+    return timing
+
+
+def _keys(timing: NetworkTiming) -> list[tuple[int, str]]:
+    return [(size.rows[0].width, size.rows[0].dtype) for size in timing.sizes]
+
+
+def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Workspace) -> None:
+    save = ("time", "--save", "--device=cpu", "--budget=0", "--backend=reference")
+    plan = workspace.json(*save, "--dry-run")
+    assert plan["sizes"] == [f"{w}x{h}" for w, h in (SIZES[name] for name in SAVED)]
+    assert list(workspace.path.iterdir()) == []
+
+    types = ("--dtype=uint8", "--dtype=float32")
+    measured = workspace.json(*save, *types, "--size=48x40", "--size=32x32")
+    first = _saved(workspace)
+    assert plan["would write"].endswith(next(workspace.path.glob("results/network-*")).name)
+    assert _keys(first) == [(32, "float32"), (48, "float32"), (32, "uint8"), (48, "uint8")]
+    assert {row["dtype"] for row in measured["rows"]} == {"uint8", "float32"}
+    assert first.config == HDRNetConfig()
+    for size in first.sizes:
+        assert [row.part for row in size.rows] == PARTS
+        assert [(copy.width, copy.height) for copy in size.copies] == [
+            (size.rows[0].width, size.rows[0].height)
+        ]
+
+    workspace.json(*save, "--dtype=float16", "--size=32x32")
+    workspace.json(*save, "--size=32x32", "--backend=reference")
+    second = _saved(workspace)
+    assert _keys(second) == [(32, "float32"), (48, "float32"), (32, "float16"), *_keys(first)[2:]]
+    assert second.sizes[1] == first.sizes[1]
+    assert second.sizes[0] != first.sizes[0], "measured again"
+
+
+def test_times_of_another_installation_are_replaced(workspace: Workspace) -> None:
+    save = ("time", "--save", "--device=cpu", "--budget=0", "--backend=reference")
+    workspace.json(*save, "--size=32x32")
+    (path,) = workspace.path.glob("results/network-cpu-*.json")
+    content = json.loads(path.read_text())
+    content["environment"]["torch"] = "1.0"
+    path.write_text(json.dumps(content))
+    workspace.json(*save, "--size=40x32")
+    assert _keys(_saved(workspace)) == [(40, "float32")]
+    path.write_text('{"kind": "network"}')
+    assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
+    assert "network-cpu-" in workspace.fails(3, "report")
+
+
+def test_an_interrupted_run_keeps_the_sizes_it_has(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_size = timing._one_size
+
+    def until_the_second(job: TimingJob) -> Measurement:
+        if job.width == 40:
+            raise KeyboardInterrupt
+        return one_size(job)
+
+    monkeypatch.setattr(timing, "_one_size", until_the_second)
+    sizes = ("--size=32x32", "--size=40x32")
+    done = workspace.run(
+        "time", "--save", "--device=cpu", "--budget=0", "--backend=reference", *sizes
+    )
+    assert done.returncode == 130
+    assert _keys(_saved(workspace)) == [(32, "float32")]
+
+
+def test_sizes_on_cuda_are_timed_one_after_another_in_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here on the CPU, where what is done is the same."""
+    monkeypatch.setattr(timing, "_one_size", timing._here)
+    monkeypatch.setattr(multiprocessing, "get_context", None)
+    seen: list[Measurement] = []
+    measured = timing.time_model(
+        SMALL, [(64, 48), (40, 32)], backends=["reference"], budget_s=0.0, on_size=seen.append
+    )
+    assert [(row.width, row.part) for row in measured.rows] == [
+        *((64, part) for part in PARTS),
+        *((40, part) for part in PARTS),
+    ]
+    assert all(row.median_ms for row in measured.rows)
+    assert [row for one in seen for row in one.rows] == measured.rows
+
+    def too_much(job: TimingJob, log: Any) -> Measurement:
+        raise torch.OutOfMemoryError("made up for a test")
+
+    monkeypatch.setattr(child, "measure", too_much)
+    measured = timing.time_model(SMALL, [(64, 48)], backends=["reference"])
+    assert [row.note for row in measured.rows] == ["out of memory"] * 3
+
+
 def test_bad_sizes_and_devices(workspace: Workspace) -> None:
     for size in ("64", "64x", "0x64", "7x64", "-8x8", "axb"):
         assert "WIDTHxHEIGHT" in workspace.fails(2, "time", f"--size={size}")
@@ -491,6 +598,7 @@ def test_bad_options(workspace: Workspace) -> None:
     assert "did you mean native" in workspace.fails(2, "time", "--backend", "nativ")
     assert "did you mean float16" in workspace.fails(2, "time", "--dtype", "float61")
     assert "--budget inf" in workspace.fails(2, "time", "--budget", "inf", "--dry-run")
+    assert "--backend compiled" in workspace.fails(2, "time", "--compile")
     most = ("--size=20000x20000", "--batch")
     assert "--batch 2 of 20000x20000" in workspace.fails(2, "time", *most, "2", "--dry-run")
     assert workspace.json("time", *most, "1", "--dry-run")["sizes"] == ["20000x20000"]
@@ -507,6 +615,8 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
         *(("noise", k) for k in ("forward, out given", "forward, fresh output")),
         ("natural", "forward + backward"),
         ("noise", "forward + backward"),
+        ("natural", "backward"),
+        ("noise", "backward"),
         ("natural", "fused, bytes to bytes, out given"),
         ("natural", "fused, bytes to bytes, fresh output"),
         ("noise", "fused, bytes to bytes, out given"),
@@ -519,7 +629,7 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
         assert row["compiled_ms"] is None
     assert list(workspace.path.iterdir()) == []
     assert "no run" in workspace.fails(2, "time", "tiny", "--kernels")
-    assert "--kernels" in workspace.fails(2, "time", "--save")
+    assert "--kernels" in workspace.fails(2, "time", "--compile")
     if not torch.cuda.is_available():
         assert "no CUDA" in workspace.fails(4, "time", "--kernels", "--device", "cuda")
 
