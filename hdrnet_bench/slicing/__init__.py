@@ -124,7 +124,7 @@ def bilateral_slice_apply(
         raise ValueError("out= is for inference: use it under torch.no_grad()")
     native = use_native(backend, guide)
     if out is not None:
-        outputs = grid.shape[1] // (image.shape[1] + has_offset)
+        outputs = grid.shape[1] // (image.shape[1] + int(has_offset))
         expected = (image.shape[0], outputs, *image.shape[2:])
         if (out.shape, out.dtype, out.device) != (expected, image.dtype, image.device):
             raise ValueError(
@@ -196,7 +196,7 @@ def _check_image(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -
         raise ValueError(
             f"image is {image.dtype} on {image.device}, guide {guide.dtype} on {guide.device}"
         )
-    row_length = image.shape[1] + has_offset
+    row_length = image.shape[1] + int(has_offset)
     if grid.shape[1] == 0 or grid.shape[1] % row_length:
         raise ValueError(
             f"the grid has {grid.shape[1]} channels, not a multiple of {row_length} "

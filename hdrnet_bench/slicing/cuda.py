@@ -11,21 +11,28 @@ order, and the split into blocks follows from the shapes alone.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 THREADS = 128  # of every block; the constants are those of kernels/slice_cuda.cu
 SEGMENT = 4 * THREADS  # pixels of a row that a block takes
-ROWS = 4
+ROWS = 8
 MATRIX = 12
-TILE_ROWS = 8  # of kernels/slice_gradient_cuda.cu
-PART = 256  # most pixels of a row in one block's sums
+PART = 256  # most pixels of a row in one block's sums, but for the last tile's
+# Rows and pixels of them in a tile of slice_gradient, as powers of two: the first of the best.
+TILES = ((3, 6), (4, 5), (5, 4), (4, 4), (3, 5), (2, 7), (2, 6), (1, 7))
+BLOCK_WORK = 150  # what a block costs beside its pixels, in pixels
+AT_ONCE = 400  # blocks that a large device runs at once; which one it is decides nothing
 PLANES = 8
 CURVES_SUMS = 109  # of kernels/guide_cuda.cu
 CURVES_WORDS = 112
+TABLE_CELLS = 128
+TABLE_WORDS = 20 + 3 * TABLE_CELLS * 4 + 96
 CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)  # the curves, and 8 groups of 65 fours
 # Most blocks of a picture; of a larger one a block takes several runs of SEGMENT pixels. So many
 # blocks that each float's sum is of few pixels.
@@ -52,13 +59,13 @@ class Launch(Protocol):
 def slice_apply(
     launch: Launch, grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool, out: Tensor
 ) -> None:
-    """Slice and apply into `out`; shapes as in `bilateral_slice_apply`, any strides but the
-    grid's."""
+    """Slice and apply into `out`; shapes as in `bilateral_slice_apply`, any strides, the grid of
+    any floating type."""
     batch, inputs, height, width = image.shape
     outputs = out.shape[1]
     suffix = SUFFIX[image.dtype]
     sizes = _sizes(grid, height, width)
-    pictures = [_pointer(grid), *(_pointer(t) for t in (guide, image, out))]
+    pictures = [_pointer(t) for t in (guide, image, out)]
     strides = [*_strides(guide), *_strides(image), *_strides(out)]
     rows = _block_rows(grid, width, 0)
     blocks = (math.ceil(width / SEGMENT), math.ceil(height / max(rows, 1)), batch)
@@ -67,12 +74,15 @@ def slice_apply(
     if (inputs, outputs, has_offset) == (3, 3, True) and rows and max(blocks[1:]) <= MAX_BLOCKS:
         layout = PLANAR if all(_planar(t) for t in (guide, image, out)) else ANY_LAYOUT
         shared = 4 * _slab_words(grid, width, rows)
-        arguments = [*pictures, *sizes, *strides, *_ints(rows, layout)]
+        cells = cells_of(grid)
+        arguments = [_pointer(cells), *pictures, *sizes, *strides, *_ints(rows, layout)]
         launch(f"slice_apply_{suffix}", blocks, shared, arguments)
         return
+    grid = grid.float().contiguous()
     matrix = _ints(batch, inputs, outputs, int(has_offset))
     pixels = math.ceil(guide.numel() / THREADS)
-    launch(f"slice_apply_any_{suffix}", (pixels, 1, 1), 0, [*pictures, *matrix, *sizes, *strides])
+    arguments = [_pointer(grid), *pictures, *matrix, *sizes, *strides]
+    launch(f"slice_apply_any_{suffix}", (pixels, 1, 1), 0, arguments)
 
 
 def slice_gradient(
@@ -89,23 +99,24 @@ def slice_gradient(
     strides = [*_strides(guide), *_strides(image), *_strides(grad)]
     pictures = [_pointer(t) for t in (guide, image, grad)]
     results = [_pointer(t) for t in (grad_guide, grad_image)]
-    # A block takes a part of the pixels between two cells' centres. That is the length of one cell,
-    # or of one and a half where the first centre has half a cell before it; and what is L pixels
-    # long holds up to L + 1 pixels' centres.
-    x_parts = math.ceil((1.5 * width / columns + 1) / PART)
-    y_parts = math.ceil((1.5 * height / rows + 1) / TILE_ROWS)
+    tile = None
+    if (inputs, outputs, has_offset) == (3, 3, True) and all(map(_near, (guide, image, grad))):
+        tile = _tile(depth, rows, columns, height, width)
     depth_parts = math.ceil(depth / PLANES)
-    blocks = (columns * x_parts, rows * y_parts, batch * depth_parts)
-    # Four columns of the grid, 32 groups of 33 fours, and the rows' fractions.
-    shared = 4 * (4 * depth * MATRIX + 32 * 33 * 4 + TILE_ROWS)
-    fast = (inputs, outputs, has_offset) == (3, 3, True)
-    if fast and shared <= MAX_SHARED and max(blocks[1:]) <= MAX_BLOCKS:
-        # Each block's sums at four columns: 20 MB for 3840 x 2160 pixels and the paper's grid.
+    down, deep = (rows + 1) * (tile.y_parts if tile else 0), batch * depth_parts
+    if tile is not None and max(down, deep) <= MAX_BLOCKS:
+        blocks = ((columns + 1) * tile.x_parts, down, deep)
+        # Each block's sums at four columns: 11 MB for 4000 x 3000 pixels and the paper's grid.
         # Adding them in place would need atomics, whose order differs from run to run.
         workspace = grid.new_empty(math.prod(blocks) * 4 * MATRIX * PLANES)
-        parts = _ints(x_parts, PART, y_parts, depth_parts)
+        parts = _ints(tile.x_parts, tile.x_length, tile.y_parts, tile.row_bits, tile.bits)
         arguments = [_pointer(grid), *pictures, *results, _pointer(workspace)]
-        launch(f"slice_gradient_{suffix}", blocks, shared, [*arguments, *sizes, *parts, *strides])
+        launch(
+            f"slice_gradient_{suffix}",
+            blocks,
+            tile.shared_bytes,
+            [*arguments, *sizes, *parts, *_ints(depth_parts), *strides],
+        )
         launch(
             "slice_grid_sum",
             (math.ceil(grid.numel() / THREADS), 1, 1),
@@ -114,7 +125,7 @@ def slice_gradient(
                 *(_pointer(t) for t in (workspace, grad_grid)),
                 *_ints(batch),
                 *sizes,
-                *_ints(x_parts, y_parts, depth_parts),
+                *_ints(tile.x_parts, tile.y_parts, depth_parts),
             ],
         )
         return grad_grid, grad_guide, grad_image
@@ -132,6 +143,60 @@ def slice_gradient(
         [*pictures, _pointer(grad_grid), *matrix, *sizes, *strides],
     )
     return grad_grid, grad_guide, grad_image
+
+
+class Tile(NamedTuple):
+    """How slice_gradient's blocks divide a picture: kernels/slice_gradient_cuda.cu."""
+
+    row_bits: int  # 1 << row_bits rows of 1 << bits pixels
+    bits: int
+    x_parts: int  # blocks of an interval between two cells' centres, and the pixels of each
+    x_length: int
+    y_parts: int
+    shared_bytes: int
+
+
+@functools.lru_cache
+def _tile(depth: int, rows: int, columns: int, height: int, width: int) -> Tile | None:
+    """The tile with the least work; None where none fits in shared memory."""
+    across, down = _intervals(width, columns), _intervals(height, rows)
+    least, best = math.inf, None
+    for row_bits, bits in TILES:
+        tile_rows, tile_width = 1 << row_bits, 1 << bits
+        swept = (tile_rows << bits) // 32  # pixels of a group
+        slab = 4 * (1 + math.ceil(tile_rows / 4)) + tile_rows * 2 * depth * MATRIX
+        # After the slab the pixels; in their place, in the end, the groups' sums.
+        sums = 32 * 4 * (2 * PLANES * MATRIX // 4 + 1) + 4 * (1 + math.ceil(tile_rows / 4))
+        shared = 4 * max(slab + 32 * 4 * (2 * swept + 1), sums)
+        if shared > MAX_SHARED:
+            continue
+        x_parts = math.ceil(max(across) / PART)
+        x_length = math.ceil(math.ceil(max(across) / x_parts) / tile_width) * tile_width
+        y_parts = math.ceil(max(down) / tile_rows)
+        steps = sum(math.ceil(n / tile_rows) for n in down)
+        pixels = steps * tile_rows * sum(math.ceil(n / tile_width) for n in across) * tile_width
+        blocks = steps * sum(math.ceil(n / x_length) for n in across)
+        # The last blocks leave a device idle that runs AT_ONCE of them: half of such a round.
+        work = pixels + blocks * BLOCK_WORK + AT_ONCE * tile_rows * x_length // 2
+        if work < least:
+            least, best = work, Tile(row_bits, bits, x_parts, x_length, y_parts, shared)
+    return best
+
+
+def _intervals(size: int, cells: int) -> tuple[int, ...]:
+    """How many of `size` pixels lie before the first cell's centre, between it and the second one,
+    and so on. In the kernels' own arithmetic, which decides which interval a pixel is in."""
+    one = np.float32
+    index = np.arange(size, dtype=one)
+    position = (index + one(0.5)) * one(cells) / one(size) - one(0.5)
+    interval = np.clip(np.floor(position).astype(np.int64) + 1, 0, cells)
+    return tuple(np.bincount(interval, minlength=cells + 1).tolist())
+
+
+def _near(tensor: Tensor) -> bool:
+    """Whether a plane's elements are less than 2^31 elements apart."""
+    *_, y, x = tensor.stride()
+    return (tensor.shape[-2] - 1) * y + (tensor.shape[-1] - 1) * x < 2**31
 
 
 def curves_forward(launch: Launch, image: Tensor, packed: Tensor) -> Tensor:
@@ -188,9 +253,9 @@ def enhance(
     """Guide, slice and apply in one pass, without memory beside input and output.
 
     Args:
-        grid: (B, 12, D, GH, GW) contiguous float32.
+        grid: (B, 12, D, GH, GW), floating.
         image: (B, 3, H, W) float32, float16 or uint8, any strides.
-        parameters: curves `with_constant` (width 0), or a pointwise guide `by_channel`.
+        parameters: a `curves_table` (width 0), or a pointwise guide `by_channel`.
         width: hidden channels of a pointwise guide.
         out: where to put the result: as the image, any strides.
 
@@ -198,8 +263,7 @@ def enhance(
         As the image, uint8 clamped and rounded; None where a row's slab exceeds shared memory.
     """
     batch, _, height, columns = image.shape
-    # 5 * width + 1 parameters, up to a multiple of four: the slab after them is read in fours.
-    guide_words = CURVES_WORDS if width == 0 else (5 * width + 4) // 4 * 4
+    guide_words = _fours(5 * width + 1) if width else TABLE_WORDS
     rows = _block_rows(grid, columns, guide_words)
     blocks = (math.ceil(columns / SEGMENT), math.ceil(height / max(rows, 1)), batch)
     if not rows or max(blocks[1:]) > MAX_BLOCKS:
@@ -210,12 +274,13 @@ def enhance(
         (n for n, fits in _LAYOUTS if fits(image) and fits(out)),
         ANY_LAYOUT,
     )
+    cells = cells_of(grid)
     launch(
         f"enhance_{'pointwise' if width else 'curves'}_{SUFFIX[image.dtype]}",
         blocks,
         4 * (guide_words + _slab_words(grid, columns, rows)),
         [
-            *(_pointer(t) for t in (grid, parameters)),
+            *(_pointer(t) for t in (cells, parameters)),
             *_ints(width),
             *(_pointer(t) for t in (image, out)),
             *_sizes(grid, height, columns),
@@ -227,21 +292,40 @@ def enhance(
     return out
 
 
-def area_lowres(launch: Launch, image: Tensor, size: int) -> Tensor:
-    """(B, 3, H, W) float32, float16 or uint8, any strides -> (B, 3, size, size) float32."""
+def area_lowres(launch: Launch, image: Tensor, size: int, out: Tensor | None = None) -> Tensor:
+    """(B, 3, H, W) float32, float16 or uint8, any strides -> (B, 3, size, size) float32, `out`
+    where it is given."""
     batch, _, height, width = image.shape
-    lowres = torch.empty((batch, 3, size, size), device=image.device)
+    lowres = torch.empty((batch, 3, size, size), device=image.device) if out is None else out
+    # As many windows side by side as span about a pixel for each thread and four.
+    outputs = min(max(SEGMENT * size // width, 1), size)
+    columns = min(math.ceil(outputs * width / size) + 2, width)
     launch(
         f"area_lowres_{SUFFIX[image.dtype]}",
-        (math.ceil(lowres.numel() / THREADS), 1, 1),
-        0,
+        (math.ceil(size / outputs), size, 3 * batch),
+        4 * columns,
         [
             *(_pointer(t) for t in (image, lowres)),
-            *_ints(batch, height, width, size),
+            *_ints(height, width, size, outputs),
             *_strides(image),
         ],
     )
     return lowres
+
+
+def cells_of(grid: Tensor) -> Tensor:
+    """(B, 12, D, GH, GW) -> (B, GH, GW, D, 12) contiguous float32, in which a cell's matrix at a
+    depth is three words of 128 bits: what the slices are made from."""
+    batch, values, depth, rows, columns = grid.shape
+    cells = torch.empty((batch, rows, columns, depth, values), device=grid.device)
+    return cells.copy_(grid.permute(0, 3, 4, 2, 1))
+
+
+def curves_table(launch: Launch, packed: Tensor) -> Tensor:
+    """Packed curves (cpu.pack_curves) as the table of kernels/guide_cuda.cu."""
+    table = packed.new_empty(TABLE_WORDS)
+    launch("curves_table", (3, 1, 1), 0, [_pointer(packed), _pointer(table)])
+    return table
 
 
 def with_constant(packed: Tensor) -> Tensor:
@@ -255,7 +339,9 @@ def by_channel(parameters: Tensor, width: int) -> Tensor:
     """A pointwise guide's w1 (width, 3), b1, w2, b2 with w1 and b1 side by side: a hidden channel's
     four numbers are one 128-bit word."""
     weights, bias, output = parameters.split([3 * width, width, width + 1])
-    return torch.cat([torch.cat([weights.reshape(width, 3), bias[:, None]], 1).flatten(), output])
+    hidden = torch.cat([weights.reshape(width, 3), bias[:, None]], 1).flatten()
+    beyond = parameters.new_zeros(_fours(5 * width + 1) - (5 * width + 1))
+    return torch.cat([hidden, output, beyond])  # it is read in fours of words
 
 
 def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
@@ -266,11 +352,17 @@ def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
     return 0
 
 
+def _fours(words: int) -> int:
+    """Up to a multiple of four."""
+    return (words + 3) // 4 * 4
+
+
 def _slab_words(grid: Tensor, width: int, rows: int) -> int:
     depth, _, columns = grid.shape[2:]
     # From a segment's first pixel to its last the position grows by the product below. The lower
-    # column of the first and the upper one of the last are at most its ceiling and one apart.
-    most = math.ceil((min(SEGMENT, width) - 1) * columns / width) + 2
+    # column of the first and the upper one of the last are at most its ceiling and one apart; the
+    # little more is for the rounding of both.
+    most = math.ceil((min(SEGMENT, width) - 1) * columns / width + 1e-4) + 2
     return rows * min(most, columns) * depth * MATRIX
 
 

@@ -11,7 +11,7 @@ import ctypes
 import functools
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 KERNELS = Path(__file__).parent / "kernels"
 PROGRAM = "enhance_cuda.cu"  # includes all the others
 OLDEST = (7, 5)  # compute capability
+# What an error says where a machine lacks something, and what helps. Any other error is a fault
+# and is raised: it must not pass for a machine without kernels, where everything is merely slow.
+LACKS = {
+    "DynamicLibNotFoundError": "a torch built for CUDA brings NVRTC",
+    "invalid value for --gpu-architecture": "NVRTC is older than the GPU: a newer torch brings one",
+    "CUDA_ERROR_NO_BINARY_FOR_GPU": "the driver is older than NVRTC: update it",
+    "CUDA_ERROR_INVALID_IMAGE": "the driver is older than NVRTC: update it",
+    "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "the driver's parts are of different versions",
+}
 
 
 def source() -> str:
@@ -61,15 +70,6 @@ def compile_kernels(architecture: str, cache: Path | None = None) -> ObjectCode:
         return program.compile("cubin")
 
 
-class _Stream(NamedTuple):
-    """A CUDA stream by its handle, as cuda-core asks for it."""
-
-    handle: int
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return (0, self.handle)
-
-
 class Kernels:
     """The compiled kernels, for one device."""
 
@@ -80,7 +80,9 @@ class Kernels:
 
     def on(self, stream: int) -> Launch:
         """What runs kernels on a stream of the device, by its handle."""
-        from cuda.core import Device, LaunchConfig, launch
+        from cuda.core import Device, LaunchConfig, Stream, launch
+
+        queue = Stream.from_handle(stream)
 
         def run(
             kernel: str, blocks: tuple[int, int, int], shared_bytes: int, arguments: list[Number]
@@ -92,7 +94,7 @@ class Kernels:
             config = LaunchConfig(grid=blocks, block=THREADS, shmem_size=shared_bytes)
             # cuda-core takes an address as a plain integer.
             values = [a.value or 0 if isinstance(a, ctypes.c_void_p) else a for a in arguments]
-            launch(_Stream(stream), config, self._functions[kernel], *values)
+            launch(queue, config, self._functions[kernel], *values)
 
         return run
 
@@ -125,7 +127,11 @@ def _why_not(index: int | None) -> str:
         cuda = (torch.version.cuda or "").split(".")[0]
         reason = f"{error}: pip install 'hdrnet-bench[cuda]' 'cuda-core[cu{cuda}]'"
     except Exception as error:  # cuda-core's and the driver's, of many kinds
-        reason = f"its kernels do not run: {type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
+        help_text = next((LACKS[sign] for sign in LACKS if sign in text), None)
+        if help_text is None:
+            raise
+        reason = f"its kernels do not run: {text.splitlines()[0]} ({help_text})"
     return reason
 
 

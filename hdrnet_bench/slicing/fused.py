@@ -24,20 +24,41 @@ def fused(
     Returns:
         As the image, integers clamped and rounded; None where a grid is too large for the kernel.
     """
-    grid = grid.float().contiguous()  # under autocast it comes in half precision
+    return fused_packed(grid, image, packed_parameters(parameters, width), width, out)
+
+
+def packed_parameters(parameters: Tensor, width: int) -> Tensor:
+    """A guide's parameters as the kernel of their device reads them: made once for many pictures.
+
+    Args:
+        parameters, width: as for `fused`.
+    """
+    if not parameters.is_cuda:
+        return parameters
+    if width:
+        return cuda.by_channel(parameters, width)
+    with torch.cuda.device(parameters.device):
+        return cuda.curves_table(on_current_stream(parameters.device), parameters)
+
+
+def fused_packed(
+    grid: Tensor, image: Tensor, packed: Tensor, width: int, out: Tensor | None = None
+) -> Tensor | None:
+    """`fused` with what `packed_parameters` made."""
     if not image.is_cuda:
-        return cpu.enhance(grid, image, parameters, width, out=out)
+        grid = grid.float().contiguous()  # under autocast it comes in half precision
+        return cpu.enhance(grid, image, packed, width, out=out)
     with torch.cuda.device(image.device):
-        packed = cuda.by_channel(parameters, width) if width else cuda.with_constant(parameters)
         return cuda.enhance(on_current_stream(image.device), grid, image, packed, width, out)
 
 
-def area_lowres(image: Tensor, size: int) -> Tensor:
+def area_lowres(image: Tensor, size: int, out: Tensor | None = None) -> Tensor:
     """(B, 3, H, W) of any strides -> (B, 3, size, size) float32, about [0, 1].
 
-    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size).
+    The same windows as torch's "area": from floor(i H / size) to ceil((i + 1) H / size). `out`, on
+    CUDA alone, is where to put it, contiguous.
     """
     if not image.is_cuda:
         return cpu.area_lowres(image, size)
     with torch.cuda.device(image.device):
-        return cuda.area_lowres(on_current_stream(image.device), image, size)
+        return cuda.area_lowres(on_current_stream(image.device), image, size, out)

@@ -31,7 +31,7 @@ def slice_apply(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) ->
 # The kernels get addresses and sizes, and would read beyond tensors that do not fit. Checked here
 # once more, because torch.ops.hdrbench can be called past `bilateral_slice_apply`.
 def _check_slice(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> None:
-    row_length = image.shape[1] + has_offset
+    row_length = image.shape[1] + int(has_offset)
     fits = (
         (grid.ndim, guide.ndim, image.ndim) == (5, 3, 4)
         and grid.shape[0] == guide.shape[0] == image.shape[0]
@@ -69,7 +69,7 @@ def slice_apply_into(
     """The CUDA kernel alone: float32, float16 or bfloat16, any strides."""
     with torch.cuda.device(image.device):
         launch = on_current_stream(image.device)
-        cuda.slice_apply(launch, grid.float().contiguous(), guide, image, has_offset, out)
+        cuda.slice_apply(launch, grid, guide, image, has_offset, out)
 
 
 # What tracing runs in place of a kernel: the result's shape and type, and no numbers.
@@ -80,7 +80,8 @@ def _(grid: Tensor, guide: Tensor, image: Tensor, has_offset: bool) -> Tensor:
 
 def _new_result(grid: Tensor, image: Tensor, has_offset: bool) -> Tensor:
     """(B, Cout, H, W), not written yet."""
-    outputs = grid.shape[1] // (image.shape[1] + has_offset)
+    # int: torch 2.11 cannot add a bool to the size of a picture of any size.
+    outputs = grid.shape[1] // (image.shape[1] + int(has_offset))
     return image.new_empty((image.shape[0], outputs, *image.shape[2:]))
 
 

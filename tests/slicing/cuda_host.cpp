@@ -39,7 +39,7 @@ struct Entry {
 const std::map<std::string, Entry> kernels = {
     ENTRIES(slice_apply), ENTRIES(slice_apply_any), ENTRIES(slice_gradient),
     ENTRIES(slice_gradient_any), ENTRIES(slice_grid_gradient_any), ENTRY(slice_grid_sum),
-    ENTRY(curves_forward), ENTRY(curves_backward), ENTRY(curves_sums),
+    ENTRY(curves_table), ENTRY(curves_forward), ENTRY(curves_backward), ENTRY(curves_sums),
     ENHANCE_ENTRIES(enhance_curves), ENHANCE_ENTRIES(enhance_pointwise),
     ENHANCE_ENTRIES(area_lowres)};
 

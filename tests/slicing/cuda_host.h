@@ -23,6 +23,7 @@
 #define KERNEL(threads, blocks) extern "C" void
 #define UNROLL
 #define NO_UNROLL
+#define UNROLL_4
 
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };

@@ -114,7 +114,7 @@ def test_a_grid_too_large_for_shared_memory_takes_the_other_kernels(host_library
     cuda.slice_apply(launch, grid, guide, image, True, out)
     assert launch.launches == ["slice_apply_any_f32"]
     assert_near([out], exact((grid, guide, image), grad, True)[:1])
-    for depth, kernel in ((167, "slice_gradient_f32"), (168, "slice_gradient_any_f32")):
+    for depth, kernel in ((210, "slice_gradient_f32"), (211, "slice_gradient_any_f32")):
         names: list[str] = []
         grid = torch.empty(1, 12, depth, 1, 2)
         cuda.slice_gradient(lambda name, *_: names.append(name), grid, guide, image, grad, True)  # noqa: B023
@@ -123,6 +123,7 @@ def test_a_grid_too_large_for_shared_memory_takes_the_other_kernels(host_library
 
 def test_half_precision_is_stored_as_torch_stores_it(host_library: Path) -> None:
     """By the stand-in and by pixels.h: an identity transform of every kind of value."""
+    torch.manual_seed(12)
     values = torch.cat(
         [
             torch.tensor([0.0, -0.0, 6e-8, 3e-8, 65519.0, 65520.0, 1e30, torch.inf]),
@@ -136,7 +137,7 @@ def test_half_precision_is_stored_as_torch_stores_it(host_library: Path) -> None
         grid = grid.flatten(1, 2)
         out, guide = torch.empty_like(image), torch.zeros(1, 1, 100, dtype=dtype)
         # Off the diagonal 0 * inf is no number.
-        finite = image.float().nan_to_num(posinf=0).to(dtype)
+        finite = image.float().nan_to_num(posinf=0, neginf=0).to(dtype)
         cuda.slice_apply(HostKernels(host_library), grid, guide, finite, True, out)
         assert torch.equal(out, (finite.float() * torch.tensor(0.7)).to(dtype))
 
@@ -248,11 +249,11 @@ def test_fused_inference(host_library: Path, kind: str, dtype: torch.dtype, how:
         launch = HostKernels(host_library)
         parameters, channels = model.guides[0].kernel_parameters()  # type: ignore[operator]
         with launch:
-            launch.watch(grid, levels)
+            launch.watch(grid, levels, parameters)
             ready = (
                 cuda.by_channel(parameters, channels)
                 if channels
-                else cuda.with_constant(parameters)
+                else cuda.curves_table(launch, parameters)
             )
             out = cuda.enhance(launch, grid, levels, ready, channels)
         assert out is not None
@@ -274,15 +275,52 @@ def test_fused_bytes_are_clamped(host_library: Path) -> None:
     for offset, level in ((3.0, 255), (-3.0, 0), (torch.nan, 0)):
         grid = torch.zeros(1, 3, 4, 8, 16, 16)
         grid[:, :, 3] = offset
-        packed = cuda.with_constant(model.guides[0].kernel_parameters()[0])  # type: ignore[operator]
-        out = cuda.enhance(HostKernels(host_library), grid.flatten(1, 2), image, packed, 0)
+        launch = HostKernels(host_library)
+        table = cuda.curves_table(launch, model.guides[0].kernel_parameters()[0])  # type: ignore[operator]
+        out = cuda.enhance(launch, grid.flatten(1, 2), image, table, 0)
         assert out is not None
         assert bool((out == level).all())
 
 
 def test_fused_declines_a_grid_that_exceeds_shared_memory(host_library: Path) -> None:
     grid, image = torch.zeros(1, 12, 64, 1, 64), torch.zeros(1, 3, 4, 64)
-    assert cuda.enhance(HostKernels(host_library), grid, image, torch.zeros(110), 0) is None
+    table = torch.zeros(cuda.TABLE_WORDS)
+    assert cuda.enhance(HostKernels(host_library), grid, image, table, 0) is None
+
+
+POINTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "as learned": lambda s: s,
+    "crowded": lambda s: s / 50 + 0.4,  # several points in a cell, but for the outermost
+    "two alike": lambda s: torch.where(s > 0.9, s[:, :1], s),
+    "all alike": lambda s: torch.full_like(s, 0.5),
+    "beyond white": lambda s: s * 3 - 1,
+    "shuffled": lambda s: s.flip(1),
+}
+
+
+@pytest.mark.parametrize("points", POINTS)
+def test_the_table_of_curves_is_the_curves(host_library: Path, points: str) -> None:
+    """By way of a grid whose offset is the depth it is read at: what comes out is the guide."""
+    guide = curves(11)
+    with torch.no_grad():
+        guide.shifts.copy_(POINTS[points](guide.shifts))
+        guide.shifts[1, 3:5] = guide.shifts[1, 2:3] + 1e-4  # at least one crowded cell
+        guide.shifts[2, 5] = -20.0 if points == "beyond white" else guide.shifts[2, 5]
+    image = torch.rand(1, 3, 9, 700) * 1.4 - 0.2
+    image[0, :, 0, :16] = guide.shifts.detach()  # colours at the points themselves, nearly
+    grid = torch.zeros(1, 3, 4, 64, 1, 1)
+    grid[0, :, 3, :, 0, 0] = torch.arange(64.0)
+    launch = HostKernels(host_library)
+    packed = cpu.pack_curves(*guide.parameters())
+    with launch:
+        launch.watch(grid, image, packed)
+        table = cuda.curves_table(launch, packed)
+        out = cuda.enhance(launch, grid.flatten(1, 2), image, table, 0)
+    assert out is not None
+    with torch.no_grad():
+        expected = guide.double()(image.double(), "reference")
+    expected = (expected * 64 - 0.5).clamp(0, 63)
+    assert float((out[:, 0].double() - expected).abs().max()) <= 64 * 4e-6
 
 
 @pytest.mark.parametrize("how", LAYOUTS)
@@ -308,16 +346,18 @@ def work(launch: HostKernels) -> None:
     """Launches every kernel that has a barrier, on pictures of several blocks and tiles."""
     tensors, grad = problem(9, (1, 3, 3, 1, 8, 2, 2, 20, 300))
     general, general_grad = problem(9, (1, 2, 2, 1, 3, 2, 2, 9, 40))
-    packed = cuda.with_constant(cpu.pack_curves(*curves(9).parameters()))
+    points = cpu.pack_curves(*curves(9).parameters())
+    packed = cuda.with_constant(points)
     grid, _, image = tensors
     to_guide = grad[:, 0].contiguous()
     run(launch, tensors, grad, True)
     run(launch, general, general_grad, True)
     with launch:
-        launch.watch(grid, image, packed, to_guide)
+        launch.watch(grid, image, points, packed, to_guide)
         cuda.curves_forward(launch, image, packed)
         cuda.curves_backward(launch, image, packed, to_guide)
-        cuda.enhance(launch, grid, image, packed, 0)
+        cuda.enhance(launch, grid, image, cuda.curves_table(launch, points), 0)
+        cuda.area_lowres(launch, image, 16)
 
 
 BARRIERS = [
@@ -358,8 +398,9 @@ def launched(library: Path, change: Callable[[list, dict], None]) -> None:
         host(kernel, blocks, settings["shared"], arguments)
 
     out = torch.empty_like(grad)
-    host.watch(grid, guide, image, out)
-    cuda.slice_apply(launch, grid, guide, image, True, out)
+    with host:
+        host.watch(grid, guide, image, out)
+        cuda.slice_apply(launch, grid, guide, image, True, out)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +425,8 @@ def test_a_result_over_what_other_threads_read_is_seen(host_library: Path) -> No
     memory, launch = torch.rand(1, 3, 10, 24), HostKernels(host_library)
     grid, guide = torch.rand(1, 12, 8, 4, 4), torch.rand(1, 9, 24)
     launch.watch(memory, grid, guide)
-    cuda.slice_apply(launch, grid, guide, memory[:, :, 1:], True, memory[:, :, 1:])  # its own alone
-    with pytest.raises(AssertionError, match="another thread"):
-        cuda.slice_apply(launch, grid, guide, memory[:, :, 1:], True, memory[:, :, :9])
+    with launch:
+        own = memory[:, :, 1:]
+        cuda.slice_apply(launch, grid, guide, own, True, own)
+        with pytest.raises(AssertionError, match="another thread"):
+            cuda.slice_apply(launch, grid, guide, own, True, memory[:, :, :9])

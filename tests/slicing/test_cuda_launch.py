@@ -64,6 +64,7 @@ packed = cpu.pack_curves(
     torch.zeros(()),
 )
 ready = cuda.with_constant(packed)
+table = cuda.curves_table(launch, packed)
 planar = image.contiguous()
 note("curves", cuda.curves_forward(launch, planar, ready), cpu.curves_forward(planar, packed))
 ours = cuda.curves_backward(launch, planar, ready, grad[:, 0].contiguous())
@@ -71,7 +72,7 @@ theirs = cpu.curves_backward(planar, packed, grad[:, 0].contiguous())
 note("curves, image", ours[0], theirs[0])
 note("curves, sums", ours[1], theirs[1])
 levels = (memory * 255).to(torch.uint8).permute(0, 3, 1, 2)
-out = cuda.enhance(launch, grid, levels, ready, 0)
+out = cuda.enhance(launch, grid, levels, table, 0)
 note("bytes", out, cpu.enhance(grid, levels, packed, 0))
 note("low-res", cuda.area_lowres(launch, levels, 8), cpu.area_lowres(levels, 8))
 hidden = torch.rand(5 * 16 + 1)
@@ -125,6 +126,7 @@ def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_
         "slice_apply_f32",
         "slice_gradient_f32",
         "slice_grid_sum",
+        "curves_table",
         "curves_forward",
         "curves_backward",
         "curves_sums",
@@ -138,9 +140,9 @@ def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_
         assert (threads_x, threads_y, threads_z) == (128, 1, 1)
         assert stream == STREAM
         assert 0 <= shared <= 48 * 1024
-    # 36 pixels are one segment; 21 rows six blocks of four; two pictures. Six columns are met.
-    assert launches[0][1:4] == ["1", "6", "2"]
-    assert launches[0][7] == str(4 * 4 * 6 * 8 * 12)
+    # 36 pixels are one segment; 21 rows three blocks of eight; two pictures. Six columns are met.
+    assert launches[0][1:4] == ["1", "3", "2"]
+    assert launches[0][7] == str(4 * 8 * 6 * 8 * 12)
 
 
 def test_other_sources_and_architectures_are_other_files(
@@ -170,7 +172,7 @@ def test_the_program_is_all_kernels_once(host_library: Path) -> None:
     for path in [*cuda_launch.KERNELS.glob("*.cu"), cuda_launch.KERNELS / "slice.h"]:
         assert text.count(f'#line 1 "{path.name}"') == 1
     assert '#include "' not in text.replace("#include HDRBENCH_HOST", "")
-    assert len(HostKernels(host_library).argument_bytes()) == 28
+    assert len(HostKernels(host_library).argument_bytes()) == 29
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -14,6 +14,7 @@
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")
+#define UNROLL_4 _Pragma("unroll 4")
 
 namespace hdrbench {
 

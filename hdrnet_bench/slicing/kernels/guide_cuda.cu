@@ -10,15 +10,39 @@ enum CurvesWord {
   kBias = 9,
   kShifts = 12,
   kSlopes = 60,  // multiplied with the mix
+  kMixBias = 108,
   kConstant = 109,
   kCurvesWords = 112
 };
 const int kPoints = 16;
 
+// The curves as a table, for inference: each is straight lines between its control points, so that
+// where a colour lies says which line it is on. A curve has kCells cells of equal length between its
+// lowest and its highest point, of four words each: {a, b, point, change}, for the sum of slopes
+// a t + b + change * max(t, point).
+enum TableWord {
+  kLowest = 12,     // of each curve's points
+  kCellsAlong = 15,  // cells of a unit of colour
+  kTableMixBias = 18,
+  kTableConstant = 19,
+  kTableCells = 20,
+  kCells = 128,
+  kTableShifts = kTableCells + 3 * kCells * 4,  // the curves themselves, for what the cells lack
+  kTableSlopes = kTableShifts + 48,
+  kTableWords = kTableSlopes + 48
+};
+
 // They stand first in shared memory.
 inline void load_parameters(const float* parameters, int count) {
   NO_UNROLL for (int i = thread(); i < count; i += kThreads) {
     shared_store(i, global_load(parameters + i));
+  }
+}
+
+// Four words at a time, from a multiple of four on.
+inline void load_parameters4(const float* parameters, int count) {
+  NO_UNROLL for (int i = thread(); i < count / 4; i += kThreads) {
+    shared_store4(i, global_load(reinterpret_cast<const float4*>(parameters) + i));
   }
 }
 
@@ -29,15 +53,15 @@ inline float mixed(int j, const float (*in)[N], int k) {
 }
 
 // Before it is clipped; `t` are the colours that go into the curves.
-template <int N>
+template <int kShiftsAt = kShifts, int kSlopesAt = kSlopes, int kConstantAt = kConstant, int N>
 inline void curves_sum(const float (*in)[N], float (*t)[N], float* sum) {
-  UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kConstant);
+  UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kConstantAt);
   UNROLL for (int j = 0; j < 3; ++j) {
     UNROLL for (int k = 0; k < N; ++k) t[j][k] = mixed(j, in, k);
     // Not unrolled: else all control points are kept in registers from row to row.
     NO_UNROLL for (int p = 0; p < kPoints; p += 4) {
-      const float4 s = shared_load4((kShifts + j * kPoints + p) / 4);
-      const float4 w = shared_load4((kSlopes + j * kPoints + p) / 4);
+      const float4 s = shared_load4((kShiftsAt + j * kPoints + p) / 4);
+      const float4 w = shared_load4((kSlopesAt + j * kPoints + p) / 4);
       UNROLL for (int k = 0; k < N; ++k) {
         sum[k] += w.x * fmaxf(t[j][k], s.x);
         sum[k] += w.y * fmaxf(t[j][k], s.y);
@@ -48,7 +72,86 @@ inline void curves_sum(const float (*in)[N], float (*t)[N], float* sum) {
   }
 }
 
+// Which cell of a curve a colour is in, as the low bits of a float (see pair_at). It never falls
+// from one colour to a higher one, so a point in a lower cell is below the colour, whatever the
+// rounding, and one in a higher cell above.
+inline float cell_bits(float t, float lowest, float cells_along) {
+  return fminf(fmaxf((t - lowest) * cells_along, 0.0f), float(kCells - 1)) + 12582912.0f;
+}
+
+inline int cell_of(float bits) { return int(float_to_bits(bits) - 0x4b400000u); }
+
+// Packed curves to their table: a block for each curve, a thread for each cell. A cell with several
+// points has NaN for `change`: the pixels in it take the curves themselves.
+inline void curves_table(const float* parameters, float* table) {
+  const int j = block_x(), i = thread();
+  const float* shifts = parameters + kShifts + j * kPoints;
+  const float* slopes = parameters + kSlopes + j * kPoints;
+  float lowest = global_load(shifts), highest = lowest;
+  NO_UNROLL for (int p = 1; p < kPoints; ++p) {
+    lowest = fminf(lowest, global_load(shifts + p));
+    highest = fmaxf(highest, global_load(shifts + p));
+  }
+  const float along = highest > lowest ? float(kCells - 1) / (highest - lowest) : 0.0f;
+  float a = 0.0f, b = 0.0f, point = 0.0f, change = 0.0f;
+  int inside = 0;
+  NO_UNROLL for (int p = 0; p < kPoints; ++p) {
+    const float shift = global_load(shifts + p), slope = global_load(slopes + p);
+    const int cell = cell_of(cell_bits(shift, lowest, along));
+    if (cell < i) a += slope;
+    if (cell <= i) b -= slope * shift;
+    if (cell == i) point = shift, change = slope, ++inside;
+  }
+  if (inside > 1) change = bits_to_float(0x7fffffffu);
+  float4* cells = reinterpret_cast<float4*>(table + kTableCells) + j * kCells;
+  global_store(cells + i, make_float4(a, b, point, change));
+  if (i < kPoints) {
+    global_store(table + kTableShifts + j * kPoints + i, global_load(shifts + i));
+    global_store(table + kTableSlopes + j * kPoints + i, global_load(slopes + i));
+  }
+  if (i == 0) {
+    global_store(table + kLowest + j, lowest);
+    global_store(table + kCellsAlong + j, along);
+  }
+  if (j == 0 && i < kLowest) global_store(table + i, global_load(parameters + i));
+  if (j == 0 && i == kLowest) {
+    float constant = global_load(parameters + kMixBias);
+    global_store(table + kTableMixBias, constant);
+    NO_UNROLL for (int p = 0; p < 3 * kPoints; ++p) {
+      constant -= global_load(parameters + kShifts + p) * global_load(parameters + kSlopes + p);
+    }
+    global_store(table + kTableConstant, constant);
+  }
+}
+
 // For kernels that have the colours in registers: the guide of N pixels, clipped.
+struct TableGuide {
+  template <int N>
+  inline void operator()(const float (*in)[N], int, int, float* guide) const {
+    float sum[N];
+    UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kTableMixBias);
+    UNROLL for (int j = 0; j < 3; ++j) {
+      const float lowest = shared_load(kLowest + j), along = shared_load(kCellsAlong + j);
+      UNROLL for (int k = 0; k < N; ++k) {
+        const float t = mixed(j, in, k);
+        const int at = kTableCells / 4 + j * kCells + cell_of(cell_bits(t, lowest, along));
+        const float4 cell = shared_load4(at);
+        sum[k] += cell.y;
+        sum[k] += cell.x * t;
+        sum[k] += cell.w * fmaxf(t, cell.z);
+      }
+    }
+    bool lacking = false;
+    UNROLL for (int k = 0; k < N; ++k) lacking |= sum[k] != sum[k];
+    if (lacking) {
+      float t[3][N];
+      curves_sum<kTableShifts, kTableSlopes, kTableConstant>(in, t, sum);
+    }
+    UNROLL for (int k = 0; k < N; ++k) guide[k] = fminf(fmaxf(sum[k], 0.0f), 1.0f);
+  }
+};
+
+// The same by the curves' points, one after another.
 struct CurvesGuide {
   template <int N>
   inline void operator()(const float (*in)[N], int, int, float* guide) const {
@@ -219,6 +322,10 @@ inline void curves_sums(const float* workspace, float* sums, int blocks) {
 }
 
 }  // namespace hdrbench
+
+KERNEL(128, 8) curves_table(const float* parameters, float* table) {
+  hdrbench::curves_table(parameters, table);
+}
 
 KERNEL(128, 8) curves_forward(const float* image, const float* parameters, float* guide,
                               long long pixels, int layout) {

@@ -8,7 +8,9 @@
 // four.
 //
 // Of global memory each pixel is read once and written once; the grid's columns are read again by
-// every block, for kRows rows of a segment.
+// every block, for kRows rows of a segment. They come as [y][x][z][12] ("cells", ../cuda.py), in
+// the slab's own order, so that four words of it are one read, one interpolation and one write: of
+// the grid's planes word by word, that was two fifths of the kernel's instructions.
 #include "pixels.h"
 #include "slice.h"
 
@@ -16,54 +18,76 @@ namespace hdrbench {
 
 const int kThreads = 128;
 const int kPixels = 4;  // of a thread, side by side
-const int kRows = 4;
+const int kRows = 8;
 const int kSegment = kThreads * kPixels;
 const int kMatrix = 12;
 const int kFours = kMatrix / 4;  // 128-bit words of a cell
 
 struct Sizes { int depth, rows, columns, height, width; };
 
+// Two neighbouring cells and the weight of the upper one. As tap_at, but for the last cell, which is
+// here the upper one with the weight 1: from the lower to the upper cell is the same step
+// everywhere. A position that is a whole number may have either cell as its lower one.
+struct Pair {
+  int low;
+  float fraction;
+};
+
+inline Pair pair_at(float position, int cells) {
+  // fmaxf makes 0 of a NaN.
+  const float place = fminf(fmaxf(position, 0.0f), float(cells - 1));
+  // Added to 1.5 * 2^23 a number is rounded to the nearest whole one, which stands in the low bits:
+  // three additions, where a conversion to int and back waits for a slower unit.
+  const float round = 12582912.0f;
+  const float shifted = fminf(place - 0.5f, float(cells > 2 ? cells - 2 : 0)) + round;
+  return {int(float_to_bits(shifted) - 0x4b400000u), place - (shifted - round)};
+}
+
+// Along the picture's width or height; cells over pixels is divided once, not for every pixel.
+inline Pair pair_of_pixel(int index, float scale, int cells) {
+  return pair_at((float(index) + 0.5f) * scale - 0.5f, cells);
+}
+
 struct Slab {
   int base;     // where it begins in shared memory, in fours of words
   int first;    // column of the grid that stands first
-  int columns;  // how many
+  int step;     // fours between two columns; 0 where there is one alone
   int row;      // fours between two rows' slabs
+  float scale;  // cells of a pixel along x
 };
+
+inline float4 mixed4(float4 low, float4 high, float weight) {
+  return make_float4(low.x + weight * (high.x - low.x), low.y + weight * (high.y - low.y),
+                     low.z + weight * (high.z - low.z), low.w + weight * (high.w - low.w));
+}
 
 // The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture. Nobody
 // may read them before the next barrier.
-inline Slab make_slab(int base, const float* grid, const Sizes& s, int x_begin, int x_end,
+inline Slab make_slab(int base, const float* cells, const Sizes& s, int x_begin, int x_end,
                       int y_begin, int rows) {
+  const int column = s.depth * kFours;  // of the grid, in fours
   Slab slab;
   slab.base = base;
-  slab.first = tap_at(spatial_position<float>(x_begin, s.width, s.columns), s.columns).low;
-  slab.columns =
-      tap_at(spatial_position<float>(x_end - 1, s.width, s.columns), s.columns).high + 1 -
-      slab.first;
-  slab.row = slab.columns * s.depth * kFours;
-  Tap<float> down[kRows];  // beyond the picture the last row again
-  UNROLL for (int r = 0; r < kRows; ++r) {
-    const int y = y_begin + r < s.height ? y_begin + r : s.height - 1;
-    down[r] = tap_at(spatial_position<float>(y, s.height, s.rows), s.rows);
-    down[r].low *= s.columns;
-    down[r].high *= s.columns;
-  }
-  // Eight neighbouring threads take eight columns of a plane, which lie side by side.
-  const int plane_size = s.rows * s.columns;
-  const float over_depth = 1.0f / float(s.depth);
-  NO_UNROLL for (int plane = thread() >> 3; plane < kMatrix * s.depth; plane += kThreads / 8) {
-    // plane / depth, without the many instructions of an integer division. The half keeps the
-    // quotient off whole numbers, where rounding would decide.
-    const int c = int((float(plane) + 0.5f) * over_depth), z = plane - c * s.depth;
-    const float* from = grid + (long long)plane * plane_size + slab.first;
-    NO_UNROLL for (int x = thread() & 7; x < slab.columns; x += 8) {
-      const int to = 4 * base + (x * s.depth + z) * kMatrix + c;
-      UNROLL for (int r = 0; r < kRows; ++r) {
-        if (r >= rows) break;
-        const float low = global_load(from + down[r].low + x);
-        const float high = global_load(from + down[r].high + x);
-        shared_store(to + 4 * r * slab.row, low + down[r].fraction * (high - low));
+  slab.scale = float(s.columns) / float(s.width);
+  slab.first = pair_of_pixel(x_begin, slab.scale, s.columns).low;
+  const int last = pair_of_pixel(x_end - 1, slab.scale, s.columns).low + (s.columns > 1);
+  slab.step = s.columns > 1 ? column : 0;
+  slab.row = (last + 1 - slab.first) * column;
+  const float scale = float(s.rows) / float(s.height);
+  const int grid_row = s.columns * column, down = s.rows > 1 ? grid_row : 0;
+  const float4* from = reinterpret_cast<const float4*>(cells) + slab.first * column;
+  NO_UNROLL for (int i = thread(); i < slab.row; i += kThreads) {
+    int before = -1;
+    float4 low, high;
+    NO_UNROLL for (int r = 0; r < rows; ++r) {
+      const int y = y_begin + r < s.height ? y_begin + r : s.height - 1;
+      const Pair at = pair_of_pixel(y, scale, s.rows);
+      if (at.low != before) {  // most rows of a block lie between the same two rows of the grid
+        low = global_load(from + at.low * grid_row + i);
+        high = global_load(from + at.low * grid_row + down + i);
+        before = at.low;
       }
+      shared_store4(base + r * slab.row + i, mixed4(low, high, at.fraction));
     }
   }
   return slab;
@@ -71,31 +95,30 @@ inline Slab make_slab(int base, const float* grid, const Sizes& s, int x_begin, 
 
 // Where a pixel reads the slab's columns.
 struct Column {
-  int low, step;  // fours: the lower column, from it to the upper one
+  int low;  // the lower column, in fours
   float fraction;
 };
 
 inline Column column_at(const Slab& slab, const Sizes& s, int x) {
-  const Tap<float> tap = tap_at(spatial_position<float>(x, s.width, s.columns), s.columns);
-  return {slab.base + (tap.low - slab.first) * s.depth * kFours,
-          (tap.high - tap.low) * s.depth * kFours, tap.fraction};
+  const Pair at = pair_of_pixel(x, slab.scale, s.columns);
+  return {slab.base + (at.low - slab.first) * s.depth * kFours, at.fraction};
 }
 
 // Pixel k of N side by side: the four corners around it, and the matrix on its colour. A row of the
 // matrix is one 128-bit word of a corner; the weights of the corners are products of the fractions,
 // two of them by a difference in place of a product.
 template <int N>
-inline void transform(const Column& at, int depth, float guide, const float (*in)[N], int k,
-                      float (*out)[N]) {
-  const Tap<float> tz = tap_at(depth_position(guide, depth), depth);
-  const int corner = at.low + tz.low * kFours, up = (tz.high - tz.low) * kFours;
+inline void transform(const Column& at, int step, int depth, float guide, const float (*in)[N],
+                      int k, float (*out)[N]) {
+  const Pair z = pair_at(depth_position(guide, depth), depth);
+  const int corner = at.low + z.low * kFours, up = depth > 1 ? kFours : 0;
   const float fx = at.fraction;
-  const float w01 = (1.0f - fx) * tz.fraction, w00 = (1.0f - fx) - w01;
-  const float w11 = fx * tz.fraction, w10 = fx - w11;
+  const float w01 = (1.0f - fx) * z.fraction, w00 = (1.0f - fx) - w01;
+  const float w11 = fx * z.fraction, w10 = fx - w11;
   UNROLL for (int o = 0; o < 3; ++o) {
     const float4 a = shared_load4(corner + o), b = shared_load4(corner + up + o);
-    const float4 c = shared_load4(corner + at.step + o);
-    const float4 d = shared_load4(corner + at.step + up + o);
+    const float4 c = shared_load4(corner + step + o);
+    const float4 d = shared_load4(corner + step + up + o);
     const float r0 = w00 * a.x + w01 * b.x + w10 * c.x + w11 * d.x;
     const float r1 = w00 * a.y + w01 * b.y + w10 * c.y + w11 * d.y;
     const float r2 = w00 * a.z + w01 * b.z + w10 * c.z + w11 * d.z;
@@ -133,15 +156,19 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
     // whole numbers of fours (cuda.py), so all four pixels are in the picture.
     Column at[kPixels];
     UNROLL for (int k = 0; k < kPixels; ++k) at[k] = column_at(slab, s, x + k);
+    const T* row = image + y_begin * image_s.y;
+    T* to_row = out + y_begin * out_s.y;
     NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
       float in[3][kPixels], result[3][kPixels], g[kPixels];
-      read_pixels(image + y * image_s.y, image_s, kLayout, x, kPixels, in);
+      read_pixels(row, image_s, kLayout, x, kPixels, in);
       guide.template operator()<kPixels>(in, y, x, g);
       UNROLL for (int k = 0; k < kPixels; ++k) {
-        transform(at[k], s.depth, g[k], in, k, result);
+        transform(at[k], slab.step, s.depth, g[k], in, k, result);
         at[k].low += slab.row;
       }
-      write_pixels(out + y * out_s.y, out_s, kLayout, x, kPixels, result);
+      write_pixels(to_row, out_s, kLayout, x, kPixels, result);
+      row += image_s.y;
+      to_row += out_s.y;
     }
   } else {
     NO_UNROLL for (int x = x_begin + thread(); x < x_end; x += kThreads) {
@@ -152,7 +179,7 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
         T* to = out + y * out_s.y + x * out_s.x;
         UNROLL for (int c = 0; c < 3; ++c) in[c][0] = load1(from + c * image_s.c);
         guide.template operator()<1>(in, y, x, g);
-        transform(at, s.depth, g[0], in, 0, result);
+        transform(at, slab.step, s.depth, g[0], in, 0, result);
         at.low += slab.row;
         UNROLL for (int c = 0; c < 3; ++c) store1(to + c * out_s.c, result[c][0]);
       }
@@ -161,14 +188,14 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
 }
 
 template <typename T, int kLayout>
-inline void slice_apply(const float* grid, const T* guide, const T* image, T* out,
+inline void slice_apply(const float* cells, const T* guide, const T* image, T* out,
                         const Sizes& s, const Strides& guide_s, const Strides& image_s,
                         const Strides& out_s, int block_rows) {
   const int x_begin = block_x() * kSegment, y_begin = block_y() * block_rows;
   const int x_end = x_begin + kSegment < s.width ? x_begin + kSegment : s.width;
   const int y_end = y_begin + block_rows < s.height ? y_begin + block_rows : s.height;
   const long long b = block_z();
-  const Slab slab = make_slab(0, grid + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
+  const Slab slab = make_slab(0, cells + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
                               x_end, y_begin, block_rows);
   barrier();
   apply_rows<T, kLayout>(slab, s, GivenGuide<T>{guide + b * guide_s.b, guide_s},
@@ -243,17 +270,17 @@ inline void slice_apply_any(const float* grid, const T* guide, const T* image, T
 #define OF(name) hdrbench::Strides{name##_b, name##_c, name##_y, name##_x}
 
 #define SLICE_APPLY(name, T)                                                                     \
-  KERNEL(128, 5) slice_apply_##name(                                                             \
-      const float* grid, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,   \
+  KERNEL(128, 6) slice_apply_##name(                                                             \
+      const float* cells, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,  \
       SIZES, STRIDES(guide), STRIDES(image), STRIDES(out), int block_rows, int layout) {         \
     /* A loop for each layout: no thread asks again for each row. */                             \
     const hdrbench::Sizes sizes = {depth, rows, columns, height, width};                         \
     if (layout == hdrbench::kPlanar) {                                                           \
       hdrbench::slice_apply<hdrbench::T, hdrbench::kPlanar>(                                     \
-          grid, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);            \
+          cells, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);           \
     } else {                                                                                     \
       hdrbench::slice_apply<hdrbench::T, hdrbench::kAnyLayout>(                                  \
-          grid, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);            \
+          cells, guide, image, out, sizes, OF(guide), OF(image), OF(out), block_rows);           \
     }                                                                                            \
   }                                                                                              \
   KERNEL(128, 4) slice_apply_any_##name(                                                         \
