@@ -24,20 +24,23 @@ SEGMENT = 4 * THREADS  # pixels of a row that a block takes
 ROWS = 8
 MATRIX = 12
 PART = 256  # most pixels of a row in one block's sums, but for the last tile's
-# Rows and pixels of them in a tile of slice_gradient, as powers of two: the first of the best.
-TILES = ((3, 6), (4, 5), (5, 4), (4, 4), (3, 5), (2, 7), (2, 6), (1, 7))
-BLOCK_WORK = 150  # what a block costs beside its pixels, in pixels
-AT_ONCE = 400  # blocks that a large device runs at once; which one it is decides nothing
+# Rows of a block of slice_gradient, and how many pixels of a row are in a strip of 32 of them (a
+# power of two): the first of the best.
+TILES = ((8, 5), (16, 5), (32, 5), (8, 4), (16, 4), (32, 4), (4, 5))
+BLOCK_WORK = 200  # what a block costs beside its pixels, in pixels
+AT_ONCE = 528  # blocks that a large device runs at once; which one it is decides nothing
 PLANES = 8
 CURVES_SUMS = 109  # of kernels/guide_cuda.cu
 CURVES_WORDS = 112
 TABLE_CELLS = 128
-TABLE_WORDS = 20 + 3 * TABLE_CELLS * 4 + 96
+TABLE_WORDS = 4 * (3 + 3 * TABLE_CELLS + 24 + 1)
 CURVES_BACKWARD_BYTES = 4 * (CURVES_WORDS + 8 * 65 * 4)  # the curves, and 8 groups of 65 fours
 # Most blocks of a picture; of a larger one a block takes several runs of SEGMENT pixels. So many
 # blocks that each float's sum is of few pixels.
 CURVES_BLOCKS = 8192
 MAX_SHARED = 48 * 1024  # bytes a block may have on every device without asking
+FILL = 400  # blocks that a large device should have at the least
+MAX_WIDTH = 1 << 28  # of rows in words: their bytes are counted in 32 bits
 MAX_BLOCKS = 65535  # along y and z; along x CUDA allows 2^31 - 1
 
 # A kernel's arguments, of the types that it declares: sizes, strides, addresses.
@@ -67,7 +70,7 @@ def slice_apply(
     sizes = _sizes(grid, height, width)
     pictures = [_pointer(t) for t in (guide, image, out)]
     strides = [*_strides(guide), *_strides(image), *_strides(out)]
-    rows = _block_rows(grid, width, 0)
+    rows = _block_rows(grid, image, 0)
     blocks = (math.ceil(width / SEGMENT), math.ceil(height / max(rows, 1)), batch)
     # What the fast kernel cannot do, slice_apply_any can: it has a thread a pixel, counted along x
     # alone, and no shared memory.
@@ -93,7 +96,7 @@ def slice_gradient(
     outputs = grad.shape[1]
     depth, rows, columns = grid.shape[2:]
     suffix = SUFFIX[image.dtype]
-    grad_grid = torch.empty_like(grid)
+    grad_grid = torch.empty(grid.shape, device=grid.device)
     grad_guide, grad_image = guide.new_empty(guide.shape), image.new_empty(image.shape)
     sizes = _sizes(grid, height, width)
     strides = [*_strides(guide), *_strides(image), *_strides(grad)]
@@ -103,14 +106,15 @@ def slice_gradient(
     if (inputs, outputs, has_offset) == (3, 3, True) and all(map(_near, (guide, image, grad))):
         tile = _tile(depth, rows, columns, height, width)
     depth_parts = math.ceil(depth / PLANES)
-    down, deep = (rows + 1) * (tile.y_parts if tile else 0), batch * depth_parts
-    if tile is not None and max(down, deep) <= MAX_BLOCKS:
-        blocks = ((columns + 1) * tile.x_parts, down, deep)
+    down = depth_parts * (rows + 1) * (tile.y_parts if tile else 0)
+    if tile is not None and max(down, batch) <= MAX_BLOCKS:
+        blocks = ((columns + 1) * tile.x_parts, down, batch)
         # Each block's sums at four columns: 11 MB for 4000 x 3000 pixels and the paper's grid.
         # Adding them in place would need atomics, whose order differs from run to run.
-        workspace = grid.new_empty(math.prod(blocks) * 4 * MATRIX * PLANES)
-        parts = _ints(tile.x_parts, tile.x_length, tile.y_parts, tile.row_bits, tile.bits)
-        arguments = [_pointer(grid), *pictures, *results, _pointer(workspace)]
+        sums = math.prod(blocks) * 4 * MATRIX * PLANES
+        workspace, cells = torch.empty(sums, device=grid.device), cells_of(grid)
+        parts = _ints(tile.x_parts, tile.x_length, tile.y_parts, tile.rows, tile.bits)
+        arguments = [_pointer(cells), *pictures, *results, _pointer(workspace)]
         launch(
             f"slice_gradient_{suffix}",
             blocks,
@@ -129,6 +133,7 @@ def slice_gradient(
             ],
         )
         return grad_grid, grad_guide, grad_image
+    grid = grid.float().contiguous()
     matrix = _ints(inputs, outputs, int(has_offset))
     launch(
         f"slice_gradient_any_{suffix}",
@@ -148,8 +153,8 @@ def slice_gradient(
 class Tile(NamedTuple):
     """How slice_gradient's blocks divide a picture: kernels/slice_gradient_cuda.cu."""
 
-    row_bits: int  # 1 << row_bits rows of 1 << bits pixels
-    bits: int
+    rows: int  # of a block
+    bits: int  # a strip is 32 pixels, 1 << bits of a row
     x_parts: int  # blocks of an interval between two cells' centres, and the pixels of each
     x_length: int
     y_parts: int
@@ -161,25 +166,25 @@ def _tile(depth: int, rows: int, columns: int, height: int, width: int) -> Tile 
     """The tile with the least work; None where none fits in shared memory."""
     across, down = _intervals(width, columns), _intervals(height, rows)
     least, best = math.inf, None
-    for row_bits, bits in TILES:
-        tile_rows, tile_width = 1 << row_bits, 1 << bits
-        swept = (tile_rows << bits) // 32  # pixels of a group
-        slab = 4 * (1 + math.ceil(tile_rows / 4)) + tile_rows * 2 * depth * MATRIX
-        # After the slab the pixels; in their place, in the end, the groups' sums.
-        sums = 32 * 4 * (2 * PLANES * MATRIX // 4 + 1) + 4 * (1 + math.ceil(tile_rows / 4))
-        shared = 4 * max(slab + 32 * 4 * (2 * swept + 1), sums)
+    for tile_rows, bits in TILES:
+        # The places of rows and intervals, the slab, the strips; in the place of slab and strips,
+        # in the end, the warps' sums.
+        first, slab = 4 * (1 + math.ceil(tile_rows / 4)), tile_rows * 2 * depth * MATRIX
+        shared = 4 * (first + max(slab + 4 * 2 * 4 * 64, 4 * 2 * 16 * 20))
         if shared > MAX_SHARED:
             continue
         x_parts = math.ceil(max(across) / PART)
-        x_length = math.ceil(math.ceil(max(across) / x_parts) / tile_width) * tile_width
+        x_length = math.ceil(math.ceil(max(across) / x_parts) / 32) * 32
         y_parts = math.ceil(max(down) / tile_rows)
         steps = sum(math.ceil(n / tile_rows) for n in down)
-        pixels = steps * tile_rows * sum(math.ceil(n / tile_width) for n in across) * tile_width
+        pixels = (steps * tile_rows * sum(math.ceil(n / (1 << bits)) for n in across)) << bits
+        if bits < 5:  # half as many neighbours a row: more of memory is read twice
+            pixels += pixels // 8
         blocks = steps * sum(math.ceil(n / x_length) for n in across)
         # The last blocks leave a device idle that runs AT_ONCE of them: half of such a round.
         work = pixels + blocks * BLOCK_WORK + AT_ONCE * tile_rows * x_length // 2
         if work < least:
-            least, best = work, Tile(row_bits, bits, x_parts, x_length, y_parts, shared)
+            least, best = work, Tile(tile_rows, bits, x_parts, x_length, y_parts, shared)
     return best
 
 
@@ -194,9 +199,10 @@ def _intervals(size: int, cells: int) -> tuple[int, ...]:
 
 
 def _near(tensor: Tensor) -> bool:
-    """Whether a plane's elements are less than 2^31 elements apart."""
+    """Whether a plane's elements are less than 2^32 bytes apart."""
     *_, y, x = tensor.stride()
-    return (tensor.shape[-2] - 1) * y + (tensor.shape[-1] - 1) * x < 2**31
+    last = (tensor.shape[-2] - 1) * y + (tensor.shape[-1] - 1) * x
+    return last * tensor.element_size() < 2**32
 
 
 def curves_forward(launch: Launch, image: Tensor, packed: Tensor) -> Tensor:
@@ -264,7 +270,7 @@ def enhance(
     """
     batch, _, height, columns = image.shape
     guide_words = _fours(5 * width + 1) if width else TABLE_WORDS
-    rows = _block_rows(grid, columns, guide_words)
+    rows = _block_rows(grid, image, guide_words)
     blocks = (math.ceil(columns / SEGMENT), math.ceil(height / max(rows, 1)), batch)
     if not rows or max(blocks[1:]) > MAX_BLOCKS:
         return None
@@ -299,7 +305,7 @@ def area_lowres(launch: Launch, image: Tensor, size: int, out: Tensor | None = N
     lowres = torch.empty((batch, 3, size, size), device=image.device) if out is None else out
     # As many windows side by side as span about a pixel for each thread and four.
     outputs = min(max(SEGMENT * size // width, 1), size)
-    columns = min(math.ceil(outputs * width / size) + 2, width)
+    columns = _fours(min(math.ceil(outputs * width / size) + 2, width) + 4)
     launch(
         f"area_lowres_{SUFFIX[image.dtype]}",
         (math.ceil(size / outputs), size, 3 * batch),
@@ -308,6 +314,7 @@ def area_lowres(launch: Launch, image: Tensor, size: int, out: Tensor | None = N
             *(_pointer(t) for t in (image, lowres)),
             *_ints(height, width, size, outputs),
             *_strides(image),
+            *_ints(PLANAR if _planar(image) else ANY_LAYOUT),
         ],
     )
     return lowres
@@ -344,12 +351,18 @@ def by_channel(parameters: Tensor, width: int) -> Tensor:
     return torch.cat([hidden, output, beyond])  # it is read in fours of words
 
 
-def _block_rows(grid: Tensor, width: int, other_words: int) -> int:
-    """Rows of a block whose slabs fit in shared memory beside other words: at most ROWS, or 0."""
-    for rows in (ROWS, 2, 1):
-        if 4 * (other_words + _slab_words(grid, width, rows)) <= MAX_SHARED:
-            return rows
-    return 0
+def _block_rows(grid: Tensor, image: Tensor, other_words: int) -> int:
+    """Rows of a block: at most ROWS, fewer where their slabs would not fit in shared memory beside
+    other words, or where there would be too few blocks. 0 where not even one fits."""
+    batch, _, height, width = image.shape
+    fitting = 0
+    for rows in (ROWS, 4, 2, 1):
+        if 4 * (other_words + _slab_words(grid, width, rows)) > MAX_SHARED:
+            continue
+        fitting = rows
+        if batch * math.ceil(width / SEGMENT) * math.ceil(height / rows) >= FILL:
+            break
+    return fitting
 
 
 def _fours(words: int) -> int:
@@ -369,13 +382,18 @@ def _slab_words(grid: Tensor, width: int, rows: int) -> int:
 def _planar(tensor: Tensor) -> bool:
     """Whether rows lie in memory as words of four elements."""
     *_, x = tensor.stride()
-    return x == 1 and tensor.shape[-1] % 4 == 0 and _in_fours(tensor, tensor.ndim - 1)
+    return (
+        x == 1
+        and tensor.shape[-1] < MAX_WIDTH
+        and tensor.shape[-1] % 4 == 0
+        and _in_fours(tensor, tensor.ndim - 1)
+    )
 
 
 def _interleaved(tensor: Tensor) -> bool:
     """(B, 3, H, W) as rows of RGB pixels, in words of four elements."""
     _, c, _, x = tensor.stride()
-    if (c, x) != (1, 3) or tensor.shape[-1] % 4:
+    if (c, x) != (1, 3) or tensor.shape[-1] % 4 or tensor.shape[-1] >= MAX_WIDTH:
         return False
     return _in_fours(tensor.select(1, 0), tensor.ndim - 2)
 

@@ -1,8 +1,9 @@
 """Compiling the CUDA kernels on the user's machine, and running them on torch's stream.
 
-NVRTC (which torch brings) compiles kernels/*.cu as one program for the device at hand, through
-cuda-core (the extra `cuda`); the machine code is kept on disk by its source, options and
-architecture. There is no nvcc and nothing is built when the package is installed.
+NVRTC (which torch brings) compiles kernels/*.cu for the device at hand, through cuda-core (the
+extra `cuda`): four programs, each when a kernel of it is first asked for. The machine code is kept
+on disk by its source, options and architecture. There is no nvcc and nothing is built when the
+package is installed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +26,16 @@ if TYPE_CHECKING:
     from cuda.core import ObjectCode
 
 KERNELS = Path(__file__).parent / "kernels"
-PROGRAM = "enhance_cuda.cu"  # includes all the others
+# What the names of a program's kernels begin with: its file and the macro that asks for its kernels
+# there, since files include each other.
+PROGRAMS = {
+    "slice_apply": ("slice_cuda.cu", "HDRBENCH_SLICE"),
+    "slice_gr": ("slice_gradient_cuda.cu", "HDRBENCH_GRADIENT"),  # slice_gradient, slice_grid
+    "curves": ("guide_cuda.cu", "HDRBENCH_GUIDE"),
+    "enhance": ("enhance_cuda.cu", "HDRBENCH_ENHANCE"),
+    "area": ("enhance_cuda.cu", "HDRBENCH_ENHANCE"),
+}
+SAY_AFTER_S = 1.0
 OLDEST = (7, 5)  # compute capability
 # What an error says where a machine lacks something, and what helps. Any other error is a fault
 # and is raised: it must not pass for a machine without kernels, where everything is merely slow.
@@ -34,9 +48,11 @@ LACKS = {
 }
 
 
-def source() -> str:
-    """The program as one text: what it includes of kernels/ in its place, once each."""
-    return _with_includes(PROGRAM, set())
+def source(kernel: str) -> str:
+    """The program that has a kernel, as one text: what it includes of kernels/ in its place, once
+    each."""
+    file, macro = next(PROGRAMS[name] for name in PROGRAMS if kernel.startswith(name))
+    return f"#define {macro}\n{_with_includes(file, set())}"
 
 
 def _with_includes(name: str, files: set[str]) -> str:
@@ -54,7 +70,7 @@ def _with_includes(name: str, files: set[str]) -> str:
     return "\n".join([f'#line 1 "{name}"', *lines])
 
 
-def compile_kernels(architecture: str, cache: Path | None = None) -> ObjectCode:
+def compile_program(text: str, architecture: str, cache: Path | None = None) -> ObjectCode:
     """Machine code for an architecture ("sm_90"), from the disk where it has been compiled before.
 
     Needs neither a device nor a driver. `cache` is a folder; by default cuda-core's own.
@@ -63,20 +79,39 @@ def compile_kernels(architecture: str, cache: Path | None = None) -> ObjectCode:
     from cuda.core.utils import FileStreamProgramCache
 
     options = ProgramOptions(arch=architecture, std="c++17", device_as_default_execution_space=True)
-    program = Program(source(), "c++", options)
+    program = Program(text, "c++", options)
+    with _said_if_slow(f"compiling CUDA kernels for {architecture}, once: some seconds"):
+        try:
+            return program.compile("cubin", cache=FileStreamProgramCache(cache))
+        except OSError:  # a folder that cannot be written, a full disk: compile each time
+            return program.compile("cubin")
+
+
+@contextmanager
+def _said_if_slow(text: str) -> Iterator[None]:
+    """A line for whoever waits: what is found on disk is there before it."""
+    timer = threading.Timer(SAY_AFTER_S, lambda: print(f"hdrnet-bench: {text}", file=sys.stderr))
+    timer.daemon = True
+    timer.start()
     try:
-        return program.compile("cubin", cache=FileStreamProgramCache(cache))
-    except OSError:  # a folder that cannot be written, a full disk: compile each time
-        return program.compile("cubin")
+        yield
+    finally:
+        timer.cancel()
 
 
 class Kernels:
-    """The compiled kernels, for one device."""
+    """The kernels for one device, compiled when they are first run."""
 
     def __init__(self, device: int, architecture: str, cache: Path | None = None) -> None:
-        self._device = device
-        self._code = compile_kernels(architecture, cache)
+        self._device, self._architecture, self._cache = device, architecture, cache
+        self._programs: dict[str, ObjectCode] = {}
         self._functions: dict[str, Any] = {}
+
+    def _function(self, kernel: str) -> Any:
+        text = source(kernel)
+        if text not in self._programs:
+            self._programs[text] = compile_program(text, self._architecture, self._cache)
+        return self._programs[text].get_kernel(kernel)
 
     def on(self, stream: int) -> Launch:
         """What runs kernels on a stream of the device, by its handle."""
@@ -90,7 +125,7 @@ class Kernels:
             # torch's threads (autograd's among them) need not have the device's context yet.
             Device(self._device).set_current()
             if kernel not in self._functions:
-                self._functions[kernel] = self._code.get_kernel(kernel)
+                self._functions[kernel] = self._function(kernel)
             config = LaunchConfig(grid=blocks, block=THREADS, shmem_size=shared_bytes)
             # cuda-core takes an address as a plain integer.
             values = [a.value or 0 if isinstance(a, ctypes.c_void_p) else a for a in arguments]

@@ -100,8 +100,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.cuda.device(image.device):
         launch = on_current_stream(image.device)
-        float_grid = grid.float().contiguous()
-        to_grid, *others = cuda.slice_gradient(launch, float_grid, guide, image, grad, has_offset)
+        to_grid, *others = cuda.slice_gradient(launch, grid, guide, image, grad, has_offset)
     return to_grid.to(grid.dtype), *others  # type: ignore[return-value]
 
 

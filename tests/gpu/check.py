@@ -133,8 +133,14 @@ PARTS: dict[str, Part] = {
     "sanitize": Part(
         320,
         [
-            (SANITIZER, "--tool", tool, "--error-exitcode=1", *ONLY_OURS, *PYTEST, "-k", SANITIZED)
-            for tool in ("memcheck", "racecheck", "initcheck", "synccheck")
+            (SANITIZER, *tool, "--error-exitcode=1", *ONLY_OURS, *PYTEST, "-k", SANITIZED)
+            for tool in (
+                # Calls that fail are none of ours: cuda-bindings asks for functions of other drivers.
+                ("--tool", "memcheck", "--report-api-errors=no"),
+                ("--tool", "racecheck"),
+                ("--tool", "initcheck"),
+                ("--tool", "synccheck"),
+            )
         ],
         apart=True,
         tool=SANITIZER,

@@ -39,9 +39,15 @@ def test_parts_and_transfers(dtype: str) -> None:
 
 
 def test_want_of_memory_is_a_row() -> None:
+    """On a device of which 2.5 GiB are left: plain torch takes 3.4 for 24 megapixels."""
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    taken = torch.empty(max(0, free - (5 << 29)), dtype=torch.uint8, device="cuda")
     measured = time_model(
-        HDRNetConfig(), [(20000, 20000), (64, 48)], "cuda", backends=["reference"], budget_s=0.1
+        HDRNetConfig(), [(6000, 4000), (64, 48)], "cuda", backends=["reference"], budget_s=0.1
     )
+    del taken
+    torch.cuda.empty_cache()
     large, small = measured.rows[:6], measured.rows[6:]
     assert any(row.note == "out of memory" for row in large)
     assert all(row.median_ms for row in small)

@@ -1,4 +1,8 @@
 // Runs the CUDA kernels, as they are, on the CPU: see cuda_host.h.
+#define HDRBENCH_SLICE
+#define HDRBENCH_GRADIENT
+#define HDRBENCH_GUIDE
+#define HDRBENCH_ENHANCE
 #include "enhance_cuda.cu"
 
 #include <algorithm>
@@ -64,7 +68,9 @@ void run_block(std::mt19937& random) {
     context.uc_link = &state.scheduler;
     makecontext(&context, fiber, 0);
   }
-  for (state.phase = 0;; ++state.phase) {
+  std::fill(state.products.begin(), state.products.end(), 0);
+  for (state.phase = 0;; state.phase += state.at_barrier) {
+    state.at_barrier = false;
     std::shuffle(order.begin(), order.end(), random);
     for (int t : order) {
       if (state.done[t]) continue;
@@ -128,6 +134,8 @@ const char* host_run(const char* name, const int* blocks, int threads, int share
   state.fibers.resize(threads);
   state.stacks.resize(threads, std::vector<char>(1 << 16));
   state.done.resize(threads);
+  state.products.resize(threads);
+  for (auto& operands : state.operands) operands.resize(6 * threads);
   std::copy(blocks, blocks + 3, state.blocks);
   for (auto& [base, array] : state.arrays) array.owners.assign(array.bytes, {});
   std::vector<int> order(size_t(blocks[0]) * blocks[1] * blocks[2]);

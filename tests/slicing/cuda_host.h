@@ -12,6 +12,7 @@
 
 #include <math.h>  // fmaxf and its kind, outside any namespace, as on the device
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -51,6 +52,9 @@ struct Word {  // of shared memory
 struct State {
   int thread = 0, threads = 0, block[3] = {}, blocks[3] = {};
   long phase = 0;
+  bool at_barrier = false;  // whether threads wait there, and not for the others' operands
+  std::vector<float> operands[2];  // six of each thread, for this product and for the next one
+  std::vector<int> products;  // of each thread, until now
   std::vector<Word> shared;
   std::map<uintptr_t, Array> arrays;
   bool watch_global = false;
@@ -158,7 +162,33 @@ inline void barrier(const char* file = __builtin_FILE(), int line = __builtin_LI
   auto& s = hdrbench_host::state;
   const char* name = std::strrchr(file, '/');
   if (line == s.skipped_line && s.skipped_file == (name ? name + 1 : file)) return;
+  s.at_barrier = true;
   swapcontext(&s.fibers[s.thread], &s.scheduler);
+}
+
+// A warp's barrier is the block's here: all warps take as many.
+inline void warp_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  barrier(file, line);
+}
+
+inline float saturate(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
+
+// Waits for the other threads' operands, which is no barrier: what they do to memory meanwhile is
+// not ordered by it.
+inline void multiply_add(float* c, const float* a, const float* b) {
+  auto& s = hdrbench_host::state;
+  auto& operands = s.operands[s.products[s.thread]++ & 1];
+  std::copy(a, a + 4, &operands[6 * s.thread]);
+  std::copy(b, b + 2, &operands[6 * s.thread + 4]);
+  swapcontext(&s.fibers[s.thread], &s.scheduler);
+  const int warp = s.thread & ~31, q = s.thread & 3, r = (s.thread & 31) >> 2;
+  const auto of = [&](int lane, int which) { return operands[6 * (warp + lane) + which]; };
+  for (int k = 0; k < 8; ++k) {
+    for (int i = 0; i < 4; ++i) {
+      const float row = of(4 * r + (k & 3), (k & 4 ? 2 : 0) + (i >> 1));
+      c[i] += row * of(4 * (2 * q + (i & 1)) + (k & 3), 4 + (k >> 2));
+    }
+  }
 }
 
 template <typename V>
@@ -177,6 +207,11 @@ inline float4 shared_load4(int four) {
   using hdrbench_host::shared_read;
   return {shared_read(w), shared_read(w + 1), shared_read(w + 2), shared_read(w + 3)};
 }
+inline unsigned shared_place(int four) { return 16u * unsigned(four); }
+inline float4 shared_load4_at(unsigned place) {
+  if (place % 16) hdrbench_host::fail("misaligned shared memory", place);
+  return shared_load4(int(place / 16));
+}
 inline void shared_store4(int four, float4 value) {
   const float values[4] = {value.x, value.y, value.z, value.w};
   for (int i = 0; i < 4; ++i) hdrbench_host::shared_write(4L * four + i, values[i]);
@@ -192,7 +227,6 @@ inline unsigned float_to_bits(float value) {
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
-inline int round_to_int(float value) { return int(std::lrint(value)); }
 
 inline float half_to_float(unsigned short bits) {
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;

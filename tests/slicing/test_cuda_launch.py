@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,8 @@ from hdrnet_bench.slicing import cpu, cuda, cuda_launch, reference
 
 import threading
 from pathlib import Path
-launch = cuda_launch.Kernels(0, "{ARCHITECTURE}", Path(sys.argv[1])).on({STREAM})
+kernels = cuda_launch.Kernels(0, "{ARCHITECTURE}", Path(sys.argv[1]))
+launch = kernels.on({STREAM})
 torch.manual_seed(0)
 errors = {{}}
 def note(name, ours, expected):
@@ -76,6 +78,7 @@ out = cuda.enhance(launch, grid, levels, table, 0)
 note("bytes", out, cpu.enhance(grid, levels, packed, 0))
 note("low-res", cuda.area_lowres(launch, levels, 8), cpu.area_lowres(levels, 8))
 hidden = torch.rand(5 * 16 + 1)
+launch = kernels.on(0)  # torch's default stream
 note("pointwise", cuda.enhance(launch, grid, image, cuda.by_channel(hidden, 16), 16),
      cpu.enhance(grid, image, hidden, 16))
 json.dump(errors, sys.stdout)
@@ -87,8 +90,9 @@ def machine_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the compiled kernels. In a process without the stand-in: NVRTC calls into
     whatever driver it finds."""
     cache = tmp_path_factory.mktemp("cache")
-    code = cuda_launch.compile_kernels(ARCHITECTURE, cache)
-    assert bytes(code.code).startswith(b"\x7fELF")
+    for kernel in ("slice_apply", "slice_gradient", "curves", "enhance"):
+        code = cuda_launch.compile_program(cuda_launch.source(kernel), ARCHITECTURE, cache)
+        assert bytes(code.code).startswith(b"\x7fELF")
     return cache
 
 
@@ -99,7 +103,7 @@ def files(folder: Path) -> dict[Path, int]:
 def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_path: Path) -> None:
     build(HERE / "cuda_driver.cpp", tmp_path / "libcuda.so.1", HERE, "-Wl,-soname,libcuda.so.1")
     before = files(machine_code)
-    assert len(before) == 1
+    assert len(before) == 4
     log = tmp_path / "launches"
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(tmp_path),
@@ -134,45 +138,92 @@ def test_from_tensors_to_the_driver(host_library: Path, machine_code: Path, tmp_
         "area_lowres_u8",
         "enhance_pointwise_f32",
     ]
-    for _, *numbers in launches:
+    for name, *numbers in launches:
         *blocks, threads_x, threads_y, threads_z, shared, stream = map(int, numbers)
         assert min(blocks) >= 1
         assert (threads_x, threads_y, threads_z) == (128, 1, 1)
-        assert stream == STREAM
+        assert stream == (0 if name == "enhance_pointwise_f32" else STREAM)
         assert 0 <= shared <= 48 * 1024
-    # 36 pixels are one segment; 21 rows three blocks of eight; two pictures. Six columns are met.
-    assert launches[0][1:4] == ["1", "3", "2"]
-    assert launches[0][7] == str(4 * 8 * 6 * 8 * 12)
+    # 36 pixels are one segment, and of so few a row is a block; two pictures. Six columns are met.
+    assert launches[0][1:4] == ["1", "21", "2"]
+    assert launches[0][7] == str(4 * 6 * 8 * 12)
 
 
-def test_other_sources_and_architectures_are_other_files(
-    machine_code: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+NOTHING = 'extern "C" __global__ void nothing() {}'
+
+
+def test_other_sources_and_architectures_are_other_files(machine_code: Path) -> None:
     before = files(machine_code)
-    assert cuda_launch.compile_kernels(ARCHITECTURE, machine_code).code
+    text = cuda_launch.source("slice_apply_f32")
+    assert cuda_launch.compile_program(text, ARCHITECTURE, machine_code).code
     assert files(machine_code) == before
-    small = 'extern "C" __global__ void nothing() {}'
-    monkeypatch.setattr(cuda_launch, "source", lambda: small)
-    cuda_launch.compile_kernels(ARCHITECTURE, machine_code)
-    cuda_launch.compile_kernels("sm_80", machine_code)
+    cuda_launch.compile_program(NOTHING, ARCHITECTURE, machine_code)
+    cuda_launch.compile_program(NOTHING, "sm_80", machine_code)
     assert len(files(machine_code)) == len(before) + 2
 
 
-def test_a_cache_that_cannot_be_written_compiles_each_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written_compiles_each_time(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    small = 'extern "C" __global__ void nothing() {}'
-    monkeypatch.setattr(cuda_launch, "source", lambda: small)
-    assert cuda_launch.compile_kernels(ARCHITECTURE, tmp_path / "file" / "cache").code
+    folder = tmp_path / "file" / "cache"
+    assert cuda_launch.compile_program(NOTHING, ARCHITECTURE, folder).code
 
 
-def test_the_program_is_all_kernels_once(host_library: Path) -> None:
-    text = cuda_launch.source()
-    for path in [*cuda_launch.KERNELS.glob("*.cu"), cuda_launch.KERNELS / "slice.h"]:
-        assert text.count(f'#line 1 "{path.name}"') == 1
-    assert '#include "' not in text.replace("#include HDRBENCH_HOST", "")
-    assert len(HostKernels(host_library).argument_bytes()) == 29
+def test_who_waits_for_the_compiler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = cuda_launch.source("slice_apply_f32")
+    monkeypatch.setattr(cuda_launch, "SAY_AFTER_S", 0.01)
+    cuda_launch.compile_program(text, ARCHITECTURE, tmp_path)
+    assert capfd.readouterr().err == (
+        "hdrnet-bench: compiling CUDA kernels for sm_90, once: some seconds\n"
+    )
+    monkeypatch.setattr(cuda_launch, "SAY_AFTER_S", 60.0)
+    cuda_launch.compile_program(text, ARCHITECTURE, tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+def test_each_program_has_its_kernels_and_what_they_include_once(host_library: Path) -> None:
+    kernels = HostKernels(host_library).argument_bytes()
+    assert len(kernels) == 29
+    macros = {}
+    for kernel in kernels:
+        text = cuda_launch.source(kernel)
+        file, macro = text.splitlines()[1].split('"')[1], text.splitlines()[0].split()[1]
+        macros[file] = macro
+        assert text.count('#line 1 "slice_cuda.cu"') == text.count('#line 1 "slice.h"') == 1
+        assert '#include "' not in text.replace("#include HDRBENCH_HOST", "")
+    assert set(macros) == {path.name for path in cuda_launch.KERNELS.glob("*.cu")}
+    assert len(set(macros.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "lacking"),
+    [
+        (ImportError("No module named 'cuda'"), "hdrnet-bench\\[cuda\\]"),
+        (RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"), "older than"),
+        (RuntimeError("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image"), "update it"),
+        (RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS"), None),
+        (AssertionError("a picture of ones came out as [0.0]"), None),
+    ],
+)
+def test_only_what_a_machine_lacks_means_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, lacking: str | None
+) -> None:
+    def fails(device: torch.device) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(cuda_launch, "_try", fails)
+    cuda_launch._why_not.cache_clear()
+    try:
+        if lacking is None:
+            with pytest.raises(type(error)):
+                cuda_launch.why_not(0)
+        else:
+            assert re.search(lacking, cuda_launch.why_not(0))
+    finally:
+        cuda_launch._why_not.cache_clear()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

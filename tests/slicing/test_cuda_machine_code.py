@@ -22,7 +22,12 @@ pytest.importorskip("cuda.core", reason="cuda-core is not installed (the extra c
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 # Blocks of 128 threads with so many registers each: 65536 / 128 / registers of them at a time.
 REGISTERS = {"slice_gradient": 168, "curves_backward": 128, "enhance": 128, "": 96}
-BUDGET = 120  # instructions a pixel, of the forward kernel's loop over rows
+# Instructions a pixel of the loop over rows. In the fused kernels' some 33 of them are the loops
+# over the points of a curve, counted once each, which only pixels in a crowded cell enter.
+BUDGET = {"slice_apply_f32": 112, "enhance_curves_f16": 180, "enhance_curves_u8": 188}
+# In half precision the fused kernels want a few registers more than four blocks leave: they put one
+# aside before the loop over rows, and read it again once in a row. Three blocks would cost more.
+LOCAL = {"enhance_curves_f16": 6}
 
 
 def tool(name: str) -> Path:
@@ -87,11 +92,21 @@ def _say(*command: object) -> str:
 @pytest.fixture(scope="module")
 def by_architecture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Kernel]]:
     folder = tmp_path_factory.mktemp("cubin")
-    program = folder / "kernels.cu"
-    program.write_text(source())
+    every = {source(kernel): kernel for kernel in ("slice_apply", "slice_gr", "curves", "enhance")}
+    for text, name in every.items():
+        (folder / f"{name}.cu").write_text(text)
+    jobs = [(a, name) for a in ARCHITECTURES for name in every.values()]
     with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda a: compiled(a, program, folder / f"{a}.cubin"), ARCHITECTURES)
-        return dict(zip(ARCHITECTURES, made, strict=True))
+        made = pool.map(
+            lambda job: compiled(
+                job[0], folder / f"{job[1]}.cu", folder / f"{'-'.join(job)}.cubin"
+            ),
+            jobs,
+        )
+        kernels: dict[str, dict[str, Kernel]] = {}
+        for (architecture, _), found in zip(jobs, made, strict=True):
+            kernels.setdefault(architecture, {}).update(found)
+        return kernels
 
 
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -110,9 +125,10 @@ def test_no_double_precision_no_spills_no_compare_and_swap(
     assert set(kernels) == set(HostKernels(host_library).argument_bytes())
     for name, kernel in kernels.items():
         names = opcodes(kernel.instructions)
-        assert kernel.stack == 0, name
+        local = sum(bool(re.match(r"(LDL|STL)\b", found)) for found in names)
+        assert local <= LOCAL.get(name, 0), name
+        assert kernel.stack <= 8 * LOCAL.get(name, 0), name
         for found in names:
-            assert not re.match(r"(LDL|STL)\b", found), f"{name}: local memory, {found}"
             assert not re.match(r"D(ADD|MUL|FMA|SETP|MNMX)\b", found), f"{name}: {found}"
             assert "F64" not in found, f"{name}: {found}"
             assert not re.match(r"(ATOM|ATOMS|ATOMG|RED)\b", found), f"{name}: {found}"
@@ -124,10 +140,15 @@ def test_no_double_precision_no_spills_no_compare_and_swap(
 def test_shared_memory_is_read_in_128_bit_words(
     by_architecture: dict[str, dict[str, Kernel]], architecture: str
 ) -> None:
-    for name in ("slice_apply_f32", "slice_gradient_f32", "enhance_curves_u8"):
+    # Twelve for each of four pixels; the backward has one at a time.
+    for name, least in (
+        ("slice_apply_f32", 48),
+        ("slice_gradient_f32", 12),
+        ("enhance_curves_u8", 48),
+    ):
         names = opcodes(by_architecture[architecture][name].instructions)
         wide = sum(bool(re.match(r"LDS(\.U)?\.128", n)) for n in names)
-        assert wide >= 26, name
+        assert wide >= least, name
     names = opcodes(by_architecture[architecture]["slice_apply_f32"].instructions)
     assert sum(n.startswith("LDG") and "128" in n for n in names) >= 4  # guide and three planes
     assert sum(n.startswith("STG") and "128" in n for n in names) >= 3
@@ -147,9 +168,10 @@ def row_loop(kernel: Kernel) -> list[str]:
 def test_instructions_a_pixel_are_under_their_budget(
     by_architecture: dict[str, dict[str, Kernel]], architecture: str, tmp_path: Path
 ) -> None:
-    forward = row_loop(by_architecture[architecture]["slice_apply_f32"])
-    per_pixel = len(forward) / 4
-    assert per_pixel <= BUDGET
+    kernels = by_architecture[architecture]
+    counts = {name: len(row_loop(kernels[name])) / 4 for name in BUDGET}
+    assert {name: n for name, n in counts.items() if n > BUDGET[name]} == {}
+    per_pixel = counts["slice_apply_f32"]
     naive = compiled(architecture, HERE / "eight_corners.cu", tmp_path / "naive.cubin")
     corners = naive["eight_corners"]
     assert corners.stack == 0

@@ -25,6 +25,7 @@ __device__ inline int block_z() { return blockIdx.z; }
 __device__ inline int blocks_x() { return gridDim.x; }
 __device__ inline int blocks_y() { return gridDim.y; }
 __device__ inline void barrier() { __syncthreads(); }
+__device__ inline void warp_barrier() { __syncwarp(); }
 
 template <typename V>
 __device__ inline V global_load(const V* from) { return *from; }
@@ -47,6 +48,18 @@ __device__ inline void shared_store(int word, float value) {
 // Four words at once, counted in fours: the compiler cannot know that a word's number is one.
 __device__ inline float4 shared_load4(int four) { return shared_words[four]; }
 __device__ inline void shared_store4(int four, float4 value) { shared_words[four] = value; }
+// The same by addresses of 32 bits, where they are what a loop computes: bytes, the base with them.
+__device__ inline unsigned shared_place(int four) {
+  return unsigned(__cvta_generic_to_shared(shared_words + four));
+}
+__device__ inline float4 shared_load4_at(unsigned place) {
+  float4 value;
+  // Volatile, which keeps it after the barrier that it follows.
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+               : "r"(place));
+  return value;
+}
 
 __device__ inline float half_to_float(unsigned short bits) {
   float value;
@@ -58,8 +71,47 @@ __device__ inline unsigned short float_to_half(float value) {
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
   return bits;
 }
-// To nearest, ties to even.
-__device__ inline int round_to_int(float value) { return __float2int_rn(value); }
+// Between 0 and 1; 0 for a NaN.
+__device__ inline float saturate(float value) { return __saturatef(value); }
+
+// A warp's product of two matrices, added to a third: c (16 x 8) += a (16 x 8) b (8 x 8), to about
+// float32's precision. With q = lane % 4 and r = lane / 4, a lane has
+//   a: (r, q), (r + 8, q), (r, q + 4), (r + 8, q + 4)
+//   b: (q, r), (q + 4, r)
+//   c: (r, 2 q), (r, 2 q + 1), (r + 8, 2 q), (r + 8, 2 q + 1)
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+// Tensor cores read the first eleven binary digits of a float. What that leaves is multiplied by
+// itself; only the product of two such rests is missing.
+__device__ inline float rest(float value) {
+  return value - __uint_as_float(__float_as_uint(value) & 0xffffe000u);
+}
+__device__ inline void multiply_once(float* c, const float* a, const float* b) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
+        "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+__device__ inline void multiply_add(float* c, const float* a, const float* b) {
+  const float a_rest[4] = {rest(a[0]), rest(a[1]), rest(a[2]), rest(a[3])};
+  const float b_rest[2] = {rest(b[0]), rest(b[1])};
+  multiply_once(c, a_rest, b);
+  multiply_once(c, a, b_rest);
+  multiply_once(c, a, b);
+}
+#else
+__device__ inline void multiply_add(float* c, const float* a, const float* b) {
+  const int lane = threadIdx.x & 31, q = lane & 3, r = lane >> 2;
+#pragma unroll
+  for (int k = 0; k < 8; ++k) {
+    const float low = __shfl_sync(~0u, a[k & 4 ? 2 : 0], 4 * r + (k & 3));
+    const float high = __shfl_sync(~0u, a[k & 4 ? 3 : 1], 4 * r + (k & 3));
+    const float left = __shfl_sync(~0u, b[k >> 2], 8 * q + (k & 3));
+    const float right = __shfl_sync(~0u, b[k >> 2], 8 * q + 4 + (k & 3));
+    c[0] += low * left, c[1] += low * right, c[2] += high * left, c[3] += high * right;
+  }
+}
+#endif
 __device__ inline float bits_to_float(unsigned bits) { return __uint_as_float(bits); }
 __device__ inline unsigned float_to_bits(float value) { return __float_as_uint(value); }
 

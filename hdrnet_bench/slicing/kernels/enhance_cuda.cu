@@ -25,23 +25,37 @@ inline void enhance(const float* cells, const float* parameters, int words, cons
 
 // The low-res input (B, 3, size, size): the mean over windows from floor(i H / size) to
 // ceil((i + 1) H / size), as torch's "area". A block has `outputs` neighbouring windows of a row of
-// one channel: its threads sum the rows of the columns that these span, side by side, and then the
-// columns of each window.
+// one channel: its threads sum the rows of the columns that these span, side by side (four of them
+// in a word where rows are planar), and then the columns of each window.
 template <typename T>
 inline void area_lowres(const T* image, float* lowres, int height, int width, int size,
-                        int outputs, const Strides& s) {
+                        int outputs, const Strides& s, int layout) {
   const int i = block_y(), c = block_z() % 3, j_begin = block_x() * outputs;
   const int j_end = j_begin + outputs < size ? j_begin + outputs : size;
   const long long b = block_z() / 3;
   const int top = int((long long)i * height / size);
   const int bottom = int(((long long)(i + 1) * height + size - 1) / size);
-  const int first = int((long long)j_begin * width / size);
+  const int begin = int((long long)j_begin * width / size);
+  const int first = layout == kPlanar ? begin & ~3 : begin;  // words begin at multiples of four
   const int last = int(((long long)j_end * width + size - 1) / size);
   const T* plane = image + b * s.b + c * s.c;
-  NO_UNROLL for (int x = first + thread(); x < last; x += kThreads) {
-    float column = 0.0f;
-    UNROLL_4 for (int y = top; y < bottom; ++y) column += load1(plane + y * s.y + x * s.x);
-    shared_store(x - first, column);
+  if (layout == kPlanar) {
+    NO_UNROLL for (int x = first + 4 * thread(); x < last; x += 4 * kThreads) {
+      float columns[4] = {};
+      UNROLL_4 for (int y = top; y < bottom; ++y) {
+        float values[4];
+        load4(plane + y * s.y + x, values);
+        UNROLL for (int k = 0; k < 4; ++k) columns[k] += values[k];
+      }
+      shared_store4((x - first) / 4,
+                    make_float4(columns[0], columns[1], columns[2], columns[3]));
+    }
+  } else {
+    NO_UNROLL for (int x = first + thread(); x < last; x += kThreads) {
+      float column = 0.0f;
+      UNROLL_4 for (int y = top; y < bottom; ++y) column += load1(plane + y * s.y + x * s.x);
+      shared_store(x - first, column);
+    }
   }
   barrier();
   NO_UNROLL for (int j = j_begin + thread(); j < j_end; j += kThreads) {
@@ -56,6 +70,7 @@ inline void area_lowres(const T* image, float* lowres, int height, int width, in
 
 }  // namespace hdrbench
 
+#ifdef HDRBENCH_ENHANCE
 #define ENHANCE_GUIDE(name, T, guide, words, Guide)                                              \
   KERNEL(128, 4) enhance_##guide##_##name(                                                       \
       const float* cells, const float* parameters, int hidden, const hdrbench::T* image,          \
@@ -75,13 +90,15 @@ inline void area_lowres(const T* image, float* lowres, int height, int width, in
   }
 
 #define ENHANCE(name, T)                                                                         \
-  ENHANCE_GUIDE(name, T, curves, kTableWords, TableGuide())                                      \
+  ENHANCE_GUIDE(name, T, curves, 4 * kTableFours, TableGuide())                                  \
   ENHANCE_GUIDE(name, T, pointwise, (5 * hidden + 4) / 4 * 4, PointwiseGuide{hidden})            \
   KERNEL(128, 8) area_lowres_##name(const hdrbench::T* image, float* lowres, int height,         \
-                                    int width, int size, int outputs, STRIDES(image)) {          \
-    hdrbench::area_lowres(image, lowres, height, width, size, outputs, OF(image));               \
+                                    int width, int size, int outputs, STRIDES(image),            \
+                                    int layout) {                                                \
+    hdrbench::area_lowres(image, lowres, height, width, size, outputs, OF(image), layout);       \
   }
 
 ENHANCE(f32, Float)
 ENHANCE(f16, Half)
 ENHANCE(u8, Byte)
+#endif

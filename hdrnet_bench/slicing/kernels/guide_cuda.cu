@@ -17,19 +17,17 @@ enum CurvesWord {
 const int kPoints = 16;
 
 // The curves as a table, for inference: each is straight lines between its control points, so that
-// where a colour lies says which line it is on. A curve has kCells cells of equal length between its
-// lowest and its highest point, of four words each: {a, b, point, change}, for the sum of slopes
-// a t + b + change * max(t, point).
-enum TableWord {
-  kLowest = 12,     // of each curve's points
-  kCellsAlong = 15,  // cells of a unit of colour
-  kTableMixBias = 18,
-  kTableConstant = 19,
-  kTableCells = 20,
-  kCells = 128,
-  kTableShifts = kTableCells + 3 * kCells * 4,  // the curves themselves, for what the cells lack
-  kTableSlopes = kTableShifts + 48,
-  kTableWords = kTableSlopes + 48
+// where a colour lies says which line it is on. Colours are counted from a curve's lowest point in
+// units of its range, so that its points are in [0, 1], and in kCells cells of equal length. A cell
+// is four words, {a, b, point, change}: the curve is a u + b + change * max(u, point).
+const int kCells = 128;
+enum TableFours {  // where they begin, in fours of words
+  kTableCcm = 0,   // for each curve three weights and an offset
+  kTableCells = 3,
+  kTablePoints = kTableCells + 3 * kCells,  // the points themselves, for what the cells lack:
+  kTableSlopes = kTablePoints + 3 * kPoints / 4,  // as kShifts and kSlopes
+  kTableConstant = kTableSlopes + 3 * kPoints / 4,
+  kTableFours = kTableConstant + 1
 };
 
 // They stand first in shared memory.
@@ -52,109 +50,125 @@ inline float mixed(int j, const float (*in)[N], int k) {
          (in[2][k] * shared_load(kCcm + 6 + j) + shared_load(kBias + j));
 }
 
-// Before it is clipped; `t` are the colours that go into the curves.
-template <int kShiftsAt = kShifts, int kSlopesAt = kSlopes, int kConstantAt = kConstant, int N>
-inline void curves_sum(const float (*in)[N], float (*t)[N], float* sum) {
-  UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kConstantAt);
-  UNROLL for (int j = 0; j < 3; ++j) {
-    UNROLL for (int k = 0; k < N; ++k) t[j][k] = mixed(j, in, k);
-    // Not unrolled: else all control points are kept in registers from row to row.
-    NO_UNROLL for (int p = 0; p < kPoints; p += 4) {
-      const float4 s = shared_load4((kShiftsAt + j * kPoints + p) / 4);
-      const float4 w = shared_load4((kSlopesAt + j * kPoints + p) / 4);
-      UNROLL for (int k = 0; k < N; ++k) {
-        sum[k] += w.x * fmaxf(t[j][k], s.x);
-        sum[k] += w.y * fmaxf(t[j][k], s.y);
-        sum[k] += w.z * fmaxf(t[j][k], s.z);
-        sum[k] += w.w * fmaxf(t[j][k], s.w);
-      }
+// Adds a curve at N colours; its points and slopes begin at `points` and `slopes`, in fours. Not
+// unrolled: else all points are kept in registers from row to row.
+template <int N>
+inline void add_curve(int points, int slopes, const float* t, float* sum) {
+  NO_UNROLL for (int p = 0; p < kPoints / 4; ++p) {
+    const float4 s = shared_load4(points + p), w = shared_load4(slopes + p);
+    UNROLL for (int k = 0; k < N; ++k) {
+      sum[k] += w.x * fmaxf(t[k], s.x);
+      sum[k] += w.y * fmaxf(t[k], s.y);
+      sum[k] += w.z * fmaxf(t[k], s.z);
+      sum[k] += w.w * fmaxf(t[k], s.w);
     }
   }
 }
 
-// Which cell of a curve a colour is in, as the low bits of a float (see pair_at). It never falls
-// from one colour to a higher one, so a point in a lower cell is below the colour, whatever the
-// rounding, and one in a higher cell above.
-inline float cell_bits(float t, float lowest, float cells_along) {
-  return fminf(fmaxf((t - lowest) * cells_along, 0.0f), float(kCells - 1)) + 12582912.0f;
+// Before it is clipped; `t` are the colours that go into the curves.
+template <int N>
+inline void curves_sum(const float (*in)[N], float (*t)[N], float* sum) {
+  UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kConstant);
+  UNROLL for (int j = 0; j < 3; ++j) {
+    UNROLL for (int k = 0; k < N; ++k) t[j][k] = mixed(j, in, k);
+    add_curve<N>((kShifts + j * kPoints) / 4, (kSlopes + j * kPoints) / 4, t[j], sum);
+  }
 }
 
-inline int cell_of(float bits) { return int(float_to_bits(bits) - 0x4b400000u); }
+// Which cell a colour is in. It never falls from one colour to a higher one, so a point in a lower
+// cell is below the colour, whatever the rounding, and one in a higher cell above.
+inline unsigned cell_bits(float u) {  // see pair_at
+  return float_to_bits(saturate(u) * float(kCells - 1) + kRound);
+}
 
 // Packed curves to their table: a block for each curve, a thread for each cell. A cell with several
-// points has NaN for `change`: the pixels in it take the curves themselves.
+// points has NaN for `change`: the pixels in it take the points one by one.
 inline void curves_table(const float* parameters, float* table) {
   const int j = block_x(), i = thread();
   const float* shifts = parameters + kShifts + j * kPoints;
   const float* slopes = parameters + kSlopes + j * kPoints;
-  float lowest = global_load(shifts), highest = lowest;
-  NO_UNROLL for (int p = 1; p < kPoints; ++p) {
-    lowest = fminf(lowest, global_load(shifts + p));
-    highest = fmaxf(highest, global_load(shifts + p));
+  float shift[kPoints], slope[kPoints];
+  UNROLL for (int p = 0; p < kPoints; ++p) {
+    shift[p] = global_load(shifts + p);
+    slope[p] = global_load(slopes + p);
   }
-  const float along = highest > lowest ? float(kCells - 1) / (highest - lowest) : 0.0f;
-  float a = 0.0f, b = 0.0f, point = 0.0f, change = 0.0f;
+  float lowest = shift[0], highest = shift[0];
+  UNROLL for (int p = 1; p < kPoints; ++p) {
+    lowest = fminf(lowest, shift[p]);
+    highest = fmaxf(highest, shift[p]);
+  }
+  // A smaller range than that would make colours too large; its points are in one cell anyway.
+  const float range = highest - lowest > 1e-5f ? highest - lowest : 1.0f;
+  const float scale = 1.0f / range;
+  float a = 0.0f, b = 0.0f, point = 0.0f, change = 0.0f, constant = 0.0f;
   int inside = 0;
-  NO_UNROLL for (int p = 0; p < kPoints; ++p) {
-    const float shift = global_load(shifts + p), slope = global_load(slopes + p);
-    const int cell = cell_of(cell_bits(shift, lowest, along));
-    if (cell < i) a += slope;
-    if (cell <= i) b -= slope * shift;
-    if (cell == i) point = shift, change = slope, ++inside;
+  UNROLL for (int p = 0; p < kPoints; ++p) {
+    const float u = (shift[p] - lowest) * scale, w = slope[p] * range;
+    const int cell = int(cell_bits(u) - kWhole);
+    if (cell < i) a += w;
+    if (cell <= i) b -= w * u;
+    if (cell == i) point = u, change = w, ++inside;
+    constant -= w * u;
+    if (i == p) {
+      global_store(table + 4 * kTablePoints + j * kPoints + p, u);
+      global_store(table + 4 * kTableSlopes + j * kPoints + p, w);
+    }
   }
   if (inside > 1) change = bits_to_float(0x7fffffffu);
-  float4* cells = reinterpret_cast<float4*>(table + kTableCells) + j * kCells;
-  global_store(cells + i, make_float4(a, b, point, change));
-  if (i < kPoints) {
-    global_store(table + kTableShifts + j * kPoints + i, global_load(shifts + i));
-    global_store(table + kTableSlopes + j * kPoints + i, global_load(slopes + i));
+  if (j == 0) {
+    const float mix_bias = global_load(parameters + kMixBias);
+    b += mix_bias;
+    constant += mix_bias;
   }
+  float4* fours = reinterpret_cast<float4*>(table);
+  global_store(fours + kTableCells + j * kCells + i, make_float4(a, b, point, change));
   if (i == 0) {
-    global_store(table + kLowest + j, lowest);
-    global_store(table + kCellsAlong + j, along);
-  }
-  if (j == 0 && i < kLowest) global_store(table + i, global_load(parameters + i));
-  if (j == 0 && i == kLowest) {
-    float constant = global_load(parameters + kMixBias);
-    global_store(table + kTableMixBias, constant);
-    NO_UNROLL for (int p = 0; p < 3 * kPoints; ++p) {
-      constant -= global_load(parameters + kShifts + p) * global_load(parameters + kSlopes + p);
-    }
-    global_store(table + kTableConstant, constant);
+    global_store(fours + kTableCcm + j,
+                 make_float4(global_load(parameters + kCcm + j) * scale,
+                             global_load(parameters + kCcm + 3 + j) * scale,
+                             global_load(parameters + kCcm + 6 + j) * scale,
+                             (global_load(parameters + kBias + j) - lowest) * scale));
+    global_store(table + 4 * kTableConstant + j, constant);
   }
 }
 
-// For kernels that have the colours in registers: the guide of N pixels, clipped.
+// For kernels that have the colours in registers: the guide of N pixels. Not clipped: beyond [0, 1]
+// it reads the outermost planes, as at 0 and 1.
 struct TableGuide {
+  static const bool kGiven = false;
+  inline void at(const float (*in)[1], int, int, float* guide) const { (*this)(in, guide); }
   template <int N>
-  inline void operator()(const float (*in)[N], int, int, float* guide) const {
-    float sum[N];
-    UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(kTableMixBias);
+  inline void operator()(const float (*in)[N], float* guide) const {
+    float u[3][N];
     UNROLL for (int j = 0; j < 3; ++j) {
-      const float lowest = shared_load(kLowest + j), along = shared_load(kCellsAlong + j);
+      const float4 of = shared_load4(kTableCcm + j);
+      const unsigned cells = shared_place(kTableCells + j * kCells) - 16 * kWhole;
       UNROLL for (int k = 0; k < N; ++k) {
-        const float t = mixed(j, in, k);
-        const int at = kTableCells / 4 + j * kCells + cell_of(cell_bits(t, lowest, along));
-        const float4 cell = shared_load4(at);
-        sum[k] += cell.y;
-        sum[k] += cell.x * t;
-        sum[k] += cell.w * fmaxf(t, cell.z);
+        u[j][k] = of.x * in[0][k] + (of.y * in[1][k] + (of.z * in[2][k] + of.w));
+        const float4 cell = shared_load4_at(cells + 16 * cell_bits(u[j][k]));
+        const float value = cell.w * fmaxf(u[j][k], cell.z) + (cell.x * u[j][k] + cell.y);
+        guide[k] = j == 0 ? value : guide[k] + value;
       }
     }
     bool lacking = false;
-    UNROLL for (int k = 0; k < N; ++k) lacking |= sum[k] != sum[k];
-    if (lacking) {
-      float t[3][N];
-      curves_sum<kTableShifts, kTableSlopes, kTableConstant>(in, t, sum);
+    UNROLL for (int k = 0; k < N; ++k) lacking |= guide[k] != guide[k];
+    if (lacking) points_one_by_one<N>(u, guide);
+  }
+
+  template <int N>
+  inline void points_one_by_one(const float (*u)[N], float* guide) const {
+    UNROLL for (int k = 0; k < N; ++k) guide[k] = 0.0f;
+    UNROLL for (int j = 0; j < 3; ++j) {
+      UNROLL for (int k = 0; k < N; ++k) guide[k] += shared_load(4 * kTableConstant + j);
+      add_curve<N>(kTablePoints + j * kPoints / 4, kTableSlopes + j * kPoints / 4, u[j], guide);
     }
-    UNROLL for (int k = 0; k < N; ++k) guide[k] = fminf(fmaxf(sum[k], 0.0f), 1.0f);
   }
 };
 
-// The same by the curves' points, one after another.
+// The same by the curves' points, clipped: the guide itself.
 struct CurvesGuide {
   template <int N>
-  inline void operator()(const float (*in)[N], int, int, float* guide) const {
+  inline void operator()(const float (*in)[N], float* guide) const {
     float t[3][N], sum[N];
     curves_sum(in, t, sum);
     UNROLL for (int k = 0; k < N; ++k) guide[k] = fminf(fmaxf(sum[k], 0.0f), 1.0f);
@@ -164,9 +178,11 @@ struct CurvesGuide {
 // sigmoid(w2 . relu(w1 x + b1) + b2); words: for each hidden channel its three weights and bias,
 // then all of w2, then b2.
 struct PointwiseGuide {
+  static const bool kGiven = false;
   int width;
+  inline void at(const float (*in)[1], int, int, float* guide) const { (*this)(in, guide); }
   template <int N>
-  inline void operator()(const float (*in)[N], int, int, float* guide) const {
+  inline void operator()(const float (*in)[N], float* guide) const {
     float sum[N];
     UNROLL for (int k = 0; k < N; ++k) sum[k] = shared_load(5 * width);
     NO_UNROLL for (int h = 0; h < width; ++h) {
@@ -192,7 +208,7 @@ inline void curves_forward(const float* image, const float* parameters, float* g
   const Strides strides = {3 * pixels, pixels, 0, 1};
   float in[3][4], value[4];
   read_pixels(image + b * strides.b + x, strides, layout, 0, count, in);
-  CurvesGuide()(in, 0, 0, value);
+  CurvesGuide()(in, value);
   write_row4(guide + b * pixels + x, 1, layout, 0, count, value);
 }
 
@@ -323,6 +339,7 @@ inline void curves_sums(const float* workspace, float* sums, int blocks) {
 
 }  // namespace hdrbench
 
+#ifdef HDRBENCH_GUIDE
 KERNEL(128, 8) curves_table(const float* parameters, float* table) {
   hdrbench::curves_table(parameters, table);
 }
@@ -341,3 +358,4 @@ KERNEL(128, 4) curves_backward(const float* image, const float* parameters, cons
 KERNEL(128, 8) curves_sums(const float* workspace, float* sums, int blocks) {
   hdrbench::curves_sums(workspace, sums, blocks);
 }
+#endif

@@ -27,9 +27,10 @@ inline void from_float(float value, Bfloat& to) {
   const unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   to.bits = (unsigned short)(value == value ? rounded : 0x7fffu);
 }
-// Clamped first: what is out of range would wrap around. fmaxf makes 0 of a NaN.
+// Clamped first: what is out of range would wrap around. A NaN is 0. Added to 1.5 * 2^23 a number is
+// rounded to the nearest whole one, in the low bits of the sum; a conversion waits for a slower unit.
 inline void from_float(float value, Byte& to) {
-  to = Byte(round_to_int(fminf(fmaxf(value, 0.0f), 1.0f) * 255.0f));
+  to = Byte(float_to_bits(saturate(value) * 255.0f + 12582912.0f) & 255u);
 }
 
 // Four elements as the one word that is read or written.
@@ -67,6 +68,17 @@ inline float4 pack<float>(const float* values) {
   return make_float4(values[0], values[1], values[2], values[3]);
 }
 
+// An element by its distance in bytes from one that all threads share. As an unsigned number it is
+// added by the access itself; a signed one takes four instructions an access.
+template <typename T>
+inline T* bytes_on(T* from, unsigned bytes) {
+  return reinterpret_cast<T*>(reinterpret_cast<char*>(from) + bytes);
+}
+template <typename T>
+inline const T* bytes_on(const T* from, unsigned bytes) {
+  return reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
+}
+
 template <typename T>
 inline void load4(const T* from, float* values) {
   unpack<T>(global_load(reinterpret_cast<const typename Word<T>::type*>(from)), values);
@@ -98,7 +110,7 @@ struct Strides { long long b, c, y, x; };  // in elements
 template <typename T>
 inline void read_row4(const T* row, long long stride, int layout, int x, int count, float* to) {
   if (layout == kPlanar) {
-    load4(row + x, to);
+    load4(bytes_on(row, unsigned(x) * unsigned(sizeof(T))), to);
   } else {
     UNROLL for (int k = 0; k < 4; ++k) to[k] = k < count ? load1(row + (x + k) * stride) : 0.0f;
   }
@@ -111,7 +123,8 @@ inline void read_pixels(const T* row, const Strides& s, int layout, int x, int c
     // Four pixels are twelve elements: three words, whose elements are then taken apart in
     // registers.
     float values[12];
-    UNROLL for (int i = 0; i < 3; ++i) load4(row + 3 * x + 4 * i, values + 4 * i);
+    const T* from = bytes_on(row, 3u * unsigned(x) * unsigned(sizeof(T)));
+    UNROLL for (int i = 0; i < 3; ++i) load4(from + 4 * i, values + 4 * i);
     UNROLL for (int c = 0; c < 3; ++c) {
       UNROLL for (int k = 0; k < 4; ++k) to[c][k] = values[3 * k + c];
     }
@@ -120,10 +133,36 @@ inline void read_pixels(const T* row, const Strides& s, int layout, int x, int c
   UNROLL for (int c = 0; c < 3; ++c) read_row4(row + c * s.c, s.x, layout, x, count, to[c]);
 }
 
+// Four pixels of a planar or interleaved row as the three words that they are, and their colours
+// from these: words wait in fewer registers than colours.
+template <typename T, int kLayout>
+inline void read_words(const T* row, const Strides& s, int x, typename Word<T>::type* words) {
+  typedef const typename Word<T>::type* Words;
+  const unsigned bytes = (kLayout == kInterleaved ? 3u : 1u) * unsigned(x) * unsigned(sizeof(T));
+  UNROLL for (int i = 0; i < 3; ++i) {
+    if constexpr (kLayout == kInterleaved) {
+      words[i] = global_load(reinterpret_cast<Words>(bytes_on(row, bytes)) + i);
+    } else {
+      words[i] = global_load(reinterpret_cast<Words>(bytes_on(row + i * s.c, bytes)));
+    }
+  }
+}
+
+template <typename T, int kLayout>
+inline void unpack_words(const typename Word<T>::type* words, float (*to)[4]) {
+  float values[12];
+  UNROLL for (int i = 0; i < 3; ++i) unpack<T>(words[i], values + 4 * i);
+  UNROLL for (int c = 0; c < 3; ++c) {
+    UNROLL for (int k = 0; k < 4; ++k) {
+      to[c][k] = values[kLayout == kInterleaved ? 3 * k + c : 4 * c + k];
+    }
+  }
+}
+
 template <typename T>
 inline void write_row4(T* row, long long stride, int layout, int x, int count, const float* from) {
   if (layout == kPlanar) {
-    store4(row + x, from);
+    store4(bytes_on(row, unsigned(x) * unsigned(sizeof(T))), from);
   } else {
     UNROLL for (int k = 0; k < 4; ++k) {
       if (k < count) store1(row + (x + k) * stride, from[k]);
@@ -139,7 +178,8 @@ inline void write_pixels(T* row, const Strides& s, int layout, int x, int count,
     UNROLL for (int c = 0; c < 3; ++c) {
       UNROLL for (int k = 0; k < 4; ++k) values[3 * k + c] = from[c][k];
     }
-    UNROLL for (int i = 0; i < 3; ++i) store4(row + 3 * x + 4 * i, values + 4 * i);
+    T* to = bytes_on(row, 3u * unsigned(x) * unsigned(sizeof(T)));
+    UNROLL for (int i = 0; i < 3; ++i) store4(to + 4 * i, values + 4 * i);
     return;
   }
   UNROLL for (int c = 0; c < 3; ++c) write_row4(row + c * s.c, s.x, layout, x, count, from[c]);

@@ -18,7 +18,7 @@ namespace hdrbench {
 
 const int kThreads = 128;
 const int kPixels = 4;  // of a thread, side by side
-const int kRows = 8;
+const int kRows = 8;  // at most
 const int kSegment = kThreads * kPixels;
 const int kMatrix = 12;
 const int kFours = kMatrix / 4;  // 128-bit words of a cell
@@ -28,19 +28,24 @@ struct Sizes { int depth, rows, columns, height, width; };
 // Two neighbouring cells and the weight of the upper one. As tap_at, but for the last cell, which is
 // here the upper one with the weight 1: from the lower to the upper cell is the same step
 // everywhere. A position that is a whole number may have either cell as its lower one.
+//
+// A number added to 1.5 * 2^23 is rounded to the nearest whole one, which stands in the low bits of
+// the sum: additions, where a conversion to int and back waits for a slower unit. The bits are kept
+// as they are: what is multiplied with a step takes off kWhole times that step once, beforehand.
+const float kRound = 12582912.0f;
+const unsigned kWhole = 0x4b400000u;  // its bits
+
 struct Pair {
-  int low;
+  unsigned bits;
   float fraction;
+  inline int low() const { return int(bits - kWhole); }
 };
 
 inline Pair pair_at(float position, int cells) {
   // fmaxf makes 0 of a NaN.
   const float place = fminf(fmaxf(position, 0.0f), float(cells - 1));
-  // Added to 1.5 * 2^23 a number is rounded to the nearest whole one, which stands in the low bits:
-  // three additions, where a conversion to int and back waits for a slower unit.
-  const float round = 12582912.0f;
-  const float shifted = fminf(place - 0.5f, float(cells > 2 ? cells - 2 : 0)) + round;
-  return {int(float_to_bits(shifted) - 0x4b400000u), place - (shifted - round)};
+  const float shifted = fminf(place - 0.5f, fmaxf(float(cells - 2), 0.0f)) + kRound;
+  return {float_to_bits(shifted), place - (shifted - kRound)};
 }
 
 // Along the picture's width or height; cells over pixels is divided once, not for every pixel.
@@ -51,14 +56,18 @@ inline Pair pair_of_pixel(int index, float scale, int cells) {
 struct Slab {
   int base;     // where it begins in shared memory, in fours of words
   int first;    // column of the grid that stands first
-  int step;     // fours between two columns; 0 where there is one alone
+  unsigned step;  // bytes between two columns; 0 where there is one alone
+  unsigned up;    // and between two planes
   int row;      // fours between two rows' slabs
   float scale;  // cells of a pixel along x
 };
 
-inline float4 mixed4(float4 low, float4 high, float weight) {
-  return make_float4(low.x + weight * (high.x - low.x), low.y + weight * (high.y - low.y),
-                     low.z + weight * (high.z - low.z), low.w + weight * (high.w - low.w));
+inline float4 less4(float4 a, float4 b) {
+  return make_float4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w);
+}
+inline float4 plus4(float4 a, float weight, float4 b) {
+  return make_float4(a.x + weight * b.x, a.y + weight * b.y, a.z + weight * b.z,
+                     a.w + weight * b.w);
 }
 
 // The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture. Nobody
@@ -69,77 +78,100 @@ inline Slab make_slab(int base, const float* cells, const Sizes& s, int x_begin,
   Slab slab;
   slab.base = base;
   slab.scale = float(s.columns) / float(s.width);
-  slab.first = pair_of_pixel(x_begin, slab.scale, s.columns).low;
-  const int last = pair_of_pixel(x_end - 1, slab.scale, s.columns).low + (s.columns > 1);
-  slab.step = s.columns > 1 ? column : 0;
+  slab.first = pair_of_pixel(x_begin, slab.scale, s.columns).low();
+  const int last = pair_of_pixel(x_end - 1, slab.scale, s.columns).low() + (s.columns > 1);
+  slab.step = s.columns > 1 ? 16 * column : 0;
+  slab.up = s.depth > 1 ? 16 * kFours : 0;
   slab.row = (last + 1 - slab.first) * column;
   const float scale = float(s.rows) / float(s.height);
   const int grid_row = s.columns * column, down = s.rows > 1 ? grid_row : 0;
   const float4* from = reinterpret_cast<const float4*>(cells) + slab.first * column;
   NO_UNROLL for (int i = thread(); i < slab.row; i += kThreads) {
     int before = -1;
-    float4 low, high;
+    float4 low, change;
     NO_UNROLL for (int r = 0; r < rows; ++r) {
       const int y = y_begin + r < s.height ? y_begin + r : s.height - 1;
       const Pair at = pair_of_pixel(y, scale, s.rows);
-      if (at.low != before) {  // most rows of a block lie between the same two rows of the grid
-        low = global_load(from + at.low * grid_row + i);
-        high = global_load(from + at.low * grid_row + down + i);
-        before = at.low;
+      if (at.low() != before) {  // most rows of a block lie between the same two of the grid
+        before = at.low();
+        low = global_load(from + before * grid_row + i);
+        change = less4(global_load(from + before * grid_row + down + i), low);
       }
-      shared_store4(base + r * slab.row + i, mixed4(low, high, at.fraction));
+      shared_store4(base + r * slab.row + i, plus4(low, at.fraction, change));
     }
   }
   return slab;
 }
 
 // Where a pixel reads the slab's columns.
+const unsigned kCell = 16 * kFours;  // bytes of a matrix
 struct Column {
-  int low;  // the lower column, in fours
+  unsigned place;  // of the lower column, less kWhole planes
   float fraction;
 };
 
 inline Column column_at(const Slab& slab, const Sizes& s, int x) {
   const Pair at = pair_of_pixel(x, slab.scale, s.columns);
-  return {slab.base + (at.low - slab.first) * s.depth * kFours, at.fraction};
+  const int column = slab.base + (at.low() - slab.first) * s.depth * kFours;
+  return {shared_place(column) - kWhole * kCell, at.fraction};
 }
 
-// Pixel k of N side by side: the four corners around it, and the matrix on its colour. A row of the
-// matrix is one 128-bit word of a corner; the weights of the corners are products of the fractions,
-// two of them by a difference in place of a product.
-template <int N>
-inline void transform(const Column& at, int step, int depth, float guide, const float (*in)[N],
-                      int k, float (*out)[N]) {
+// The four corners around a pixel: a row of the matrix is one 128-bit word of a corner.
+struct Corners {
+  unsigned place;  // of the first one; kNowhere before any was read
+  float4 low[3], up[3];                // of the lower column, at the lower and the upper plane
+  float4 across_low[3], across_up[3];  // of the upper column
+};
+const unsigned kNowhere = ~0u;
+
+// Pixel k of N side by side: the corners around it, and the matrix on its colour. The weights of the
+// corners are products of the fractions, two of them by a difference in place of a product.
+//
+// With kKeep, what the pixel before it read is kept where the corners are the same, which in a
+// photograph they are for most pixels: reading shared memory is what bounds the fused kernels.
+// Where the guide is read from memory it is not, and asking costs more than it saves.
+template <bool kKeep, int N>
+inline void transform(Corners& corners, const Slab& slab, const Column& column, int depth,
+                      float guide, const float (*in)[N], int k, float (*out)[N]) {
   const Pair z = pair_at(depth_position(guide, depth), depth);
-  const int corner = at.low + z.low * kFours, up = depth > 1 ? kFours : 0;
-  const float fx = at.fraction;
+  const unsigned place = column.place + z.bits * kCell;
+  const float fx = column.fraction;
   const float w01 = (1.0f - fx) * z.fraction, w00 = (1.0f - fx) - w01;
   const float w11 = fx * z.fraction, w10 = fx - w11;
+  if (!kKeep || place != corners.place) {
+    const unsigned across = place + slab.step;
+    corners.place = place;
+    UNROLL for (int o = 0; o < 3; ++o) {
+      corners.low[o] = shared_load4_at(place + 16 * o);
+      corners.up[o] = shared_load4_at(place + slab.up + 16 * o);
+      corners.across_low[o] = shared_load4_at(across + 16 * o);
+      corners.across_up[o] = shared_load4_at(across + slab.up + 16 * o);
+    }
+  }
   UNROLL for (int o = 0; o < 3; ++o) {
-    const float4 a = shared_load4(corner + o), b = shared_load4(corner + up + o);
-    const float4 c = shared_load4(corner + step + o);
-    const float4 d = shared_load4(corner + step + up + o);
+    const float4 a = corners.low[o], b = corners.up[o];
+    const float4 c = corners.across_low[o], d = corners.across_up[o];
     const float r0 = w00 * a.x + w01 * b.x + w10 * c.x + w11 * d.x;
     const float r1 = w00 * a.y + w01 * b.y + w10 * c.y + w11 * d.y;
     const float r2 = w00 * a.z + w01 * b.z + w10 * c.z + w11 * d.z;
     const float r3 = w00 * a.w + w01 * b.w + w10 * c.w + w11 * d.w;
-    out[o][k] = r0 * in[0][k] + r1 * in[1][k] + (r2 * in[2][k] + r3);
+    out[o][k] = r0 * in[0][k] + (r1 * in[1][k] + (r2 * in[2][k] + r3));
   }
 }
 
-// A guide that is there: N values of a picture's row.
+// A guide that is there.
 template <typename T>
 struct GivenGuide {
+  static const bool kGiven = true;  // known before the colours are
+  typedef typename Word<T>::type Four;
   const T* data;  // of this picture
   Strides s;
-  template <int N>
-  inline void operator()(const float (*)[N], int y, int x, float* to) const {
-    const T* row = data + y * s.y;
-    if constexpr (N == 4) {
-      load4(row + x, to);
-    } else {
-      to[0] = load1(row + x * s.x);
-    }
+  inline Four read4(const T* row, int x) const {
+    return global_load(
+        reinterpret_cast<const Four*>(bytes_on(row, unsigned(x) * unsigned(sizeof(T)))));
+  }
+  inline void at(const float (*)[1], int y, int x, float* to) const {
+    to[0] = load1(data + y * s.y + x * s.x);
   }
 };
 
@@ -158,16 +190,34 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
     UNROLL for (int k = 0; k < kPixels; ++k) at[k] = column_at(slab, s, x + k);
     const T* row = image + y_begin * image_s.y;
     T* to_row = out + y_begin * out_s.y;
-    NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
+    const T* guide_row = nullptr;
+    // A row is read while the one before is worked on.
+    typename Word<T>::type next[3], next_guide;
+    read_words<T, kLayout>(row, image_s, x, next);
+    if constexpr (Guide::kGiven) {
+      guide_row = guide.data + y_begin * guide.s.y;
+      next_guide = guide.read4(guide_row, x);
+    }
+    NO_UNROLL for (int left = y_end - y_begin; left > 0; --left) {
       float in[3][kPixels], result[3][kPixels], g[kPixels];
-      read_pixels(row, image_s, kLayout, x, kPixels, in);
-      guide.template operator()<kPixels>(in, y, x, g);
+      unpack_words<T, kLayout>(next, in);
+      if constexpr (Guide::kGiven) unpack<T>(next_guide, g);
+      // Without a branch, which the compiler would make two loops of: the last row is read again.
+      row += left > 1 ? image_s.y : 0;
+      read_words<T, kLayout>(row, image_s, x, next);
+      if constexpr (Guide::kGiven) {
+        guide_row += left > 1 ? guide.s.y : 0;
+        next_guide = guide.read4(guide_row, x);
+      } else {
+        guide.template operator()<kPixels>(in, g);
+      }
+      Corners corners;
+      corners.place = kNowhere;
       UNROLL for (int k = 0; k < kPixels; ++k) {
-        transform(at[k], slab.step, s.depth, g[k], in, k, result);
-        at[k].low += slab.row;
+        transform<!Guide::kGiven>(corners, slab, at[k], s.depth, g[k], in, k, result);
+        at[k].place += 16 * slab.row;
       }
       write_pixels(to_row, out_s, kLayout, x, kPixels, result);
-      row += image_s.y;
       to_row += out_s.y;
     }
   } else {
@@ -178,9 +228,10 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
         const T* from = image + y * image_s.y + x * image_s.x;
         T* to = out + y * out_s.y + x * out_s.x;
         UNROLL for (int c = 0; c < 3; ++c) in[c][0] = load1(from + c * image_s.c);
-        guide.template operator()<1>(in, y, x, g);
-        transform(at, slab.step, s.depth, g[0], in, 0, result);
-        at.low += slab.row;
+        guide.at(in, y, x, g);
+        Corners corners;
+        transform<false>(corners, slab, at, s.depth, g[0], in, 0, result);
+        at.place += 16 * slab.row;
         UNROLL for (int c = 0; c < 3; ++c) store1(to + c * out_s.c, result[c][0]);
       }
     }
@@ -269,8 +320,9 @@ inline void slice_apply_any(const float* grid, const T* guide, const T* image, T
   long long name##_b, long long name##_c, long long name##_y, long long name##_x
 #define OF(name) hdrbench::Strides{name##_b, name##_c, name##_y, name##_x}
 
+#ifdef HDRBENCH_SLICE
 #define SLICE_APPLY(name, T)                                                                     \
-  KERNEL(128, 6) slice_apply_##name(                                                             \
+  KERNEL(128, 5) slice_apply_##name(                                                             \
       const float* cells, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,  \
       SIZES, STRIDES(guide), STRIDES(image), STRIDES(out), int block_rows, int layout) {         \
     /* A loop for each layout: no thread asks again for each row. */                             \
@@ -295,3 +347,4 @@ inline void slice_apply_any(const float* grid, const T* guide, const T* image, T
 SLICE_APPLY(f32, Float)
 SLICE_APPLY(f16, Half)
 SLICE_APPLY(bf16, Bfloat)
+#endif

@@ -1,18 +1,18 @@
 // Gradients of slice and apply: of the guide, the picture and the grid, without atomics.
 //
-// A block takes pixels that lie between the same four columns of the grid, a tile of some rows at a
-// time. For each row it first interpolates the two columns on either side along y, as the forward
-// kernel does. Its threads then take a pixel after another, write the gradients of guide and
-// picture, and leave in shared memory what the grid's gradient needs. Then a thread owns two depth
-// planes of the twelve coefficients and sweeps the pixels of its part of a row; a pixel outside its
-// planes counts with weight 0. The block's sums at the four columns go to a workspace, and
-// slice_grid_sum adds them in a fixed order: the same bits in every run.
+// A block takes some rows of the pixels that lie between the same four columns of the grid. For
+// each row it first interpolates the two columns on either side along y, as the forward kernel
+// does. Then every warp goes along rows of its own, a strip of 32 pixels at a time: each lane takes
+// a pixel, writes its gradients of guide and picture, and leaves in shared memory what the grid's
+// gradient needs. That gradient is a product of matrices, the pixels' depth weights (with and
+// without the column fraction) times gradient x colour, which the warp adds up for its strip; a
+// pixel outside a plane counts with weight 0. The block's sums at the four columns go to a
+// workspace, and slice_grid_sum adds them in a fixed order: the same bits in every run.
 #include "slice_cuda.cu"
 
 namespace hdrbench {
 
-const int kGroupBits = 5;
-const int kGroups = 1 << kGroupBits;  // of the four threads that own eight depth planes
+const int kWarps = kThreads / 32;
 const int kPlanes = 8;             // depth planes of a block
 const int kSums = kMatrix * kPlanes;
 const int kAtOnce = 8;  // blocks' sums that a thread of slice_grid_sum reads before it adds them
@@ -41,51 +41,35 @@ inline Span span_of(int begin, int end, int part, int length) {
   return {from < end ? from : end, from + length < end ? from + length : end};
 }
 
-// A tile of pixels: 1 << `row_bits` rows of 1 << `bits`. Its pixels are a multiple of the threads,
-// no row is longer than they are many, and a group's part of the pixels is of one row.
-struct Tile {
-  int row_bits, bits;
-  inline int rows() const { return 1 << row_bits; }
-  inline int width() const { return 1 << bits; }
-  inline int swept_bits() const { return row_bits + bits - kGroupBits; }  // pixels of a group
-};
-
-// Shared memory, in fours of words: where the block's intervals begin and end, the rows' fractions,
-// the slab, the pixels.
+// Shared memory, in fours of words: where the block's intervals begin and end and the rows'
+// fractions; the slab; two strips of every warp, so that one is written while the other is read.
+const int kStripFours = 2 * 32;  // two of a pixel
 struct Shared {
-  int slab, pixels, group;  // where they begin; from one group's pixels to the next's
-  inline Shared(int depth, const Tile& tile) {
-    slab = 1 + (tile.rows() + 3) / 4;
-    pixels = slab + tile.rows() * 2 * depth * kFours;
-    // Two fours of words a pixel, and one more. The eight groups of a warp read the same pixel of
-    // theirs at once: an odd number of fours apart, those are on the eight different fours of
-    // banks, not all on the same. The four threads of a group read the same word, which is sent to
-    // all of them.
-    group = (2 << tile.swept_bits()) + 1;
+  int slab, strips;
+  inline Shared(int depth, int rows) {
+    slab = 1 + (rows + 3) / 4;
+    strips = slab + rows * 2 * depth * kFours;
   }
 };
 
 // The two columns at either side of the block's pixels, interpolated along y for each of its rows:
-// [row][x][z][12]. A thread for each plane of a coefficient at a column. Once a block.
-inline void make_row_slab(int words, const float* grid, const Sizes& s, int x_interval,
+// [row][x][z][12] from `base` on, in fours. A thread for every other row of four words. Once a
+// block.
+inline void make_row_slab(int base, const float* cells, const Sizes& s, int x_interval,
                           int y_interval, int rows) {
   // The cells on either side of an interval; the first one and the last one have one side alone.
   const int left = x_interval > 0 ? x_interval - 1 : 0;
   const int right = x_interval < s.columns ? x_interval : s.columns - 1;
   const int above = (y_interval > 0 ? y_interval - 1 : 0) * s.columns;
   const int below = (y_interval < s.rows ? y_interval : s.rows - 1) * s.columns;
-  const int plane_size = s.rows * s.columns, planes = kMatrix * s.depth;
-  const float over_depth = 1.0f / float(s.depth);
-  NO_UNROLL for (int i = thread(); i < 2 * planes; i += kThreads) {
-    const int x = i >= planes, plane = x ? i - planes : i;
-    // plane / depth, as in slice_cuda.cu.
-    const int c = int((float(plane) + 0.5f) * over_depth), z = plane - c * s.depth;
-    const float* from = grid + (long long)plane * plane_size + (x ? right : left);
-    const float low = global_load(from + above);
-    const float step = global_load(from + below) - low;
-    int to = words + (x * s.depth + z) * kMatrix + c;
-    _Pragma("unroll 4") for (int r = 0; r < rows; ++r, to += 2 * planes) {
-      shared_store(to, low + shared_load(4 + r) * step);
+  const int column = s.depth * kFours, row = 2 * column;
+  NO_UNROLL for (int i = thread(); i < 2 * row; i += kThreads) {
+    const int odd = i >= row, four = i - odd * row, x = four >= column;
+    const float4* from = reinterpret_cast<const float4*>(cells) + four - x * column;
+    const float4 low = global_load(from + (above + (x ? right : left)) * column);
+    const float4 change = less4(global_load(from + (below + (x ? right : left)) * column), low);
+    UNROLL_4 for (int r = odd; r < rows; r += 2) {
+      shared_store4(base + r * row + four, plus4(low, shared_load(4 + r), change));
     }
   }
 }
@@ -113,60 +97,62 @@ inline void pixel_gradients(int at, int depth, float fx, float z, const float* g
   UNROLL for (int i = 0; i < 3; ++i) to_pixel[i] = a[i] + (z - float(plane)) * d[i];
 }
 
-// A thread's sums: two depth planes, twelve coefficients; times the column fraction in `part`. The
-// right column's gradient is `part`, the left one's `whole` less `part`. 48 registers.
-struct Sums { float whole[2][kMatrix], part[2][kMatrix]; };
+// Eight depth planes, and they again times the column fraction, by twelve coefficients and four
+// columns that are nothing: what a lane has of it (device.h), in two halves of eight columns.
+struct Sums { float of[2][4]; };
 
-// Adds a group's pixels to the sums of two planes. The weight of plane i for a pixel at depth z is
-// max(1 - |z - i|, 0): 0 for all but two planes, and multiplied all the same, so that every thread
-// does the same work whatever the guide is.
-inline void sweep(int pixels, int count, int plane, Sums& sums) {
-  _Pragma("unroll 4") for (int p = 0; p < count; ++p) {
-    const float4 g = shared_load4(pixels + 2 * p), in = shared_load4(pixels + 2 * p + 1);
-    const float distance = g.w - float(plane);
-    const float weight[2] = {fmaxf(1.0f - fabsf(distance), 0.0f),
-                             fmaxf(1.0f - fabsf(distance - 1.0f), 0.0f)};
-    const float part[2] = {weight[0] * in.w, weight[1] * in.w};
-    const float of[3] = {g.x, g.y, g.z};
-    UNROLL for (int o = 0; o < 3; ++o) {
-      const float product[4] = {of[o] * in.x, of[o] * in.y, of[o] * in.z, of[o]};
-      UNROLL for (int i = 0; i < 4; ++i) {
-        UNROLL for (int z = 0; z < 2; ++z) {
-          sums.whole[z][4 * o + i] += weight[z] * product[i];
-          sums.part[z][4 * o + i] += part[z] * product[i];
-        }
-      }
+// Sixteen pixels of a strip from `first` on, eight at a time. A pixel has the four words
+// {g0, g2, g1, z} at `strip` and {r, g, b, 1} 32 fours later. Its weight for plane i is
+// max(1 - |z - i|, 0), 0 for all but two planes. `fx` is the column fraction of pixel lane % 4, and
+// `slope` what it grows by from a pixel to the next.
+inline void add_pixels(int strip, int first, int plane, float fx, float slope, Sums& sums) {
+  const int q = thread() & 3, r = (thread() & 31) >> 2;
+  UNROLL for (int step = 0; step < 2; ++step) {
+    float weights[4], products[2][2];
+    UNROLL for (int k = 0; k < 2; ++k) {
+      const int at = 4 * (strip + first + 8 * step + 4 * k + q);
+      const float distance = shared_load(at + 3) - float(plane + r);
+      weights[2 * k] = saturate(1.0f - fabsf(distance));
+      weights[2 * k + 1] = weights[2 * k] * (fx + float(8 * step + 4 * k) * slope);
+      const float in = shared_load(at + 4 * 32 + (r & 3));
+      // The lanes under 16 have outputs 0 and 2, the others 1 and none.
+      products[0][k] = shared_load(at + 2 * (r >> 2)) * in;
+      products[1][k] = shared_load(at + 2 * (r >> 2) + 1) * in;
+    }
+    UNROLL for (int half = 0; half < 2; ++half) {
+      multiply_add(sums.of[half], weights, products[half]);
     }
   }
 }
 
-// The groups' sums, added in the order of groups: threads under kSums have a coefficient at a depth
-// each, [z][12]. `down` is what falls to the grid's row after, of all of it. All pixels of a group
-// are of one row, so the fractions along y come in here, once for a sum and not once a pixel. The
-// sums take the place of slab and pixels in shared memory, hence the first barrier. One four more a
-// group keeps eight threads that write fours of words on different banks.
-const int kGroupSums = 2 * kPlanes * kFours + 1;
-inline void add_groups(int fours, int row_bits, const Sums& sums, float* all, float* down) {
+// The warps' sums, added in the order of warps: threads under kSums have a coefficient at a depth
+// each, [z][12], of the sums and of them times the column fraction. They take the place of slab and
+// strips in shared memory, hence the first barrier.
+const int kSumsRow = 20;  // words: 16, and some more to be on other banks
+const int kWarpSums = 16 * kSumsRow;
+inline void add_warps(int words, const Sums& sums, const Sums& down, float (*total)[2]) {
+  const int q = thread() & 3, r = (thread() & 31) >> 2, warp = thread() >> 5;
   barrier();
-  UNROLL for (int z = 0; z < 2; ++z) {
-    int to = fours + (thread() >> 2) * kGroupSums + ((thread() & 3) * 2 + z) * kFours;
-    UNROLL for (int part = 0; part < 2; ++part, to += kPlanes * kFours) {
-      const float* of = part ? sums.part[z] : sums.whole[z];
-      UNROLL for (int o = 0; o < kFours; ++o) {
-        shared_store4(to + o,
-                      make_float4(of[4 * o], of[4 * o + 1], of[4 * o + 2], of[4 * o + 3]));
+  UNROLL for (int kind = 0; kind < 2; ++kind) {
+    UNROLL for (int half = 0; half < 2; ++half) {
+      const float* of = kind ? down.of[half] : sums.of[half];
+      UNROLL for (int i = 0; i < 4; ++i) {
+        shared_store(words + (2 * warp + kind) * kWarpSums + (r + 8 * (i >> 1)) * kSumsRow +
+                         8 * half + 2 * q + (i & 1),
+                     of[i]);
       }
     }
   }
   barrier();
-  UNROLL for (int part = 0; part < 2; ++part) all[part] = down[part] = 0.0f;
   if (thread() >= kSums) return;
-  _Pragma("unroll 4") for (int g = 0; g < kGroups; ++g) {
-    const float fy = shared_load(4 + (g >> (kGroupBits - row_bits)));
+  const int z = thread() / kMatrix, at = words + z * kSumsRow + thread() - z * kMatrix;
+  UNROLL for (int kind = 0; kind < 2; ++kind) {
     UNROLL for (int part = 0; part < 2; ++part) {
-      const float sum = shared_load(4 * (fours + g * kGroupSums) + part * kSums + thread());
-      all[part] += sum;
-      down[part] += fy * sum;
+      float sum = 0.0f;
+      UNROLL for (int w = 0; w < kWarps; ++w) {
+        sum += shared_load(at + (2 * w + kind) * kWarpSums + 8 * part * kSumsRow);
+      }
+      total[kind][part] = sum;
     }
   }
 }
@@ -175,23 +161,15 @@ inline void add_groups(int fours, int row_bits, const Sums& sums, float* all, fl
 template <typename T>
 struct Raw { T guide, image[3], grad[3]; };
 
-// Three planes, and the element of each that a pixel is; a picture's pixels are less than 2^31
-// elements apart (cuda.py).
 template <typename T>
-struct Planes {
-  T* plane[3];
-  inline Planes(T* first, long long stride) {
-    UNROLL for (int i = 0; i < 3; ++i) plane[i] = first + i * stride;
-  }
-};
-
-template <typename T>
-inline void slice_gradient(const float* grid, const T* guide, const T* image, const T* grad,
+inline void slice_gradient(const float* cells, const T* guide, const T* image, const T* grad,
                            T* grad_guide, T* grad_image, float* workspace, const Sizes& s,
-                           int x_parts, int x_length, int y_parts, const Tile& tile,
+                           int x_parts, int x_length, int y_parts, int block_rows, int bits,
                            int depth_parts, const Strides& guide_s, const Strides& image_s,
                            const Strides& grad_s) {
-  const int x_interval = block_x() / x_parts, y_interval = block_y() / y_parts;
+  const int x_interval = block_x() / x_parts, y_part = block_y() % y_parts;
+  const int y_all = block_y() / y_parts, depth_part = y_all / (s.rows + 1);
+  const int y_interval = y_all - depth_part * (s.rows + 1);
   if (thread() < 4) {  // a search each
     const bool x = thread() < 2;
     shared_store(thread(), bits_to_float(interval_begin(
@@ -202,9 +180,8 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
   int ends[4];
   UNROLL for (int i = 0; i < 4; ++i) ends[i] = int(float_to_bits(shared_load(i)));
   const Span across = span_of(ends[0], ends[1], block_x() % x_parts, x_length);
-  const Span down = span_of(ends[2], ends[3], block_y() % y_parts, tile.rows());
-  const long long b = block_z() / depth_parts;
-  const int depth_part = block_z() % depth_parts;
+  const Span down = span_of(ends[2], ends[3], y_part, block_rows);
+  const long long b = block_z();
   const long long block =
       ((long long)block_z() * blocks_y() + block_y()) * blocks_x() + block_x();
   float* partial = workspace + block * 4 * kSums;
@@ -216,57 +193,75 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
   // The fraction is counted from the centre of the cell before, which the first interval has not:
   // there the fraction is 1, and all falls to the cell after.
   const float x_before = float(x_interval - 1), y_before = float(y_interval - 1);
-  if (thread() < tile.rows()) {
+  if (thread() < block_rows) {
     const int y = down.begin + thread() < down.end ? down.begin + thread() : down.begin;
     const float position = spatial_position<float>(y, s.height, s.rows);
     shared_store(4 + thread(), clamp_position(position, s.rows) - y_before);
   }
+  // A strip is 32 pixels of a row or 16 of two, a lane for each.
+  const int lane = thread() & 31, warp = thread() >> 5, width = 1 << bits, rows = 32 >> bits;
+  const int column = lane & (width - 1), step = kWarps * rows, first_row = warp * rows;
+  const int height = down.end - down.begin;
+  const long long plane = (long long)s.height * s.width;
+  const T* guides = guide + b * guide_s.b;
+  const T* images = image + b * image_s.b;
+  const T* grads = grad + b * grad_s.b;
+  T* to_images = grad_image + 3 * b * plane;
+  T* to_guides = grad_guide + b * plane;
+  // Steps in bytes.
+  const unsigned size = sizeof(T), guide_y = guide_s.y * size, image_y = image_s.y * size;
+  const unsigned grad_y = grad_s.y * size, at_y = s.width * size, guide_x = guide_s.x * size;
+  const unsigned image_x = image_s.x * size, grad_x = grad_s.x * size;
+  int row = first_row + (lane >> bits), y = down.begin + row, x = across.begin + column;
+  unsigned guide_row = y * guide_y + x * guide_x, image_row = y * image_y + x * image_x;
+  unsigned grad_row = y * grad_y + x * grad_x, at_row = y * at_y + x * size;
+  Raw<T> next = {};
+  const auto read = [&](unsigned guide_at, unsigned image_at, unsigned grad_at) {
+    next.guide = global_load(bytes_on(guides, guide_at));
+    UNROLL for (int i = 0; i < 3; ++i) {
+      next.image[i] = global_load(bytes_on(images + i * image_s.c, image_at));
+    }
+    UNROLL for (int i = 0; i < 3; ++i) {
+      next.grad[i] = global_load(bytes_on(grads + i * grad_s.c, grad_at));
+    }
+  };
+  if (row < height && x < across.end) read(guide_row, image_row, grad_row);
   barrier();
-  const Shared shared(s.depth, tile);
-  make_row_slab(4 * shared.slab, grid + b * kMatrix * s.depth * s.rows * s.columns, s, x_interval,
-                y_interval, tile.rows());
+  const Shared shared(s.depth, block_rows);
+  make_row_slab(shared.slab, cells + b * kMatrix * s.depth * s.rows * s.columns, s, x_interval,
+                y_interval, block_rows);
+  barrier();
   // A product in place of spatial_position's division: which columns a pixel reads is settled by
   // the block it is in, only the fraction is left.
   const float x_scale = float(s.columns) / float(s.width), last = float(s.depth - 1);
-  const long long plane = (long long)s.height * s.width;
-  const T* guides = guide + b * guide_s.b;
-  const Planes<const T> images(image + b * image_s.b, image_s.c);
-  const Planes<const T> grads(grad + b * grad_s.b, grad_s.c);
-  const Planes<T> to_images(grad_image + 3 * b * plane, plane);
-  T* to_guides = grad_guide + b * plane;
-  // A thread stays in its column of the tile and goes down it, `step` rows at a time.
-  const int row = thread() >> tile.bits, step = kThreads >> tile.bits;
-  const int height = down.end - down.begin, y = down.begin + row;
-  const int swept_bits = tile.swept_bits(), pixels = 1 << (swept_bits + kGroupBits);
-  const int own = shared.pixels + (thread() >> swept_bits) * shared.group +
-                  2 * (thread() & ((1 << swept_bits) - 1));
-  const int slab_step = 2 * s.depth * kFours;
-  int x = across.begin + (thread() & (tile.width() - 1));
-  Raw<T> next = {};
-  const auto read = [&](int guide_at, int image_at, int grad_at) {
-    next.guide = global_load(guides + guide_at);
-    UNROLL for (int i = 0; i < 3; ++i) next.image[i] = global_load(images.plane[i] + image_at);
-    UNROLL for (int i = 0; i < 3; ++i) next.grad[i] = global_load(grads.plane[i] + grad_at);
+  const float slope = x_interval > 0 && x_interval < s.columns ? x_scale : 0.0f;
+  const auto fraction = [&](int at) {
+    const float position = (float(at) + 0.5f) * x_scale - 0.5f;
+    return fminf(fmaxf(position, 0.0f), float(s.columns - 1)) - x_before;
   };
-  const int guide_y = int(guide_s.y), image_y = int(image_s.y), grad_y = int(grad_s.y);
-  const int guide_x = int(guide_s.x), image_x = int(image_s.x), grad_x = int(grad_s.x);
-  int guide_at = y * guide_y + x * guide_x, image_at = y * image_y + x * image_x;
-  int grad_at = y * grad_y + x * grad_x;
-  if (row < height && x < across.end) read(guide_at, image_at, grad_at);
-  Sums sums = {};
-  for (int begin = across.begin; begin < across.end; begin += tile.width()) {
-    barrier();  // the slab is there, and the last tile's pixels have been swept
-    const float fx = fminf(fmaxf((float(x) + 0.5f) * x_scale - 0.5f, 0.0f), float(s.columns - 1)) -
-                     x_before;
-    // Rows of this thread's column that are its block's.
-    const int rows = x < across.end ? height : 0;
-    int slab = shared.slab + row * slab_step, to = own, at = y * s.width + x;
-    int guide_next = guide_at, image_next = image_at, grad_next = grad_at;
-    NO_UNROLL for (int p = row; p < tile.rows(); p += step) {
+  const int slab_step = 2 * s.depth * kFours, p_plane = depth_part * kPlanes;
+  int strip = shared.strips + warp * 2 * kStripFours;
+  const int other = 2 * strip + kStripFours;  // the sum of the places of both strips
+  Sums sums = {}, sums_down = {};
+  NO_UNROLL for (int top = first_row; top < block_rows; top += step, row += step) {
+    Sums of_row[2] = {};
+    unsigned guide_at = guide_row, image_at = image_row, grad_at = grad_row, at = at_row;
+    guide_row += step * guide_y, image_row += step * image_y, grad_row += step * grad_y;
+    at_row += step * at_y;
+    const int slab = shared.slab + row * slab_step;
+    NO_UNROLL for (int begin = across.begin; begin < across.end; begin += width) {
+      const int x = begin + column;
       const Raw<T> raw = next;
       // The next pixel is on its way while this one is worked on.
-      guide_next += step * guide_y, image_next += step * image_y, grad_next += step * grad_y;
-      if (p + step < rows) read(guide_next, image_next, grad_next);
+      guide_at += width * guide_x, image_at += width * image_x, grad_at += width * grad_x;
+      int next_x = x + width, next_row = row;
+      if (begin + width >= across.end) {
+        guide_at = guide_row, image_at = image_row, grad_at = grad_row;
+        next_x = across.begin + column, next_row = row + step;
+      }
+      if (next_row < height && next_row < block_rows && next_x < across.end) {
+        read(guide_at, image_at, grad_at);
+      }
       float pixel[3], g[3];
       UNROLL for (int i = 0; i < 3; ++i) {
         pixel[i] = to_float(raw.image[i]);
@@ -274,34 +269,42 @@ inline void slice_gradient(const float* grid, const T* guide, const T* image, co
       }
       const float position = depth_position(to_float(raw.guide), s.depth);
       const float z = fminf(fmaxf(position, 0.0f), last);  // 0 for a NaN
-      if (p < rows && depth_part == 0) {  // of the blocks that take the same pixels, one writes
+      const bool own = row < height && x < across.end;
+      if (own && depth_part == 0) {  // of the blocks that take the same pixels, one writes
         float to_pixel[3], to_guide;
-        pixel_gradients(slab, s.depth, fx, z, g, pixel, to_pixel, to_guide);
-        UNROLL for (int i = 0; i < 3; ++i) store1(to_images.plane[i] + at, to_pixel[i]);
+        pixel_gradients(slab, s.depth, fraction(x), z, g, pixel, to_pixel, to_guide);
+        UNROLL for (int i = 0; i < 3; ++i) store1(bytes_on(to_images + i * plane, at), to_pixel[i]);
         // Beyond the outermost centres the position is clamped: nothing changes with the guide.
         const bool inside = position > 0.0f && position < last;
-        store1(to_guides + at, inside ? to_guide * float(s.depth) : 0.0f);
+        store1(bytes_on(to_guides, at), inside ? to_guide * float(s.depth) : 0.0f);
       }
+      at += width * size;
       // What is not this block's is some pixel of it again, out of the reach of every plane.
-      shared_store4(to, make_float4(g[0], g[1], g[2], p < rows ? z : -2.0f));
-      shared_store4(to + 1, make_float4(pixel[0], pixel[1], pixel[2], fx));
-      slab += step * slab_step, at += step * s.width;
-      to += (kThreads >> swept_bits) * shared.group;
+      shared_store4(strip + lane, make_float4(g[0], g[2], g[1], own ? z : -2.0f));
+      shared_store4(strip + 32 + lane, make_float4(pixel[0], pixel[1], pixel[2], 1.0f));
+      // The strip is there; and everybody is done with the one before, which is written next.
+      warp_barrier();
+      const float fx = fraction(begin) + float(thread() & 3) * slope;
+      add_pixels(strip, 0, p_plane, fx, slope, of_row[0]);
+      add_pixels(strip, 16, p_plane, fx + (bits == 5 ? 16.0f * slope : 0.0f), slope, of_row[1]);
+      strip = other - strip;
     }
-    x += tile.width();
-    guide_at += tile.width() * guide_x, image_at += tile.width() * image_x;
-    grad_at += tile.width() * grad_x;
-    if (row < height && x < across.end) read(guide_at, image_at, grad_at);
-    barrier();
-    sweep(shared.pixels + (thread() >> 2) * shared.group, 1 << swept_bits,
-          depth_part * kPlanes + (thread() & 3) * 2, sums);
+    // All pixels of a row have the same fraction along y, which comes in here, once for a sum.
+    UNROLL for (int half = 0; half < 2; ++half) {
+      const float fy = shared_load(4 + top + (half >> (bits - 4)));
+      UNROLL for (int i = 0; i < 8; ++i) {
+        const float sum = of_row[half].of[i >> 2][i & 3];
+        sums.of[i >> 2][i & 3] += sum;
+        sums_down.of[i >> 2][i & 3] += fy * sum;
+      }
+    }
   }
-  float all[2], down_part[2];  // of the gradient, and of that times the column fraction
-  add_groups(shared.slab, tile.row_bits, sums, all, down_part);
+  float total[2][2];  // of all and of what falls to the row after; of that, the column after
+  add_warps(4 * shared.slab, sums, sums_down, total);
   if (thread() >= kSums) return;
   UNROLL for (int half = 0; half < 2; ++half) {
-    const float row[2] = {half ? down_part[0] : all[0] - down_part[0],
-                          half ? down_part[1] : all[1] - down_part[1]};
+    const float row[2] = {half ? total[1][0] : total[0][0] - total[1][0],
+                          half ? total[1][1] : total[0][1] - total[1][1]};
     global_store(partial + (2 * half) * kSums + thread(), row[0] - row[1]);
     global_store(partial + (2 * half + 1) * kSums + thread(), row[1]);
   }
@@ -321,8 +324,9 @@ inline void slice_grid_sum(const float* workspace, float* grad_grid, int batch, 
   const int y = int(at % s.rows);
   const long long b = at / s.rows;
   if (b >= batch) return;
-  const long long across = (s.columns + 1LL) * x_parts, down = (s.rows + 1LL) * y_parts;
-  const long long block_z = b * depth_parts + z / kPlanes;
+  const long long across = (s.columns + 1LL) * x_parts;
+  const long long down = (s.rows + 1LL) * y_parts * depth_parts;
+  const int deep = z / kPlanes * (s.rows + 1);
   float sum = 0.0f;
   // Cell x is read by interval x, before its centre, as the cell after (half 1), and by interval
   // x + 1 as the cell before (half 0).
@@ -331,7 +335,7 @@ inline void slice_grid_sum(const float* workspace, float* grad_grid, int batch, 
     for (int half_x = 1; half_x >= 0; --half_x) {
       const int x_interval = x + 1 - half_x, y_interval = y + 1 - half_y;
       const long long first =
-          (block_z * down + y_interval * y_parts) * across + x_interval * x_parts;
+          (b * down + (deep + y_interval) * y_parts) * across + x_interval * x_parts;
       const float* from = workspace + (first * 4 + 2 * half_y + half_x) * kSums +
                           z % kPlanes * kMatrix + c;
       // Several are asked for before the first is there, and added to a sum of their own, so that
@@ -457,15 +461,16 @@ inline void slice_grid_gradient_any(const T* guide, const T* image, const T* gra
 
 }  // namespace hdrbench
 
+#ifdef HDRBENCH_GRADIENT
 #define SLICE_GRADIENT(name, T)                                                                  \
-  KERNEL(128, 3) slice_gradient_##name(                                                          \
-      const float* grid, const hdrbench::T* guide, const hdrbench::T* image,                     \
+  KERNEL(128, 4) slice_gradient_##name(                                                          \
+      const float* cells, const hdrbench::T* guide, const hdrbench::T* image,                     \
       const hdrbench::T* grad, hdrbench::T* grad_guide, hdrbench::T* grad_image,                 \
-      float* workspace, SIZES, int x_parts, int x_length, int y_parts, int tile_row_bits,        \
-      int tile_bits, int depth_parts, STRIDES(guide), STRIDES(image), STRIDES(grad)) {           \
-    hdrbench::slice_gradient(grid, guide, image, grad, grad_guide, grad_image, workspace,        \
+      float* workspace, SIZES, int x_parts, int x_length, int y_parts, int block_rows,           \
+      int strip_bits, int depth_parts, STRIDES(guide), STRIDES(image), STRIDES(grad)) {           \
+    hdrbench::slice_gradient(cells, guide, image, grad, grad_guide, grad_image, workspace,       \
                              {depth, rows, columns, height, width}, x_parts, x_length, y_parts,  \
-                             {tile_row_bits, tile_bits}, depth_parts, OF(guide), OF(image),      \
+                             block_rows, strip_bits, depth_parts, OF(guide), OF(image),          \
                              OF(grad));                                                          \
   }                                                                                              \
   KERNEL(128, 4) slice_gradient_any_##name(                                                      \
@@ -496,3 +501,4 @@ KERNEL(128, 8) slice_grid_sum(const float* workspace, float* grad_grid, int batc
   hdrbench::slice_grid_sum(workspace, grad_grid, batch, {depth, rows, columns, height, width},
                            x_parts, y_parts, depth_parts);
 }
+#endif
