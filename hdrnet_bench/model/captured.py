@@ -16,13 +16,14 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 MOST = 4  # graphs of a model; the least recently used goes
+_TRIES = 2  # another thread's capture may have been in the way of the first
 _WARM_UPS = 3  # cuDNN chooses its algorithms, cuBLAS makes its handle: not possible in a capture
 
 # A process can capture one graph at a time, and replay none meanwhile (torch's random generator
@@ -52,6 +53,7 @@ class CapturedNetwork:
         # None for a key that was seen once: only what comes again is worth a capture.
         self._graphs: OrderedDict[Hashable, _Graph | None] = OrderedDict()
         self._weights: tuple[object, ...] = ()
+        self._failures = 0
         # Without torch's cache every tensor is asked of the driver, which no capture allows.
         self._refused = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
 
@@ -109,24 +111,21 @@ class CapturedNetwork:
             raise _CannotReplay
         key = (torch.cuda.current_stream().cuda_stream, device, shape, settings())
         with _LOCK:
-            if weights != self._weights:
-                self._drop(len(self._graphs))
-                self._weights = weights
-            if key not in self._graphs:
-                self._drop(len(self._graphs) + 1 - MOST)
-                self._graphs[key] = None
-                raise _CannotReplay
+            with _plain_way_says_why():
+                if weights != self._weights:
+                    self._drop(len(self._graphs))
+                    self._weights = weights
+                if key not in self._graphs:
+                    self._drop(len(self._graphs) + 1 - MOST)
+                    self._graphs[key] = None
+                    raise _CannotReplay
             self._graphs.move_to_end(key)
             graph = self._graphs[key]
             if graph is None:
                 graph = self._graphs[key] = self._capture(predict, shape, device)
             make_lowres(graph.lowres)
-            try:
+            with _plain_way_says_why():
                 graph.graph.replay()
-            except RuntimeError as error:
-                # While another thread captures something of its own. Where the device is at fault,
-                # the plain way says so.
-                raise _CannotReplay from error
             return use(graph.grid, graph.packed)
 
     def _drop(self, count: int) -> None:
@@ -144,6 +143,9 @@ class CapturedNetwork:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            self._failures += 1
+            if self._failures < _TRIES:
+                raise _CannotReplay from error
             self._refused = True
             reason = str(error).partition("\n")[0]
             warnings.warn(
@@ -157,6 +159,18 @@ class CapturedNetwork:
 
 class _CannotReplay(Exception):
     """The plain way serves, which gives the same bits."""
+
+
+@contextlib.contextmanager
+def _plain_way_says_why() -> Iterator[None]:
+    """CUDA refuses calls while another thread captures something of its own. Where the device is at
+    fault, the plain way meets the same and says so."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise _CannotReplay from error
 
 
 def _captured(predict: Predict, shape: tuple[int, int, int, int], device: torch.device) -> _Graph:
@@ -176,7 +190,7 @@ def _captured(predict: Predict, shape: tuple[int, int, int, int], device: torch.
             cache_enabled=False,
         ),
     ):
-        lowres = torch.zeros(shape, device=device)
+        lowres = torch.zeros(shape, dtype=torch.float32, device=device)
         side.wait_stream(current)
         # Also around the capture: where that fails it leaves its stream the current one.
         with torch.cuda.stream(side):
@@ -186,16 +200,29 @@ def _captured(predict: Predict, shape: tuple[int, int, int, int], device: torch.
             with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
                 # cuBLAS's workspace belongs to a stream, and would be shared with whatever comes to
                 # run on `side`. So it is made anew, in the graph's own memory, and left there.
-                torch._C._cuda_clearCublasWorkspaces()
+                _clear_workspaces()
                 grid, packed = predict(lowres)
-            torch._C._cuda_clearCublasWorkspaces()
+            _clear_workspaces()
         current.wait_stream(side)
     return _Graph(graph, lowres, grid, packed)
 
 
+def _clear_workspaces() -> None:
+    # Before torch 2.10 other threads' products may be looking for theirs meanwhile, in a table
+    # without a lock. There the workspace is shared with what else runs on the side stream.
+    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10):
+        torch._C._cuda_clearCublasWorkspaces()
+
+
 def weights_state(model: nn.Module) -> tuple[object, ...] | None:
     """Where all weights lie and in which shapes: equal as long as a graph reads the right ones.
-    None where a graph would leave something out: hooks, layers in training mode."""
+    None where a graph would leave something out: hooks, modes that look at each operation, layers
+    in training mode."""
+    every = nn.modules.module
+    if every._global_forward_hooks or every._global_forward_pre_hooks:
+        return None
+    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return None
     state: list[object] = []
     modules: list[nn.Module] = [model]
     for module in modules:
@@ -223,5 +250,7 @@ def settings() -> tuple[object, ...]:
         matmul.fp32_precision if hasattr(cudnn, "conv") else matmul.allow_tf32,
         matmul.allow_fp16_reduced_precision_reduction,
         matmul.allow_bf16_reduced_precision_reduction,
+        getattr(matmul, "allow_fp16_accumulation", None),
+        torch.backends.cuda.preferred_blas_library(),
         autocast,
     )

@@ -207,7 +207,7 @@ def area_lowres(image: Tensor, size: int, to_model: ToModel | None = None) -> Te
     `to_model` the means are those of the converted picture, whose own are integers.
     """
     batch, _, height, width = image.shape
-    lowres = torch.empty(batch, 3, size, size)
+    lowres = torch.empty((batch, 3, size, size), dtype=torch.float32)
     _call(
         "hdrbench_area_lowres",
         _numbers(ctypes.c_int32, (batch, height, width, size)),

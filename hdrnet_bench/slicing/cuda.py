@@ -17,13 +17,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-THREADS = 128  # of every block; the constants are those of kernels/slice_cuda.cu
+THREADS = 128  # of every block; the constants that follow are those of kernels/*_cuda.cu
 SEGMENT = 4 * THREADS  # pixels of a row that a block takes
 ROWS = 8
 MATRIX = 12
-PART = 256  # most pixels of a row in one block's sums, but for the last tile's
+PART = 256  # most pixels of a row in one block's sums
 # Rows of a block of slice_gradient, and how many pixels of a row are in a strip of 32 of them (a
 # power of two): the first of the best.
 TILES = ((8, 5), (16, 5), (32, 5), (8, 4), (16, 4), (32, 4), (4, 5))
@@ -96,14 +97,16 @@ def slice_gradient(
     outputs = grad.shape[1]
     depth, rows, columns = grid.shape[2:]
     suffix = SUFFIX[image.dtype]
-    grad_grid = torch.empty(grid.shape, device=grid.device)
+    grad_grid = torch.empty(grid.shape, dtype=torch.float32, device=grid.device)
     grad_guide, grad_image = guide.new_empty(guide.shape), image.new_empty(image.shape)
     sizes = _sizes(grid, height, width)
     strides = [*_strides(guide), *_strides(image), *_strides(grad)]
     pictures = [_pointer(t) for t in (guide, image, grad)]
     results = [_pointer(t) for t in (grad_guide, grad_image)]
     tile = None
-    if (inputs, outputs, has_offset) == (3, 3, True) and all(map(_near, (guide, image, grad))):
+    pixels = height * width * image.element_size()  # bytes of a plane of the results
+    near = pixels < 2**32 and all(map(_near, (guide, image, grad)))
+    if (inputs, outputs, has_offset) == (3, 3, True) and near:
         tile = _tile(depth, rows, columns, height, width)
     depth_parts = math.ceil(depth / PLANES)
     down = depth_parts * (rows + 1) * (tile.y_parts if tile else 0)
@@ -112,7 +115,8 @@ def slice_gradient(
         # Each block's sums at four columns: 11 MB for 4000 x 3000 pixels and the paper's grid.
         # Adding them in place would need atomics, whose order differs from run to run.
         sums = math.prod(blocks) * 4 * MATRIX * PLANES
-        workspace, cells = torch.empty(sums, device=grid.device), cells_of(grid)
+        workspace = torch.empty(sums, dtype=torch.float32, device=grid.device)
+        cells = cells_of(grid)
         parts = _ints(tile.x_parts, tile.x_length, tile.y_parts, tile.rows, tile.bits)
         arguments = [_pointer(cells), *pictures, *results, _pointer(workspace)]
         launch(
@@ -302,29 +306,40 @@ def area_lowres(launch: Launch, image: Tensor, size: int, out: Tensor | None = N
     """(B, 3, H, W) float32, float16 or uint8, any strides -> (B, 3, size, size) float32, `out`
     where it is given."""
     batch, _, height, width = image.shape
-    lowres = torch.empty((batch, 3, size, size), device=image.device) if out is None else out
+    if out is None:
+        out = torch.empty((batch, 3, size, size), dtype=torch.float32, device=image.device)
+    if 3 * batch > MAX_BLOCKS:
+        for some, part in zip(
+            image.split(MAX_BLOCKS // 3), out.split(MAX_BLOCKS // 3), strict=True
+        ):
+            area_lowres(launch, some, size, part)
+        return out
     # As many windows side by side as span about a pixel for each thread and four.
     outputs = min(max(SEGMENT * size // width, 1), size)
     columns = _fours(min(math.ceil(outputs * width / size) + 2, width) + 4)
+    if 4 * columns > MAX_SHARED:  # wider than 12,000 pixels for each of the low-res copy
+        white = 255 if image.dtype == torch.uint8 else 1
+        return out.copy_(F.interpolate(image.float() / white, size=(size, size), mode="area"))
     launch(
         f"area_lowres_{SUFFIX[image.dtype]}",
         (math.ceil(size / outputs), size, 3 * batch),
         4 * columns,
         [
-            *(_pointer(t) for t in (image, lowres)),
+            *(_pointer(t) for t in (image, out)),
             *_ints(height, width, size, outputs),
             *_strides(image),
             *_ints(PLANAR if _planar(image) else ANY_LAYOUT),
         ],
     )
-    return lowres
+    return out
 
 
 def cells_of(grid: Tensor) -> Tensor:
     """(B, 12, D, GH, GW) -> (B, GH, GW, D, 12) contiguous float32, in which a cell's matrix at a
     depth is three words of 128 bits: what the slices are made from."""
     batch, values, depth, rows, columns = grid.shape
-    cells = torch.empty((batch, rows, columns, depth, values), device=grid.device)
+    shape = (batch, rows, columns, depth, values)
+    cells = torch.empty(shape, dtype=torch.float32, device=grid.device)
     return cells.copy_(grid.permute(0, 3, 4, 2, 1))
 
 
@@ -372,10 +387,10 @@ def _fours(words: int) -> int:
 
 def _slab_words(grid: Tensor, width: int, rows: int) -> int:
     depth, _, columns = grid.shape[2:]
+    slack = 1e-4 + columns * 2.0**-21  # for the rounding of both positions
     # From a segment's first pixel to its last the position grows by the product below. The lower
-    # column of the first and the upper one of the last are at most its ceiling and one apart; the
-    # little more is for the rounding of both.
-    most = math.ceil((min(SEGMENT, width) - 1) * columns / width + 1e-4) + 2
+    # column of the first and the upper one of the last are at most its ceiling and one apart.
+    most = math.ceil((min(SEGMENT, width) - 1) * columns / width + slack) + 2
     return rows * min(most, columns) * depth * MATRIX
 
 

@@ -106,11 +106,13 @@ class Kernels:
         self._device, self._architecture, self._cache = device, architecture, cache
         self._programs: dict[str, ObjectCode] = {}
         self._functions: dict[str, Any] = {}
+        self._compiling = threading.Lock()
 
     def _function(self, kernel: str) -> Any:
         text = source(kernel)
-        if text not in self._programs:
-            self._programs[text] = compile_program(text, self._architecture, self._cache)
+        with self._compiling:  # autograd's threads may be first as well
+            if text not in self._programs:
+                self._programs[text] = compile_program(text, self._architecture, self._cache)
         return self._programs[text].get_kernel(kernel)
 
     def on(self, stream: int) -> Launch:
@@ -142,7 +144,9 @@ def _kernels(index: int) -> Kernels:
 
 @torch.compiler.assume_constant_result
 def why_not(index: int | None) -> str:
-    """Why there are no kernels for a CUDA device, or "": compiles and tries them the first time."""
+    """Why there are no kernels for a CUDA device, or "": compiles and tries one the first time.
+
+    What the others would lack is the same; what else goes wrong with a kernel is raised."""
     return _why_not(index)
 
 
@@ -172,8 +176,8 @@ def _why_not(index: int | None) -> str:
 
 def _try(device: torch.device) -> None:
     """Compile, load and run a kernel, on a picture of one pixel."""
-    grid = torch.ones((1, 12, 1, 1, 1), device=device)
-    picture = torch.ones((1, 3, 1, 1), device=device)
+    grid = torch.ones((1, 12, 1, 1, 1), dtype=torch.float32, device=device)
+    picture = torch.ones((1, 3, 1, 1), dtype=torch.float32, device=device)
     out = torch.empty_like(picture)
     with torch.cuda.device(device):
         slice_apply(on_current_stream(device), grid, picture[:, 0], picture, True, out)

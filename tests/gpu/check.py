@@ -1,8 +1,8 @@
 """The checks that need a GPU, part after part, and what a machine without a package index needs.
 
-`make gpu-check` and `make gpu-pack` call it. The machine may be taken away at any moment: each part
-has a limit, and what it found is in OUT as soon as it is known. Only the standard library is
-imported, so that any Python from 3.11 on can start it.
+`make gpu-check` and `make gpu-pack` call it. Time on a GPU is often lent and short: each part has a
+limit, and what it found is in OUT as soon as it is known. Only the standard library is imported, so
+that any Python from 3.11 on can start it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE_S = 5.0  # for pytest and the sanitizer to say what they had found
 TIMED_OUT = 124  # as of timeout(1)
 NOT_FOUND = 127  # as of a shell
-# Eight files can be asked of such a machine: these, summary.json, results.tgz and one half-written.
-LOGS_KEPT = 5
 TAIL_LINES = 15
 
 
@@ -135,7 +133,7 @@ PARTS: dict[str, Part] = {
         [
             (SANITIZER, *tool, "--error-exitcode=1", *ONLY_OURS, *PYTEST, "-k", SANITIZED)
             for tool in (
-                # Calls that fail are none of ours: cuda-bindings asks for functions of other drivers.
+                # The calls that fail are cuda-bindings', which asks for functions of any driver.
                 ("--tool", "memcheck", "--report-api-errors=no"),
                 ("--tool", "racecheck"),
                 ("--tool", "initcheck"),
@@ -184,7 +182,6 @@ def run_parts(
         row: dict[str, Any] = {"part": name, "verdict": "running", "limit_s": part.limit_s}
         rows.append(row)
         write_summary(out, rows)
-        make_room(out, rows)
         began = time.monotonic()
         try:
             row |= run_part(name, part, out, work, ends, variables or {})
@@ -303,14 +300,6 @@ def keep(name: str, out: Path, work: Path) -> None:
         for folder in sorted((work / "kept").iterdir()):
             archive.add(folder, folder.name)
     (out / "results.new").replace(out / "results.tgz")
-
-
-def make_room(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Before another log, take away what is too many: passed first; all are in results.tgz."""
-    there = [row for row in rows if (out / f"{row['part']}.txt").exists()]
-    there.sort(key=lambda row: row["verdict"] != "passed")  # stable: the oldest first
-    for row in there[: max(0, len(there) - LOGS_KEPT + 1)]:
-        (out / f"{row['part']}.txt").unlink()
 
 
 # What a machine without a package index needs: made by `make_pack`, used by `install`.

@@ -100,6 +100,39 @@ def test_wide_pictures(
     assert launch.launches[:2] == ["slice_apply_f32", "slice_gradient_f32"]
 
 
+def test_a_slab_has_room_for_every_column_that_its_pixels_meet(host_library: Path) -> None:
+    """Where the rounding of two positions makes one column more of them."""
+    for width, columns in ((102099, 2997), (106751, 4387)):
+        grid, guide = torch.rand(1, 12, 2, 1, columns), torch.rand(1, 1, width)
+        image, launch = torch.rand(1, 3, 1, width), HostKernels(host_library)
+        with launch:
+            launch.watch(grid, guide, image)
+            out = torch.empty_like(image)
+            cuda.slice_apply(launch, grid, guide, image, True, out)
+        assert launch.launches == ["slice_apply_f32"]
+        expected = exact((grid, guide, image), torch.zeros_like(image), True)[:1]
+        # Float32 places a pixel among so many columns to 2 ** -12 of one.
+        assert float((out - expected[0]).abs().max()) <= 4e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_torch_s_default_type_is_not_the_kernels(host_library: Path, dtype: torch.dtype) -> None:
+    tensors, grad = problem(13, (1, 3, 3, 1, 8, 4, 4, 10, 24))
+    expected = run(HostKernels(host_library), tensors, grad, True)
+    lowres = cuda.area_lowres(HostKernels(host_library), tensors[2], 4)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        ours = run(HostKernels(host_library), tensors, grad, True)
+        again = cuda.area_lowres(HostKernels(host_library), tensors[2], 4)
+        here = cpu.area_lowres(tensors[2], 4) if cpu.LIBRARY else again
+    finally:
+        torch.set_default_dtype(before)
+    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    assert torch.equal(again, lowres)
+    assert torch.allclose(here, lowres)
+
+
 def test_without_offset_and_of_other_shapes(host_library: Path) -> None:
     for shape in ((2, 2, 4, 0, 3, 3, 2, 20, 13), (1, 3, 3, 0, 4, 2, 3, 11, 12)):
         tensors, grad = problem(4, shape)
@@ -341,6 +374,23 @@ def test_low_res_input_is_torch_s_area(host_library: Path, dtype: torch.dtype, h
         wide = levels.double() / (255 if dtype == torch.uint8 else 1)
         expected = F.interpolate(wide, size=(size, size), mode="area")
         assert float((ours - expected).abs().max()) <= 1e-6
+
+
+def test_a_low_res_copy_of_many_pictures_and_of_very_wide_ones(
+    host_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.rand(5, 3, 6, 20)
+    expected = F.interpolate(image, size=(4, 4), mode="area")
+    monkeypatch.setattr(cuda, "MAX_BLOCKS", 8)  # two pictures at a time
+    launch = HostKernels(host_library)
+    assert float((cuda.area_lowres(launch, image, 4) - expected).abs().max()) <= 1e-6
+    assert len(launch.launches) == 3
+    monkeypatch.setattr(cuda, "MAX_SHARED", 16)  # a window wider than shared memory
+    launch = HostKernels(host_library)
+    levels = (image * 255).round().byte()
+    expected = F.interpolate(levels / 255, size=(4, 4), mode="area")
+    assert float((cuda.area_lowres(launch, levels, 4) - expected).abs().max()) <= 1e-6
+    assert launch.launches == []
 
 
 # ---- that the stand-in sees what it is there to see ----------------------------------------------

@@ -18,8 +18,9 @@ const int kPoints = 16;
 
 // The curves as a table, for inference: each is straight lines between its control points, so that
 // where a colour lies says which line it is on. Colours are counted from a curve's lowest point in
-// units of its range, so that its points are in [0, 1], and in kCells cells of equal length. A cell
-// is four words, {a, b, point, change}: the curve is a u + b + change * max(u, point).
+// units of its range, so that its points are in [0, 1], and in kCells cells (the first and the last
+// half as long as the others). A cell is four words, {a, b, point, change}: the curve is
+// a u + b + change * max(u, point).
 const int kCells = 128;
 enum TableFours {  // where they begin, in fours of words
   kTableCcm = 0,   // for each curve three weights and an offset
@@ -217,7 +218,7 @@ inline void curves_forward(const float* image, const float* parameters, float* g
 // What follows from a clipped pixel is 0. For the others, with g the guide's gradient, the sums are
 // g; for each control point g relu(t - shift) and g where t is above the shift; for the colour
 // matrix and its bias, the curves' slopes times g times colour. The 96 of the control points are
-// owned by threads that sweep a tile's pixels, as in slice_gradient_cuda.cu.
+// owned by threads that sweep a tile's pixels, each its part of them.
 
 const int kCurveSums = 109;  // in the order of guide_cpu.cpp: guide, excess, above, ccm, bias
 const int kExcess = 1, kCcmSums = 97;

@@ -105,8 +105,8 @@ enum Layout { kAnyLayout = 0, kPlanar = 1, kInterleaved = 2 };
 
 struct Strides { long long b, c, y, x; };  // in elements
 
-// `count` pixels of a row from x on, one channel of them or three; what is beyond is 0. Planar and
-// interleaved rows are whole numbers of fours, so there `count` is always 4 and is not asked.
+// `count` pixels of a row from x on, one channel of them or three; what is beyond is 0. Planar rows
+// are whole numbers of fours, so there `count` is always 4 and is not asked.
 template <typename T>
 inline void read_row4(const T* row, long long stride, int layout, int x, int count, float* to) {
   if (layout == kPlanar) {
@@ -119,17 +119,6 @@ inline void read_row4(const T* row, long long stride, int layout, int x, int cou
 template <typename T>
 inline void read_pixels(const T* row, const Strides& s, int layout, int x, int count,
                         float (*to)[4]) {
-  if (layout == kInterleaved) {
-    // Four pixels are twelve elements: three words, whose elements are then taken apart in
-    // registers.
-    float values[12];
-    const T* from = bytes_on(row, 3u * unsigned(x) * unsigned(sizeof(T)));
-    UNROLL for (int i = 0; i < 3; ++i) load4(from + 4 * i, values + 4 * i);
-    UNROLL for (int c = 0; c < 3; ++c) {
-      UNROLL for (int k = 0; k < 4; ++k) to[c][k] = values[3 * k + c];
-    }
-    return;
-  }
   UNROLL for (int c = 0; c < 3; ++c) read_row4(row + c * s.c, s.x, layout, x, count, to[c]);
 }
 

@@ -1,6 +1,6 @@
 // Slice and apply, forward: 3 x 4 matrices from a slab in shared memory, and any other shape.
 //
-// A block takes up to kRows rows of kSegment pixels. For each row it interpolates the columns of
+// A block takes some rows of kSegment pixels. For each row it interpolates the columns of
 // the grid that the segment meets along y into a slab [x][z][12]: four corners are left for a pixel
 // instead of eight. Twelve words between depth planes put the planes of eight luma bins on
 // different banks for 128-bit reads, so neighbouring pixels of any guides do not wait for each
@@ -8,7 +8,7 @@
 // four.
 //
 // Of global memory each pixel is read once and written once; the grid's columns are read again by
-// every block, for kRows rows of a segment. They come as [y][x][z][12] ("cells", ../cuda.py), in
+// every block, once for its rows. They come as [y][x][z][12] ("cells", ../cuda.py), in
 // the slab's own order, so that four words of it are one read, one interpolation and one write: of
 // the grid's planes word by word, that was two fifths of the kernel's instructions.
 #include "pixels.h"
@@ -18,7 +18,6 @@ namespace hdrbench {
 
 const int kThreads = 128;
 const int kPixels = 4;  // of a thread, side by side
-const int kRows = 8;  // at most
 const int kSegment = kThreads * kPixels;
 const int kMatrix = 12;
 const int kFours = kMatrix / 4;  // 128-bit words of a cell

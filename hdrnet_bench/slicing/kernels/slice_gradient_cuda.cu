@@ -24,8 +24,7 @@ inline int interval_begin(int interval, int size, int cells) {
   if (interval <= 0) return 0;
   if (interval > cells) return size;
   const float centre = float(interval - 1);
-  // The inverse of spatial_position, two pixels early for its rounding. From there on the very
-  // expression that a pixel is placed by decides, so that no pixel is in two intervals or in none.
+  // Two pixels early, as first_pixel of slice.h, whose intervals begin at other places.
   int index = int((centre + 0.5f) * float(size) / float(cells) - 0.5f) - 2;
   index = index < 0 ? 0 : (index > size ? size : index);
   while (index < size && spatial_position<float>(index, size, cells) < centre) ++index;
