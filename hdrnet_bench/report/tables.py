@@ -201,10 +201,10 @@ def kernel_table(timing: KernelTiming, slug: str) -> Table:
             plain(f"{row.size}, {row.guide}"),
             plain(row.kernel),
             Cell(
-                f"{row.median_ms:.2f} [{row.p5_ms:.2f}, {row.p95_ms:.2f}]",
+                f"{_ms(row.median_ms)} [{_ms(row.p5_ms)}, {_ms(row.p95_ms)}]",
                 (row.median_ms, row.p5_ms, row.p95_ms),
             ),
-            number(row.ns_per_pixel, "{:.2f}"),
+            number(row.ns_per_pixel, "{:.2f}" if row.ns_per_pixel >= 0.1 else "{:.4f}"),
             number(row.reference_ms, "{:.1f}"),
             number(row.compiled_ms, "{:.1f}"),
             number(row.times_reference, "{:.0f}x"),
@@ -215,6 +215,11 @@ def kernel_table(timing: KernelTiming, slug: str) -> Table:
     ]
     title = f"Slicing kernels, {device_name(timing.device, timing.environment)}"
     return Table(slug, title, head, rows, kernel_notes(timing), row_header=1)
+
+
+def _ms(value: float) -> str:
+    """A GPU's times are of hundredths of a millisecond."""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
 
 
 KERNELS_NOTE = (

@@ -438,6 +438,8 @@ def test_a_graph_that_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> Non
         model.enhance(image)
     assert torch.cuda.current_stream() == stream
     error[0] = RuntimeError
+    # Another thread's capture may have been in the way: it is tried once more, and then no more.
+    assert torch.equal(model.enhance(image), wanted)
     with pytest.warns(RuntimeWarning, match=r"CUDA graph \(not here\)$") as caught:
         output = model.enhance(image)
     assert [w.filename for w in caught if "not here" in str(w.message)] == [__file__]
