@@ -1,10 +1,15 @@
-"""What a result is of: recipe, method and dataset."""
+"""What a result is of: recipe, method and dataset; and reading one by its kind."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import DataError, first_fault
+from .files import read_json
 
 # What becomes part of a path or of a figure's name.
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -12,6 +17,28 @@ Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(path: Path, kinds: Mapping[str, type[R]], other: str) -> R:
+    """Read and validate a file by its `kind`. Raises DataError that names it and the faulty key;
+    `other` is what it says of a file of another kind."""
+    content = read_json(path)
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        raise DataError(f"{path} {other}")
+    try:
+        return kinds[kind].model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["loc"] == ("schema_version",):
+            raise DataError(
+                f"{path}: written by another version of hdrnet-bench, in its schema "
+                f"{fault['input']}: measure it again, or remove it"
+            ) from None
+        raise DataError(f"{path}: {first_fault(error)}") from None
 
 
 class RecipeId(Record):

@@ -6,15 +6,14 @@ The last two are read and written here (`read_machine`, `write_machine`)."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from .config import HDRNetConfig
 from .environment import Environment
-from .errors import DataError, first_fault
-from .files import json_text, read_json, write_text
-from .result_ids import MethodId, RecipeId, Record
+from .files import json_text, write_text
+from .result_ids import MethodId, RecipeId, Record, read_record
 
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
@@ -264,20 +263,7 @@ def write_machine(path: Path, timing: MachineTiming) -> None:
 def read_machine(path: Path) -> MachineTiming:
     """Read and validate network-*.json or training-*.json. Raises DataError that names it and the
     faulty key."""
-    content: Any = read_json(path)
-    kind = content.get("kind") if isinstance(content, dict) else None
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise DataError(f"{path} is a timing neither of a network nor of training steps: remove it")
-    try:
-        return _KINDS[kind].model_validate(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        if fault["loc"] == ("schema_version",):
-            raise DataError(
-                f"{path}: written by another version of hdrnet-bench, in its schema "
-                f"{fault['input']}: measure it again, or remove it"
-            ) from None
-        raise DataError(f"{path}: {first_fault(error)}") from None
+    return read_record(path, _KINDS, "is a timing neither of a network nor of training steps")
 
 
 def read_machines(root: Path) -> list[tuple[Path, MachineTiming]]:

@@ -16,17 +16,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
     model_validator,
 )
 
 from .environment import Environment
-from .errors import DataError, first_fault
-from .files import json_text, read_json, write_text
+from .files import json_text, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
-from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug
+from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug, read_record
 from .result_timing import KernelTiming, Timing
 from .statistics import Mean, mean_interval
 
@@ -220,25 +218,12 @@ def write_result(path: Path, result: Result) -> None:
 
 def read_result(path: Path) -> Result:
     """Read and validate a result file. Raises DataError that names it and the faulty key."""
-    content = read_json(path)
-    kinds: dict[Any, type[Result]] = {
+    kinds: dict[str, type[Result]] = {
         "evaluation": Evaluation,
         "timing": Timing,
         "kernels": KernelTiming,
     }
-    kind = content.get("kind") if isinstance(content, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise DataError(f"{path} is neither an evaluation nor a timing")
-    try:
-        return kinds[kind].model_validate(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        if fault["loc"] == ("schema_version",):
-            raise DataError(
-                f"{path}: written by another version of hdrnet-bench, in its schema "
-                f"{fault['input']}: measure it again, or remove it"
-            ) from None
-        raise DataError(f"{path}: {first_fault(error)}") from None
+    return read_record(path, kinds, "is neither an evaluation nor a timing")
 
 
 def read_all(root: Path) -> list[tuple[Path, Result]]:

@@ -92,8 +92,8 @@ COUNTERS = (
     "launch__registers_per_thread",
     "l1tex__data_bank_conflicts_pipe_lsu.sum",
 )
-# Every kernel once: the sanitizer makes each some hundred times slower. Without torch's cache no graph
-# can be captured.
+# Every kernel once: the sanitizer makes each some hundred times slower. Without torch's cache no
+# graph can be captured.
 SANITIZED = (
     "not graph and ((float64 and (shape0 or shape3)) or curves_guide or strides"
     " or (enhance and curves and 509))"

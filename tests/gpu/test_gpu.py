@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,18 +19,8 @@ from tests.slicing.test_slicing import make
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.usefixtures("full_float32"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _full_float32() -> Iterator[None]:
-    """cuDNN and cuBLAS would compute convolutions with 10 bits of mantissa."""
-    with (
-        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-        yield
 
 
 SHAPES = [  # B, Cin, Cout, offset, D, GH, GW, H, W

@@ -11,7 +11,7 @@ import itertools
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,18 +25,8 @@ from hdrnet_bench.model.lowres import lowres_from_stored, make_lowres
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.usefixtures("full_float32"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _full_float32() -> Iterator[None]:
-    """cuDNN and cuBLAS would compute convolutions with 10 bits of mantissa."""
-    with (
-        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-        yield
 
 
 FUSED = [torch.float32, torch.float16, torch.uint8]
