@@ -81,5 +81,5 @@ else
 	$(BIN)/python tests/gpu/check.py --out $(GPU_OUT) $(PARTS)
 endif
 
-clean:  ## remove what make demo and make gpu-pack wrote (not data/, runs/ or .venv)
+clean:  ## remove what make demo, gpu-pack and gpu-check wrote (not data/, runs/ or .venv)
 	rm -rf build

@@ -5,6 +5,7 @@ The last two are read and written here (`read_machine`, `write_machine`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -85,6 +86,17 @@ class MachineState(Record):
     clock_mhz: tuple[float, float] | None = Field(description="lowest and highest")
     power_w: tuple[float, float] | None
     load: tuple[float, float] | None = Field(description="of the last minute, lowest and highest")
+
+
+def combined(states: Iterable[MachineState]) -> MachineState:
+    """The lowest and highest of several."""
+    states = list(states)
+
+    def of(name: str) -> tuple[float, float] | None:
+        values = [value for state in states for value in getattr(state, name) or ()]
+        return (min(values), max(values)) if values else None
+
+    return MachineState(clock_mhz=of("clock_mhz"), power_w=of("power_w"), load=of("load"))
 
 
 class Timing(Record):
@@ -180,8 +192,13 @@ class NetworkTiming(Record):
             raise ValueError("sizes are not sorted, or one is there twice")
         return self
 
+    def backends_of(self, key: tuple[int, int, int, int]) -> set[str]:
+        """Those that were timed of a size, type and batch (`SizeTiming.key`)."""
+        return {row.backend for size in self.sizes if size.key == key for row in size.rows}
+
     def with_size(self, size: SizeTiming) -> NetworkTiming:
-        """With what was measured of one size, in the place of what there was of it."""
+        """With what was measured of one size, in the place of what there was of it: rows of two
+        runs were not taken in turns."""
         sizes = {one.key: one for one in self.sizes} | {size.key: size}
         return self.model_copy(update={"sizes": [sizes[key] for key in sorted(sizes)]})
 

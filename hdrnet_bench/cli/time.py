@@ -26,8 +26,11 @@ from .options import Device, DryRun, Json
 if TYPE_CHECKING:
     from ..config import HDRNetConfig
     from ..environment import Environment
-    from ..result_timing import TimedBackend
+    from ..result_timing import SizeTiming, TimedBackend
     from ..timing.job import Measurement
+
+
+BUDGET_S = 10.0
 
 
 def register(app: typer.Typer) -> None:
@@ -66,8 +69,9 @@ def time_command(
         ),
     ] = None,
     budget: Annotated[
-        float, typer.Option(min=0.0, help="Seconds of repeats for each resolution.")
-    ] = 10.0,
+        float | None,
+        typer.Option(min=0.0, help="Seconds of repeats for each resolution.", show_default="10"),
+    ] = None,
     kernels: Annotated[
         bool,
         typer.Option("--kernels", help="Time the slicing kernels against plain torch and a copy."),
@@ -104,7 +108,7 @@ def time_command(
     has a process of its own: running out of memory ends that row, not the run. Errors are against
     float64; for uint8 in levels.
     """
-    of_the_network = bool(target or backend or batch != 1 or dtype)
+    of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None)
     if training:
         if of_the_network or kernels or compiled or size:
             raise UsageError("--training times steps: only --device and --save go with it")
@@ -115,14 +119,15 @@ def time_command(
     if kernels:
         if of_the_network:
             raise UsageError(
-                "--kernels times the slicing kernels alone: no run, --backend, --batch or --dtype "
-                "with it"
+                "--kernels times the slicing kernels alone: no run, --backend, --batch, --budget "
+                "or --dtype with it"
             )
         _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
         return
     if compiled:
         raise UsageError("--compile goes with --kernels; of the network it is --backend compiled")
     dtypes = list(dict.fromkeys(dtype or ["float32"]))
+    budget = BUDGET_S if budget is None else budget
     if target is None:
         _time_untrained(size, backend, batch, dtypes, budget, device, save, dry_run, as_json)
         return
@@ -139,14 +144,15 @@ class _Plan(NamedTuple):
     sizes: list[tuple[int, int]]
     backends: list[TimedBackend]
     batch: int
-    budget_s: float
     device: str
 
-    def values(self, path: Path | None) -> dict[str, Any]:
+    def values(self, dtypes: list[str], path: Path | None) -> dict[str, Any]:
         """As --dry-run says it."""
         return {
             "sizes": [f"{w}x{h}" for w, h in self.sizes],
             "backends": list(self.backends),
+            "batch": self.batch,
+            "types": dtypes,
             "would write": path and str(path),
         }
 
@@ -174,7 +180,7 @@ def _plan(
             raise UsageError(
                 f"--batch {batch} of {width}x{height} is over {MAX_PIXELS / 1e6:.0f} megapixels"
             )
-    return _Plan(sizes, choose_backends(backend, where), batch, budget, where)
+    return _Plan(sizes, choose_backends(backend, where), batch, where)
 
 
 def _time_run(
@@ -210,7 +216,7 @@ def _time_run(
     folder = result_folder(run.recipe.label, method.name, method.run)
     path = folder / f"timing-{device_slug(plan.device)}.json"
     if dry_run:
-        report_values(plan.values(path), as_json)
+        report_values(plan.values([dtype], path), as_json)
         return
     path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
@@ -261,10 +267,12 @@ def _time_untrained(
     plan = _plan(size, usual, backend, batch, budget, device)
     path = results_dir() / f"network-{device_slug(plan.device)}.json" if save else None
     if dry_run:
-        report_values(plan.values(path), as_json)
+        report_values(plan.values(dtypes, path), as_json)
         return
-    if path and path.exists():
-        read_machine(path)  # not to find it broken after minutes of timing
+    if path:  # not to fail after minutes of timing
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            read_machine(path)
     config, environment = HDRNetConfig(), describe()
 
     def keep(measured: Measurement) -> None:
@@ -301,9 +309,26 @@ def _write_size(
     timing = NetworkTiming(device=device, config=config, sizes=[size], environment=environment)
     if path.exists():
         old = read_machine(path)
-        if isinstance(old, NetworkTiming) and timing.continues(old):
+        assert isinstance(old, NetworkTiming)  # by its name
+        if timing.continues(old):
+            lost = old.backends_of(size.key) - {row.backend for row in size.rows}
+            if lost:
+                err.print(
+                    f"{path.name}: {', '.join(sorted(lost))} of {_named(size)} was timed in "
+                    "another run and is no longer there"
+                )
             timing = old.with_size(size)
+        else:
+            err.print(
+                f"{path.name} begins anew: what was there is of another commit or installation "
+                f"({old.environment.commit}, {len(old.sizes)} sizes)"
+            )
     write_machine(path, timing)
+
+
+def _named(size: SizeTiming) -> str:
+    row = size.rows[0]
+    return f"{row.width}x{row.height} {row.dtype}"
 
 
 def _show(measured: list[Measurement], environment: Environment, as_json: bool) -> None:
@@ -321,8 +346,8 @@ def _show(measured: list[Measurement], environment: Environment, as_json: bool) 
 
 
 def _joined(measured: list[Measurement]) -> Measurement:
+    from ..result_timing import combined
     from ..timing.job import Measurement
-    from ..timing.state import combined
 
     return Measurement(
         rows=[row for one in measured for row in one.rows],
@@ -360,6 +385,10 @@ def _time_kernels(
         return
     environment = describe()
     rows: list[KernelRow] = []
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # A run that is stopped keeps what it has, but not in the place of a whole one.
+    early = path is not None and not path.exists()
 
     def timing() -> KernelTiming:
         return KernelTiming(device=device, rows=rows, environment=environment)
@@ -367,13 +396,14 @@ def _time_kernels(
     with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
 
         def after_a_guide() -> None:
-            """What is measured is written at once: a run that is stopped keeps what it has."""
-            if path:
+            if path and early:
                 write_result(path, timing())
             step()
 
         for row in time_kernels(sizes, device, compiled, after_a_guide):
             rows.append(row)
+    if path:
+        write_result(path, timing())
     if as_json:
         print(json_text([row.model_dump() for row in rows]), end="")
         return

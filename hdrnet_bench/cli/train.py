@@ -181,6 +181,10 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
         written = {"would write": str(path) if path else "nothing"}
         report_values(plan | {"precision": list(precisions)} | written, as_json)
         return
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
+    # A run that is stopped keeps what it has, but not in the place of a whole one.
+    early = path is not None and not path.exists()
     environment = describe()
     repeats = steps.REPEATS[device.partition(":")[0]]
     total = repeats + steps.WARM_UPS + len(workers) * len(precisions)
@@ -194,12 +198,14 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
             throughput=[],
             environment=environment,
         )
-        if path:
+        if path and early:
             write_machine(path, timing)
         for row in steps.time_throughput(device, workers, step, crop=steps.CROP):
             timing = timing.model_copy(update={"throughput": [*timing.throughput, row]})
-            if path:
+            if path and early:
                 write_machine(path, timing)
+    if path:
+        write_machine(path, timing)
     if as_json:
         print(json_text(timing.model_dump(mode="json")), end="")
         return

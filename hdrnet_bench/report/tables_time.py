@@ -20,6 +20,7 @@ from ..result_timing import (
     Timing,
     TimingRow,
     TrainingTiming,
+    combined,
 )
 from ..results import NONE, Result
 from .groups import TimingResult
@@ -111,9 +112,12 @@ def state_text(state: MachineState, environment: Environment) -> str:
 
 NETWORK_NOTE = (
     "Medians in ms, each row of one run that took its backends in turns. Of a copy: the part of "
-    "the bandwidth of a copy of the picture that guide + slice + apply and the whole reach, by the "
-    "bytes that they must at least read and write. On CUDA the whole replays its network as one "
-    "graph, where the coefficients alone are launched layer by layer."
+    "the bandwidth of a copy of the picture in float32, whatever the row's type, that guide + "
+    "slice + apply reach by the bytes that they must at least read and write. They are timed into "
+    "a result that is there already; the whole makes one. On CUDA the whole replays its network "
+    "as one graph, where the coefficients alone are launched layer by layer, and torch computes "
+    "convolutions in TF32 by default, which the error against float64 shows (of uint8 in levels). "
+    "An empty cell was not timed."
 )
 
 
@@ -121,7 +125,7 @@ def network_table(timing: NetworkTiming, slug: str) -> Table:
     """A row a resolution and type of pictures."""
     head = columns("resolution", "MP=megapixels", "batch", "dtype", "coefficients=coefficients_ms")
     head += columns("guide + slice + apply=slice_ms", "of a copy=slice_copy_share")
-    head += columns("whole=whole_ms", "of a copy=whole_copy_share")
+    head += columns("whole=whole_ms", "max error=whole_max_error")
     head += columns("whole, plain torch=reference_ms", "whole, torch.compile=compiled_ms")
     rows, notes = [], dict[str, None]()
     for size in timing.sizes:
@@ -145,15 +149,19 @@ def network_table(timing: NetworkTiming, slug: str) -> Table:
                 _median(slicing),
                 _share(slicing),
                 _median(whole),
-                _share(whole),
+                number(None if whole is None else whole.max_error, "{:.1e}"),
                 *map(_median, others),
             ]
         )
         for row in size.rows:
+            where = f"{row.width} x {row.height}, {row.dtype}"
             if row.note:
-                where = f"{row.width} x {row.height}, {row.dtype}"
                 notes[f"{where}, {row.backend}: {row.note}."] = None
-    states = [state_text(combined_state(timing), timing.environment)]
+            elif row.noisy and row in (coefficients, slicing, whole, *others):
+                low, high = row.interval_ms or (row.p5_ms, row.p95_ms)
+                notes[f"{where}, {row.backend}, {row.part}: noisy, {low} to {high} ms."] = None
+    state = combined(size.state for size in timing.sizes)
+    states = [state_text(state, timing.environment)]
     title = f"The paper's network, untrained, {_on(timing)}"
     return Table(slug, title, head, rows, [*notes, *states])
 
@@ -168,16 +176,6 @@ def _median(row: TimingRow | None) -> Cell:
 
 def _share(row: TimingRow | None) -> Cell:
     return number(None if row is None else row.copy_share, "{:.0%}")
-
-
-def combined_state(timing: NetworkTiming) -> MachineState:
-    """The lowest and highest of all sizes."""
-
-    def of(name: str) -> tuple[float, float] | None:
-        values = [v for size in timing.sizes for v in getattr(size.state, name) or ()]
-        return (min(values), max(values)) if values else None
-
-    return MachineState(clock_mhz=of("clock_mhz"), power_w=of("power_w"), load=of("load"))
 
 
 def training_text(timing: TrainingTiming) -> str:
@@ -199,6 +197,8 @@ def parts_table(timing: TrainingTiming, slug: str) -> Table:
     head += columns("faster=speedup")
     rows = [_part_cells(row) for row in timing.parts]
     notes = sorted({f"{row.note}." for row in timing.parts if row.note})
+    if timing.device.startswith("cuda"):
+        notes.append("Times have the host's launches in them, which bound the small parts.")
     title = f"A training step in parts, {training_text(timing)}, float32, {_on(timing)}"
     return Table(slug, title, head, rows, notes)
 

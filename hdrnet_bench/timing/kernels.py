@@ -65,6 +65,8 @@ def time_kernels(
     reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
     if reason:
         raise CapabilityError(f"there are no native kernels to time: {reason}")
+    if where.index is not None:
+        torch.cuda.set_device(where)  # whose events and streams are meant
     for name, (width, height) in (sizes or SIZES).items():
         other = None
         if compiled:

@@ -21,11 +21,10 @@ from torch import Tensor
 
 from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
-from ..result_timing import MachineState, PictureType, TimedBackend
+from ..result_timing import MachineState, PictureType, TimedBackend, combined
 from ..slicing import cpu, cuda_launch
 from .child import measure_what_fits, serve
 from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob
-from .state import combined
 
 SIZES = {
     "480p": (640, 480),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -51,16 +51,6 @@ class Watch:
         return MachineState(
             clock_mhz=_range(self._clocks), power_w=_range(self._powers), load=_range(self._loads)
         )
-
-
-def combined(states: Iterable[MachineState]) -> MachineState:
-    """The lowest and highest of several."""
-    states = list(states)
-
-    def of(name: str) -> tuple[float, float] | None:
-        return _range([value for state in states for value in getattr(state, name) or ()])
-
-    return MachineState(clock_mhz=of("clock_mhz"), power_w=of("power_w"), load=of("load"))
 
 
 def _range(values: list[float]) -> tuple[float, float] | None:

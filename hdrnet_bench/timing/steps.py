@@ -226,6 +226,8 @@ def _with_kernels(device: str) -> torch.device:
     reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
     if reason:
         raise CapabilityError(f"there are no native kernels to time: {reason}")
+    if where.index is not None:
+        torch.cuda.set_device(where)  # whose events and streams are meant
     return where
 
 

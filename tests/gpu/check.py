@@ -1,8 +1,8 @@
 """The checks that need a GPU, part after part, and what a machine without a package index needs.
 
-`make gpu-check` and `make gpu-pack` call it. Time on a GPU is often lent and short: each part has a
-limit, and what it found is in OUT as soon as it is known. Only the standard library is imported, so
-that any Python from 3.11 on can start it.
+`make gpu-check` and `make gpu-pack` call it. A machine with a GPU may be had for a short time only:
+each part has a limit, and what it found is in OUT as soon as it is known. Only the standard library
+is imported, so that any Python from 3.11 on can start it.
 """
 
 from __future__ import annotations
@@ -174,11 +174,13 @@ def run_parts(
     Returns what summary.json says of each: "passed", "failed", "timed out" or "not run".
     """
     ends = time.monotonic() + (float("inf") if limit_s is None else limit_s)
-    shutil.rmtree(work / "kept", ignore_errors=True)
-    (work / "kept" / "logs").mkdir(parents=True)
+    # What other parts found in an earlier call stays.
+    logs = work / "kept" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    for old in (*(f"{name}.txt" for name in parts), "summary.json", "results.tgz"):
-        (out / old).unlink(missing_ok=True)
+    for name in names:
+        (out / f"{name}.txt").unlink(missing_ok=True)
+        (logs / f"{name}.txt").unlink(missing_ok=True)
     rows: list[dict[str, Any]] = []
     for name in names:
         part = parts[name]
@@ -359,7 +361,7 @@ def wanted() -> list[str]:
 
 def make_pack(folder: Path, python: str, also: Sequence[str]) -> None:
     """Wheels for that version of Python on Linux for x86-64, sources and `run`."""
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder / "wheels", ignore_errors=True)
     (folder / "wheels").mkdir(parents=True)
     download(folder / "wheels", python, (EXPECTED | UNUSED) - set(also))
     for wheel in (folder / "wheels").glob("imagecodecs-*.whl"):

@@ -30,6 +30,7 @@ from hdrnet_bench.results import read_result
 from hdrnet_bench.slicing import cpu
 from hdrnet_bench.timing import child
 from hdrnet_bench.timing import exact as exact_module
+from hdrnet_bench.timing import kernels as kernels_module
 from hdrnet_bench.timing import network as timing
 from hdrnet_bench.timing.child import measure
 from hdrnet_bench.timing.clock import Clock, natural_picture
@@ -535,11 +536,47 @@ def test_times_of_another_installation_are_replaced(workspace: Workspace) -> Non
     content = json.loads(path.read_text())
     content["environment"]["torch"] = "1.0"
     path.write_text(json.dumps(content))
-    workspace.json(*save, "--size=40x32")
+    assert "begins anew" in workspace.run(*save, "--size=40x32").stderr
     assert _keys(_saved(workspace)) == [(40, "float32")]
+    assert "begins anew" not in workspace.run(*save, "--size=32x32").stderr
     path.write_text('{"kind": "network"}')
     assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
     assert "network-cpu-" in workspace.fails(3, "report")
+
+
+@pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
+def test_a_backend_that_is_not_timed_again_does_not_go_without_a_word(workspace: Workspace) -> None:
+    save = ("time", "--save", "--device=cpu", "--budget=0", "--size=32x32")
+    assert "no longer there" not in workspace.run(*save).stderr
+    assert "no longer there" not in workspace.run(*save).stderr
+    said = workspace.run(*save, "--backend=native").stderr
+    assert "reference of 32x32 float32 was timed in another run and is no longer there" in said
+    assert {row.backend for row in _saved(workspace).sizes[0].rows} == {"native"}
+
+
+@pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
+def test_kernels_that_are_stopped_take_no_whole_file_s_place(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_size = kernels_module._one
+
+    def until_noise(*arguments: Any) -> Any:
+        if arguments[3] == "noise":
+            raise KeyboardInterrupt
+        return one_size(*arguments)
+
+    save = ("time", "--kernels", "--size=64x48", "--save", "--device=cpu")
+    monkeypatch.setattr(kernels_module, "_one", until_noise)
+    assert workspace.run(*save).returncode == 130
+    (path,) = workspace.path.glob("results/kernels-cpu-*.json")
+    assert {row["guide"] for row in json.loads(path.read_text())["rows"]} == {"natural"}
+    monkeypatch.undo()
+    workspace.json(*save)
+    whole = path.read_text()
+    assert {row["guide"] for row in json.loads(whole)["rows"]} == {"natural", "noise"}
+    monkeypatch.setattr(kernels_module, "_one", until_noise)
+    assert workspace.run(*save).returncode == 130
+    assert path.read_text() == whole
 
 
 def test_an_interrupted_run_keeps_the_sizes_it_has(
@@ -602,8 +639,9 @@ def test_bad_options(workspace: Workspace) -> None:
     most = ("--size=20000x20000", "--batch")
     assert "--batch 2 of 20000x20000" in workspace.fails(2, "time", *most, "2", "--dry-run")
     assert workspace.json("time", *most, "1", "--dry-run")["sizes"] == ["20000x20000"]
-    for option in ("--batch=2", "--dtype=uint8", "--backend=native"):
+    for option in ("--batch=2", "--dtype=uint8", "--backend=native", "--budget=3"):
         assert "--kernels times" in workspace.fails(2, "time", "--kernels", option)
+        assert "--training times" in workspace.fails(2, "time", "--training", option)
 
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
@@ -648,5 +686,7 @@ def test_kernel_times_are_saved_and_reported(workspace: Workspace) -> None:
     text = (workspace.path / "results" / "README.md").read_text()
     for row in rows:
         assert row["kernel"] in page
-        assert f"{row['median_ms']:.2f} [" in text
+        median = row["median_ms"]
+        shown = f"{median:.3f} [" if median < 1 else f"{median:.2f} ["
+        assert shown in text
     assert result.environment.machine() in text

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hdrnet_bench.result_timing import MachineState
+from hdrnet_bench.result_timing import MachineState, combined
 from hdrnet_bench.timing import state as timing_state
-from hdrnet_bench.timing.state import Watch, combined
+from hdrnet_bench.timing.state import Watch
 
 
 def write(path: Path, value: int) -> None:
