@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import CapabilityError
+from ..slicing import cpu, cuda_launch
+
 WARM_UP_S = 0.15
 FLUSH_BYTES = 256 << 20  # more than any L2 cache has
 SLEEP_CYCLES = 4_000_000  # a few milliseconds
@@ -53,6 +56,20 @@ class Clock:
         end.record()
         torch.cuda.synchronize(self.device)
         return float(begin.elapsed_time(end))
+
+
+def device_with_kernels(device: str) -> torch.device:
+    """The device, current where it is a CUDA one of several: its events and streams are meant.
+
+    Raises CapabilityError where there are no native kernels for it.
+    """
+    where = torch.device(device)
+    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
+    if reason:
+        raise CapabilityError(f"there are no native kernels to time: {reason}")
+    if where.type == "cuda" and where.index is not None:
+        torch.cuda.set_device(where)
+    return where
 
 
 def _once_cpu(run: Callable[[], object]) -> float:

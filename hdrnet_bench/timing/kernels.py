@@ -20,9 +20,9 @@ from torch import Tensor
 from ..errors import CapabilityError
 from ..model.hdrnet import HDRNet
 from ..result_timing import KernelRow
-from ..slicing import bilateral_slice_apply, cpu, cuda_launch, reference
+from ..slicing import bilateral_slice_apply, cpu, reference
 from ..slicing.fused import fused_packed, packed_parameters
-from .clock import Clock, copier, natural_picture
+from .clock import Clock, copier, device_with_kernels, natural_picture
 from .turns import TimedRun, in_turns
 
 SIZES = {
@@ -61,12 +61,7 @@ def time_kernels(
 
     Raises CapabilityError where there are no native kernels for the device.
     """
-    where = torch.device(device)
-    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
-    if reason:
-        raise CapabilityError(f"there are no native kernels to time: {reason}")
-    if where.index is not None:
-        torch.cuda.set_device(where)  # whose events and streams are meant
+    where = device_with_kernels(device)
     for name, (width, height) in (sizes or SIZES).items():
         other = None
         if compiled:

@@ -23,15 +23,14 @@ import torch.nn.functional as F
 from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
 from ..data.pairs import PictureStore
-from ..errors import CapabilityError
 from ..images.pixels import Pixels
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..result_timing import StepRow, ThroughputRow
-from ..slicing import Backend, bilateral_slice_apply, cpu, cuda_launch
+from ..slicing import Backend, bilateral_slice_apply
 from ..training.crops import Batch, BatchSampler, CropDataset, batch_loader
 from ..training.optimisation import TrainingForward, loss_of, optimiser_of
-from .clock import natural_picture
+from .clock import device_with_kernels, natural_picture
 from .turns import NO_MEMORY, is_out_of_memory
 
 BATCH, CROP = 4, 512
@@ -73,7 +72,7 @@ def time_training(
 
     Raises CapabilityError without the native kernels.
     """
-    where = _with_kernels(device)
+    where = device_with_kernels(device)
     repeats = REPEATS[where.type] if repeats is None else repeats
     torch.manual_seed(0)
     model = HDRNet().to(where)
@@ -169,7 +168,7 @@ def time_throughput(
 
     Raises CapabilityError without the native kernels.
     """
-    where = _with_kernels(device)
+    where = device_with_kernels(device)
     for precision in precisions_of(device):
         for count in workers_here() if workers is None else workers:
             yield _throughput(precision, count, where, crop, budget_s)
@@ -219,16 +218,6 @@ def _throughput(
         p95_ms=p95,
         data_wait_share=round(float(waits.sum() / steps.sum()), 4),
     )
-
-
-def _with_kernels(device: str) -> torch.device:
-    where = torch.device(device)
-    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
-    if reason:
-        raise CapabilityError(f"there are no native kernels to time: {reason}")
-    if where.index is not None:
-        torch.cuda.set_device(where)  # whose events and streams are meant
-    return where
 
 
 def _spec(crop: int, precision: Precision = "float32") -> TrainingSpec:
