@@ -1,7 +1,7 @@
 """Timings, as their result files hold them: of a method on a device; and of the slicing kernels,
 the untrained network and training steps, which are a device's alone.
 
-The last two are read and written here (`read_machine`, `write_machine`)."""
+The last two are read here (`read_machine`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 
 from .config import HDRNetConfig
 from .environment import Environment
-from .files import json_text, write_text
 from .result_ids import MethodId, RecipeId, Record, read_record
 
 _Positive = Annotated[float, Field(gt=0)]
@@ -271,10 +270,6 @@ class TrainingTiming(Record):
 
 MachineTiming = NetworkTiming | TrainingTiming
 _KINDS: dict[str, type[MachineTiming]] = {"network": NetworkTiming, "training": TrainingTiming}
-
-
-def write_machine(path: Path, timing: MachineTiming) -> None:
-    write_text(path, json_text(timing.model_dump(mode="json")))
 
 
 def read_machine(path: Path) -> MachineTiming:

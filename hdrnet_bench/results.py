@@ -212,7 +212,7 @@ def evaluation_path(folder: Path, split: str, size: str) -> Path:
     return folder / f"eval-{split}-{size}.json"
 
 
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path, result: Record) -> None:
     write_text(path, json_text(result.model_dump(mode="json")))
 
 

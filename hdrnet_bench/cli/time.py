@@ -24,9 +24,8 @@ from .console import (
 from .options import Device, DryRun, Json
 
 if TYPE_CHECKING:
-    from ..config import HDRNetConfig
     from ..environment import Environment
-    from ..result_timing import SizeTiming, TimedBackend
+    from ..result_timing import TimedBackend
     from ..timing.job import Measurement
 
 
@@ -259,8 +258,9 @@ def _time_untrained(
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
     from ..paths import results_dir
-    from ..result_timing import read_machine
+    from ..result_timing import NetworkTiming, SizeTiming
     from ..timing.network import SAVED, SIZES, picture_type, time_model
+    from ..timing.saved import save_size, saved_network
 
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
@@ -271,14 +271,18 @@ def _time_untrained(
         return
     if path:  # not to fail after minutes of timing
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            read_machine(path)
+        saved_network(path)
     config, environment = HDRNetConfig(), describe()
 
     def keep(measured: Measurement) -> None:
         """At once: a run that is stopped keeps what it has."""
         if path:
-            _write_size(path, plan.device, config, environment, measured)
+            size = SizeTiming(rows=measured.rows, copies=measured.copies, state=measured.state)
+            timing = NetworkTiming(
+                device=plan.device, config=config, sizes=[size], environment=environment
+            )
+            if lost := save_size(path, timing):
+                err.print(lost)
 
     with progress("time", len(plan.sizes) * len(pictures)) as step:
         measured = [
@@ -296,39 +300,6 @@ def _time_untrained(
             for kind in pictures
         ]
     _show(measured, environment, as_json)
-
-
-def _write_size(
-    path: Path, device: str, config: HDRNetConfig, environment: Environment, measured: Measurement
-) -> None:
-    """Into the file beside what is there of the same network, device and version, else in its
-    place."""
-    from ..result_timing import NetworkTiming, SizeTiming, read_machine, write_machine
-
-    size = SizeTiming(rows=measured.rows, copies=measured.copies, state=measured.state)
-    timing = NetworkTiming(device=device, config=config, sizes=[size], environment=environment)
-    if path.exists():
-        old = read_machine(path)
-        assert isinstance(old, NetworkTiming)  # by its name
-        if timing.continues(old):
-            lost = old.backends_of(size.key) - {row.backend for row in size.rows}
-            if lost:
-                err.print(
-                    f"{path.name}: {', '.join(sorted(lost))} of {_named(size)} was timed in "
-                    "another run and is no longer there"
-                )
-            timing = old.with_size(size)
-        else:
-            err.print(
-                f"{path.name} begins anew: what was there is of another commit or installation "
-                f"({old.environment.commit}, {len(old.sizes)} sizes)"
-            )
-    write_machine(path, timing)
-
-
-def _named(size: SizeTiming) -> str:
-    row = size.rows[0]
-    return f"{row.width}x{row.height} {row.dtype}"
 
 
 def _show(measured: list[Measurement], environment: Environment, as_json: bool) -> None:

@@ -171,7 +171,8 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
     from ..environment import describe, device_slug
     from ..paths import results_dir
     from ..report.tables_time import parts_table, throughput_table, training_text
-    from ..result_timing import TrainingTiming, write_machine
+    from ..result_timing import TrainingTiming
+    from ..results import write_result
     from ..timing import steps
 
     workers, precisions = steps.workers_here(), steps.precisions_of(device)
@@ -199,13 +200,13 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
             environment=environment,
         )
         if path and early:
-            write_machine(path, timing)
+            write_result(path, timing)
         for row in steps.time_throughput(device, workers, step, crop=steps.CROP):
             timing = timing.model_copy(update={"throughput": [*timing.throughput, row]})
             if path and early:
-                write_machine(path, timing)
+                write_result(path, timing)
     if path:
-        write_machine(path, timing)
+        write_result(path, timing)
     if as_json:
         print(json_text(timing.model_dump(mode="json")), end="")
         return

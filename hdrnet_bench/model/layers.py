@@ -76,11 +76,15 @@ def _shift_only(
 ) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
     """Batch norm with a learned shift and no scale, which replaces the layer's bias; None where it
     is not used."""
-    # A scale of one, in no file and no optimiser: without any, torch on CUDA cannot make the
-    # shift's gradient where channels lie side by side ("tensor does not have a device").
-    del norm.weight
-    norm.register_buffer("weight", torch.ones(norm.num_features), persistent=False)
+    _scale_by_one(norm)
     return norm if use else None
+
+
+def _scale_by_one(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm) -> None:
+    """A scale that is in no file and no optimiser: without any, torch on CUDA cannot make the
+    shift's gradient where channels lie side by side ("tensor does not have a device")."""
+    del norm.weight
+    norm.register_buffer("weight", torch.ones_like(norm.bias), persistent=False)
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:
@@ -93,9 +97,7 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
     module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for norm in module.modules():
         if isinstance(norm, nn.SyncBatchNorm):
-            scale = torch.ones(norm.num_features, device=norm.bias.device)
-            del norm.weight
-            norm.register_buffer("weight", scale, persistent=False)
+            _scale_by_one(norm)
     return module
 
 

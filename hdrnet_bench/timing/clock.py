@@ -25,8 +25,8 @@ class Flush:
     """
 
     def __init__(self, device: torch.device, size: int = FLUSH_BYTES) -> None:
-        self._buffer = torch.zeros(size // 4, device=device)
-        self._sum = torch.zeros((), device=device)
+        self._buffer = torch.zeros(size // 4, dtype=torch.float32, device=device)
+        self._sum = torch.zeros((), dtype=torch.float32, device=device)
 
     def __call__(self) -> None:
         # Of torch's reductions the sum of float32 reads fastest: about as fast as memory gives.
@@ -58,15 +58,24 @@ class Clock:
         return float(begin.elapsed_time(end))
 
 
+def why_no_kernels(device: torch.device) -> str:
+    """ "" where there are native kernels for it."""
+    return cpu.REASON if device.type == "cpu" else cuda_launch.why_not(device.index)
+
+
+def require_kernels(device: torch.device) -> None:
+    """Raises CapabilityError where there are no native kernels for it."""
+    if reason := why_no_kernels(device):
+        raise CapabilityError(f"there are no native kernels to time: {reason}")
+
+
 def device_with_kernels(device: str) -> torch.device:
     """The device, current where it is a CUDA one of several: its events and streams are meant.
 
     Raises CapabilityError where there are no native kernels for it.
     """
     where = torch.device(device)
-    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
-    if reason:
-        raise CapabilityError(f"there are no native kernels to time: {reason}")
+    require_kernels(where)
     if where.type == "cuda" and where.index is not None:
         torch.cuda.set_device(where)
     return where

@@ -22,8 +22,8 @@ from torch import Tensor
 from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
 from ..result_timing import MachineState, PictureType, TimedBackend, combined
-from ..slicing import cpu, cuda_launch
 from .child import measure_what_fits, serve
+from .clock import require_kernels, why_no_kernels
 from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob
 
 SIZES = {
@@ -100,17 +100,16 @@ def choose_backends(names: Sequence[str] | None, device: str) -> list[TimedBacke
     Raises UsageError for an unknown name, CapabilityError for what this machine cannot do.
     """
     where = torch.device(device)
-    reason = cpu.REASON if where.type == "cpu" else cuda_launch.why_not(where.index)
     if not names:
-        return ["reference"] if reason else ["native", "reference"]
+        return ["reference"] if why_no_kernels(where) else ["native", "reference"]
     chosen = []
     for name in dict.fromkeys(names):
         backend = next((backend for backend in BACKENDS if backend == name), None)
         if backend is None:
             raise UsageError(f"unknown backend {name!r}: {near_matches(name, BACKENDS)}")
         chosen.append(backend)
-    if "native" in chosen and reason:
-        raise CapabilityError(f"there are no native kernels to time: {reason}")
+    if "native" in chosen:
+        require_kernels(where)
     if "compiled" in chosen:
         _try_to_compile(where)
     return chosen

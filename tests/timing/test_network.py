@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
-from hdrnet_bench.errors import CapabilityError
+from hdrnet_bench.errors import CapabilityError, DataError
 from hdrnet_bench.result_timing import (
     KernelTiming,
     MachineState,
@@ -36,6 +36,7 @@ from hdrnet_bench.timing.child import measure
 from hdrnet_bench.timing.clock import Clock, natural_picture
 from hdrnet_bench.timing.job import EXACT, Measurement, TimingJob
 from hdrnet_bench.timing.network import SAVED, SIZES, choose_backends
+from hdrnet_bench.timing.saved import saved_network
 from hdrnet_bench.timing.state import Watch
 from hdrnet_bench.timing.turns import (
     LOOK_EVERY,
@@ -45,6 +46,7 @@ from hdrnet_bench.timing.turns import (
     median_interval,
 )
 from tests.conftest import Workspace, clean_environment
+from tests.report.fixtures import made_up
 
 PARTS = ["coefficients", "guide + slice + apply", "whole"]
 SMALL = HDRNetConfig(net_input_size=32, spatial_bin=8)
@@ -539,6 +541,8 @@ def test_times_of_another_installation_are_replaced(workspace: Workspace) -> Non
     assert "begins anew" in workspace.run(*save, "--size=40x32").stderr
     assert _keys(_saved(workspace)) == [(40, "float32")]
     assert "begins anew" not in workspace.run(*save, "--size=32x32").stderr
+    path.write_text(json.dumps(content | {"kind": "kernels"}))
+    assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
     path.write_text('{"kind": "network"}')
     assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
     assert "network-cpu-" in workspace.fails(3, "report")
@@ -690,3 +694,12 @@ def test_kernel_times_are_saved_and_reported(workspace: Workspace) -> None:
         shown = f"{median:.3f} [" if median < 1 else f"{median:.2f} ["
         assert shown in text
     assert result.environment.machine() in text
+
+
+def test_a_file_of_another_kind_is_not_taken_for_a_network_s(tmp_path: Path) -> None:
+    made_up.training(tmp_path)
+    (path,) = tmp_path.glob("training-*.json")
+    other = path.rename(tmp_path / "network-made-up.json")
+    with pytest.raises(DataError, match=r"network-made-up\.json is no timing of a network"):
+        saved_network(other)
+    assert saved_network(tmp_path / "network-none.json") is None

@@ -7,6 +7,11 @@
 
 namespace hdrbench {
 
+// A number added to 1.5 * 2^23 is rounded to the nearest whole one, which stands in the low bits of
+// the sum: additions, where a conversion to int and back waits for a slower unit.
+const float kRound = 12582912.0f;
+const unsigned kWhole = 0x4b400000u;  // its bits
+
 struct Half { unsigned short bits; };
 struct Bfloat { unsigned short bits; };
 typedef unsigned char Byte;
@@ -27,10 +32,9 @@ inline void from_float(float value, Bfloat& to) {
   const unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   to.bits = (unsigned short)(value == value ? rounded : 0x7fffu);
 }
-// Clamped first: what is out of range would wrap around. A NaN is 0. Added to 1.5 * 2^23 a number is
-// rounded to the nearest whole one, in the low bits of the sum; a conversion waits for a slower unit.
+// Clamped first: what is out of range would wrap around. A NaN is 0.
 inline void from_float(float value, Byte& to) {
-  to = Byte(float_to_bits(saturate(value) * 255.0f + 12582912.0f) & 255u);
+  to = Byte(float_to_bits(saturate(value) * 255.0f + kRound) & 255u);
 }
 
 // Four elements as the one word that is read or written.

@@ -28,12 +28,8 @@ struct Sizes { int depth, rows, columns, height, width; };
 // here the upper one with the weight 1: from the lower to the upper cell is the same step
 // everywhere. A position that is a whole number may have either cell as its lower one.
 //
-// A number added to 1.5 * 2^23 is rounded to the nearest whole one, which stands in the low bits of
-// the sum: additions, where a conversion to int and back waits for a slower unit. The bits are kept
-// as they are: what is multiplied with a step takes off kWhole times that step once, beforehand.
-const float kRound = 12582912.0f;
-const unsigned kWhole = 0x4b400000u;  // its bits
-
+// The lower cell is kept as the bits of kRound and it: what is multiplied with a step takes off
+// kWhole times that step once, beforehand.
 struct Pair {
   unsigned bits;
   float fraction;
