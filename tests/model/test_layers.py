@@ -36,6 +36,9 @@ def test_synchronised_norms_have_the_same_parameters_and_no_scale() -> None:
     assert synchronise_norms(model) is model
     kinds = {type(m) for m in model.modules() if "Norm" in type(m).__name__}
     assert kinds == {torch.nn.SyncBatchNorm}
+    # Of one, as before: without any, torch on CUDA cannot make the shift's gradient.
+    scales = [m.weight for m in model.modules() if isinstance(m, torch.nn.SyncBatchNorm)]
+    assert all(scale is not None and bool((scale == 1).all()) for scale in scales)
     assert list(model.state_dict()) == list(before)
     assert [name for name, _ in model.named_parameters()] == names
     assert torch.equal(model(x, y), expected)
