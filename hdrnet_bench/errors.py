@@ -27,6 +27,12 @@ class DataError(HdrbenchError):
     exit_code = 3
 
 
+class StorageError(DataError):
+    """The system, and not what a file holds, kept it from being read or written: no permission, a
+    full disk, a failing one, a file that has gone. It may pass, so that nothing is concluded from
+    it about the file."""
+
+
 class CapabilityError(HdrbenchError):
     """This machine lacks something; the message says what and how to get it (exit code 4)."""
 
