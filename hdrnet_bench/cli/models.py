@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import CapabilityError, DataError, UsageError
-from ..files import json_text
-from .console import choose_device, err, out, progress, report_values
+from ..stopping import says_when_stopped
+from .console import choose_device, err, out, print_json, progress, report_values
 from .options import Device, DryRun, Json, Overwrite
 
 _Model = Annotated[str, typer.Argument(help="A .safetensors file, or a run directory.")]
@@ -65,22 +65,24 @@ def enhance(
     """
     if len(pictures) < 2:
         raise UsageError("name at least one INPUT and the OUTPUT")
-    from ..enhance.plan import NOT_READ, by_suffix, passed_over, plan
+    from ..enhance.plan import by_suffix, passed_over, path_text, plan
     from ..images.limits import max_pixels
 
     max_pixels()  # what the environment says of it is no picture's fault
     *inputs, output = pictures
     jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite)
     others = passed_over(inputs, output)
-    if others:
-        err.print(f"passed over: {by_suffix(others)} (kinds that are not read)")
+    for reason in dict.fromkeys(others.values()):
+        those = [path for path in others if others[path] == reason]
+        err.print(f"passed over: {by_suffix(those)} ({reason})")
     skipped = [
-        {"input": str(path), "output": None, "error": None, "skipped": NOT_READ} for path in others
+        {"input": path_text(path), "output": None, "error": None, "skipped": reason}
+        for path, reason in others.items()
     ]
     if dry_run:
-        would = [{"input": str(j.source), "output": str(j.target)} for j in jobs]
+        would = [{"input": path_text(j.source), "output": path_text(j.target)} for j in jobs]
         if as_json:
-            print(json_text([*would, *skipped]), end="")
+            print_json([*would, *skipped])
         else:
             for pair in would:
                 out.print(f"{pair['input']} -> {pair['output']}")
@@ -97,11 +99,20 @@ def enhance(
 
     network = load_model(model, choose_device(device))
     settings = Settings(untagged, linearise, quality, overwrite, strict)
-    with progress("enhance", len(jobs)) as step:
-        reports = list(run(network, jobs, settings, workers, step))
+    written: list[Path] = []
+
+    def kept() -> str:
+        again = "run it again" if overwrite else "run it again with --overwrite"
+        return (
+            f"{len(written)} of {len(jobs)} pictures are written, each whole; {again} to make all, "
+            "or name the others alone"
+        )
+
+    with says_when_stopped(kept), progress("enhance", len(jobs)) as step:
+        reports = list(run(network, jobs, settings, workers, step, written))
     failed = [report for report in reports if report["error"]]
     if as_json:
-        print(json_text([*reports, *skipped]), end="")
+        print_json([*reports, *skipped])
     else:
         for report in reports:
             _print_enhanced(report)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..images.files import read_picture
-from ..images.photo import STORED
+from ..images.photo import STORED, picture_size
 from ..images.pixels import white_level
 from .manifest import Dataset, Row
 
@@ -104,10 +104,11 @@ def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Differe
 
 
 def _difference(row: Row, role: Role, path_a: Path, path_b: Path) -> Difference:
+    sizes = [picture_size(path) for path in (path_a, path_b)]
+    if sizes[0] != sizes[1]:
+        what = " and ".join(f"{width}x{height}" for width, height in sizes)
+        return Difference(row.split, row.id, role, None, None, None, f"sizes {what}")
     pixels = [read_picture(path, STORED).pixels for path in (path_a, path_b)]
-    if pixels[0].shape != pixels[1].shape:
-        sizes = " and ".join(f"{p.shape[1]}x{p.shape[0]}" for p in pixels)
-        return Difference(row.split, row.id, role, None, None, None, f"sizes {sizes}")
     x, y = (p.astype(np.float64) / white_level(p) for p in pixels)
     error = np.abs(x - y)
     mse = float(np.mean(error**2))

@@ -9,32 +9,79 @@ manifests/<dataset>.json, .jsonl          the committed lock: same header, same 
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
 )
 
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError, first_fault
-from ..files import json_line, json_text, read_json, sha256_text, write_text
+from ..errors import DataError, StorageError, first_fault
+from ..files import json_line, json_text, json_value, read_json, read_text, sha256_text, write_text
 from ..images.pixels import Pixels, white_level
 from ..paths import data_dir, search
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_DEEPEST = 64  # levels of what preparing measured
 
 
-PerChannel = Annotated[list[float], Field(min_length=3, max_length=3)]
+def _writable(text: str) -> str:
+    """Raises ValueError for half a character, as JSON can spell it: no file can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has a half of a character (a surrogate)") from None
+    return text
+
+
+def _as_name(text: str) -> str:
+    """Raises ValueError for what leads elsewhere where it is taken for the name of a file."""
+    if not text or text.startswith(".") or any(mark in text for mark in "/\\\0"):
+        raise ValueError(f"{text!r} is no name of a dataset")
+    return _writable(text)
+
+
+def _as_relative_path(text: str) -> str:
+    """Raises ValueError for what leads out of the folder that it is relative to, on any system."""
+    parts = text.split("/")
+    if "\\" in text or "\0" in text or {"", ".."}.intersection(parts) or text[1:2] == ":":
+        raise ValueError(f"{text!r} leads outside its folder, or names no file")
+    return _writable(text)
+
+
+def _as_measured(text: str) -> str:
+    """Raises ValueError for what is no JSON object, or is nested deeper than any reader goes."""
+    value, level = json_value(text), 0
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    values: list[Any] = [value]
+    while values := [v for each in values for v in _members(each)]:
+        level += 1
+        if level > _DEEPEST:
+            raise ValueError("it is nested too deep")
+    return _writable(text)
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+Text = Annotated[str, AfterValidator(_writable)]
+FileName = Annotated[str, AfterValidator(_as_relative_path)]
+PerChannel = Annotated[list[FiniteFloat], Field(min_length=3, max_length=3)]
+Side = Annotated[int, Field(ge=1)]
 
 
 class Row(BaseModel):
@@ -47,24 +94,24 @@ class Row(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
+    id: Text
     split: Split
-    input_file_name: str
-    target_file_name: str
-    width: int
-    height: int
+    input_file_name: FileName
+    target_file_name: FileName
+    width: Side
+    height: Side
     input_bit_depth: int
     target_bit_depth: int
-    input_pixels_sha256: str
-    target_pixels_sha256: str
-    source_names: list[str]
-    source_sha256: list[str]
-    licence: str
+    input_pixels_sha256: Text
+    target_pixels_sha256: Text
+    source_names: list[Text]
+    source_sha256: list[Text]
+    licence: Text
     input_mean: PerChannel
     input_std: PerChannel
     target_mean: PerChannel
     target_std: PerChannel
-    measured: str = "{}"
+    measured: Annotated[str, AfterValidator(_as_measured)] = "{}"
 
     def line(self) -> str:
         return json_line(self.model_dump())
@@ -76,11 +123,11 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    name: str
-    source: str
-    protocol: str
+    name: Annotated[str, AfterValidator(_as_name)]
+    source: Text
+    protocol: Text
     version: int
-    licence: str
+    licence: Text
     settings: dict[str, Any]
     tools: dict[str, str]
     counts: dict[str, int]
@@ -146,14 +193,17 @@ def read_rows(path: Path) -> list[Row]:
     """Read a metadata.jsonl. Raises DataError that names the file and the line."""
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = read_text(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    for number, line in enumerate(lines, 1):
+    # Not by `splitlines`: names may hold what that takes for line ends, as U+2028.
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         try:
-            rows.append(Row.model_validate(json.loads(line)))
+            rows.append(Row.model_validate(json_value(line)))
         except ValidationError as error:
             raise DataError(f"{path}, line {number}: {first_fault(error)}") from None
         except ValueError as error:
@@ -176,10 +226,20 @@ class Dataset:
         for split in SPLITS:
             if self.header.counts.get(split) or (directory / split).exists():
                 self.rows += read_rows(directory / split / "metadata.jsonl")
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Raises DataError where links lead a row's pictures out of the dataset's folder."""
+        inside = os.path.realpath(self.directory)
+        known: dict[Path, bool] = {}
         for row in self.rows:
-            for name in (row.input_file_name, row.target_file_name):
-                if Path(name).is_absolute() or ".." in Path(name).parts:
-                    raise DataError(f"{directory}: row {row.id} names {name}, outside its folder")
+            for path in (self.input_path(row), self.target_path(row)):
+                # A folder is looked at once for all that lie in it.
+                for place in (path.parent, path) if path.is_symlink() else (path.parent,):
+                    if place not in known:
+                        known[place] = Path(os.path.realpath(place)).is_relative_to(inside)
+                    if not known[place]:
+                        raise DataError(f"{self.directory}: row {row.id}: {path} leads outside")
 
     def split(self, split: Split) -> list[Row]:
         return [row for row in self.rows if row.split == split]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..images.files import read_picture
-from ..images.photo import STORED
+from ..images.photo import STORED, picture_size
 from ..images.pixels import Pixels, to_float32
 from .encoding import input_white
 from .manifest import Dataset, Row
@@ -44,13 +44,14 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     """Input and target, (H, W, 3) as stored, 8 or 16 bit. Raises as `load_pair`."""
     pictures = []
     for path in (dataset.input_path(row), dataset.target_path(row)):
-        pixels = read_picture(path, STORED).pixels
-        if pixels.shape[:2] != (row.height, row.width):
+        # The header is asked first: what does not fit is not decoded, however large it is.
+        width, height = picture_size(path)
+        if (width, height) != (row.width, row.height):
             raise DataError(
-                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, its row says "
-                f"{row.width}x{row.height}; `hdrbench verify {dataset.header.name}` tells more"
+                f"{path} is {width}x{height}, its row says {row.width}x{row.height}; "
+                f"`hdrbench verify {dataset.header.name}` tells more"
             )
-        pictures.append(pixels)
+        pictures.append(read_picture(path, STORED).pixels)
     return pictures[0], pictures[1]
 
 

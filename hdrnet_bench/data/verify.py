@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, StorageError
 from ..images.files import read_picture
-from ..images.photo import STORED
+from ..images.photo import STORED, picture_size
 from ..images.pixels import pixels_sha256
 from .manifest import SPLITS, Dataset, Row, channel_statistics, find_lock, rows_digest
 
@@ -87,15 +87,19 @@ def _check_row(dataset: Dataset, row: Row) -> list[Problem]:
             problems.append(Problem("incomplete", row.split, row.id, f"{role} {path} is missing"))
             continue
         try:
+            size = picture_size(path)
+            if size != (row.width, row.height):  # not decoded, however large it is
+                what = f"{role} pixels: size {size[0]}x{size[1]}, not {row.width}x{row.height}"
+                problems.append(Problem("differing", row.split, row.id, what))
+                continue
             pixels = read_picture(path, STORED).pixels
+        except StorageError:  # which says nothing of the picture
+            raise
         except DataError as error:
             problems.append(Problem("differing", row.split, row.id, f"{role}: {error}"))
             continue
         if pixels_sha256(pixels) != expected:
-            if pixels.shape[:2] != (row.height, row.width):
-                what = f"size {pixels.shape[1]}x{pixels.shape[0]}, not {row.width}x{row.height}"
-            else:
-                what = _drift(channel_statistics(pixels), (mean, std))
+            what = _drift(channel_statistics(pixels), (mean, std))
             problems.append(Problem("differing", row.split, row.id, f"{role} pixels: {what}"))
     return problems
 

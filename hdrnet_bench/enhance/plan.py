@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
@@ -21,6 +22,7 @@ from ..images.kinds import (
 )
 
 NOT_READ = "of a kind that is not read"
+NO_FILE = "named like a picture, and no file that can be read: a pipe, a device, or a broken link"
 _READ = ", ".join((*KINDS, DNG))
 
 
@@ -55,6 +57,9 @@ def plan(
             the kind cannot hold; an output named like a picture that cannot be written.
         DataError: a folder or glob without a picture.
     """
+    for text in (*inputs, output):
+        if "\0" in text:
+            raise UsageError(f"{text!r} is not the name of a file")
     target = Path(output)
     _refuse_unwritable(output)
     sources = list(_sources(inputs, target))
@@ -87,11 +92,21 @@ def plan(
     return jobs
 
 
-def passed_over(inputs: Sequence[str], output: str) -> list[Path]:
-    """Pictures in the inputs' folders that are of no kind that is read."""
-    folders = [path for path in map(Path, inputs) if path.is_dir()]
-    files = (path for folder in folders for path in _files(folder, Path(output)))
-    return list(dict.fromkeys(path for path in files if path.suffix.lower() in OTHER_PICTURES))
+def passed_over(inputs: Sequence[str], output: str) -> dict[Path, str]:
+    """What in the inputs' folders is named like a picture and is not enhanced, and why."""
+    others: dict[Path, str] = {}
+    for folder in (path for path in map(Path, inputs) if path.is_dir()):
+        for path in _entries(folder, Path(output)):
+            if not path.is_file() and is_picture_name(path):
+                others[path] = NO_FILE
+            elif path.is_file() and path.suffix.lower() in OTHER_PICTURES:
+                others[path] = NOT_READ
+    return others
+
+
+def path_text(path: Path) -> str:
+    """A path as text that can be written: names on Linux need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def by_suffix(paths: Iterable[Path]) -> str:
@@ -116,7 +131,7 @@ def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            pictures = [p for p in _files(path, output) if is_picture_name(p)]
+            pictures = [p for p in _entries(path, output) if is_picture_name(p) and p.is_file()]
             if not pictures:
                 others = by_suffix(passed_over([text], str(output)))
                 there = f"; there are {others}" if others else ""
@@ -137,17 +152,23 @@ def _sources(inputs: Sequence[str], output: Path) -> Iterator[tuple[Path, Path]]
             yield Path(name), Path(Path(name).name)
 
 
-def _files(folder: Path, output: Path) -> Iterator[Path]:
-    """All files below, but for hidden ones and what an earlier run wrote into a folder below."""
-    below = output.resolve() != folder.resolve()
+def _entries(folder: Path, output: Path) -> Iterator[Path]:
+    """All below that is no folder, but for what is hidden and what an earlier run wrote into a
+    folder below."""
+    below = _real(output) != _real(folder)
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and not (below and _inside(path, output)):
+        if not path.is_dir() and not hidden and not (below and _inside(path, output)):
             yield path
 
 
 def _inside(path: Path, output: Path) -> bool:
-    return path.resolve().is_relative_to(output.resolve())
+    return _real(path).is_relative_to(_real(output))
+
+
+def _real(path: Path) -> Path:
+    """Without links, but for those that go in a circle, of which `Path.resolve` makes an error."""
+    return Path(os.path.realpath(path))
 
 
 def _kind_of(source: Path) -> Kind:
@@ -155,10 +176,10 @@ def _kind_of(source: Path) -> Kind:
 
 
 def _refuse_collisions(jobs: Sequence[EnhanceJob], overwrite: bool) -> None:
-    sources = {job.source.resolve(): job.source for job in jobs}
+    sources = {_real(job.source): job.source for job in jobs}
     takers: dict[Path, Path] = {}
     for job in jobs:
-        place = job.target.resolve()
+        place = _real(job.target)
         if place in sources:
             raise UsageError(f"{job.target} is an input itself: name another OUTPUT")
         if place in takers:

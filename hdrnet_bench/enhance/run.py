@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..config import Encoding, HDRNetConfig
 from ..errors import CapabilityError, DataError, HdrbenchError
+from ..files import sweep
 from ..images import icc
 from ..images.conversion import curves_of
 from ..images.kinds import EIGHT_BIT, TEN_BIT, WITHOUT_ALPHA
@@ -31,9 +32,10 @@ from ..model.hdrnet import HDRNet
 from ..model.lowres import lowres_from_stored, make_lowres, nearest_places
 from ..slicing import cpu
 from .colours import Colours, Conversion, tensor
-from .plan import EnhanceJob
+from .plan import EnhanceJob, path_text
 
 _STRIP_PIXELS = 1 << 19
+_LONGEST_ERROR = 500  # characters: a device without memory tells all of its life
 _PROFILES = {"srgb": icc.SRGB, "linear": icc.LINEAR}
 
 
@@ -233,6 +235,7 @@ def run(
     settings: Settings,
     workers: int | None = None,
     step: Callable[[], None] = lambda: None,
+    written: list[Path] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Enhance files, one report each in their order: size, bits that are written, notes, seconds of
     each part, or the error, with "missing_capability" where it is this machine's lack. A file that
@@ -241,7 +244,11 @@ def run(
     Args:
         workers: threads that decode, and as many that encode; by default up to four.
         step: called after each file.
+        written: each output is added to it once it is there, whole.
     """
+    for folder in {job.target.parent for job in jobs}:
+        sweep(folder)
+    written = [] if written is None else written
     workers = workers or min(4, os.cpu_count() or 1)
     raw_as = model.config.input_encoding
     jobs = list(jobs)
@@ -267,7 +274,7 @@ def run(
             decode_ahead()
             for job in jobs:
                 photo = decoding.popleft()
-                encoding.append(_one(model, job, photo, settings, encoders))
+                encoding.append(_one(model, job, photo, settings, encoders, written))
                 del photo  # so that a picture ends with its encoding
                 decode_ahead()
                 yield from finished(workers)
@@ -290,8 +297,13 @@ def _one(
     decoded: Future[tuple[Photo, float]],
     settings: Settings,
     encoders: ThreadPoolExecutor,
+    written: list[Path],
 ) -> Future[dict[str, Any]]:
-    report: dict[str, Any] = {"input": str(job.source), "output": str(job.target), "error": None}
+    report: dict[str, Any] = {
+        "input": path_text(job.source),
+        "output": path_text(job.target),
+        "error": None,
+    }
     try:
         photo, seconds = decoded.result()
         height, width, channels = photo.pixels.shape
@@ -304,12 +316,12 @@ def _one(
             raise DataError("it has an alpha channel, which JPEG cannot hold: --format png")
         with torch.no_grad():
             parts = enhance_photo(model, photo, bits, settings)
-        written = 10 if bits == 16 and job.kind in TEN_BIT else bits
-        report |= {"width": width, "height": height, "bits": written}
+        stored = 10 if bits == 16 and job.kind in TEN_BIT else bits
+        report |= {"width": width, "height": height, "bits": stored}
         report["seconds"] = {"decode": seconds, **parts}
-        return encoders.submit(_write, job, photo, settings, report)
-    except (HdrbenchError, MemoryError, RuntimeError, ValueError) as error:
-        # Want of memory on a device, a picture too small for a pyramid.
+        return encoders.submit(_write, job, photo, settings, report, written)
+    except (HdrbenchError, MemoryError, RuntimeError, ValueError, OSError) as error:
+        # Want of memory on a device, a picture too small for a pyramid, too many open files.
         failed: Future[dict[str, Any]] = Future()
         failed.set_result(report | _failure(error))
         return failed
@@ -317,20 +329,28 @@ def _one(
 
 def _failure(error: Exception) -> dict[str, Any]:
     """What a report says of it."""
-    failure: dict[str, Any] = {"error": str(error) or "not enough memory"}
+    text = " ".join(str(error).split())[:_LONGEST_ERROR]
+    failure: dict[str, Any] = {"error": text or "not enough memory"}
     return failure | ({"missing_capability": True} if isinstance(error, CapabilityError) else {})
 
 
 def _write(
-    job: EnhanceJob, photo: Photo, settings: Settings, report: dict[str, Any]
+    job: EnhanceJob,
+    photo: Photo,
+    settings: Settings,
+    report: dict[str, Any],
+    written: list[Path],
 ) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         write_photo(job.target, photo, job.kind, settings.quality, settings.overwrite)
+        written.append(job.target)
     except (HdrbenchError, MemoryError) as error:
         report |= _failure(error)
     except OSError as error:
-        report["error"] = f"{job.target} cannot be written: {error.strerror}"
+        # NumPy's, which writes TIFFs, says of a full disk only how much it could write.
+        reason = error.strerror or " ".join(str(error).split())
+        report["error"] = f"{path_text(job.target)} cannot be written: {reason}"
     report["seconds"] = {
         name: round(value, 4)
         for name, value in (report["seconds"] | {"encode": time.perf_counter() - start}).items()

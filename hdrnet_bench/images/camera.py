@@ -7,6 +7,7 @@ nothing. 1.0 is stored as 32767, so that what the gains lift above white survive
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -15,6 +16,7 @@ import rawpy
 import tifffile
 from numpy.typing import NDArray
 
+from .. import files
 from . import gain_map, raw
 from .dng_segments import LOSSY_JPEG, check_whole
 from .dng_tags import (
@@ -27,7 +29,10 @@ from .dng_tags import (
     opcode_bytes,
 )
 from .gain_map import GainMap
+from .limits import check_size
 from .pixels import upright
+from .stored import picture_bytes
+from .tiff_file import check_coding, open_tiff
 
 WHITE = 32767  # stored value of 1.0
 _LARGEST = 65535
@@ -36,6 +41,8 @@ _STRIP = 256  # rows at a time, so that a phone's whole picture is never in memo
 _BLACK_REPEAT, _BLACK_ACROSS, _BLACK_DOWN = 50713, 50715, 50716
 # A neutral must stay neutral and as bright: what a matrix's rows may miss of 1.
 _ROW_TOLERANCE = 0.05
+_MOST_BLACKS = 4096  # of a pattern, as LibRaw has room for
+_MOST_GAINS, _MOST_TEXT = 1 << 20, 1 << 16  # of a map's samples; of a matrix's bytes
 
 
 class CameraDeveloped(NamedTuple):
@@ -100,25 +107,29 @@ def _parameters() -> dict[str, Any]:
     }
 
 
-def develop_camera(path: Path, shading: NDArray[np.float32] | None) -> CameraDeveloped:
+def develop_camera(
+    path: Path, shading: NDArray[np.float32] | None, content: bytes | None = None
+) -> CameraDeveloped:
     """A DNG to linear camera RGB.
 
     Args:
         path: of a colour DNG, mosaic or demosaiced.
         shading: lens shading map, (h, w, 4) as `read_shading` gives it; used only where the file
             has no GainMap opcode of its own, so that shading is never corrected twice.
+        content: the file's bytes, where they have been read.
 
     What saturates comes out as 1.0 at least. Raises DataError that names the file: as
     `raw.develop`, and for levels or opcodes that cannot be applied.
     """
     with raw.decoding(path, "cannot be developed"):
-        with tifffile.TiffFile(path) as tiff:
+        content = content or picture_bytes(path)
+        with open_tiff(content) as tiff:
             layout = layout_of(tiff)
             notes = [
                 f"{name} not applied" for tag, name in layout.opcodes.items() if tag != OPCODES2
             ] + layout.notes
             sensor = _sensor(layout.page, notes)
-        with rawpy.imread(str(path)) as libraw:
+        with rawpy.imread(io.BytesIO(content)) as libraw:
             raw.check_picture(libraw, layout.page)
             balance, _ = raw.camera_white_balance(libraw, raw.Development(), notes)
             if libraw.color_desc != b"RGBG" or libraw.num_colors != 3:
@@ -167,6 +178,8 @@ def _levels(page: tifffile.TiffPage, size: tuple[int, int]) -> _Levels:
 
     rows, columns = map(int, level(_BLACK_REPEAT, 2, [1, 1]))
     count = rows * columns * samples
+    if not 0 < count <= _MOST_BLACKS:
+        raise ValueError(f"its black level is one of {rows} x {columns} places")
     black = level(BLACK_LEVEL, count, [0] * count).reshape(rows, columns, samples)
     down = level(_BLACK_DOWN, size[0], [0] * size[0])
     across = level(_BLACK_ACROSS, size[1], [0] * size[1])
@@ -264,8 +277,12 @@ def read_shading(path: Path) -> NDArray[np.float32]:
     that are no positive numbers.
     """
     with raw.decoding(path, "is no lens shading map"):
-        with tifffile.TiffFile(path) as tiff:
+        with open_tiff(picture_bytes(path)) as tiff:
             page = tiff.pages.first
+            check_size(page.imagewidth, page.imagelength)
+            check_coding(page)
+            if page.imagewidth * page.imagelength * page.samplesperpixel > _MOST_GAINS:
+                raise ValueError(f"{page.imagewidth} x {page.imagelength} gains are no coarse map")
             check_whole(tiff, page)
             gains = page.asarray()
             if page.axes == "SYX":
@@ -287,7 +304,9 @@ def read_rgb2rgb(path: Path) -> NDArray[np.float64]:
     not sum to 1, so that white would not stay white.
     """
     with raw.decoding(path, "is no colour matrix"):
-        numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
+        numbers = [
+            float(word) for word in files.read_text(path, _MOST_TEXT).replace(",", " ").split()
+        ]
         if len(numbers) != 9:
             raise ValueError(f"{len(numbers)} numbers, 9 are wanted")
         matrix = np.array(numbers).reshape(3, 3)

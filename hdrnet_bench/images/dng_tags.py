@@ -74,6 +74,10 @@ _PROFILE = {
 _MAP_POLYNOMIAL = 8
 # How much of the range between black and white the black level of a row or column may be off.
 _DELTA_TOLERANCE = 0.0025
+# Of a tag: the longest has one for each row or column of a raw picture.
+_MOST_NUMBERS = 1 << 18
+_MOST_MASKED = 8  # areas, as LibRaw has room for
+_MOST_OPCODES = 16 << 20  # bytes of a list of opcodes
 
 
 class Layout(NamedTuple):
@@ -240,6 +244,8 @@ def opcode_bytes(raw: tifffile.TiffPage) -> bytes:
     tag = raw.tags.get(OPCODES2)
     if tag is None:
         return b""
+    if tag.valuebytecount > _MOST_OPCODES:
+        raise ValueError(f"its list of opcodes has {tag.valuebytecount} bytes")
     return tag.value if isinstance(tag.value, bytes) else bytes(np.atleast_1d(tag.value).tolist())
 
 
@@ -280,6 +286,8 @@ def check_levels(raw: tifffile.TiffPage, notes: list[str]) -> Black:
             notes.append(f"{name} averaged")
     edges = [round(edge) for edge in numbers(raw.tags, _MASKED_AREAS)]
     areas = list(zip(*(edges[side::4] for side in range(4)), strict=False))
+    if len(areas) > _MOST_MASKED:
+        raise ValueError(f"it has {len(areas)} masked areas, of which LibRaw takes {_MOST_MASKED}")
     return Black(level, white[0] - level, areas)
 
 
@@ -299,6 +307,8 @@ def numbers(tags: tifffile.TiffTags, code: int) -> list[float]:
     tag = tags.get(code)
     if tag is None:
         return []
+    if tag.count > _MOST_NUMBERS:
+        raise ValueError(f"its tag {code} has {tag.count} numbers, more than any DNG's")
     # Tifffile gives bytes for numbers of a byte.
     value = list(tag.value if isinstance(tag.value, bytes) else np.atleast_1d(tag.value))
     if tag.dtype in _RATIONALS:  # numerator, denominator, numerator, …

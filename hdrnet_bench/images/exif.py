@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from mmap import mmap
 from typing import NamedTuple
 
 # Bytes of a value of each type: TIFF 6.0's, and 129, EXIF 3.0's text in UTF-8.
@@ -82,7 +81,7 @@ class Gathered(NamedTuple):
     left_out: list[str]
 
 
-def byte_order(block: bytes | bytearray | mmap) -> str:
+def byte_order(block: bytes | bytearray) -> str:
     """struct's sign for the order of a block's bytes. Raises ValueError where it is no block."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
     version = struct.unpack_from(order + "H", block, 2)[0] if order and len(block) >= 8 else 0
@@ -92,12 +91,12 @@ def byte_order(block: bytes | bytearray | mmap) -> str:
     return order
 
 
-def first_directory(block: bytes | bytearray | mmap) -> Directory:
+def first_directory(block: bytes | bytearray) -> Directory:
     """Raises ValueError where the block has none."""
     return directory(block, struct.unpack_from(byte_order(block) + "I", block, 4)[0])
 
 
-def directory(block: bytes | bytearray | mmap, place: int) -> Directory:
+def directory(block: bytes | bytearray, place: int) -> Directory:
     """The directory at a place, without entries whose type is unknown or whose value is not there.
 
     Raises ValueError where no directory can be.
@@ -124,7 +123,7 @@ def directory(block: bytes | bytearray | mmap, place: int) -> Directory:
     return Directory(entries, following, min(end + 4, len(block)))
 
 
-def below(block: bytes | bytearray | mmap, parent: Directory, tag: int) -> Directory | None:
+def below(block: bytes | bytearray, parent: Directory, tag: int) -> Directory | None:
     """The directory that an entry points to; None where there is none that can be read."""
     place = number(block, parent, tag)
     if place is None:
@@ -135,7 +134,7 @@ def below(block: bytes | bytearray | mmap, parent: Directory, tag: int) -> Direc
         return None
 
 
-def number(block: bytes | bytearray | mmap, where: Directory, tag: int) -> int | None:
+def number(block: bytes | bytearray, where: Directory, tag: int) -> int | None:
     """An entry's first whole number; None without one."""
     entry = where.entries.get(tag)
     code = {1: "B", _SHORT: "H", _LONG: "I", 13: "I"}.get(entry.type) if entry else None
@@ -169,7 +168,7 @@ def has_places(block: bytes) -> bool:
     return shot is not None and any(tag in shot.entries for tag in _SUBJECTS)
 
 
-def dots_per_inch(block: bytes | bytearray | mmap) -> tuple[float, float] | None:
+def dots_per_inch(block: bytes | bytearray) -> tuple[float, float] | None:
     """Across and down, of the first directory; None without both."""
     first = first_directory(block)
     unit = {None: 1.0, 2: 1.0, 3: 2.54}.get(number(block, first, RESOLUTION_UNIT))
@@ -263,7 +262,7 @@ def _put(block: bytearray, place: int, value: bytes) -> None:
     block[place : place + len(value)] = value
 
 
-def gather(block: bytes | bytearray | mmap) -> Gathered:
+def gather(block: bytes | bytearray) -> Gathered:
     """The entries about the photograph. The first directory may also be that of a TIFF's pixels:
     only its descriptive tags are meant.
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 _GAIN_MAP = 9
 _OPTIONAL = 1  # the first of an opcode's flags
+# A map is coarse (cameras' have some 20 points a side), with one for each place of a mosaic.
+_MOST_POINTS, _MOST_OPCODES = 4096, 256
 _HEADER = struct.Struct(">4I")  # identifier, version of the specification, flags, bytes
 _AREA = struct.Struct(">4i4I")
 _GRID = struct.Struct(">2I4dI")
@@ -48,7 +50,10 @@ def read_opcodes(content: bytes, notes: list[str]) -> list[GainMap]:
     Others are noted where the list says that they are optional. Raises ValueError where they are
     not, and where the list is malformed.
     """
-    (count,), rest = _take(struct.Struct(">I"), content)
+    # Not copied with every opcode that is taken from it.
+    (count,), rest = _take(struct.Struct(">I"), memoryview(content))
+    if count > _MOST_OPCODES:
+        raise ValueError(f"its list has {count} opcodes, more than any camera writes")
     maps = []
     for _ in range(count):
         (identifier, _, flags, size), rest = _take(_HEADER, rest)
@@ -66,20 +71,22 @@ def read_opcodes(content: bytes, notes: list[str]) -> list[GainMap]:
     return maps
 
 
-def _take(fields: struct.Struct, content: bytes) -> tuple[tuple, bytes]:
+def _take(fields: struct.Struct, content: memoryview) -> tuple[tuple, memoryview]:
     """The fields that the content begins with, and what is behind them."""
     if len(content) < fields.size:
         raise ValueError("its list of opcodes is truncated")
     return fields.unpack_from(content), content[fields.size :]
 
 
-def _gain_map(content: bytes) -> GainMap:
+def _gain_map(content: memoryview) -> GainMap:
     area, rest = _take(_AREA, content)
     top, left, bottom, right, plane, planes, *pitch = area
     grid, rest = _take(_GRID, rest)
     down, across, *places, map_planes = grid
     if not (planes and all(pitch) and down and across and map_planes):
         raise ValueError("its GainMap has no planes, no points or no pitch")
+    if max(down, across, map_planes) > _MOST_POINTS:
+        raise ValueError(f"its GainMap has {down} x {across} x {map_planes} gains")
     if (bottom <= top or right <= left) and pitch != [1, 1]:
         raise ValueError("its GainMap leaves out pixels of an empty area")
     # One point has no spacing, whatever is stored.

@@ -21,6 +21,8 @@ _DERIVED = (b"grid", b"iden", b"iovl")
 _SEQUENCE_BRANDS = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
 _TIFF = (b"II*\0", b"MM\0*")
 _MOST_BOXES, _MOST_ITEMS = 100_000, 4096
+# Of a picture of many tiles: what refers to what, together; the pieces of an item; its properties.
+_MOST_REFERENCES, _MOST_EXTENTS, _MOST_PROPERTIES = 1 << 14, 1 << 14, 256
 _CUT_OFF = "it is cut off or damaged: a part of it lies beyond its end"
 
 
@@ -214,11 +216,15 @@ def _read_items(content: bytes, start: int, end: int, meta: Meta) -> None:
 
 def _read_references(content: bytes, start: int, end: int, meta: Meta) -> None:
     size = 2 if _Reader(content, start, end).number(4) >> 24 == 0 else 4
+    known = 0
     for kind, place, stop in boxes(content, start + 4, end):
         reader = _Reader(content, place, stop)
         origin = reader.number(size)
         to = [reader.number(size) for _ in range(reader.number(2))]
         meta.references.append((kind, origin, to))
+        known += 1 + len(to)
+        if known > _MOST_REFERENCES:
+            raise ValueError("it has more references between its parts than any picture")
 
 
 def _read_properties(content: bytes, start: int, end: int, meta: Meta) -> None:
@@ -238,6 +244,8 @@ def _read_properties(content: bytes, start: int, end: int, meta: Meta) -> None:
                 essential, index = divmod(reader.number(size), 1 << (8 * size - 1))
                 if item is not None and 0 < index <= len(known):
                     item.properties.append(Property(*known[index - 1], bool(essential)))
+            if item is not None and len(item.properties) > _MOST_PROPERTIES:
+                raise ValueError("a part of it has more properties than any picture")
 
 
 def _read_places(reader: _Reader, meta: Meta) -> None:
@@ -257,6 +265,8 @@ def _read_places(reader: _Reader, meta: Meta) -> None:
             reader.number(index_size)
             place = base + reader.number(offset_size)
             item.extents.append((place, reader.number(length_size)))
+        if len(item.extents) > _MOST_EXTENTS:
+            raise ValueError("a part of it lies in more pieces than any picture")
         item.inside = method == 1
         item.readable = item.readable and method < 2 and not elsewhere
 

@@ -32,7 +32,8 @@ _KNOWN = (
 )
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-_START_OF_SCAN, _END = 0xDA, b"\xff\xd9"
+_START_OF_SCAN, _SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
+_MOST_SCANS = 500  # of a progressive one; encoders write about ten
 _LIMIT = 65533  # bytes a segment can hold
 # simplejpeg reads the usual kinds of subsampling alone.
 _UNHEARD = "its subsampling is rare: whether it is damaged cannot be told"
@@ -53,8 +54,11 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     segments, coded = _segments(content)
     frame = _frame(segments)
     check_size(frame.width, frame.height)
-    if content.find(_END, coded) < 0:  # never inside the coded data
+    end = content.find(_END, coded)  # never inside the coded data
+    if end < 0:
         raise ValueError("the file is truncated: its end is missing")
+    if content.count(_SCAN, coded, end) > _MOST_SCANS:
+        raise ValueError("it has more scans than any JPEG: each takes the time of a whole picture")
     picture, damage = only_as_large(frame.width, frame.height, frame.components), None
     if pixels:
         picture, damage = _pixels(content, frame, any(marker == 0xEE for marker, _ in segments))

@@ -163,11 +163,13 @@ def _metadata(
 ) -> tuple[bytes | None, bytes | None]:
     """EXIF and XMP, the first of each."""
     exif, xmp = None, None
+    unpacked: set[bytes] = set()  # of each kind one: a small box can become a large text
     for kind, payload in boxed:
         if kind == b"brob":
             kind, packed = payload[:4], payload[4:]
-            if kind not in (b"Exif", b"xml "):
+            if kind not in _TEXTS or kind in unpacked:
                 continue
+            unpacked.add(kind)
             try:
                 payload = bytes(imagecodecs.brotli_decode(packed, out=_MOST_METADATA))
             except (imagecodecs.BrotliError, ValueError):

@@ -6,7 +6,6 @@ memory once: a picture of 100 megapixels must fit.
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..color import linear_to_srgb
 from ..config import FULL_SCALE, Encoding
-from ..errors import CapabilityError, DataError, HdrbenchError, raised_in
+from ..errors import CapabilityError, DataError, HdrbenchError, StorageError, raised_in
 from . import camera, colour_tags, conversion, exif, heif, icc, jpeg, jpegxl, png, tiff, webp, xmp
 from .camera import CameraDeveloped, develop_camera
 from .decoded import Decoded
@@ -23,8 +22,11 @@ from .icc import profile_name
 from .kinds import DNG, HEAD, KINDS, Kind, kind_of_content, name_of
 from .pixels import TURNS, Pixels, upright, white_level
 from .raw import Developed, Development, develop
+from .stored import picture_bytes
 
 _DPI = tuple[float, float]
+# Bytes: the largest, of inks, have a few million. Caches keep some.
+_MOST_PROFILE = 16 << 20
 
 
 class Policy(NamedTuple):
@@ -87,12 +89,12 @@ def read_photo(path: Path, policy: Policy = ENHANCING, raw_as: Encoding = "srgb"
 
     Raises DataError that names the file and says what it is instead, or what is wrong with it.
     """
-    if path.suffix.lower() == DNG:
-        return _develop(path, raw_as)
-    kind, decoded = _decode(path)
-    if decoded.damage and not policy.damaged:
-        raise DataError(f"{path} is damaged: {decoded.damage}")
     try:
+        if path.suffix.lower() == DNG:
+            return _develop(path, raw_as)
+        kind, decoded = _decode(path)
+        if decoded.damage and not policy.damaged:
+            raise DataError(f"{path} is damaged: {decoded.damage}")
         photo = _photo(decoded, policy)
     except Exception as error:  # of Little CMS, say, about a profile of its own kind
         if isinstance(error, HdrbenchError | MemoryError):
@@ -116,11 +118,10 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
     try:
-        with path.open("rb") as stream:
-            kind = kind_of_content(stream.read(HEAD))
+        content = picture_bytes(path)
+        kind = kind_of_content(content[:HEAD])
         if kind == "tiff":
-            return kind, tiff.decode(path, pixels=pixels)
-        content = path.read_bytes()
+            return kind, tiff.decode_bytes(content, pixels=pixels)
         if kind == "jpeg":
             return kind, jpeg.decode(content, pixels=pixels)
         if kind == "png":
@@ -133,18 +134,14 @@ def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
         raise CapabilityError(f"{path}: {error}") from None
     except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except OSError as error:
-        # A place before a file's beginning, which a damaged file may name.
-        if error.errno not in (None, errno.EINVAL):
-            raise DataError(f"{path} cannot be read: {error.strerror}") from None
-        raise _cannot(path, error) from None
     except Exception as error:  # Decoders raise whatever comes to them on a broken file.
         raise _cannot(path, error) from None
 
 
 def _cannot(path: Path, error: Exception) -> DataError:
+    if isinstance(error, OSError) and error.errno is not None:
+        # The bytes are in memory: a library could not load a part of its own, say.
+        return StorageError(f"{path} cannot be decoded: {error.strerror}")
     reason = " ".join(str(error).split("<_io")[0].split())[:300]
     # What a library raises is about its own tables and arrays: to a reader it says one thing.
     is_ours = raised_in(error).startswith(f"{__package__}.")
@@ -241,7 +238,7 @@ def _in_rgb(
     pixels: Pixels, colours: str, profile: bytes | None, policy: Policy, notes: list[str]
 ) -> tuple[Pixels, bytes | None]:
     """(H, W, 3), and their profile where it is one of RGB."""
-    space = icc.colour_space(profile) if profile else None
+    space = icc.colour_space(profile) if profile and len(profile) <= _MOST_PROFILE else None
     if profile and space is None:
         notes.append(f"profile left out: {_unusable(profile)}; taken as sRGB")
         profile = None
@@ -265,6 +262,8 @@ def _in_rgb(
 
 
 def _unusable(profile: bytes) -> str:
+    if len(profile) > _MOST_PROFILE:
+        return f"of {len(profile):,} bytes"
     name = profile_name(profile)
     return "unreadable" if name == "unreadable" else f"of no kind that is read ({name})"
 
@@ -296,10 +295,11 @@ def _in_wanted_colours(
 def _develop(path: Path, encoding: Encoding) -> Photo:
     """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
     picture: Developed | CameraDeveloped
+    content = picture_bytes(path)
     if encoding == "camera":
-        picture = develop_camera(path, shading=None)
+        picture = develop_camera(path, None, content)
     else:
-        picture = develop(path, Development())
+        picture = develop(path, Development(), content)
     pixels = picture.pixels
     if encoding == "srgb":
         # sRGB's curve once for each of the 65,536 numbers, not once a pixel.
@@ -307,7 +307,7 @@ def _develop(path: Path, encoding: Encoding) -> Photo:
         pixels = np.rint(linear_to_srgb(light) * 65535).astype(np.uint16)[pixels]
     names = {"srgb": "sRGB", "linear": "linear light", "camera": "linear camera colours"}
     notes = [f"developed to {names[encoding]}, 16 bits", *picture.notes]
-    texts = tiff.texts(path, notes)
+    texts = tiff.texts(content, notes)
     photo = Photo(
         pixels, icc.SRGB, icc.SRGB, exif=texts.exif, xmp=texts.xmp, iptc=texts.iptc, notes=notes
     )

@@ -6,7 +6,6 @@ content. Which chunk tells the colours: PNG, third edition, clause 4.3.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -22,7 +21,7 @@ from .limits import check_size
 from .pixels import Pixels
 
 _SIGNATURE = 8
-_MOST_TEXT = 64 << 20  # bytes that a compressed text or profile may become
+_MOST_TEXT = 64 << 20  # bytes that a compressed profile, or all texts together, may become
 _XMP_KEY = b"XML:com.adobe.xmp"
 # ImageMagick's and ExifTool's way to keep what PNG has no chunk for (EXIF, before there was one).
 _RAW_EXIF, _RAW_IPTC = b"Raw profile type exif", b"Raw profile type iptc"
@@ -132,7 +131,7 @@ def _colours(
     if iccp := chunks.get(b"iCCP"):
         # A name, which ends with a zero, and how it is compressed, which is always 0.
         _, _, rest = iccp[0].partition(b"\0")
-        profile = _inflated(rest[1:])
+        profile = _inflated(rest[1:], _MOST_TEXT)
         if profile is None:
             notes.append("profile left out: it cannot be unpacked; taken as sRGB")
         return profile, None
@@ -170,18 +169,23 @@ def _primaries(chrm: bytes) -> Primaries:
 
 def _texts(chunks: Mapping[bytes, list[bytes]]) -> dict[bytes, bytes]:
     """Texts by their keyword, unpacked."""
-    found = {}
+    found: dict[bytes, bytes] = {}
+    room = _MOST_TEXT
     for chunk in chunks.get(b"tEXt", []):
         key, _, text = chunk.partition(b"\0")
         found[key] = text
     for chunk in chunks.get(b"zTXt", []):
         key, _, rest = chunk.partition(b"\0")
-        found[key] = _inflated(rest[1:]) or b""
+        found[key] = _inflated(rest[1:], room) or b""
+        room -= len(found[key])
     for chunk in chunks.get(b"iTXt", []):
         # Keyword; whether and how it is compressed; language; translated keyword; text.
         key, _, rest = chunk.partition(b"\0")
         text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-        found[key] = (_inflated(text) or b"") if rest[:1] == b"\1" else text
+        if rest[:1] == b"\1":
+            text = _inflated(text, room) or b""
+            room -= len(text)
+        found[key] = text
     return found
 
 
@@ -207,11 +211,11 @@ def _left_out(
     return [f"left out: {', '.join(names)}"] if names else []
 
 
-def _inflated(packed: bytes) -> bytes | None:
-    """Unpacked; None where it cannot be, or becomes more than any profile or text has."""
+def _inflated(packed: bytes, room: int) -> bytes | None:
+    """Unpacked; None where it cannot be, or becomes more than there is room for."""
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(packed, _MOST_TEXT)
+        text = unpacker.decompress(packed, max(1, room))  # 0 would be without a bound
     except zlib.error:
         return None
     return text if unpacker.eof else None
@@ -219,11 +223,15 @@ def _inflated(packed: bytes) -> bytes | None:
 
 def _raw(text: bytes | None) -> bytes | None:
     """Of "name, length, hexadecimal digits", each on lines of its own."""
-    match = re.fullmatch(rb"\s*[\w ]+?\s*\n\s*(\d+)\s*\n([0-9a-fA-F\s]*)", text or b"")
-    if not match:
+    name, _, rest = (text or b"").strip().partition(b"\n")
+    length, _, lines = rest.strip().partition(b"\n")
+    digits = b"".join(lines.split())
+    if not name.strip() or not length.strip().isdigit():
         return None
-    digits = b"".join(match[2].split())
-    return bytes.fromhex(digits[: len(digits) // 2 * 2].decode()) or None
+    try:
+        return bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii")) or None
+    except ValueError:
+        return None
 
 
 def _density(phys: bytes) -> tuple[float, float] | None:

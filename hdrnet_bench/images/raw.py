@@ -9,6 +9,7 @@ decodes wrongly; `camera.py` shares what reads the file, and applies the opcodes
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -22,10 +23,12 @@ import tifffile
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import DataError
+from ..errors import DataError, HdrbenchError, StorageError
 from .dng_segments import LIBRAW
 from .dng_tags import Black, check_levels, layout_of
 from .pixels import upright
+from .stored import picture_bytes
+from .tiff_file import open_tiff
 
 # How much of the range between black and white the average of the masked pixels may be off the
 # black level: a camera's noise and warmth move it.
@@ -122,19 +125,25 @@ def parameters(how: Development) -> dict[str, Any]:
     }
 
 
-def develop(path: Path, how: Development) -> Developed:
+def develop(path: Path, how: Development, content: bytes | None = None) -> Developed:
     """A DNG to linear light.
+
+    Args:
+        path: of the file.
+        how: which of LibRaw's ways.
+        content: its bytes, where they have been read.
 
     Raises DataError that names the file: it is missing, truncated, damaged where that shows, no
     DNG, of a kind that LibRaw does not decode right (floating point, say), or without white balance
     where that is refused.
     """
     with decoding(path, "cannot be developed"):
-        with tifffile.TiffFile(path) as tiff:
+        content = content or picture_bytes(path)
+        with open_tiff(content) as tiff:
             layout = layout_of(tiff)
             notes = [f"{name} not applied" for name in layout.opcodes.values()] + layout.notes
             black = check_levels(layout.page, notes)
-        with rawpy.imread(str(path)) as libraw:
+        with rawpy.imread(io.BytesIO(content)) as libraw:
             check_picture(libraw, layout.page)
             _check_masked_areas(libraw, black)
             if libraw.color_matrix[0, 0] <= _LEAST_RED:
@@ -164,16 +173,19 @@ def develop(path: Path, how: Development) -> Developed:
 
 @contextmanager
 def decoding(path: Path, failure: str) -> Iterator[None]:
-    """Whatever goes wrong inside is a DataError: the file, `failure`, and the reason in words."""
+    """Whatever goes wrong inside is a DataError: the file, `failure`, and the reason in words;
+    a StorageError where it is the system's."""
     try:
         yield
-    except (DataError, MemoryError):  # no memory is the machine's fault, not the file's
+    except (HdrbenchError, MemoryError):  # no memory is the machine's fault, not the file's
         raise
     except rawpy.LibRawUnsufficientMemoryError:
         raise MemoryError(f"{LIBRAW} has no memory for {path}") from None
     except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
+        raise StorageError(f"{path} is missing") from None
     except Exception as error:  # Decoders raise whatever comes to them on a broken file.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from None
         raise DataError(f"{path} {failure}: {_reason(error, path)}") from None
 
 
@@ -208,14 +220,12 @@ def _check_masked_areas(libraw: rawpy.RawPy, black: Black) -> None:
     of the pixels that the file says are masked."""
     if libraw.raw_image.ndim != 2:
         return
-    areas = [
-        libraw.raw_image[top:bottom, left:right].ravel()
-        for top, left, bottom, right in black.masked
-    ]
-    masked = np.concatenate(areas) if areas else np.empty(0)
-    if masked.size and abs(masked.mean() - black.level) > _MASKED_TOLERANCE * black.span:
+    areas = [libraw.raw_image[top:bottom, left:right] for top, left, bottom, right in black.masked]
+    count = sum(area.size for area in areas)
+    mean = sum(int(area.sum(dtype=np.int64)) for area in areas) / max(1, count)
+    if count and abs(mean - black.level) > _MASKED_TOLERANCE * black.span:
         raise ValueError(
-            f"its black level is {black.level:g}, but {masked.mean():.4g} in its masked areas, "
+            f"its black level is {black.level:g}, but {mean:.4g} in its masked areas, "
             "by which LibRaw goes"
         )
 
@@ -273,8 +283,6 @@ def _reason(error: Exception, path: Path) -> str:
         return "the file is damaged, its tags make no sense" if whole else "it is no TIFF file"
     if isinstance(error, ValueError):
         return " ".join(str(error).replace(str(path), path.name).split())[:200]
-    if isinstance(error, OSError) and error.strerror:
-        return f"it cannot be read: {error.strerror}"
     if isinstance(error, LookupError):  # a place in the file that is not there: only a number
         return "the file is damaged, what it refers to is not in it"
     return "the file is damaged, its tags make no sense"

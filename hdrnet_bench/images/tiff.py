@@ -7,9 +7,7 @@ libtiff, decodes what tifffile leaves as it is: YCbCr that is no JPEG.
 from __future__ import annotations
 
 import io
-import mmap
 import re
-import struct
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +22,8 @@ from .decoded import Decoded, only_as_large
 from .hearing import warnings_of
 from .limits import check_size
 from .pixels import Pixels, full_scale
+from .stored import picture_bytes
+from .tiff_file import check_coding, open_tiff
 
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -45,7 +45,6 @@ XMP, IPTC, _PROFILE = 700, 33723, 34675
 _JPEG_TABLES = 347
 _TRANSFER, _WHITE, _COLOURS = 301, 318, 319
 _MOST_BYTES = 64 << 20  # of a profile or a text
-_MOST_DIRECTORIES = 1000
 _MOST_CHANNELS = 16
 
 
@@ -57,17 +56,18 @@ class Texts(NamedTuple):
     iptc: bytes | None
 
 
-def decode(path: Path, *, pixels: bool = True) -> Decoded:
-    """The picture of a TIFF, 8 or 16 bits; fewer or others up to 16 are brought to these.
+def decode(path: Path) -> Decoded:
+    """`decode_bytes` of a file. Raises DataError besides, as `picture_bytes`."""
+    return decode_bytes(picture_bytes(path))
 
-    Args:
-        path: of the file, which is read in parts.
-        pixels: whether to decode them; without, they are only as large.
+
+def decode_bytes(content: bytes, *, pixels: bool = True) -> Decoded:
+    """The picture of a TIFF, 8 or 16 bits; fewer or others up to 16 are brought to these. Without
+    `pixels` they are only as large.
 
     Raises ValueError for what has no certain meaning, and for pixels that are damaged or missing.
     """
-    _check_directories(path)
-    with warnings_of("tifffile") as heard, tifffile.TiffFile(path) as tiff:
+    with warnings_of("tifffile") as heard, open_tiff(content) as tiff:
         page = tiff.pages.first
         _check_pages(tiff)
         _check_kind(page)
@@ -83,7 +83,7 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
         ]
         if pixels:
             _check_whole(tiff, page)
-            picture, alpha = _with_meaning(_stored(path, page), page, notes)
+            picture, alpha = _with_meaning(_stored(content, page), page, notes)
         else:
             picture, alpha = only_as_large(page.imagewidth, page.imagelength, 3), False
             colours = "rgb"
@@ -92,7 +92,7 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
             notes.append(
                 "colour tags left out: WhitePoint, PrimaryChromaticities or TransferFunction"
             )
-        tags, about = page.tags, _texts(path, tiff, left_out)
+        tags, about = page.tags, _texts(content, tiff, left_out)
         return Decoded(
             picture,
             colours,  # type: ignore[arg-type]
@@ -106,35 +106,6 @@ def decode(path: Path, *, pixels: bool = True) -> Decoded:
             notes=notes,
             left_out=left_out + _about_tags(heard),
         )
-
-
-def _check_directories(path: Path) -> None:
-    """Raises ValueError where directories go in a circle, or are more than any picture has: each is
-    visited once, before a library follows them."""
-    with path.open("rb") as file:
-        head = file.read(16)
-        order = {b"II": "<", b"MM": ">"}[head[:2]]
-        big = struct.unpack_from(order + "H", head, 2)[0] == 43
-        # BigTIFF counts its entries in 8 bytes, each has 20, and places have 8.
-        count_code, entry, place_code = ("Q", 20, "Q") if big else ("H", 12, "I")
-        (place,) = struct.unpack_from(order + place_code, head, 8 if big else 4)
-        visited: set[int] = set()
-        while place:
-            if place in visited:
-                raise ValueError("its directories go in a circle")
-            visited.add(place)
-            if len(visited) > _MOST_DIRECTORIES:
-                raise ValueError(f"it holds more than {_MOST_DIRECTORIES} pages")
-            file.seek(place)
-            size = struct.calcsize(count_code)
-            number = file.read(size)
-            if len(number) < size:
-                raise ValueError("the file is cut off: a directory is not in it")
-            file.seek(struct.unpack(order + count_code, number)[0] * entry, io.SEEK_CUR)
-            following = file.read(struct.calcsize(place_code))
-            if len(following) < struct.calcsize(place_code):
-                return  # as some writers end their last directory
-            (place,) = struct.unpack(order + place_code, following)
 
 
 def _check_pages(tiff: tifffile.TiffFile) -> None:
@@ -166,12 +137,11 @@ def _check_kind(page: tifffile.TiffPage) -> None:
         raise ValueError(f"it has {page.samplesperpixel} channels, which its colours do not fit")
     if photometric == _CMYK and _whole_number(page.tags.valueof(_INKS, 1)) != 1:
         raise ValueError("its inks are not cyan, magenta, yellow and black")
-    if page.ndim > 3 or page.imagedepth != 1:
+    if page.ndim > 3:
         raise ValueError("it holds a volume, and one picture is wanted")
-    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
-        raise ValueError(f"its compression ({int(page.compression)}) is not read")
     if int(page.compression) == _OLD_JPEG:
         raise ValueError("it is a TIFF of the old JPEG kind (compression 6), which is not read")
+    check_coding(page)
 
 
 def _check_whole(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
@@ -193,22 +163,28 @@ def _hear_jpegs(
 ) -> None:
     """Raises ValueError for what libjpeg warns of, and tifffile's decoder passes over."""
     tables = _bytes(tiff, _JPEG_TABLES) or b"\xff\xd8\xff\xd9"
+    # Subsampled rows and columns are whole blocks.
+    sides = page.tilelength, page.tilewidth
+    sides = sides if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    most = sides[0] + 32, sides[1] + 32
     for offset, count in segments:
         tiff.filehandle.seek(offset)
         # A JPEG of a TIFF is without the tables that it shares with the others.
         content = tables[:-2] + tiff.filehandle.read(count)[2:]
         try:
-            components = simplejpeg.decode_jpeg_header(content)[2]
+            height, width, components = simplejpeg.decode_jpeg_header(content)[:3]
+            if height > most[0] or width > most[1]:
+                raise ValueError(f"it has {width} x {height} pixels")
             space = {"CMYK": "CMYK", "YCCK": "CMYK", "GRAY": "GRAY", "Gray": "GRAY"}
             simplejpeg.decode_jpeg(content, space.get(components, "RGB"), strict=True)
         except ValueError as error:
             raise ValueError(f"the TIFF's JPEG data is damaged: {error}") from None
 
 
-def _stored(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
+def _stored(content: bytes, page: tifffile.TiffPage) -> NDArray[Any]:
     """(H, W, samples) as the file has them; YCbCr converted."""
     if int(page.photometric) == _YCBCR and int(page.compression) != _JPEG:
-        with Image.open(path, formats=("TIFF",)) as image:
+        with Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
             image.getexif()[_ORIENTATION] = 1  # Pillow would turn it, and so would the reader
             return np.asarray(image.convert("RGB"))
     stored = page.asarray()
@@ -269,21 +245,20 @@ def _from_palette(places: NDArray[Any], palette: NDArray[np.uint16] | None) -> P
     return cast(Pixels, colours.T[places.astype(np.intp)])
 
 
-def texts(path: Path, notes: list[str]) -> Texts:
+def texts(content: bytes, notes: list[str]) -> Texts:
     """EXIF, XMP and IPTC of a TIFF or DNG; what is left out is noted."""
-    with warnings_of("tifffile"), tifffile.TiffFile(path) as tiff:
-        return _texts(path, tiff, notes)
+    with warnings_of("tifffile"), open_tiff(content) as tiff:
+        return _texts(content, tiff, notes)
 
 
-def _texts(path: Path, tiff: tifffile.TiffFile, left_out: list[str]) -> Texts:
+def _texts(content: bytes, tiff: tifffile.TiffFile, left_out: list[str]) -> Texts:
     block = None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        try:
-            gathered = exif.gather(content)
-            left_out += gathered.left_out
-            block = exif.build(gathered) or None
-        except ValueError as error:
-            left_out.append(f"EXIF left out: {error}")
+    try:
+        gathered = exif.gather(content)
+        left_out += gathered.left_out
+        block = exif.build(gathered) or None
+    except ValueError as error:
+        left_out.append(f"EXIF left out: {error}")
     return Texts(block, _bytes(tiff, XMP), _records(tiff))
 
 
@@ -329,7 +304,10 @@ def _says_colours(tags: tifffile.TiffTags) -> bool:
     """Whether TIFF's own tags say other colours than sRGB's."""
     if _TRANSFER in tags:
         return True
-    said = [_fractions(tags.valueof(code, ())) for code in (_WHITE, _COLOURS)]
+    said = [
+        _fractions(tags.valueof(code)) if code in tags and tags[code].count <= 6 else []
+        for code in (_WHITE, _COLOURS)
+    ]
     known = [value for xy in colour_tags.BT709[1:] for value in xy]
     pairs = zip(said, (colour_tags.BT709.white, known), strict=True)
     return any(

@@ -17,6 +17,8 @@ _OTHERS = (
 )
 _ATTRIBUTE = re.compile(rb"\s" + _OTHERS + rb"(?::\w+)?\s*=\s*(\"[^\"]*\"|'[^']*')")
 _ELEMENT = re.compile(rb"<(" + _OTHERS + rb"(?::\w+)?)(?:\s[^>]*)?(?:/>|>.*?</\1>)", re.DOTALL)
+_OTHER = re.compile(_OTHERS)
+_MOST_SEARCHED = 1 << 27  # bytes, some seconds
 _PLACES = (b"mwg-rs:", b"MPReg:", b"stArea:")
 
 
@@ -48,6 +50,9 @@ def has_places(packet: bytes) -> bool:
 def without_other_pictures(packet: bytes) -> bytes | None:
     """The packet without what it says of pictures behind the first one, itself where that is
     nothing; None where it cannot be told from the rest."""
+    # For each name the rest may be searched for its end.
+    if sum(1 for _ in _OTHER.finditer(packet)) * len(packet) > _MOST_SEARCHED:
+        return None
     shorter = _ATTRIBUTE.sub(b"", _ELEMENT.sub(b"", packet))
     if shorter == packet:
         return packet
