@@ -8,8 +8,24 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+
+from .stopping import signals_blocked
 
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl
+
+
+@contextmanager
+def signals_kept_from_children() -> Iterator[None]:
+    """A process that is started inside never gets the terminal's Ctrl-C, even while it imports:
+    that is its parent's to answer, which ends it."""
+    if sys.platform != "win32":
+        # It starts with the first process, and then unblocks what was blocked before.
+        resource_tracker.ensure_running()
+    with signals_blocked():
+        yield
 
 
 def end_with_parent() -> None:

@@ -1,9 +1,12 @@
-"""A folder served over HTTP/1.1 on this machine, with ranges, and with faults where told."""
+"""Servers on this machine: a folder over HTTP/1.1, with ranges, and with faults where told; and one
+that sends whatever bytes a test wants."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -227,3 +230,62 @@ def serve(root: Path) -> Iterator[FileServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass
+class RawServer:
+    """heads: of the requests, as they came. over: set when the test is; who sends slowly waits for
+    it. sent: bytes, by `pour`."""
+
+    url: str
+    heads: list[bytes] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+
+    def pour(self, connection: socket.socket, piece: bytes, pause_s: float = 0.0) -> None:
+        """The same bytes for ever, or until the client leaves."""
+        while not self.over.wait(pause_s) if pause_s else not self.over.is_set():
+            connection.sendall(piece)
+            self.sent += len(piece)
+
+
+Answer = Callable[[RawServer, socket.socket, bytes], None]
+
+
+@contextmanager
+def serve_raw(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    """Each connection is read up to the end of a request's head, answered by `answer`, closed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    scheme = "https" if tls else "http"
+    server = RawServer(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+
+    def serve_one(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.settimeout(30)
+            if tls:
+                connection = tls.wrap_socket(connection, server_side=True)
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    received = connection.recv(65536)
+                    if not received:
+                        return
+                    head += received
+                server.heads.append(head)
+                answer(server, connection, head)
+
+    def accept() -> None:
+        with suppress(OSError):  # the listener is closed
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        # Closing alone would not wake the thread that waits for the next connection.
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, UsageError, near_matches
-from ..files import json_text
 from .console import (
     err,
     note_counts,
     out,
+    print_json,
     print_notes,
     print_table,
     progress,
@@ -115,7 +115,7 @@ def prepare(
     """Prepare a dataset: pictures, rows with their hashes, header. Interrupted, it goes on."""
     from .. import paths
     from ..data import manifest
-    from ..prepare import SOURCES, build, protocols, staging
+    from ..prepare import SOURCES, build, protocols, replacing
     from ..prepare.schedule import cluster
 
     if source not in SOURCES:
@@ -141,7 +141,7 @@ def prepare(
     preparation = preparation_of(source, options)
     plan, tasks = preparation.plan, preparation.tasks
     directory = paths.data_dir() / plan.name
-    existing = staging.existing_dataset(plan, paths.data_dir(), overwrite=overwrite)
+    existing = replacing.existing_dataset(plan, paths.data_dir(), overwrite=overwrite)
     pairs = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
     if dry_run:
         report = {
@@ -167,6 +167,7 @@ def prepare(
             step=step,
             fetching=fetching,
             open_pool=(lambda pairs: cluster(scheduler)) if scheduler else None,
+            note=err.print,
         )
     rows = manifest.Dataset(directory).rows
     if write_lock:
@@ -194,6 +195,11 @@ def prepare(
     if lacking and source in protocols.SOURCES:
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())
         err.print(f"not all pictures of protocol {plan.protocol}: {text}")
+    if cost and cost.unusable:
+        raise DataError(
+            f"{directory} is made, without {len(cost.unusable)} of {len(tasks)} pairs whose files "
+            f"the server has wrong: {cost.unusable[0]}; --overwrite tries them again"
+        )
 
 
 def _notes_of(row: Row) -> list[str]:
@@ -266,7 +272,7 @@ def list_protocols(name: str | None, as_json: bool) -> None:
         report_values(matches[0], as_json)
         return
     if as_json:
-        print(json_text(listed + published), end="")
+        print_json(listed + published)
         return
     for one in published:
         summary = one["summary"]
@@ -290,7 +296,7 @@ def verify(
     with progress(f"verify {opened.header.name}", len(opened.rows)) as step:
         result = verification.verify(opened, step)
     if as_json:
-        print(json_text(result.as_json()), end="")
+        print_json(result.as_json())
     else:
         lock = "no lock known" if result.lock == "unknown" else f"lock {result.lock}"
         out.print(f"{result.dataset}: {result.status} ({result.pictures} pictures, {lock})")
@@ -316,7 +322,7 @@ def compare_datasets(
     with progress("compare-datasets", len(a.rows)) as step:
         result = compare(a, b, step)
     if as_json:
-        print(json_text(result.as_json()), end="")
+        print_json(result.as_json())
         return
     out.print(result.summary())
     rows = [

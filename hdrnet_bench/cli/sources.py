@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
+from .. import addresses
 from ..errors import DataError, UsageError
 from .console import err, progress
 
@@ -212,7 +212,9 @@ def _hdrplus(options: SourceOptions) -> Preparation:
             with download.Downloads() as downloads:
                 bursts = bucket.bursts(downloads)
         if not bursts:
-            raise DataError(f"no burst is in {local or f'{base_url} ({burst_set.prefix})'}")
+            raise DataError(
+                f"no burst is in {local or f'{addresses.shown(base_url)} ({burst_set.prefix})'}"
+            )
         if len(bursts) < burst_set.bursts:
             err.print(f"{len(bursts)} bursts are there, of {burst_set.bursts} that are stated")
     choice = hdrplus.choose(
@@ -266,5 +268,5 @@ def _check_address(options: SourceOptions, local: bool) -> None:
         ):
             if given:
                 raise UsageError(f"{option} goes with downloading")
-    if options.base_url and not re.match(r"https?://[^/]", options.base_url):
-        raise UsageError(f"--base-url {options.base_url!r}: an address begins with https://")
+    if options.base_url and (problem := addresses.fault(options.base_url)):
+        raise UsageError(f"--base-url {addresses.shown(options.base_url)!r}: {problem}")

@@ -10,17 +10,19 @@ value: a random backbone is never used.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import shutil
-import socket
 import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+import urllib3
 from torch import Tensor, nn
 
+from ..connections import pieces, request, session
 from ..errors import CapabilityError, DataError
 from ..files import atomic_path, sha256_file
 from ._pairs import Undefined, as_pair, per_picture
@@ -57,7 +59,7 @@ BACKBONES: dict[Net, Backbone] = {
 # The metrics of this module by the name they have in recipes.
 NETS: dict[str, Net] = {"lpips": "alex", "lpips_vgg": "vgg", "lpips_squeeze": "squeeze"}
 _MIN_SIDE = 32
-_DOWNLOAD_TIMEOUT_S = 20  # without an answer
+_MOST_BYTES = 1 << 30  # the largest file of weights, VGG-16's, has half of it
 
 
 def lpips(output: Tensor, target: Tensor, net: Net = "alex") -> Tensor:
@@ -89,32 +91,54 @@ def lpips_squeeze(output: Tensor, target: Tensor) -> Tensor:
 def check_backbone(net: Net = "alex") -> str | None:
     """None where the backbone's weights are on this machine and whole, else the reason."""
     backbone = BACKBONES[net]
-    if not backbone.path.is_file():
-        reason = f"{backbone.file}, the weights of its {backbone.label}, is not on this machine"
-    elif not sha256_file(backbone.path).startswith(backbone.sha256_start):
-        reason = f"{backbone.file} on this machine is not the file its name says"
-    else:
-        return None
+    try:
+        if not backbone.path.exists():
+            reason = f"{backbone.file}, the weights of its {backbone.label}, is not on this machine"
+        elif not sha256_file(backbone.path).startswith(backbone.sha256_start):
+            reason = f"{backbone.file} on this machine is not the file its name says"
+        else:
+            return None
+    except (OSError, DataError) as error:
+        reason = f"{backbone.file} on this machine cannot be read ({error})"
     return f"not computed: {reason} (hdrbench doctor says what to do)"
 
 
 def fetch_backbone(net: Net = "alex") -> str | None:
     """Try to download the backbone's weights where they are missing; then as `check_backbone`."""
     backbone = BACKBONES[net]
-    if not backbone.path.exists():
-        # torch.hub takes no timeout, and would wait for ever; the sockets' default is put back.
-        timeout = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
-        try:
-            backbone.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(
-                backbone.url, str(backbone.path), hash_prefix=backbone.sha256_start
-            )
-        except (OSError, RuntimeError):
-            pass  # No network, disk or permission; a wrong hash. What is there then is checked.
-        finally:
-            socket.setdefaulttimeout(timeout)
+    # No network, disk or permission; another file. What is there then is checked.
+    with contextlib.suppress(OSError, DataError, urllib3.exceptions.HTTPError):
+        if not backbone.path.exists():
+            _download(backbone)
     return check_backbone(net)
+
+
+def _download(backbone: Backbone) -> None:
+    """Not by torch.hub, which waits without end for a server that is slow, and writes without end
+    what one sends."""
+    from tqdm import tqdm  # type: ignore[import-untyped]  # the lpips package needs it too
+
+    digest, size = hashlib.sha256(), 0
+    backbone.path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        session() as connection,
+        request(connection, "GET", backbone.url) as response,
+        atomic_path(backbone.path) as temporary,
+        temporary.open("wb") as stream,
+        # Nothing where standard error is no terminal.
+        tqdm(total=response.raw.length_remaining, desc=backbone.file, unit="B", unit_scale=True,
+             disable=None) as bar,
+    ):  # fmt: skip
+        response.raise_for_status()
+        for piece in pieces(response, 1 << 20):
+            size += len(piece)
+            if size > _MOST_BYTES:
+                raise DataError(f"{backbone.url} has over {_MOST_BYTES:,} bytes")
+            stream.write(piece)
+            digest.update(piece)
+            bar.update(len(piece))
+        if not digest.hexdigest().startswith(backbone.sha256_start):
+            raise DataError(f"{backbone.url} is not the file its name says")
 
 
 def install_backbone(file: Path) -> Path:

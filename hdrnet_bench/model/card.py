@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..cleaning import clean
 from ..config import input_description
 from ..metric_specs import METRICS
 from ..results import Evaluation, cell
@@ -11,11 +12,15 @@ from .file import ModelHeader
 def card_text(
     header: ModelHeader, parameters: int, evaluations: list[Evaluation], licence: str | None
 ) -> str:
-    """The card of a model with so many parameters, its licence as the Hub calls it."""
+    """The card of a model with so many parameters, its licence as the Hub calls it.
+
+    What the header and the results say of themselves may be anybody's text, and ends neither the
+    front matter nor a cell.
+    """
     config = header.config
 
     def identity(name: str | None, digest: str | None) -> str:
-        return f"{name}, digest `{str(digest)[:12]}`" if name else "not stated"
+        return f"{_text(name)}, digest {_code(str(digest)[:12])}" if name else "not stated"
 
     steps = "not stated" if header.step is None else f"{header.step:,}"
     if header.steps is not None:
@@ -26,20 +31,20 @@ def card_text(
         ("data", identity(header.dataset, header.dataset_digest)),
         ("seed", "not stated" if header.seed is None else str(header.seed)),
         ("steps", steps),
-        ("source", header.source or source),
+        ("source", _text(header.source) if header.source else source),
         ("network", f"{config.variant}, {parameters:,} parameters"),
         ("input", f"{input_description(config)}; low-res copy by {config.lowres_resize}"),
     ]
     return "\n".join(
         [
             "---",
-            f"license: {licence or 'unknown'}",
+            f"license: {clean(licence or 'unknown', 'yaml')}",
             "library_name: hdrnet-bench",
             "pipeline_tag: image-to-image",
             "tags: [hdrnet, bilateral-grid, photo-enhancement]",
             "---",
             "",
-            f"# HDRNet, {config.variant}" + (f": {header.recipe}" if header.recipe else ""),
+            f"# HDRNet, {config.variant}" + (f": {_text(header.recipe)}" if header.recipe else ""),
             "",
             "A network for photo enhancement (Gharbi et al., Deep Bilateral Learning for Real-Time "
             "Image Enhancement, SIGGRAPH 2017), as hdrnet-bench trains and runs it.",
@@ -54,7 +59,7 @@ def card_text(
             "",
             "## Licence",
             "",
-            f"{licence}" if licence else "Not stated by whoever made this model.",
+            _text(licence) if licence else "Not stated by whoever made this model.",
             "",
             "## Use",
             "",
@@ -78,5 +83,14 @@ def _scores(evaluations: list[Evaluation]) -> list[str]:
     for e in evaluations:
         cells = " | ".join(cell(name, e.metrics.get(name)) for name in names)
         n = e.metrics["psnr"].n
-        lines.append(f"| {e.dataset.name} | {e.dataset.split} | {n} | {cells} |")
+        data = f"{_text(e.dataset.name)} | {_text(e.dataset.split)}"
+        lines.append(f"| {data} | {n} | {cells} |")
     return lines
+
+
+def _text(text: str) -> str:
+    return clean(text, "markdown")
+
+
+def _code(text: str) -> str:
+    return f"`{clean(text, 'markdown').replace('`', '')}`"

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
-from huggingface_hub import ModelCard, ModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
+from huggingface_hub import (
+    ModelCard,
+    ModelHubMixin,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
 )
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 from torch import nn
 
 from ..config import HDRNetConfig
+from ..connections import shortened
 from ..errors import DataError, UsageError
 from ..files import json_text, write_text
 from ..results import Evaluation, read_result
@@ -27,6 +30,8 @@ from .file import ModelHeader, read_network, save_model
 
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
 CARD = "README.md"
+# The largest network that a configuration allows has some dozen megabytes.
+MOST_BYTES = 1 << 30
 
 
 class HubMixin(ModelHubMixin):
@@ -40,45 +45,40 @@ class HubMixin(ModelHubMixin):
     header: ModelHeader | None = None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+    def from_pretrained(  # type: ignore[override]  # no other options
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> Self:
         """An HDRNet in evaluation mode from a folder that `save_pretrained` wrote, or a repository.
+
+        The configuration is that of model.safetensors: config.json, which the mixin's own would
+        parse first, is not read.
 
         Args:
             pretrained_model_name_or_path: a folder, or "owner/name" on the Hub.
-            options: revision, token, cache_dir, force_download, local_files_only of
-                huggingface_hub.
+            revision, token, cache_dir, force_download, local_files_only: of huggingface_hub.
 
         Raises:
             DataError: it is not there, or its model.safetensors is not one of this project.
         """
         name = str(pretrained_model_name_or_path)
-        try:
-            return super().from_pretrained(name, **options)
-        except HFValidationError:
-            raise DataError(
-                f"{name} is neither a folder nor the name of a repository (owner/name)"
-            ) from None
-        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise DataError(f"{name} cannot be had from the Hub: {reason}") from None
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, config: Any = None, **options: Any) -> Any:
-        message = (
-            f"{model_id} has no {WEIGHTS}; other files, pickles like "
-            f"{constants.PYTORCH_WEIGHTS_NAME} above all, are not read"
-        )
-        if Path(model_id).is_dir():
-            path = Path(model_id) / WEIGHTS
+        if Path(name).is_dir():
+            path = Path(name) / WEIGHTS
             if not path.exists():
-                raise DataError(message)
+                raise DataError(_without_weights(name))
         else:
-            try:
-                path = Path(hf_hub_download(repo_id=model_id, filename=WEIGHTS, **options))
-            except LocalEntryNotFoundError:
-                raise  # no network, which is something else
-            except EntryNotFoundError:
-                raise DataError(message) from None
+            if not local_files_only:
+                _check_size(name, revision, token)
+            path = _downloaded(
+                name, revision=revision, token=token, cache_dir=cache_dir,
+                force_download=force_download, local_files_only=local_files_only,
+            )  # fmt: skip
         model, header = read_network(path, cast(Any, cls))
         model.header = header
         return model
@@ -147,3 +147,38 @@ class HubMixin(ModelHubMixin):
 
     def _own_header(self) -> ModelHeader:
         return self.header or ModelHeader(config=self.config)
+
+
+def _check_size(name: str, revision: str | None, token: str | bool | None) -> None:
+    """Raise DataError for a repository whose model would fill the disk."""
+    try:
+        url = hf_hub_url(name, WEIGHTS, revision=revision)
+        size = get_hf_file_metadata(url, token=token).size
+    except Exception:
+        return  # downloading meets the same, and says it, or does without the Hub
+    if size is not None and size > MOST_BYTES:
+        raise DataError(f"{name}: its {WEIGHTS} has {size:,} bytes, which no HDRNet has")
+
+
+def _downloaded(name: str, **options: Any) -> Path:
+    """The model file of a repository, in the Hub's cache. Raises DataError."""
+    try:
+        return Path(hf_hub_download(name, WEIGHTS, **options))
+    except HFValidationError:
+        raise DataError(
+            f"{name} is neither a folder nor the name of a repository (owner/name)"
+        ) from None
+    except Exception as error:
+        # There is no network, which is something else.
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            raise DataError(_without_weights(name)) from None
+        # The client's own errors, those of the libraries below it, the disk's: one line each.
+        reason = shortened(str(error)) or type(error).__name__
+        raise DataError(f"{name} cannot be had from the Hub: {reason}") from None
+
+
+def _without_weights(name: str) -> str:
+    return (
+        f"{name} has no {WEIGHTS}; other files, pickles like "
+        f"{constants.PYTORCH_WEIGHTS_NAME} above all, are not read"
+    )

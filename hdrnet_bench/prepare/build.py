@@ -1,43 +1,57 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
 Everything is written into a hidden folder beside the dataset (staging.py). A pair's row is written
-last, so a row that exists stands for two whole pictures. When all pairs are done, the folder
-with the pictures gets the dataset's name in one step; then what is left of the hidden folder goes.
-The pairs are made in processes on this machine, or by another executor: on a cluster whose machines
-see the same folder.
+last, so a row that exists stands for two whole pictures. When all pairs are done and on the disk,
+the folder with the pictures gets the dataset's name in one step (replacing.py); then what is left
+of the hidden folder goes. The pairs are made in processes on this machine, or by another executor:
+on a cluster whose machines see the same folder.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-
-from ..data.manifest import SPLITS, Header, Row, channel_statistics, rows_digest, write_rows
+from ..data.manifest import Header, Row, channel_statistics
 from ..environment import peak_memory_mib
-from ..errors import DataError
-from ..files import atomic_path, by_name, json_line, json_text, write_text
+from ..errors import DataError, StorageError, UsageError
+from ..files import atomic_path, by_name, json_line, sha256_file
 from ..images.files import write_png
 from ..images.pixels import Pixels, pixels_sha256
+from ..locks import locked
+from ..stopping import says_when_stopped
 from .fetch.download import NotFound, Unreachable
-from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes
+from .finishing import finish, leave_out, order
+from .replacing import (
+    HEADER,
+    existing_dataset,
+    give_name,
+    has_leftovers,
+    put_back,
+    remove_replaced,
+    replaced,
+)
+from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes, submit
 from .staging import (
     DATASET,
+    Made,
     Plan,
     Task,
     check_ids,
     earlier_result,
-    existing_dataset,
+    is_spent,
+    keep,
+    kept,
     open_staging,
     reject,
-    row_path,
+    remove_staging,
     staging_folder,
-    tool_versions,
+    sweep_staging,
 )
 
 
@@ -45,8 +59,8 @@ class PreparedPair(NamedTuple):
     """What a maker returns: pictures, where they come from, and anything measured.
 
     input, target: (H, W, 3), of the same size.
-    files: the input's and the target's file, where they are to be copied as they are; None where
-        the pictures are to be written as PNG.
+    files: the input's and the target's file, where they are to be copied as they are, with their
+        SHA-256 as source_sha256; None where the pictures are to be written as PNG.
     """
 
     input: Pixels
@@ -62,6 +76,7 @@ class BuildCost(NamedTuple):
     """What a build took.
 
     pairs: how many were made by it; those that an earlier run had made do not count.
+    unusable: of those that were left out because what a server sent was not their file, why.
     seconds: wall time.
     cpu_seconds: CPU time of decoding, rendering and writing, summed over the workers.
     worker_memory_mib: the most memory that one worker held.
@@ -72,6 +87,7 @@ class BuildCost(NamedTuple):
     cpu_seconds: float
     workers: int
     worker_memory_mib: float
+    unusable: Sequence[str] = ()
 
     @property
     def parallel_efficiency(self) -> float | None:
@@ -87,10 +103,13 @@ class RejectedPair(Exception):
 
 @contextmanager
 def decode_rejections(*paths: Path) -> Iterator[None]:
-    """A DataError inside leaves the pair out, with the stage "decode". The reason has the names of
-    these paths alone: where files lay on this machine is no part of a dataset."""
+    """A DataError inside leaves the pair out, with the stage "decode": what the bytes say, and not
+    what the system says (StorageError), which may pass. The reason has the names of these paths
+    alone: where files lay on this machine is no part of a dataset."""
     try:
         yield
+    except StorageError:
+        raise
     except DataError as error:
         raise RejectedPair("decode", by_name(str(error), *paths)) from None
 
@@ -111,6 +130,7 @@ def build(
     step: Callable[[], None] = lambda: None,
     fetching: Fetching | None = None,
     open_pool: OpenPool | None = None,
+    note: Callable[[str], None] = warnings.warn,
 ) -> tuple[Header, BuildCost | None]:
     """Make every pair that is not made yet, then give the dataset its name.
 
@@ -127,44 +147,83 @@ def build(
         fetching: how the payloads' files are fetched; None where all of them are on this machine.
         open_pool: opens what makes the pairs, given their number; by default processes on this
             machine.
+        note: is told what could not be cleaned up, which harms no dataset.
 
     Returns:
         The header, and what the build took; None where the dataset existed already.
 
     Raises:
-        UsageError: a dataset of that name from another plan exists, whole or unfinished.
+        UsageError: a dataset of that name from another plan exists, whole or unfinished, or what
+            would have to be removed is none of ours.
         DataError: two pairs of a split have one id; another process is preparing the same dataset,
             the disk is full, a worker died, something could not be read or fetched, or no pair is
             left. The pairs that are made are kept for the next run.
+        Stopped: by a signal, with a note on what is kept.
     """
     check_ids(tasks)
     final, staging = root / plan.name, staging_folder(plan, root)
-    existing = existing_dataset(plan, root, overwrite=overwrite)
-    if existing:
-        return existing, None
-    root.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(root / f".{plan.name}.lock", blocking=False)
-    pool = open_pool or (lambda pairs: processes(workers, pairs))
+    if not has_leftovers(final) and not is_spent(staging):
+        existing = existing_dataset(plan, root, overwrite=overwrite)
+        if existing:  # nothing is written, not even a lock
+            return existing, None
+    busy = f"another process is preparing {plan.name} in {root}"
     try:
-        with lock:
+        with (
+            locked(root / f".{plan.name}.lock", busy),
+            says_when_stopped(lambda: _state(staging, final, len(tasks))),
+        ):
+            put_back(final)
+            existing = existing_dataset(plan, root, overwrite=overwrite)
+            _clean_up(final, staging, note)
+            if existing:
+                return existing, None
+            if has_leftovers(final):
+                raise DataError(f"{replaced(final)} is in the way: move it away")
             open_staging(staging, plan, overwrite)
-            rows, rejections, cost = _make_all(
-                tasks, maker, staging.resolve(), pool, step, fetching
+            made, rejections, cost = _make_all(
+                tasks,
+                maker,
+                staging.resolve(),
+                open_pool or (lambda pairs: processes(workers, pairs)),
+                step,
+                fetching,
             )
-            rows, rejections = _leave_out(review(rows), rows, rejections, staging / DATASET)
+            rows, rejections = leave_out(review, made, rejections, staging)
             if not rows:
                 raise DataError(_no_pair(plan, rejections))
-            header = _finish(plan, rows, rejections, staging / DATASET)
-            _swap(staging / DATASET, final)
-            shutil.rmtree(staging)
-    except filelock.Timeout:
-        raise DataError(f"another process is preparing {plan.name} in {root}") from None
+            header = finish(plan, rows, rejections, staging / DATASET)
+            # Once more: hours may have gone by.
+            if existing_dataset(plan, root, overwrite=overwrite):
+                raise DataError(f"{final} has come to be meanwhile: --overwrite replaces it")
+            give_name(staging / DATASET, final)
+            _clean_up(final, staging, note)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        raise DataError(_interruption(plan, f"{error.strerror or error}{where}")) from None
-    except (Unreachable, WorkerLost) as error:
-        raise DataError(_interruption(plan, str(error))) from None
+        raise StorageError(_interruption(plan, f"{error.strerror or error}{where}")) from None
+    except (Unreachable, WorkerLost, StorageError) as error:
+        raise StorageError(_interruption(plan, str(error))) from None
     return header, cost
+
+
+def _clean_up(final: Path, staging: Path, note: Callable[[str], None]) -> None:
+    """Remove what is of no use once the dataset has its name. It does no harm where it cannot be
+    removed, as on NFS while a file in it is open: the next run tries again."""
+    try:
+        remove_replaced(final)
+        if is_spent(staging):
+            remove_staging(staging)
+    except OSError as error:
+        note(f"{error.filename or staging} is left over: {error.strerror or error}")
+    except UsageError as error:
+        note(str(error))
+
+
+def _state(staging: Path, final: Path, pairs: int) -> str:
+    """What a run that is stopped leaves."""
+    if not (staging / DATASET).is_dir() and (final / HEADER).exists():
+        return f"{final} is whole"
+    advice = "run the same command again to go on from there"
+    return f"{kept(staging)} of {pairs} pairs are kept; {advice}"
 
 
 def _no_pair(plan: Plan, rejections: list[dict[str, str]]) -> str:
@@ -184,9 +243,9 @@ def _make_all(
     open_pool: OpenPool,
     step: Callable[[], None],
     fetching: Fetching | None,
-) -> tuple[list[Row], list[dict[str, str]], BuildCost]:
-    """Rows and rejections of all tasks, those of an earlier run among them, and what it took."""
-    rows: list[Row] = []
+) -> tuple[list[Made], list[dict[str, str]], BuildCost]:
+    """Pairs and rejections of all tasks, those of an earlier run among them, and what it took."""
+    made: list[Made] = []
     rejections: list[dict[str, str]] = []
     remaining = []
     for task in tasks:
@@ -194,64 +253,78 @@ def _make_all(
         if result is None:
             remaining.append(task)
             continue
-        if isinstance(result, Row):
-            rows.append(result)
+        if isinstance(result, Made):
+            made.append(result)
         else:
             rejections.append(result)
         step()
     start = time.perf_counter()
     cpu_seconds, memory, workers = 0.0, 0.0, 0
+    unusable: list[str] = []
     if remaining:
-        with open_pool(len(remaining)) as (executor, workers):
-            for outcome in fetch_and_make(
-                remaining,
-                lambda task, payload: executor.submit(
-                    _make, task._replace(payload=payload), maker, staging
-                ),
-                lambda task, error: _rejection_of(task, error, staging),
-                workers,
-                fetching,
-            ):
-                if isinstance(outcome.result, Row):
-                    rows.append(outcome.result)
+        with (
+            _swept(staging),
+            open_pool(len(remaining)) as (executor, workers),
+            closing(
+                fetch_and_make(
+                    remaining,
+                    lambda task, payload: submit(
+                        executor, _make, task._replace(payload=payload), maker, staging
+                    ),
+                    lambda task, error: _rejection_of(task, error, staging),
+                    workers,
+                    fetching,
+                )
+            ) as outcomes,
+        ):
+            for outcome in outcomes:
+                if isinstance(outcome.result, Made):
+                    made.append(outcome.result)
                 else:
                     rejections.append(outcome.result)
                 cpu_seconds += outcome.cpu_seconds
                 memory = max(memory, outcome.memory_mib)
+                unusable += outcome.unusable
                 step()
     seconds = time.perf_counter() - start
-    cost = BuildCost(len(remaining), seconds, cpu_seconds, workers, memory)
-    return rows, sorted(rejections, key=_order), cost
+    cost = BuildCost(len(remaining), seconds, cpu_seconds, workers, memory, unusable)
+    return made, sorted(rejections, key=order), cost
 
 
-def _order(rejection: dict[str, str]) -> tuple[str, str]:
-    return rejection["id"], rejection["split"]
+@contextmanager
+def _swept(staging: Path) -> Iterator[None]:
+    """What workers that were ended in mid-writing have left is removed."""
+    try:
+        yield
+    except BaseException:
+        sweep_staging(staging)
+        raise
 
 
 class _Outcome(NamedTuple):
-    """A pair's row, or why it is left out, and what it took."""
+    """A pair, or why it is left out, and what it took."""
 
-    result: Row | dict[str, str]
+    result: Made | dict[str, str]
     cpu_seconds: float
     memory_mib: float
+    unusable: Sequence[str] = ()
 
 
-def _rejection_of(task: Task, error: Exception, staging: Path) -> _Outcome | None:
-    """A pair is left out for a file that the server does not have, and for no other failure to
-    fetch one: that may pass."""
-    if not isinstance(error, NotFound):
-        return None
-    return _Outcome(reject(task, "download", str(error), staging), 0.0, 0.0)
+def _rejection_of(task: Task, error: DataError, staging: Path) -> _Outcome:
+    """A pair is left out for a file that the server does not have, or has wrong."""
+    rejection = reject(task, "download", str(error), staging)
+    unusable = () if isinstance(error, NotFound) else (rejection["reason"],)
+    return _Outcome(rejection, 0.0, 0.0, unusable)
 
 
 def _make(task: Task, maker: Maker, staging: Path) -> _Outcome:
     """In a worker: make one pair, write both pictures, then its row."""
     start = time.process_time()
-    result = _make_row(task, maker, staging)
+    result = _make_pair(task, maker, staging)
     return _Outcome(result, time.process_time() - start, peak_memory_mib())
 
 
-def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
+def _make_pair(task: Task, maker: Maker, staging: Path) -> Made | dict[str, str]:
     try:
         pair = maker(task.payload)
     except RejectedPair as rejection:
@@ -263,13 +336,11 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
         return reject(task, "size", reason, staging)
     folder = staging / DATASET / task.split
     names = []
-    for role, pixels, file in zip(
-        ("input", "target"), (pair.input, pair.target), pair.files or (None, None), strict=True
-    ):
+    for number, (role, pixels) in enumerate((("input", pair.input), ("target", pair.target))):
+        file = pair.files[number] if pair.files else None
         names.append(f"{role}/{task.id}{file.suffix.lower() if file else '.png'}")
         if file:
-            with atomic_path(folder / names[-1]) as temporary:
-                shutil.copyfile(file, temporary)
+            _copy(file, folder / names[-1], pair.source_sha256[number])
         else:
             write_png(folder / names[-1], pixels)
     input_mean, input_std = channel_statistics(pair.input)
@@ -294,57 +365,15 @@ def _make_row(task: Task, maker: Maker, staging: Path) -> Row | dict[str, str]:
         target_std=target_std,
         measured=json_line(pair.measured),
     )
-    write_rows(row_path(staging, task), [row])
-    return row
+    sizes = (folder / names[0]).stat().st_size, (folder / names[1]).stat().st_size
+    made = Made(row=row, sizes=sizes)
+    keep(made, task, staging)
+    return made
 
 
-def _leave_out(
-    reasons: dict[tuple[str, str], str],
-    rows: list[Row],
-    rejections: list[dict[str, str]],
-    folder: Path,
-) -> tuple[list[Row], list[dict[str, str]]]:
-    """Leave out the rows that have a reason, with their pictures, and list them as rejections."""
-    remaining = []
-    for row in rows:
-        reason = reasons.get((row.split, row.id))
-        if reason is None:
-            remaining.append(row)
-            continue
-        for name in (row.input_file_name, row.target_file_name):
-            (folder / row.split / name).unlink(missing_ok=True)
-        rejections.append(
-            {"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason}
-        )
-    return remaining, sorted(rejections, key=_order)
-
-
-def _finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder: Path) -> Header:
-    """Write the splits' rows, what is left out, and last the header."""
-    for split in SPLITS:
-        split_rows = [row for row in rows if row.split == split]
-        if split_rows:
-            write_rows(folder / split / "metadata.jsonl", split_rows)
-        else:  # of which the review left nothing: a folder without rows is no split
-            shutil.rmtree(folder / split, ignore_errors=True)
-    counts: dict[str, int] = {split: sum(row.split == split for row in rows) for split in SPLITS}
-    write_text(folder / "rejected.jsonl", "".join(json_line(r) + "\n" for r in rejections))
-    header = Header(
-        **plan._asdict(),
-        tools=tool_versions(),
-        counts=counts | {"rejected": len(rejections)},
-        digest=rows_digest(rows),
-    )
-    write_text(folder / "dataset.json", json_text(header.model_dump()))
-    return header
-
-
-def _swap(new: Path, final: Path) -> None:
-    """Give the new folder its name. Two renames, so that a kill between them loses neither the old
-    dataset nor the new one."""
-    old = final.with_name(f".{final.name}.old")
-    if final.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)
-    new.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+def _copy(file: Path, place: Path, sha256: str) -> None:
+    """Raises StorageError where it is another file than was looked at."""
+    with atomic_path(place) as temporary:
+        shutil.copyfile(file, temporary)
+        if sha256_file(temporary) != sha256:
+            raise StorageError(f"{file} has changed while it was read")

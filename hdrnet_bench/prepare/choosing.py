@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from ..data.manifest import SPLITS, Split
-from ..errors import DataError, UsageError, near_matches
-from ..files import json_line, sha256_text
+from ..errors import DataError, StorageError, UsageError, near_matches
+from ..files import json_line, read_bytes, sha256_text
 from .protocol_models import Protocol
 
 
@@ -62,9 +63,13 @@ def _read_ids(
     Raises DataError for a file that cannot be read, UsageError for ids that the protocol lacks.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path).decode("utf-8-sig")
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+    # Not by `splitlines`, which takes more than line ends for such.
+    lines = [line.strip() for line in io.StringIO(text, newline=None)]
     names = [line for line in lines if line and not line.startswith("#")]
     ids = {name: id_of(name) for name in names}
     unknown_names = [name for name, id_ in ids.items() if id_ not in splits]

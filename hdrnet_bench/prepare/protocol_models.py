@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from .. import addresses
 from ..data.manifest import Split
 from ..images.raw import Development
 from ..images.resize import SizeRule
@@ -21,10 +24,36 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _address(url: str) -> str:
+    if problem := addresses.fault(url):
+        raise ValueError(problem)
+    return url
+
+
+def _place(*names: str) -> Callable[[str], str]:
+    """Checks a place below an address and below the folder that files are fetched into: it holds
+    those names in braces, and leads nowhere else."""
+
+    def check(place: str) -> str:
+        for _, name, *_ in Formatter().parse(place):
+            if name is not None and name not in names:
+                raise ValueError(f"in braces stands one of: {', '.join(names)}")
+        if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
+            raise ValueError("a place is relative, and without ..")
+        return place
+
+    return check
+
+
+_Address = Annotated[str, AfterValidator(_address)]
+_Place = Annotated[str, AfterValidator(_place())]
+_BurstPlace = Annotated[str, AfterValidator(_place("id"))]
+
+
 class PinnedList(_Facts):
     """A published list of ids, by its address in a pinned commit."""
 
-    url: str
+    url: _Address
     sha256: str = Field(pattern=_SHA256)
     count: int = Field(ge=1)
 
@@ -35,7 +64,7 @@ class Source(_Facts):
     name: str = Field(pattern=_ID)
     title: str
     paper: str
-    base_url: str = Field(pattern=r"^https?://")
+    base_url: _Address
     terms: str
     lists: dict[str, PinnedList]
 
@@ -45,9 +74,9 @@ class Licence(_Facts):
     both relative to the base address."""
 
     id: str
-    text: str
+    text: _Place
     text_sha256: str = Field(pattern=_SHA256)
-    names: str
+    names: _Place
     file_sha256: str = Field(pattern=_SHA256)
     names_sha256: str = Field(pattern=_SHA256, description="of the sorted names, a line each")
     count: int = Field(ge=1)
@@ -56,18 +85,18 @@ class Licence(_Facts):
 class FiveKSource(Source):
     """files: where the files of each kind lie below the base address, by {name} and {expert}."""
 
-    files: dict[str, str]
+    files: dict[str, Annotated[str, AfterValidator(_place("name", "expert"))]]
     licences: list[Licence]
 
 
 class BurstFiles(_Facts):
     """Where a burst's files lie below a part's prefix, by {id} and the reference {frame}."""
 
-    merged: str
-    final: str
-    reference_frame: str
-    rgb2rgb: str
-    shading: str
+    merged: _BurstPlace
+    final: _BurstPlace
+    reference_frame: _BurstPlace
+    rgb2rgb: _BurstPlace
+    shading: Annotated[str, AfterValidator(_place("id", "frame"))]
 
 
 class BurstSet(_Facts):
@@ -81,8 +110,8 @@ class HdrplusSource(Source):
     """A bucket: `objects` and `listing` are below the base address."""
 
     bucket: str
-    objects: str
-    listing: str
+    objects: Annotated[str, AfterValidator(_place("bucket", "name"))]
+    listing: Annotated[str, AfterValidator(_place("bucket"))]
     licence: str
     files: BurstFiles
     parts: dict[Literal["subset", "full"], BurstSet]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from ..addresses import shown
 from ..data.manifest import SPLITS, VALIDATION_SHARE, Split, chosen_by_hash
 from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_text
@@ -122,10 +123,10 @@ def read_list(source: Source, name: str) -> list[str]:
     if name not in source.lists:
         raise UsageError(f"unknown list {name!r}: {near_matches(name, source.lists)}")
     entry = source.lists[name]
-    text = cached_content(entry.url, entry.sha256).decode()
+    text = cached_content(entry.url, entry.sha256).decode(errors="replace")
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     if len(set(ids)) != entry.count or len(ids) != entry.count:
-        raise DataError(f"{entry.url}: {len(set(ids))} ids, {entry.count} are stated")
+        raise DataError(f"{shown(entry.url)}: {len(set(ids))} ids, {entry.count} are stated")
     return ids
 
 
@@ -234,4 +235,4 @@ def _describe_rule(rule: Rule, source: Source) -> str:
         first, end = rule.hash_percent
         return f"ids whose SHA-256 (8 digits, modulo 100) is from {first} to below {end}"
     entry = source.lists[rule.list]
-    return f"{entry.count} ids of {rule.list}, {entry.url}, SHA-256 {entry.sha256}"
+    return f"{entry.count} ids of {rule.list}, {shown(entry.url)}, SHA-256 {entry.sha256}"

@@ -7,15 +7,16 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..errors import CapabilityError, DataError, raised_in
-from ..processes import end_with_parent
-from .fetch.download import Unreachable
+from ..errors import CapabilityError, DataError, StorageError, raised_in
+from ..processes import end_with_parent, signals_kept_from_children
+from ..stopping import Stopped, asked_to_stop
+from .fetch.download import NotFound, Unreachable
 
 
 class WorkerLost(DataError):
@@ -37,6 +38,7 @@ class Payload(Protocol):
 
 
 Item = TypeVar("Item", bound=Payload)
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
@@ -69,17 +71,22 @@ OpenPool = Callable[[int], AbstractContextManager[Pool]]
 def processes(workers: int | None, pairs: int) -> Iterator[Pool]:
     """Processes on this machine, by default as many as cores, never more than pairs.
 
-    Raises WorkerLost where one of them dies.
+    However the block is left, none of them goes on: an error, or being asked to stop, does not wait
+    for a pair that takes a minute. Raises WorkerLost where one of them dies.
     """
     count = max(1, min(workers or os.cpu_count() or 1, pairs))
     # Spawned, not forked: the parent may hold threads (progress bar, torch), whose locks a fork
     # would copy as they are, with nobody to release them.
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     try:
         with concurrent.futures.ProcessPoolExecutor(count, context, initializer=_begin) as pool:
             try:
                 yield Pool(pool, count)
             except BaseException:
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.kill()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     except BrokenProcessPool:
@@ -89,12 +96,29 @@ def processes(workers: int | None, pairs: int) -> Iterator[Pool]:
 
 
 def _begin() -> None:
-    """In a new worker."""
+    """In a new worker, which was started by `submit` with SIGINT and SIGTERM blocked."""
     end_with_parent()
-    # Ctrl-C reaches every process: workers end at once and without a word, the parent answers.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Ctrl-C reaches every process: the parent alone answers. SIGTERM is how the pool ends its
+    # workers once one of them has died.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     # LibRaw's threads would be more than there are cores; read when it is loaded, later.
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def submit(executor: Executor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Hand work to an executor, which may start a process for it.
+
+    A signal in the midst of that would leave a process that nobody knows of, and Ctrl-C, which
+    reaches every process, end one that is still importing with a traceback: it waits until the
+    process is started, and no process gets it.
+
+    Raises Stopped, of a signal that came meanwhile.
+    """
+    with asked_to_stop() as request, signals_kept_from_children():
+        future = executor.submit(function, *arguments)
+    if request.number is not None:
+        raise Stopped(request.number)
+    return future
 
 
 @contextmanager
@@ -134,10 +158,10 @@ def _is_from_dask(error: BaseException) -> bool:
 def fetch_and_make(
     items: Sequence[Item],
     make: Callable[[Item, Any], Future[Result]],
-    rejection: Callable[[Item, Exception], Result | None],
+    rejection: Callable[[Item, DataError], Result],
     workers: int,
     fetching: Fetching | None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Fetch and make all items; results come as they are ready, in any order.
 
     A limited number is being fetched, ready or being made at a time, so that disk and memory hold
@@ -146,14 +170,16 @@ def fetch_and_make(
     Args:
         items: what is to be made.
         make: hands an item with its payload to an executor.
-        rejection: the result of an item whose fetching failed with this error; None where the
-            error is no reason to leave the item out.
+        rejection: the result of an item that the server does not have (NotFound), or has wrong
+            (any other DataError).
         workers: how many items are made at once.
         fetching: None where all files are on this machine.
 
     Raises:
         Unreachable: some could not be fetched; the others are made first, unless
-            MAX_CONSECUTIVE_FAILURES fail one after the other.
+            MAX_CONSECUTIVE_FAILURES fail one after the other. Files that come and are wrong count
+            as failures there: what sends one after the other is not the server.
+        StorageError: the system keeps files from being written.
     """
     queue = iter(items)
     fetches: dict[Future[Any], Item] = {}
@@ -188,16 +214,20 @@ def fetch_and_make(
                 item = fetches.pop(future)
                 try:
                     payload = future.result()
-                except Unreachable as error:
-                    failures.append(error)
+                except StorageError:
+                    raise
+                except NotFound as error:
+                    yield rejection(item, error)
+                except DataError as error:
                     consecutive_failures += 1
                     if consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
-                        raise
-                except DataError as error:
-                    substitute = rejection(item, error)
-                    if substitute is None:
-                        raise
-                    yield substitute
+                        raise Unreachable(
+                            f"{consecutive_failures} fetches failed one after the other: {error}"
+                        ) from None
+                    if isinstance(error, Unreachable):
+                        failures.append(error)
+                    else:
+                        yield rejection(item, error)
                 else:
                     consecutive_failures = 0
                     makes[make(item, payload)] = payload
@@ -208,3 +238,15 @@ def fetch_and_make(
         threads.shutdown(wait=True, cancel_futures=True)
     if failures:
         raise Unreachable(f"{len(failures)} of {len(items)} could not be fetched: {failures[0]}")
+
+
+def in_threads(
+    function: Callable[[Argument], Result], items: Iterable[Argument], threads: int | None = None
+) -> list[Result]:
+    """The function's results, in order. Where one fails, or the wait for them is ended, those that
+    have not begun are not."""
+    pool = ThreadPoolExecutor(threads or os.cpu_count())
+    try:
+        return list(pool.map(function, items))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

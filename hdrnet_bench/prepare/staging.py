@@ -4,11 +4,17 @@
 .<dataset>.building/rows/<split>/            a file a pair: its row, or why it is left out
 .<dataset>.building/raw/                     fetched files until their pair is made
 .<dataset>.building/dataset/                 the dataset to be
+
+The dataset leaves the folder in the step that gives it its name: without `dataset/` the rest means
+nothing. And a row counts only with its two pictures.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
+import stat
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,12 +22,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config import FULL_SCALE, Encoding
-from ..data.manifest import SPLITS, Header, Row, Split, read_header, read_rows
-from ..errors import DataError, UsageError
-from ..files import json_text, read_json, write_text
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..config import FULL_SCALE, Encoding
+from ..data.manifest import SPLITS, Row, Split
+from ..errors import DataError, StorageError, UsageError
+from ..files import json_line, json_text, read_json, sweep, write_text
+
+PLAN, TOOLS = "plan.json", "tools.json"
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
+_PARTS = (PLAN, TOOLS, RAW, DATASET, ROWS)
 # Stages whose rejections a later run takes over: they are about what the files hold. A pair that
 # was left out for another reason, a file that was missing, say, is tried again.
 FINAL_STAGES = ("size", "alignment")
@@ -50,8 +60,12 @@ class Task(NamedTuple):
 
 
 def check_ids(tasks: Sequence[Task]) -> None:
-    """Raises DataError where two pairs of a split have one id: the second one's pictures would
-    replace the first one's. On some file systems A.png and a.png are one file."""
+    """Raises DataError where an id cannot be a file's name, or two pairs of a split have one: the
+    second one's pictures would replace the first one's. On some file systems A.png and a.png are
+    one file."""
+    for task in tasks:
+        if not re.fullmatch(r"[^./\\\x00-\x1f\ud800-\udfff][^/\\\x00-\x1f\ud800-\udfff]*", task.id):
+            raise DataError(f"{task.id!r} cannot be a pair's id: files get its name")
     counts = Counter((task.split, task.id.casefold()) for task in tasks)
     twice = [f"{t.split}/{t.id}" for t in tasks if counts[t.split, t.id.casefold()] > 1]
     if twice:
@@ -71,74 +85,132 @@ def unfinished_tasks(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task
     return [task for task in tasks if not earlier_result(staging, task)]
 
 
-def existing_dataset(plan: Plan, root: Path, *, overwrite: bool) -> Header | None:
-    """The header of the plan's dataset where it exists already, None where it has to be made.
-
-    Raises UsageError where something that is no dataset has the plan's name, or a dataset of
-    another plan has it and `overwrite` does not allow replacing it.
-    """
-    final = root / plan.name
-    if not final.exists():
-        return None
-    if not (final / "dataset.json").exists():
-        raise UsageError(f"{final} exists and is no dataset: move it away")
-    header = read_header(final / "dataset.json")
-    if header.name != plan.name:
-        raise UsageError(f"{final} holds dataset {header.name}: move it away")
-    if overwrite:
-        return None
-    if any(
-        getattr(header, name) != getattr(plan, name)
-        for name in ("settings", "version", "input_encoding", "input_white")
-    ):
-        raise UsageError(
-            f"{final} was prepared with other settings; --overwrite replaces it, "
-            "HDRBENCH_DATA puts the new one elsewhere"
-        )
-    return header
-
-
 def open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
     """Make the folder ready. What an interrupted run of the same plan with the same tools has made
     stays; what another plan or other tools have made is removed, and only with `overwrite`.
 
-    Raises UsageError where that would remove pairs and `overwrite` is not given.
+    Raises UsageError where that would remove pairs and `overwrite` is not given, or something that
+    is no part of a preparation.
     """
     if _has_plan(staging, plan):
         for leftover in staging.rglob(".tmp-*"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         return
-    if not overwrite and any(staging.glob(f"{ROWS}/*/*.json*")):
+    if not overwrite and _has_pairs_of_a_plan(staging):
         raise UsageError(
             f"{staging} is an unfinished preparation with other settings or other versions of "
             "tools: --overwrite drops it"
         )
-    shutil.rmtree(staging, ignore_errors=True)
+    remove_staging(staging)
     for split in SPLITS:
         (staging / ROWS / split).mkdir(parents=True)
-    write_text(staging / "tools.json", json_text(tool_versions()))
-    write_text(staging / "plan.json", json_text(plan._asdict()))
+    (staging / DATASET).mkdir()
+    write_text(staging / TOOLS, json_text(tool_versions()), durable=True)
+    write_text(staging / PLAN, json_text(plan._asdict()), durable=True)
+
+
+def is_spent(staging: Path) -> bool:
+    """Whether the folder is what is left once its dataset has been given its name, in the one step
+    that took the dataset away: nothing in it is of use any more."""
+    return staging.is_dir() and not (staging / DATASET).is_dir()
 
 
 def _has_plan(staging: Path, plan: Plan) -> bool:
     """Whether what lies in the folder is of this plan and was made with the tools that there are
     now: pixels of other versions of them may differ."""
-    expected = {"plan.json": plan._asdict(), "tools.json": tool_versions()}
-    return all(
-        (staging / name).exists() and json_text(read_json(staging / name)) == json_text(content)
-        for name, content in expected.items()
+    expected = {PLAN: plan._asdict(), TOOLS: tool_versions()}
+    return (staging / DATASET).is_dir() and all(
+        json_text(_read(staging / name)) == json_text(content) for name, content in expected.items()
     )
 
 
-def earlier_result(staging: Path, task: Task) -> Row | dict[str, str] | None:
-    """What an interrupted run has made of a pair: its row, or a rejection that stands; None where
-    it is to be made."""
-    if (path := row_path(staging, task)).exists() and len(rows := read_rows(path)) == 1:
-        return rows[0]
-    if (path := _rejection_path(staging, task)).exists():
-        rejection: dict[str, str] = read_json(path)
-        return rejection
-    return None
+def _has_pairs_of_a_plan(staging: Path) -> bool:
+    """Whether somebody could go on with what lies in the folder: without its plan, and
+    the tools that it was made with, nobody can."""
+    has_all = (staging / DATASET).is_dir() and all(
+        _read(staging / name) is not None for name in (PLAN, TOOLS)
+    )
+    return has_all and any(staging.glob(f"{ROWS}/*/[!.]*.json*"))
+
+
+def _read(path: Path) -> Any:
+    """What a JSON file holds; None where it is missing or half written, by a machine that lost
+    power, say. Raises StorageError where the system does not give it."""
+    try:
+        return read_json(path)
+    except StorageError:
+        raise
+    except DataError:
+        return None
+
+
+def remove_staging(staging: Path) -> None:
+    """Remove the folder: what a preparation puts there, and nothing else.
+
+    Raises UsageError where there is something else, and OSError where it cannot be removed.
+    """
+    if not staging.is_dir():
+        return
+    for path in staging.iterdir():
+        if path.name not in _PARTS and not path.name.startswith(".tmp-"):
+            raise UsageError(f"{path} is no part of a preparation: move it away")
+    # First of all what the rest would be taken for a preparation by.
+    for name in (PLAN, TOOLS):
+        (staging / name).unlink(missing_ok=True)
+    shutil.rmtree(staging)
+
+
+class Made(BaseModel):
+    """A pair that is made. sizes: of the input's and the target's file, in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: Row
+    sizes: tuple[int, int]
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether both pictures lie below the dataset's folder, with their sizes."""
+        row = self.row
+        names = (row.input_file_name, row.target_file_name)
+        return [_size(folder / row.split / name) for name in names] == list(self.sizes)
+
+
+def _size(path: Path) -> int | None:
+    """Of a regular file; None where there is none."""
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def earlier_result(staging: Path, task: Task) -> Made | dict[str, str] | None:
+    """What an interrupted run has made of a pair, its pictures being there: the pair, or a
+    rejection that stands; None where it is to be made."""
+    content = _read(row_path(staging, task))
+    if content is not None:
+        with contextlib.suppress(ValidationError):  # of another version
+            made = Made.model_validate(content)
+            if made.is_whole(staging / DATASET):
+                return made
+    rejection: dict[str, str] | None = _read(_rejection_path(staging, task))
+    return rejection
+
+
+def keep(made: Made, task: Task, staging: Path) -> None:
+    """Note that a pair is made, once both its pictures are there."""
+    write_text(row_path(staging, task), json_line(made.model_dump()) + "\n")
+
+
+def kept(staging: Path) -> int:
+    """How many pairs are made."""
+    return sum(1 for _ in staging.glob(f"{ROWS}/*/[!.]*.jsonl"))
+
+
+def sweep_staging(staging: Path) -> None:
+    """Remove what processes that were ended in mid-writing have left."""
+    for folder in {path.parent for path in staging.rglob(".tmp-*")}:
+        sweep(folder)
 
 
 def row_path(staging: Path, task: Task) -> Path:
@@ -152,6 +224,8 @@ def _rejection_path(staging: Path, task: Task) -> Path:
 
 def reject(task: Task, stage: str, reason: str, staging: Path) -> dict[str, str]:
     """Why a pair is left out, as in rejected.jsonl; kept for a later run where it will stand."""
+    # A file's name, which may be in the reason, need not be UTF-8.
+    reason = reason.encode("utf-8", "backslashreplace").decode()
     rejection = {"id": task.id, "split": task.split, "stage": stage, "reason": reason}
     if stage in FINAL_STAGES:
         write_text(_rejection_path(staging, task), json_text(rejection))

@@ -1,10 +1,14 @@
 import json
+import os
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
@@ -126,7 +130,10 @@ report["equal"] = all(
     torch.equal(back.state_dict()[k], v) for k, v in model.state_dict().items()
 )
 report["recipe"] = back.header.recipe
-for name in ("owner/pickles", "owner/nothing", "owner/other"):
+for name in (
+    "owner/pickles", "owner/nothing", "owner/other", "owner/deep", "owner/huge",
+    "../..", "owner/\x1b]0;", "owner/name/../../x",
+):
     try:
         HDRNet.from_pretrained(name)
     except DataError as error:
@@ -137,13 +144,25 @@ print(json.dumps(report))
 """
 
 
-def test_pushed_to_a_hub_and_had_from_it(workspace: Workspace) -> None:
+def deep_header() -> bytes:
+    """A safetensors file whose header is nested deeper than a parser can go."""
+    header = b'{"__metadata__": ' + b"[" * 100_000
+    return struct.pack("<Q", len(header)) + header
+
+
+@pytest.mark.fault("hostile recipes and models")
+def test_pushed_to_a_hub_and_had_from_it(
+    workspace: Workspace, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("faults", 8)
     made()
     repositories = {
         "owner/pickles": {"pytorch_model.bin": b"a pickle", "config.json": b"{}"},
         "owner/other": {"model.safetensors": b"no such file", "config.json": b"{}"},
+        "owner/deep": {"model.safetensors": deep_header(), "config.json": b"[" * 100_000},
+        "owner/huge": {"model.safetensors": b"x"},
     }
-    with hub(repositories) as address:
+    with hub(repositories, lies={"owner/huge": 10**15}) as address:
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT],
             env=clean_environment()
@@ -160,7 +179,11 @@ def test_pushed_to_a_hub_and_had_from_it(workspace: Workspace) -> None:
     assert "no model.safetensors; other files, pickles" in report["owner/pickles"]
     assert "cannot be had from the Hub" in report["owner/nothing"]
     assert "not a model file of this project" in report["owner/other"]
-    assert all("\n" not in report[name] for name in report if name.startswith("owner/"))
+    assert "not a model file of this project" in report["owner/deep"]
+    assert "has 1,000,000,000,000,000 bytes, which no HDRNet has" in report["owner/huge"]
+    for name in ("../..", "owner/\x1b]0;", "owner/name/../../x"):
+        assert "nor the name of a repository" in report[name] or "no model.safet" in report[name]
+    assert all("\n" not in report[name] and len(report[name]) < 500 for name in list(report)[3:-1])
     pushed = repositories["owner/name"]
     assert sorted(pushed) == ["README.md", "config.json", "model.safetensors"]
     assert pushed["model.safetensors"] == Path("m.safetensors").read_bytes()
@@ -185,3 +208,72 @@ except DataError as error:
     assert done.returncode == 0, done.stderr
     assert "owner/name cannot be had from the Hub" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.fault("hostile recipes and models")
+@pytest.mark.parametrize(
+    "config", [b"[" * 100_000, b"[]", b"null", b"\xff", b'{"config": {"x": 1}}', None], ids=range(6)
+)
+def test_config_json_is_nothing_to_go_by(workspace: Workspace, config: bytes | None) -> None:
+    """The configuration is the model file's own: a hostile config.json, or a pipe, is not read."""
+    made().save_pretrained("folder")
+    path = Path("folder/config.json")
+    path.unlink()
+    if config is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(config)
+    assert HDRNet.from_pretrained("folder").header == HEADER
+
+
+@pytest.mark.fault("hostile recipes and models")
+@pytest.mark.parametrize("content", [b"", b"x" * 100, deep_header(), None], ids=range(4))
+def test_a_folder_with_a_hostile_model(workspace: Workspace, content: bytes | None) -> None:
+    Path("folder").mkdir()
+    path = Path("folder/model.safetensors")
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"folder/model\.safetensors") as caught:
+        HDRNet.from_pretrained("folder")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+NAMES = [
+    "two\nlines",
+    "tiny\n---\nlicense: mit\n---\n# Other",
+    "<script>alert(1)</script>",
+    "a | b | c",
+    "[click](https://example.com)",
+    "![](https://example.com/seen.png)",
+    "`code` <img src=x>",
+    "\x1b]0;title\x07",
+    "\u202egnp.exe",
+    "'\"#: {}%@&*!",
+]
+
+
+@pytest.mark.fault("names and texts")
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_the_card_is_made_of_texts_alone(workspace: Workspace, name: str) -> None:
+    model = HDRNet(CONFIG)
+    texts = dict.fromkeys(("recipe", "dataset", "recipe_digest", "dataset_digest", "source"), name)
+    model.header = HEADER.model_copy(update=texts)
+    card = model.generate_model_card(licence=name)
+    front = str(card).split("---\n")[1]
+    assert yaml.safe_load(front).keys() == {"license", "library_name", "pipeline_tag", "tags"}
+    assert set(card.data.to_dict()) == set(yaml.safe_load(front))
+    honest = HDRNet(CONFIG)
+    honest.header = HEADER.model_copy(update={"source": "x"})
+    expected = str(honest.generate_model_card(licence="mit")).splitlines()
+    lines = str(card).splitlines()
+    assert len(lines) == len(expected)  # nothing began a line of its own
+    body = lines.index("---", 1)
+    for line, other in zip(lines[body:], expected[body:], strict=True):
+        assert line.replace(r"\|", "").count("|") == other.count("|")
+    text = card.text
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "](https" not in text
+    assert not any(mark in str(card) for mark in "\x1b\x07\u202e")

@@ -179,26 +179,6 @@ def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> N
     assert not list(final.rglob(".tmp-*"))
 
 
-def test_interrupted_by_the_keyboard_it_ends_quietly(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hdrnet_bench", "prepare", "demo"]
-    process = subprocess.Popen(
-        [*command, "--protocol", "local-laplacian"],
-        cwd=tmp_path,
-        env=clean_environment(),
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    rows = tmp_path / "data" / ".demo-local-laplacian.building" / "rows"
-    wait_for_files(process, rows, "*/*.jsonl", 1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in errors
-    assert not (tmp_path / "data" / "demo-local-laplacian").exists()
-    assert list(rows.glob("*/*.jsonl")), "what was done is kept"
-
-
 def test_opens_as_a_hugging_face_imagefolder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

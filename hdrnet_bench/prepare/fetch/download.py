@@ -8,34 +8,55 @@ has its own name is whole.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
-from importlib.metadata import version
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 import filelock
 import requests
 import urllib3
 from requests import Response
-from requests.adapters import HTTPAdapter
 
-from ...errors import DataError, UsageError
+from ...addresses import shown
+from ...connections import BadRedirect, first_cause, pieces, request, session, shortened
+from ...errors import DataError, StorageError
+from ...files import read_bytes
 from ...paths import cache_dir
-from .partial import ExpectedFile, Note, Part, number, total_length, validator
+from .partial import ExpectedFile, Part, is_there, number, total_length, validator
 
 CONNECTIONS = 6  # FiveK's server gave no more on further ones
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 30.0
 LONGEST_PAUSE_S = 60.0
 # Bytes that are written at once: a connection that is reset loses less than these.
 CHUNK = 1 << 18
+# A try that brings less gets no further: a server that sends a byte with each could go on for ever.
+LEAST_PROGRESS = 1 << 16
 
 T = TypeVar("T")
+
+
+class Limits(NamedTuple):
+    """What a file of a kind may have and take at most, whatever its server says.
+
+    size: bytes. seconds: for all tries together.
+    """
+
+    size: int
+    seconds: float
+
+
+# The largest pictures here, 16-bit TIFFs of FiveK, have 120 MB; those of the largest cameras there
+# are, of 150 megapixels, 0.9 GB. How long they take, the network decides (see connections.py).
+PICTURE = Limits(1 << 31, math.inf)
+# Lists of names and texts of licences: the largest has 150 kB.
+SMALL = Limits(1 << 26, 600.0)
+# A page of a listing: 1,000 entries of about 1 kB.
+PAGE = Limits(1 << 24, 600.0)
 
 
 class NotFound(DataError):
@@ -45,6 +66,11 @@ class NotFound(DataError):
 class Unreachable(DataError):
     """The server refuses the file, or gave no answer or no whole file in the allowed number of
     tries. Another time it may."""
+
+
+class BadFile(DataError):
+    """The server has the file, but another one than was expected: of other bytes, or longer than
+    such a file can be."""
 
 
 class Stopped(Exception):
@@ -82,14 +108,7 @@ class Downloads:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._open: set[Response] = set()
-        self._session = requests.Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
-        # Cookies would be shared between threads, and no server here needs one.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["User-Agent"] = f"hdrnet-bench/{version('hdrnet-bench')}"
-        # Sizes, ranges and digests are of the file's own bytes, not of a compressed body's.
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session = session(connections)
 
     def __enter__(self) -> Self:
         return self
@@ -121,18 +140,22 @@ class Downloads:
                     return None
                 return number(response.headers.get("Content-Length"))
 
-        return self._persist(url, ask, lambda: 0)
+        return self._persist(url, ask, lambda: 0, math.inf)
 
-    def read(self, url: str) -> bytes:
+    def read(self, url: str, limits: Limits = SMALL) -> bytes:
         """What a server answers, whole and in memory: for what is small. Raises as `fetch`."""
+        deadline = time.monotonic() + limits.seconds
 
         def ask() -> bytes:
+            content = bytearray()
             with self._answer("GET", url, {}) as response:
-                content = b"".join(response.raw.stream(CHUNK, decode_content=False))
-            self._end_if_stopped()
-            return content
+                for piece in self._body(response, deadline):
+                    content += piece
+                    if len(content) > limits.size:
+                        raise BadFile(_over(url, len(content), limits))
+            return bytes(content)
 
-        return self._persist(url, ask, lambda: 0)
+        return self._persist(url, ask, lambda: 0, deadline)
 
     def fetch(
         self,
@@ -142,6 +165,7 @@ class Downloads:
         sha256: str | None = None,
         md5: str | None = None,
         size: int | None = None,
+        limits: Limits = PICTURE,
         step: Callable[[int], None] = lambda n: None,
     ) -> None:
         """Put the file at `url` at `path`, whole and checked.
@@ -154,26 +178,34 @@ class Downloads:
             path: where it goes; missing folders are made.
             sha256, md5: its digests, lower-case hexadecimal.
             size: its length in bytes.
+            limits: of its kind, which hold whatever its server says.
             step: called with the number of bytes of each piece that came.
 
         Raises:
             NotFound: the server has no such file.
             Unreachable: the server refuses it, or it did not come whole in the allowed number of
                 tries; the bytes that came are kept.
-            DataError: the server has another file than the expected one, or sends it in a way that
-                cannot be used.
+            BadFile: the server has another file than the expected one, or one over its limit.
             UsageError: `url` is no address.
+            StorageError: something that is no file is in the file's place.
             OSError: it cannot be written, the disk being full, say; what came is kept.
             Stopped: `stop` was called; what came is kept.
         """
         expected = ExpectedFile(sha256, md5, size)
-        if path.exists() and not expected.contradiction(path):
+        if is_there(path) and not expected.contradiction(path):
             return
+        if size is not None and size > limits.size:
+            raise BadFile(_over(url, size, limits))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Part(path, url)
+        deadline = time.monotonic() + limits.seconds
         for _ in range(2):  # a file that differs may have been damaged on its way
-            self._persist(url, lambda: self._receive(url, part, expected, step), part.length)
-            fault = expected.contradiction(part.path)
+            fault = self._persist(
+                url,
+                lambda: self._receive(url, part, expected, limits, deadline, step),
+                part.length,
+                deadline,
+            ) or expected.contradiction(part.path)
             if not fault:
                 # In this order: a kill between the two leaves a note without bytes, which does no
                 # harm; bytes without a note would all be fetched again.
@@ -181,18 +213,20 @@ class Downloads:
                 part.note_path.unlink(missing_ok=True)
                 return
             part.drop()
-        raise DataError(
-            f"{url} for {path} is another file than the expected one, twice: {fault}; "
-            "take it from another server, or see whether it was replaced there"
+        raise BadFile(
+            f"{shown(url)} is another file than the expected one, twice: {fault}; take it from "
+            "another server, or see whether it was replaced there"
         )
 
     def _receive(
-        self, url: str, part: Part, expected: ExpectedFile, step: Callable[[int], None]
-    ) -> None:
-        """One try to get all that is missing of a file."""
+        self, url: str, part: Part, expected: ExpectedFile, limits: Limits, deadline: float,
+        step: Callable[[int], None],
+    ) -> str:  # fmt: skip
+        """One try to get all that is missing of a file. Returns what is wrong with what came; ""
+        where nothing is, as far as is seen without its digest."""
         note, length = part.note(), part.length()
         if note and length and note.size == length:
-            return
+            return ""
         # Bytes of two versions of a file must not be joined. Either the server compares the version
         # (its validator, by If-Range), or a digest of the whole shows it afterwards.
         resumable = note and length and (note.validator or expected.sha256 or expected.md5)
@@ -205,44 +239,55 @@ class Downloads:
         with self._answer("GET", url, headers) as response:
             status = response.status_code
             if status == 416 and note and total_length(response) == length:
-                return  # all of it was here already, and its length had not been stated before
+                return ""  # all of it was here already, and its length had not been stated before
             if status == 206 and note and part.continues_with(response, note):
                 mode, total = "ab", note.size
             elif status == 200:  # the whole file: none was begun, or it has changed since
-                mode, total = "wb", response.raw.length_remaining
+                mode, total, length = "wb", response.raw.length_remaining, 0
                 if total is not None and expected.size not in (None, total):
-                    raise DataError(f"{url} has {total} bytes, and {expected.size} were expected")
-                part.begin(Note(url=url, validator=validator(response), size=total))
+                    raise BadFile(
+                        f"{shown(url)} has {total} bytes, and {expected.size} were expected"
+                    )
+                if total is not None and total > limits.size:
+                    raise BadFile(_over(url, total, limits))
+                part.begin(validator(response), total)
             else:
                 part.drop()
                 raise _TransientError(f"the server answered {status} to a request for a range")
+            end = min(n for n in (total, expected.size, limits.size) if n is not None)
             with part.path.open(mode) as stream:
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    # Before it is written: what comes from a TLS socket that was shut down may be
-                    # no part of the file.
-                    self._end_if_stopped()
-                    stream.write(chunk)
-                    step(len(chunk))
+                for piece in self._body(response, deadline):
+                    length += len(piece)
+                    if length > end:
+                        return f"over {end} bytes came"
+                    stream.write(piece)
+                    step(len(piece))
+        if total is not None and length != total:
+            raise _TransientError(f"the connection ended after {length} of {total} bytes")
+        return ""
+
+    def _body(self, response: Response, deadline: float) -> Iterator[bytes]:
+        """The body as it comes, until the deadline."""
+        for piece in pieces(response, CHUNK):
+            # Before it is used: what comes from a TLS socket that was shut down may be no part of
+            # the file.
+            self._end_if_stopped()
+            if time.monotonic() > deadline:
+                raise _TransientError("the server takes too long")
+            yield piece
         # A socket that was shut down looks like a body that has ended.
         self._end_if_stopped()
-        if total is not None and part.length() != total:
-            raise _TransientError(f"the connection ended after {part.length()} of {total} bytes")
 
     @contextmanager
     def _answer(self, method: str, url: str, headers: dict[str, str]) -> Iterator[Response]:
         """An answer with a status that can be used. Errors of the connection and statuses that
         another try may mend are raised as _TransientError."""
         try:
-            response = self._session.request(
-                method, url, headers=headers, stream=True, allow_redirects=True,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-            )  # fmt: skip
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise _TransientError(_first_cause(error)) from error
-        except ValueError as error:  # requests' errors about an address are ValueErrors too
-            raise UsageError(f"{url} cannot be fetched: {error}") from None
+            response = request(self._session, method, url, headers)
+        except BadRedirect as error:
+            raise Unreachable(str(error)) from None
         except requests.RequestException as error:
-            raise DataError(f"{url} cannot be fetched: {error}") from None
+            raise _TransientError(first_cause(error)) from error
         with response:
             _raise_for_status(response, url, method)
             with self._lock:
@@ -252,13 +297,16 @@ class Downloads:
                 self._end_if_stopped()
                 yield response
             except urllib3.exceptions.HTTPError as error:
-                raise _TransientError(_first_cause(error)) from error
+                raise _TransientError(first_cause(error)) from error
             finally:
                 with self._lock:
                     self._open.discard(response)
 
-    def _persist(self, url: str, attempt: Callable[[], T], progress: Callable[[], int]) -> T:
-        """Try until it succeeds, or until so many tries in a row brought nothing new.
+    def _persist(
+        self, url: str, attempt: Callable[[], T], progress: Callable[[], int], deadline: float
+    ) -> T:
+        """Try until it succeeds, until so many tries in a row brought nothing new, or until the
+        deadline.
 
         A try that got further than all before starts the count anew: a large file over a bad
         connection may take any number of them. `progress`: how many bytes there are.
@@ -272,12 +320,14 @@ class Downloads:
             except _TransientError as error:
                 reason, pause_s = str(error), error.pause_s
             self._end_if_stopped()
-            failures = 1 if progress() > furthest else failures + 1
-            furthest = max(furthest, progress())
-            if failures > self.retries:
+            here = progress()
+            failures = 1 if here >= furthest + LEAST_PROGRESS else failures + 1
+            furthest = max(furthest, here)
+            if failures > self.retries or time.monotonic() > deadline:
                 raise Unreachable(
-                    f"{url} cannot be fetched: {reason} (try {failures}); look at the network and "
-                    "the address, then run the same command again: it goes on from what is here"
+                    f"{shown(url)} cannot be fetched: {reason} (try {failures}); look at the "
+                    "network and the address, then run the same command again: it goes on from "
+                    "what is here"
                 )
             backoff_s = random.uniform(0, self.pause_s * 2 ** (failures - 1))
             # Not in the slot, so that other fetches go on; and `stop` ends the pause.
@@ -288,30 +338,35 @@ class Downloads:
             raise Stopped
 
 
+def _over(url: str, size: int, limits: Limits) -> str:
+    return f"{shown(url)} has {size:,} bytes or more: such a file has {limits.size:,} at most"
+
+
 def _raise_for_status(response: Response, url: str, method: str) -> None:
     """Raise for every status but those that `_receive` and `size` know what to do with."""
-    status, answer = response.status_code, f"{response.status_code} {response.reason}"
+    status, where = response.status_code, shown(url)
+    answer = f"{status} {shortened(response.reason or '')}".strip()
     if status in (404, 410):
-        raise NotFound(f"{url} is not there: the server answered {answer}")
+        raise NotFound(f"{where} is not there: the server answered {answer}")
     if method == "HEAD" and status in (405, 501):  # a server that has no HEAD states no sizes
         return
     if status in (408, 429) or status >= 500:
-        pause_s = None
-        with contextlib.suppress(urllib3.exceptions.InvalidHeader):
-            pause_s = urllib3.Retry().get_retry_after(response.raw)
-        raise _TransientError(f"the server answered {answer}", pause_s or 0.0)
+        raise _TransientError(f"the server answered {answer}", _pause_s(response))
     if status not in (200, 206, 416):
-        raise Unreachable(f"{url} cannot be fetched: the server answered {answer}")
+        raise Unreachable(f"{where} cannot be fetched: the server answered {answer}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise DataError(f"{url} comes in another encoding than the file's own; use another server")
+        raise Unreachable(
+            f"{where} comes in another encoding than the file's own; use another server"
+        )
 
 
-def _first_cause(error: BaseException) -> str:
-    """What went wrong first: requests and urllib3 wrap it in layers that say less."""
-    network_errors = (OSError, HTTPException, urllib3.exceptions.HTTPError)
-    while isinstance(error.__context__, network_errors):
-        error = error.__context__
-    return str(error) or type(error).__name__
+def _pause_s(response: Response) -> float:
+    """For how long the server asks not to be asked; 0 where it says nothing that can be read."""
+    # Besides urllib3's own error: a number of thousands of digits, a year that no clock has.
+    with contextlib.suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        pause_s = urllib3.Retry().get_retry_after(response.raw)
+        return min(pause_s or 0.0, LONGEST_PAUSE_S)
+    return 0.0
 
 
 def file_url(base_url: str, path: str) -> str:
@@ -322,18 +377,18 @@ def file_url(base_url: str, path: str) -> str:
 def cached_content(url: str, sha256: str) -> bytes:
     """A small file's content, from the cache, or from its address and into the cache.
 
-    Raises DataError where neither has it.
+    Raises DataError where neither has it, StorageError where the cache cannot be used.
     """
     path = cache_dir() / sha256
     try:
         if not path.is_file() or ExpectedFile(sha256, None, None).contradiction(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Of two processes that want the same file, one fetches it; the other finds it then.
             with filelock.FileLock(f"{path}.lock"), Downloads(retries=2) as downloads:
-                downloads.fetch(url, path, sha256=sha256)
-        return path.read_bytes()
+                downloads.fetch(url, path, sha256=sha256, limits=SMALL)
+        return read_bytes(path, SMALL.size)
     except DataError as error:
         raise DataError(f"{error}; or get that file otherwise and put it at {path}") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; HDRBENCH_CACHE puts the cache elsewhere"
-        ) from None
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{path}: {reason}; HDRBENCH_CACHE puts the cache elsewhere") from None

@@ -8,9 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import filelock
-
-from ...errors import DataError
+from ...locks import locked
 from ..schedule import Fetching
 from .download import Downloads, NotFound
 
@@ -28,7 +26,8 @@ def fetching(
     """How each pair's files are fetched into `folder`, and removed once the pair is made.
 
     Args:
-        folder: where they go; it is locked, so that no two processes fetch into it at once.
+        folder: where they go. One that keeps them is locked, so that no two processes fetch into
+            it at once; another one is in what is being made, which has a lock of its own.
         connections: how many there are at once.
         keep: leave the files where they are.
         bring: fetches a pair's files; where it raises NotFound, the pair is left out.
@@ -36,13 +35,12 @@ def fetching(
 
     Raises DataError where another process fetches into the same folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         downloads = stack.enter_context(Downloads(connections))
-        try:
-            stack.enter_context(filelock.FileLock(folder / ".lock", blocking=False))
-        except filelock.Timeout:
-            raise DataError(f"another process is fetching into {folder}") from None
+        if keep:
+            busy = f"another process is fetching into {folder}"
+            # Beside the folder: some file systems remove none in which a file is open.
+            stack.enter_context(locked(folder.with_name(f".{folder.name}.lock"), busy))
 
         def bring_files(job: Job) -> Job:
             try:

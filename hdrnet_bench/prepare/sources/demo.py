@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...data.manifest import Split
-from ...errors import DataError, UsageError, near_matches
-from ...files import sha256_file
+from ...errors import DataError, StorageError, UsageError, near_matches
+from ...files import by_name
 from ...images.files import Picture, read_picture
 from ...images.photo import STORED
 from ...images.pixels import quantise
 from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS, as_planar
 from ..staging import Plan, Task
+from .source_files import reading
 
 VERSION = 2
 
@@ -94,26 +95,34 @@ def tasks(protocol: str) -> list[Task]:
     return [Task(photo.id, photo.split, (protocol, photo)) for photo in PHOTOGRAPHS]
 
 
-def read(photo: Photograph) -> tuple[Path, Picture]:
-    """The photograph's file and its picture, whose numbers are taken as sRGB: one has another
-    profile, which its row notes. Raises RejectedPair where it cannot be read."""
-    path = Path(str(files(photo.package))) / photo.path
+def path_of(photo: Photograph) -> Path:
+    """Where the installed package has it."""
+    return Path(str(files(photo.package))) / photo.path
+
+
+def read(photo: Photograph) -> Picture:
+    """The photograph's picture, whose numbers are taken as sRGB: one has another profile, which its
+    row notes. Raises RejectedPair where it cannot be decoded."""
+    path = path_of(photo)
     try:
-        return path, read_picture(path, STORED)
+        return read_picture(path, STORED)
+    except StorageError:
+        raise
     except DataError as error:
         reason = f"{error} (a sample photograph of the installed {photo.package})"
-        raise RejectedPair("decode", reason) from None
+        raise RejectedPair("decode", by_name(reason, path)) from None
 
 
 def make(payload: tuple[str, Photograph]) -> PreparedPair:
     """Read one photograph and compute its target in float64, rounded once to 8 bits."""
     protocol, photo = payload
-    path, picture = read(photo)
+    with reading(path_of(photo)) as hashes:
+        picture = read(photo)
     return PreparedPair(
         input=picture.pixels,
         target=quantise(OPERATORS[protocol].apply(as_planar(picture.pixels))),
         source_names=[f"{photo.package}/{photo.path}"],
-        source_sha256=[sha256_file(path)],
+        source_sha256=hashes,
         licence=photo.licence,
         measured={"notes": list(picture.notes)} if picture.notes else {},
     )

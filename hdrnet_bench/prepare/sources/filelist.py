@@ -6,13 +6,14 @@ import codecs
 import io
 from pathlib import Path, PurePosixPath
 
-from ...errors import DataError
+from ...errors import DataError, StorageError
+from ...files import read_bytes
 
 
 def entries(path: Path, folder: Path) -> list[str]:
     """The paths that the file lists, below `folder`, each written in one way only.
 
-    Raises DataError that names a file which is no UTF-8 text.
+    Raises DataError that names a file which is no UTF-8 text, or cannot be read.
     """
     return [_in_one_way(line, folder) for line in _read(path)]
 
@@ -20,12 +21,12 @@ def entries(path: Path, folder: Path) -> list[str]:
 def _read(path: Path) -> list[str]:
     """The lines that say something."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         text = content.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds zero bytes, as UTF-16 does")
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         reason = "it is UTF-16" if is_utf16 else str(error)

@@ -8,8 +8,6 @@ are checked and copied.
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,21 +19,23 @@ from numpy.typing import NDArray
 from ...color import LINEAR_FROM_ROMM, romm_to_linear
 from ...data.manifest import SPLITS, Split
 from ...errors import DataError
-from ...files import json_line, sha256_file, sha256_text
+from ...files import json_line, sha256_text
 from ...images import raw
 from ...images.kinds import KINDS
 from ...images.photo import CHECKED, Photo, read_photo
 from ...images.pixels import Pixels
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb
-from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..build import PreparedPair, RejectedPair
 from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
 from ..protocols import pinned_lists, splits
+from ..schedule import in_threads
 from ..staging import Plan, Task, without_versions
 from .checks import check_depth, check_development, check_profile
 from .expert import read_romm
 from .fivek_index import FiveKPicture, id_of
 from .folder import check_apart
+from .source_files import files_below, hashed, is_utf8, reading
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
@@ -66,11 +66,13 @@ class FiveKChoice(NamedTuple):
 
 
 class PairFiles(NamedTuple):
-    """A pair's files, or what is wrong with them."""
+    """A pair's files, or what is wrong with them. sha256: what they hashed to when the dataset was
+    planned; None where that is not of these very files."""
 
     input: Path | None
     target: Path | None
     problem: str | None = None
+    sha256: tuple[str, str] | None = None
 
 
 class FiveKJob(NamedTuple):
@@ -146,16 +148,14 @@ def tasks(
 def make(job: FiveKJob) -> PreparedPair:
     """Develop, convert and resize one pair, or check one of renderings.
 
-    Raises RejectedPair for what the files hold, OSError where they cannot be read: a disk that is
-    gone is no reason to leave a picture out.
+    Raises RejectedPair for what the files hold, StorageError where they cannot be read: a disk that
+    is gone is no reason to leave a picture out.
     """
-    input_path, target_path, problem = job.files
+    input_path, target_path, problem, sha256 = job.files
     if input_path is None or target_path is None:
         raise RejectedPair("pairing", problem)
-    # Read before anything is decoded, whose errors leave the pair out: OSErrors come from here.
-    hashes = [sha256_file(path) for path in (input_path, target_path)]
     make_pair = _copy_renderings if job.protocol.of_renderings else _develop
-    with decode_rejections(input_path, target_path):
+    with reading(input_path, target_path, expected=sha256) as hashes:
         return make_pair(job, input_path, target_path, hashes)
 
 
@@ -281,7 +281,7 @@ def find_files(
     A TIFF's folder says whose it is: tiff16_c, expertC or c; tiff16_inputAsShotZeroed.
     """
     by_kind: dict[tuple[str, str], list[Path]] = {}
-    for path in _files_below(folders):
+    for path in files_below(folders):
         if kind := _kind_of(path):
             by_kind.setdefault((kind, path.stem), []).append(path)
     kind_of_source = {"dng": "dng", "expert": choice.expert, "as_shot_zeroed": ZEROED_FOLDER}
@@ -294,27 +294,6 @@ def find_files(
         pairs[id_] = _pair_files(candidates, [f"{name} ({kind})" for kind in kinds])
     _check_any_pair(pairs, folders)
     return pairs
-
-
-def _files_below(folders: list[Path]) -> list[Path]:
-    """All files below the folders, each once, hidden ones left out and links followed.
-
-    Paths are absolute: a cluster's workers have another current directory.
-    """
-    files: set[Path] = set()
-    visited: set[Path] = set()
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
-        for place, subfolders, names in os.walk(folder.resolve(), followlinks=True):
-            real = Path(place).resolve()
-            if real in visited:  # two options name it, or a link leads there: perhaps in a circle
-                subfolders.clear()
-                continue
-            visited.add(real)
-            paths = (Path(place) / name for name in names if not name.startswith("."))
-            files.update(path for path in paths if path.is_file())
-    return sorted(files)
 
 
 def _kind_of(path: Path) -> str | None:
@@ -349,13 +328,16 @@ def find_renderings(
         for id_ in choice.splits
     }
     _check_any_pair(pairs, [inputs, targets])
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = [path for pair in pairs.values() for path in (pair.input, pair.target) if path]
-        hashes = dict(zip(paths, pool.map(sha256_file, paths), strict=True))
-    lines = [
-        [id_, *(hashes[path] if path else None for path in (pair.input, pair.target))]
-        for id_, pair in pairs.items()
-    ]
+    paths = [path for pair in pairs.values() for path in (pair.input, pair.target) if path]
+    hashes = dict(zip(paths, in_threads(hashed, paths), strict=True))
+    lines = []
+    for id_, pair in pairs.items():
+        if pair.input is None or pair.target is None:
+            lines.append([id_, None, None])
+            continue
+        sha256 = hashes[pair.input], hashes[pair.target]
+        pairs[id_] = pair._replace(sha256=sha256)
+        lines.append([id_, *sha256])
     return pairs, sha256_text(json_line(sorted(lines)))
 
 
@@ -363,7 +345,7 @@ def _renderings_below(folder: Path) -> tuple[dict[str, list[Path]], dict[str, li
     """Files by the id that their names begin with: those that are read, and the others."""
     read: dict[str, list[Path]] = {}
     unread: dict[str, list[Path]] = {}
-    for path in _files_below([folder]):
+    for path in files_below([folder]):
         if id_ := id_of(path.name):
             known = path.suffix.lower() in RENDERING_KINDS
             (read if known else unread).setdefault(id_, []).append(path)
@@ -383,6 +365,8 @@ def _pair_files(
             if others and not paths:
                 fault += f", but {_named(others)}: only {', '.join(RENDERING_KINDS)} are read"
             return PairFiles(None, None, f"{name}: {fault}")
+        if not is_utf8(paths[0].name):
+            return PairFiles(None, None, f"{name}: {paths[0].name} is not UTF-8, rename it")
     return PairFiles(candidates[0][0], candidates[1][0])
 
 

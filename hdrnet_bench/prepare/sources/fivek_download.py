@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..fetch.download import Downloads, NotFound, file_url
+from ...addresses import shown
+from ...files import open_regular
+from ..fetch.download import BadFile, Downloads, NotFound, file_url
 from ..protocol_models import FiveKSide, FiveKSource
 from .fivek import FiveKChoice, FiveKJob, PairFiles
 from .fivek_index import FiveKPicture
@@ -28,13 +30,17 @@ class Remote(NamedTuple):
         return file_url(self.base_url, path.relative_to(self.folder).as_posix())
 
     def bring(self, downloads: Downloads, job: FiveKJob, step: Callable[[int], None]) -> None:
-        """Fetch a pair's two files."""
+        """Fetch a pair's two files. Raises BadFile where the server has a page in place of one."""
         for path in files(job):
+            place = path.relative_to(self.folder).as_posix()
             try:
                 downloads.fetch(self.url(path), path, step=step)
             except NotFound:
-                place = path.relative_to(self.folder).as_posix()
                 raise NotFound(f"the server has no {place}") from None
+            # FiveK states no digests, and some servers have a page for what they have not.
+            if _is_page(path):
+                path.unlink()
+                raise BadFile(f"in place of {place} the server has a page of text")
 
     def size(self, downloads: Downloads, path: Path) -> int | str | None:
         """Of a file that is not fetched yet, as the server states it; where the server does not
@@ -42,7 +48,7 @@ class Remote(NamedTuple):
         try:
             return downloads.size(self.url(path))
         except NotFound:
-            return self.url(path)
+            return shown(self.url(path))
 
 
 def remote_files(
@@ -58,6 +64,12 @@ def remote_files(
         id_: PairFiles(path(protocol.input, id_), path(protocol.target, id_))
         for id_ in choice.splits
     }
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is HTML, XML or JSON: no picture begins as they do."""
+    with open_regular(path) as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{")
 
 
 def files(job: FiveKJob) -> list[Path]:

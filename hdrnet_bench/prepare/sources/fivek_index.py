@@ -5,16 +5,18 @@ FiveK's archive lists the file names of each licence class. Together the lists a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import filelock
 
+from ...addresses import shown
 from ...errors import DataError
-from ...files import sha256_file, sha256_text
+from ...files import read_bytes, sha256_text, write_text
 from ...paths import cache_dir
-from ..fetch.download import Downloads, cached_content, file_url
+from ..fetch.download import SMALL, Downloads, cached_content, file_url
 from ..protocol_models import FiveKSource, Licence
 
 ACCEPTED = "fivek-licence-accepted"
@@ -53,14 +55,18 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
     cache.parent.mkdir(parents=True, exist_ok=True)
     url = file_url(base_url, licence.names)
     with filelock.FileLock(f"{cache}.lock"):
-        if not cache.is_file():
-            with Downloads(retries=2) as downloads:
-                try:
-                    downloads.fetch(url, cache)
-                except DataError as error:
-                    raise DataError(f"{error}; or put {file_name} of FiveK at {cache}") from None
+        if cache.is_file():
+            try:
+                return _read_names(cache, licence, str(cache))
+            except DataError:
+                cache.unlink()  # half a list, say, of which only the server can make a whole one
+        with Downloads(retries=2) as downloads:
+            try:
+                downloads.fetch(url, cache, limits=SMALL)
+            except DataError as error:
+                raise DataError(f"{error}; or put {file_name} of FiveK at {cache}") from None
         try:
-            return _read_names(cache, licence, url)
+            return _read_names(cache, licence, shown(url))
         except DataError:
             cache.unlink()  # a server's error page, say: the next run is to fetch it again
             raise
@@ -69,11 +75,12 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
 def _read_names(path: Path, licence: Licence, origin: str) -> list[str]:
     """The names of a licence's list, sorted. Raises DataError for another list than the pinned
     one."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    content = read_bytes(path, SMALL.size)
+    text = content.decode("utf-8", "replace")
     names = sorted({line.strip() for line in text.splitlines()} - {""})
     # By its names first: a mirror may have the same list with other line ends.
     has_names = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
-    if not has_names and sha256_file(path) != licence.file_sha256:
+    if not has_names and hashlib.sha256(content).hexdigest() != licence.file_sha256:
         raise DataError(
             f"{origin} is not the list of {licence.count} names that is pinned: its {len(names)} "
             f"names differ; take {licence.names} from FiveK's own server"
@@ -89,7 +96,7 @@ def licence_texts(source: FiveKSource, base_url: str) -> str:
         try:
             text = cached_content(url, licence.text_sha256).decode(errors="replace")
         except DataError:
-            text = f"(the text could not be fetched: read {url})\n"
+            text = f"(the text could not be fetched: read {shown(url)})\n"
         texts.append(f"{licence.id}, {licence.count} pictures:\n\n{text}")
     return f"{source.title}: {source.terms}.\n\n" + "\n".join(texts)
 
@@ -97,14 +104,16 @@ def licence_texts(source: FiveKSource, base_url: str) -> str:
 def is_accepted(source: FiveKSource) -> bool:
     """Whether these very texts were accepted before, on this machine."""
     path = cache_dir() / ACCEPTED
-    return path.is_file() and path.read_text(encoding="utf-8") == _terms(source)
+    terms = _terms(source).encode()
+    try:
+        return path.is_file() and read_bytes(path, len(terms)) == terms
+    except DataError:  # it is longer, and so another
+        return False
 
 
 def accept(source: FiveKSource) -> None:
     """Remember that the user accepts these texts."""
-    path = cache_dir() / ACCEPTED
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_terms(source), encoding="utf-8")
+    write_text(cache_dir() / ACCEPTED, _terms(source))
 
 
 def _terms(source: FiveKSource) -> str:

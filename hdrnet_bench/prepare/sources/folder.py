@@ -11,8 +11,6 @@ of another one.
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,14 +21,16 @@ import numpy as np
 
 from ...data.manifest import SPLITS, VALIDATION_SHARE, Row, Split, chosen_by_hash
 from ...errors import DataError, UsageError
-from ...files import json_line, sha256_file, sha256_text
-from ...images.files import Picture, read_picture
+from ...files import json_line, sha256_text
+from ...images.files import read_picture
 from ...images.kinds import KINDS
 from ...images.pixels import Pixels, white_level
-from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS, as_planar
+from ..schedule import in_threads
 from ..staging import Plan, Task
 from . import filelist
+from .source_files import files_by_name, hashed, is_regular, is_utf8, reading
 
 VERSION = 2  # pictures are converted to sRGB by their profiles
 TEST_SHARE = 0.10
@@ -64,13 +64,15 @@ class NamedPair(NamedTuple):
 
 
 class FolderJob(NamedTuple):
-    """What a worker gets: a pair and how its row names the files, or why it is no pair."""
+    """What a worker gets: a pair, how its row names the files and what they hashed to when the
+    dataset was planned, or why it is no pair."""
 
     input: Path | None
     target: Path | None
     operator: str | None
     names: tuple[str, ...]
     problem: tuple[str, str] | None
+    sha256: tuple[str, ...]
 
 
 def protocols() -> dict[str, str]:
@@ -154,11 +156,20 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
     ids = _ids(pairs)
     splits = _splits(pairs, ids, by_folder)
     operator = protocol if computes_targets else None
+    files = [path for pair in pairs for path in _files(pair)]
+    hashes = dict(zip(files, in_threads(hashed, files), strict=True))
     tasks = [
         Task(
             ids[pair],
             splits[pair],
-            FolderJob(pair.input, pair.target, operator, _names(pair), pair.problem),
+            FolderJob(
+                pair.input,
+                pair.target,
+                operator,
+                _names(pair),
+                pair.problem,
+                tuple(hashes[path] for path in _files(pair)),
+            ),
         )
         for pair in pairs
     ]
@@ -169,7 +180,7 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
         "splits": "folders" if by_folder else f"hash of the id, {TEST_SHARE:.0%} test",
         "validation": f"its folder, or {VALIDATION_SHARE:.0%} of the training ids by hash",
         "colours": "sRGB, by each picture's profile",
-        "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(pairs))),
+        "files_sha256": sha256_text("".join(f"{line}\n" for line in _listing(pairs, hashes))),
     }
     plan = Plan(f"folder-{protocol}", "folder", protocol, VERSION, "not-stated", settings)
     return plan, tasks
@@ -188,10 +199,15 @@ def _find_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
     if place.filelist is not None:
         yield from _filelist_pairs(place, split)
         return
-    inputs = _files_by_name(place.input)
-    targets = _files_by_name(place.target) if place.target else None
+    inputs = files_by_name(place.input)
+    targets = files_by_name(place.target) if place.target else None
     has_split_folders = split is None and (place.input / "train").is_dir()
     for path in sorted({*inputs, *(targets or {})}):
+        files = [*inputs.get(path, []), *(targets or {}).get(path, [])]
+        if not all(is_utf8(word) for word in (path, *(file.name for file in files))):
+            spelt = path.encode("utf-8", "backslashreplace").decode()
+            yield NamedPair(spelt, split, None, None, ("name", "no UTF-8: rename its files"))
+            continue
         own_split, name = split, path
         if has_split_folders:
             first, _, name = path.partition("/")
@@ -218,9 +234,12 @@ def _pair(
     if ".dng" in suffixes and len(raws) == 1:
         inputs = raws  # beside it lies the camera's own rendition of the same shot
     sides = (("input", inputs), ("target", targets))
-    for role, files in sides:
-        if files is None:
+    for role, found in sides:
+        if found is None:
             continue
+        files = [path for path in found if is_regular(path)]
+        if found and not files:
+            return NamedPair(name, split, None, None, ("kind", f"{found[0].name}: no regular file"))
         if not files:
             problem = ("pairing", f"there is no {role} of that name")
         elif len(files) > 1:
@@ -229,9 +248,11 @@ def _pair(
             problem = ("kind", f"{files[0].name}: {files[0].suffix or 'no suffix'} is not read")
         if problem:
             break
-    return NamedPair(
-        name, split, inputs[0] if inputs else None, targets[0] if targets else None, problem
-    )
+    return NamedPair(name, split, _first_file(inputs), _first_file(targets or []), problem)
+
+
+def _first_file(paths: list[Path]) -> Path | None:
+    return next(filter(is_regular, paths), None)
 
 
 def _filelist_pairs(place: Folders, split: Split | None) -> Iterator[NamedPair]:
@@ -258,36 +279,23 @@ def _existing(path: Path) -> list[Path]:
     return [path] if filelist.is_file(path) else []
 
 
-def _files_by_name(folder: Path) -> dict[str, list[Path]]:
-    """Files below a folder by their path without suffix; hidden ones are passed over."""
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-            files.setdefault(relative.with_suffix("").as_posix(), []).append(path)
-    return files
-
-
 def _names(pair: NamedPair) -> tuple[str, ...]:
     """How a row names the files: without a place on this machine."""
     sides = (("input", pair.input), ("target", pair.target))
     return tuple(f"{role}/{pair.name}{path.suffix}" for role, path in sides if path)
 
 
-def _listing(pairs: list[NamedPair]) -> list[str]:
+def _files(pair: NamedPair) -> list[Path]:
+    return [path for path in (pair.input, pair.target) if path is not None]
+
+
+def _listing(pairs: list[NamedPair], hashes: dict[Path, str]) -> list[str]:
     """A line for each file with its content's SHA-256: other pictures are another dataset."""
-    files = [
-        (pair, path)
+    return sorted(
+        json_line([pair.split, pair.name, path.suffix, hashes[path]])
         for pair in pairs
-        for path in (pair.input, pair.target)
-        if path is not None and path.is_file()
-    ]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda file: sha256_file(file[1]), files)
-        return sorted(
-            json_line([pair.split, pair.name, path.suffix, sha256])
-            for (pair, path), sha256 in zip(files, hashes, strict=True)
-        )
+        for path in _files(pair)
+    )
 
 
 def _ids(pairs: list[NamedPair]) -> dict[NamedPair, str]:
@@ -347,31 +355,24 @@ def make(job: FolderJob) -> PreparedPair:
     if job.problem is not None:
         raise RejectedPair(*job.problem)
     assert job.input is not None
-    picture = _read(job.input)
+    files = [path for path in (job.input, job.target) if path is not None]
+    with reading(*files, expected=job.sha256) as hashes:
+        pictures = [read_picture(path) for path in files]
+    picture, target_picture = pictures[0], pictures[-1]
     notes = {"input": list(picture.notes)} if picture.notes else {}
-    sources = [job.input]
-    if job.operator == "identity":
-        target = picture.pixels
-    elif job.operator is not None:
+    target = target_picture.pixels
+    if job.operator not in (None, "identity"):
         target = _computed_target(job.operator, picture.pixels)
-    else:
-        assert job.target is not None
-        target_picture = _read(job.target)
-        target, sources = target_picture.pixels, [job.input, job.target]
-        notes |= {"target": list(target_picture.notes)} if target_picture.notes else {}
+    elif job.operator is None and target_picture.notes:
+        notes |= {"target": list(target_picture.notes)}
     return PreparedPair(
         input=picture.pixels,
         target=target,
         source_names=list(job.names),
-        source_sha256=[sha256_file(path) for path in sources],
+        source_sha256=hashes,
         licence="not-stated",
         measured={"notes": notes} if notes else {},
     )
-
-
-def _read(path: Path) -> Picture:
-    with decode_rejections(path):
-        return read_picture(path)
 
 
 def _computed_target(operator: str, pixels: Pixels) -> Pixels:

@@ -20,22 +20,24 @@ from numpy.typing import NDArray
 
 from ...color import srgb_to_linear
 from ...data.manifest import SPLITS, Split
-from ...errors import DataError, UsageError
-from ...files import json_line, sha256_file, sha256_text
+from ...errors import DataError, StorageError, UsageError
+from ...files import json_line, read_bytes, sha256_text
 from ...images import camera
 from ...images.photo import CHECKED, read_photo
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb, linear_16
-from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..build import PreparedPair, RejectedPair
 from ..choosing import check_name, choose_ids, dataset_name
 from ..protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
 from ..protocols import pinned_lists, splits
 from ..staging import Plan, Task, without_versions
 from . import align
 from .checks import check_depth, check_development, check_profile
+from .source_files import reading
 
 # The files that every pair needs, as BurstFiles names them. Lens shading is not among them: the DNG
 # may have it.
 ROLES = ("merged", "final", "reference_frame", "rgb2rgb")
+_MOST_FRAME_BYTES = 1 << 16  # of a file that holds one number
 PartName = Literal["subset", "full"]
 _ENCODINGS: dict[str, Literal["camera", "linear"]] = {"camera": "camera", "linear-srgb": "linear"}
 
@@ -154,29 +156,38 @@ def tasks(choice: HdrplusChoice, source: HdrplusSource, folder: Path) -> list[Ta
 def make(job: HdrplusJob) -> PreparedPair:
     """Develop, align, crop and resize one pair.
 
-    Raises RejectedPair for what the files hold, OSError where they cannot be read: a disk that is
-    gone is no reason to leave a picture out.
+    Raises RejectedPair for what the files hold, StorageError where they cannot be read: a disk that
+    is gone is no reason to leave a picture out.
     """
     places = dict(zip(ROLES, required_places(job.files, job.id), strict=True))
     missing = [place for place in places.values() if not (job.folder / place).is_file()]
+    for place in missing:
+        if not (top := job.folder / Path(place).parts[0]).is_dir():
+            raise StorageError(f"{top} is no longer there")
     if missing:
         raise RejectedPair("pairing", f"{', '.join(missing)}: not there")
-    with decode_rejections(path := job.folder / places["reference_frame"]):
+    with reading(path := job.folder / places["reference_frame"]):
         frame = read_reference_frame(path)
-    places["shading"] = job.files.shading.format(id=job.id, frame=frame)
+    shading = job.files.shading.format(id=job.id, frame=frame)
+    if (job.folder / shading).is_file():
+        places["shading"] = shading
+    paths = [job.folder / place for place in places.values()]
+    with reading(*paths) as hashes:
+        return _make_pair(job, places, dict(zip(places, hashes, strict=True)), shading)
+
+
+def _make_pair(
+    job: HdrplusJob, places: dict[str, str], hashes: dict[str, str], shading_place: str
+) -> PreparedPair:
+    """places, hashes: of the files that are there, by their role; places below the folder of the
+    part, as the row names them. shading_place: where the lens shading is, or would be."""
     paths = {role: job.folder / place for role, place in places.items()}
-    with decode_rejections(*paths.values()):
-        return _make_pair(job, places, paths)
-
-
-def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) -> PreparedPair:
-    """places: of the files by their role, below the folder of the part, as the row names them."""
-    shading = camera.read_shading(paths["shading"]) if paths["shading"].is_file() else None
+    shading = camera.read_shading(paths["shading"]) if "shading" in paths else None
     developed = camera.develop_camera(paths["merged"], shading)
     check_development(paths["merged"], developed.pixels)
     if developed.shading == "none":
         raise RejectedPair(
-            "shading", f"neither {places['shading']} nor merged.dng has the lens shading"
+            "shading", f"neither {shading_place} nor merged.dng has the lens shading"
         )
     target, notes = _read_target(paths["final"])
     # In camera colour whatever the protocol, so that all protocols have the same pairs.
@@ -199,7 +210,7 @@ def _make_pair(job: HdrplusJob, places: dict[str, str], paths: dict[str, Path]) 
         input=linear_16(average_picture(source, size, curve(), matrix)),
         target=target,
         source_names=[places[role] for role in roles],
-        source_sha256=[sha256_file(paths[role]) for role in roles],
+        source_sha256=[hashes[role] for role in roles],
         licence=job.licence,
         measured={
             "alignment": {
@@ -268,7 +279,11 @@ def burst_files(job: HdrplusJob) -> list[Path]:
 
 def read_reference_frame(path: Path) -> int:
     """The number of the frame that the others were merged onto. Raises DataError."""
-    return reference_frame(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    try:
+        content = read_bytes(path, _MOST_FRAME_BYTES)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    return reference_frame(content.decode(errors="replace"), str(path))
 
 
 def reference_frame(text: str, origin: str) -> int:

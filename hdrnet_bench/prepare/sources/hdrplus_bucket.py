@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
+from ...addresses import shown
+from ...connections import shortened
 from ...errors import DataError, first_fault
-from ..fetch.download import Downloads, NotFound, file_url
+from ...files import json_value
+from ..fetch.download import PAGE, BadFile, Downloads, NotFound, Unreachable, file_url
 from ..protocol_models import BurstSet, HdrplusSource
 from .hdrplus import (
     HdrplusJob,
@@ -23,6 +24,10 @@ from .hdrplus import (
     reference_frame,
     required_places,
 )
+
+# The largest folder of the bucket has 3,640 bursts, the largest burst some dozen files; a page has
+# 1,000 entries.
+MOST_PAGES, MOST_ENTRIES = 100, 100_000
 
 
 class Object(NamedTuple):
@@ -38,9 +43,10 @@ class Object(NamedTuple):
 
 
 class _Item(BaseModel):
-    name: str
-    size: int = Field(ge=0)
-    generation: int = Field(ge=0)
+    # The bounds are Google's: of names, and of 64-bit numbers.
+    name: str = Field(max_length=1024)
+    size: int = Field(ge=0, lt=2**63)
+    generation: int = Field(ge=0, lt=2**63)
     md5Hash: str | None = None
 
 
@@ -50,8 +56,8 @@ class _Page(BaseModel):
 
     kind: Literal["storage#objects"]
     items: list[_Item] = []
-    prefixes: list[str] = []
-    nextPageToken: str | None = None
+    prefixes: list[Annotated[str, Field(max_length=1024)]] = []
+    nextPageToken: str | None = Field(default=None, max_length=4096)
 
 
 class Bucket(NamedTuple):
@@ -69,7 +75,7 @@ class Bucket(NamedTuple):
         return f"{file_url(self.base_url, place)}?generation={item.generation}"
 
     def bursts(self, downloads: Downloads) -> list[str]:
-        """The ids of all bursts of the part, in order. Raises DataError as `listing`."""
+        """The ids of all bursts of the part, in order. Raises as `listing`."""
         folder = f"{self.part.prefix}/{Path(self.source.files.rgb2rgb).parts[0]}/"
         _, prefixes = self.listing(downloads, folder)
         return sorted(burst_id(prefix.removeprefix(folder).rstrip("/")) for prefix in prefixes)
@@ -77,7 +83,7 @@ class Bucket(NamedTuple):
     def burst(self, downloads: Downloads, id_: str) -> dict[str, Object]:
         """The objects of a burst by their place below the part's prefix.
 
-        Raises NotFound where one that every pair needs is missing, DataError as `listing`.
+        Raises NotFound where one that every pair needs is missing, and as `listing`.
         """
         places = required_places(self.source.files, id_)
         folders = sorted({f"{self.part.prefix}/{Path(place).parent}/" for place in places})
@@ -91,7 +97,9 @@ class Bucket(NamedTuple):
     def listing(self, downloads: Downloads, prefix: str) -> tuple[list[Object], list[str]]:
         """The objects in a folder, and the prefixes of the folders in it, of all pages.
 
-        Raises DataError where there is no such bucket, or an answer is no page of a listing.
+        Raises Unreachable where there is no such bucket, an answer is no page of a listing, or the
+        listing does not end, which says nothing of the bursts; BadFile where an object is listed
+        with what is no MD5.
         """
         place = self.source.listing.format(bucket=self.source.bucket)
         objects: list[Object] = []
@@ -101,20 +109,30 @@ class Bucket(NamedTuple):
         while True:
             query = {"prefix": prefix, "delimiter": "/"} | ({"pageToken": token} if token else {})
             url = f"{file_url(self.base_url, place)}?{urlencode(query)}"
+            where = shown(file_url(self.base_url, place)) + f"?{urlencode({'prefix': prefix})}"
             try:
-                page = _Page.model_validate(json.loads(downloads.read(url)))
+                page = _Page.model_validate(json_value(downloads.read(url, PAGE)))
             except NotFound:
-                raise DataError(f"{url} is not there: no bucket's listing") from None
+                raise Unreachable(f"{where} is not there: no bucket's listing") from None
             except ValueError as error:  # no JSON, or no page
-                raise DataError(f"{url} is no bucket's listing: {first_fault(error)}") from None
-            objects += [_object(item, url) for item in page.items]
+                reason = first_fault(error)
+                raise Unreachable(f"{where} is no bucket's listing: {reason}") from None
+            except BadFile as error:  # of this page, not of a burst's file
+                raise Unreachable(str(error)) from None
+            objects += [_object(item, where) for item in page.items]
             prefixes += page.prefixes
             token = page.nextPageToken or None
             if token is None:
                 return objects, prefixes
             if token in tokens:
-                raise DataError(f"{url}: the listing goes in a circle, page {token!r} comes again")
+                page_name = shortened(repr(token))
+                raise Unreachable(
+                    f"{where}: the listing goes in a circle, page {page_name} comes again"
+                )
             tokens.add(token)
+            if len(tokens) >= MOST_PAGES or len(objects) + len(prefixes) > MOST_ENTRIES:
+                entries = f"{len(objects) + len(prefixes):,} entries on {len(tokens)} pages"
+                raise Unreachable(f"{where}: the listing does not end: {entries} so far")
 
     def bring(self, downloads: Downloads, job: HdrplusJob, step: Callable[[int], None]) -> None:
         """Fetch what a burst's pair needs, checked against its MD5 and size.
@@ -144,14 +162,14 @@ class Bucket(NamedTuple):
             fetch(shading)
 
     def sizes(self, downloads: Downloads, job: HdrplusJob) -> list[int | str | None]:
-        """Of the files of a burst that are not fetched yet; where one is missing, a line that says
-        so, for the list of what is missing."""
+        """Of the files of a burst that are not fetched yet; where one is missing or faulty, a line
+        that says so, for the list of what is missing."""
         try:
             objects = self.burst(downloads, job.id)
             # Which lens shading map belongs to the pair is only in this file: it is read already.
             frame_file = objects[job.files.reference_frame.format(id=job.id)]
             text = downloads.read(self.url(frame_file)).decode(errors="replace")
-        except NotFound as error:
+        except (NotFound, BadFile) as error:
             return [f"{job.id}: {error}"]
         places = required_places(job.files, job.id)
         try:
@@ -164,13 +182,14 @@ class Bucket(NamedTuple):
 
 
 def _object(item: _Item, url: str) -> Object:
-    """An object as a page lists it. Raises DataError where what it has for an MD5 is none."""
+    """An object as a page lists it. Raises BadFile where what it has for an MD5 is none."""
     md5 = None
     if item.md5Hash is not None:
         try:
             md5 = base64.b64decode(item.md5Hash, validate=True).hex()
-        except binascii.Error:
+        except ValueError:
             md5 = ""
         if not re.fullmatch(r"[0-9a-f]{32}", md5):
-            raise DataError(f"{url}: {item.md5Hash!r} of {item.name} is no MD5")
+            stated = shortened(repr(item.md5Hash))
+            raise BadFile(f"{url}: {stated} of {shortened(item.name)} is no MD5")
     return Object(item.name, item.size, md5, item.generation)

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from ...color import linear_to_srgb, srgb_to_linear
 from ...data.manifest import Row
 from ...errors import UsageError
-from ...files import sha256_file
 from ...images import raw
 from ...images.files import read_picture
 from ...images.pixels import Pixels, pixels_sha256, quantise
-from ..build import PreparedPair, RejectedPair, decode_rejections
+from ..build import PreparedPair, RejectedPair
 from ..operators import OPERATORS, Float, as_planar, retouch
 from ..staging import Plan, Task
 from . import demo, folder
 from .checks import check_development
+from .source_files import reading
 
 VERSION = 1
 SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"
@@ -66,13 +66,14 @@ class Camera(NamedTuple):
 
 
 class SyntheticJob(NamedTuple):
-    """What a worker gets: one of the demo photographs, or a file and its name in the row, or why
-    there is none (stage and reason)."""
+    """What a worker gets: one of the demo photographs, or a file, its name in the row and what it
+    hashed to when the dataset was planned, or why there is none (stage and reason)."""
 
     id: str
     photograph: demo.Photograph | None = None
     path: Path | None = None
     name: str = ""
+    sha256: tuple[str, ...] | None = None
     problem: tuple[str, str] | None = None
 
 
@@ -120,6 +121,7 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
                 task.id,
                 path=task.payload.input,
                 name=next(iter(task.payload.names), ""),
+                sha256=task.payload.sha256,
                 problem=task.payload.problem,
             ),
         )
@@ -152,13 +154,15 @@ def make(job: SyntheticJob) -> PreparedPair:
     if job.problem is not None:
         raise RejectedPair(*job.problem)
     if job.photograph is not None:
-        path, picture = demo.read(job.photograph)
+        with reading(demo.path_of(job.photograph)) as hashes:
+            picture = demo.read(job.photograph)
         pixels, notes, scene = picture.pixels, list(picture.notes), _linear(picture.pixels)
         name, licence = f"{job.photograph.package}/{job.photograph.path}", job.photograph.licence
     else:
         assert job.path is not None
-        path, name, licence = job.path, job.name, "not-stated"
-        pixels, notes, scene = _read(path)
+        name, licence = job.name, "not-stated"
+        with reading(job.path, expected=job.sha256) as hashes:
+            pixels, notes, scene = _read(job.path)
     camera, random = camera_of(job.id)
     clean = expose(scene, camera)
     measured = camera._asdict() | {"scene_pixels_sha256": pixels_sha256(pixels)}
@@ -166,7 +170,7 @@ def make(job: SyntheticJob) -> PreparedPair:
         input=encode(add_noise(clean, camera, random)),
         target=quantise(tone_map(clean)),
         source_names=[name],
-        source_sha256=[sha256_file(path)],
+        source_sha256=hashes,
         licence=licence,
         measured=measured | ({"notes": notes} if notes else {}),
     )
@@ -174,12 +178,11 @@ def make(job: SyntheticJob) -> PreparedPair:
 
 def _read(path: Path) -> tuple[Pixels, list[str], Float]:
     """A file's pixels, the notes of reading them, and the scene: (3, H, W) linear light."""
-    with decode_rejections(path):
-        if path.suffix.lower() == DNG:
-            developed = raw.develop(path, _DEVELOPMENT)
-            check_development(path, developed.pixels)
-            return developed.pixels, developed.notes, as_planar(developed.pixels)
-        picture = read_picture(path)
+    if path.suffix.lower() == DNG:
+        developed = raw.develop(path, _DEVELOPMENT)
+        check_development(path, developed.pixels)
+        return developed.pixels, developed.notes, as_planar(developed.pixels)
+    picture = read_picture(path)
     return picture.pixels, list(picture.notes), _linear(picture.pixels)
 
 

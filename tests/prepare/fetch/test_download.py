@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdrnet_bench import connections
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.prepare.fetch import download
 from hdrnet_bench.prepare.fetch.download import (
@@ -219,7 +220,7 @@ def test_only_tries_that_bring_nothing_new_count(server: FileServer, path: Path)
 def test_silence_is_a_broken_connection(
     server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "READ_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connections, "READ_TIMEOUT_S", 0.1)
     server.faults["f"].holds = [CUT]
     with quick() as downloads:
         downloads.fetch(f"{server.url}/f", path)
@@ -333,7 +334,8 @@ def test_the_wrong_file_does_not_stay(server: FileServer, path: Path) -> None:
         with pytest.raises(DataError) as caught:
             downloads.fetch(f"{server.url}/f", path, sha256=SHA256)
     found = hashlib.sha256(OTHER).hexdigest()
-    for part in (f"{server.url}/f", str(path), SHA256, found):
+    assert str(path) not in str(caught.value)  # it may come to stand in a dataset
+    for part in (f"{server.url}/f", SHA256, found):
         assert part in str(caught.value)
     assert len(server.requests) == 2
     assert names(path) == []
@@ -381,7 +383,7 @@ def test_redirects_are_followed(server: FileServer, path: Path) -> None:
             downloads.fetch(f"{server.url}/round", path.with_name("g"))
         server.faults["local"].statuses = [302]
         server.faults["local"].headers = {"Location": "file:///etc/hostname"}
-        with pytest.raises(UsageError):
+        with pytest.raises(Unreachable, match="redirects to file:///etc/hostname"):
             downloads.fetch(f"{server.url}/local", path.with_name("g"))
 
 

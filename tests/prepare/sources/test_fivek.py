@@ -252,7 +252,7 @@ def test_raw_files_are_kept_where_asked_and_serve_as_a_source(fivek: FiveK) -> N
 def test_killed_while_it_finishes_nothing_is_lost(
     fivek: FiveK, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for step in ("_leave_out", "_finish", "_swap", "shutil.rmtree"):
+    for step in ("leave_out", "finish", "give_name", "remove_staging"):
         with monkeypatch.context() as patch:
             patch.setattr(f"hdrnet_bench.prepare.build.{step}", killed)
             with pytest.raises(Killed):
@@ -282,7 +282,7 @@ def test_what_was_left_out_for_want_of_files_is_tried_again(
             name = f"{NAMES[id_]}.{suffix}"
             shutil.copy(fivek.server.root / "img" / folder / name, tmp_path / "part" / folder)
     with monkeypatch.context() as patch:
-        patch.setattr("hdrnet_bench.prepare.build._finish", killed)
+        patch.setattr("hdrnet_bench.prepare.build.finish", killed)
         with pytest.raises(Killed):
             fivek.workspace.run("prepare", "fivek", "--source", "part")
     estimate = fivek.workspace.json(*PREPARE, "--dry-run")
@@ -296,7 +296,7 @@ def test_another_protocol_does_not_take_over_what_one_has_begun(
     fivek: FiveK, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("hdrnet_bench.prepare.build._finish", killed)
+        patch.setattr("hdrnet_bench.prepare.build.finish", killed)
         with pytest.raises(Killed):
             fivek.workspace.run(*PREPARE)
     protocol = fivek.workspace.path / "recipes/protocols/fivek/libraw.yaml"
@@ -312,7 +312,7 @@ def test_a_disk_that_is_gone_is_no_reason_to_leave_pictures_out(fivek: FiveK) ->
     broken.unlink()
     broken.symlink_to("/proc/self/mem")  # a file whose first bytes no one can read
     message = fivek.workspace.fails(3, "prepare", "fivek", "--source", "img")
-    assert "preparing fivek-libraw-c stopped: Input/output error" in message
+    assert f"preparing fivek-libraw-c stopped: {broken} cannot be read: Input/output er" in message
     assert not (fivek.workspace.path / "data/fivek-libraw-c").exists()
 
 

@@ -210,12 +210,21 @@ def test_faults_of_the_server_change_nothing(bucket: HDRPlus, undisturbed: dict[
     assert "nothing to do" in bucket.json()["prepared"]
 
 
-def test_an_object_that_is_corrupt_twice_is_an_error(bucket: HDRPlus, files: Path) -> None:
+@pytest.mark.fault("servers")
+def test_an_object_that_is_corrupt_twice_is_said_and_keeps_no_other_pair_from_being_made(
+    bucket: HDRPlus, files: Path, undisturbed: dict[str, Any]
+) -> None:
     bucket.server.answers[MERGED] = damaged(files / MERGED, times=2)
-    message = bucket.fails(3, "--limit", "5")
+    message = bucket.fails(3)
     assert "another file than the expected one, twice: expected md5" in message
-    assert not list((bucket.workspace.path / "data").glob("[!.]*"))
-    bucket.json("--limit", "5")
+    assert "without 1 of" in message
+    assert "--overwrite tries them again" in message
+    dataset = Dataset(bucket.workspace.path / "data" / NAME)
+    before = {row.id for row in dataset.rows}
+    assert "nothing to do" in bucket.json()["prepared"]
+    report = bucket.json("--overwrite")
+    assert report["digest"] == undisturbed["digest"]
+    assert before < {row.id for row in Dataset(dataset.directory).rows}
 
 
 def damaged(path: Path, times: int) -> Any:

@@ -1,0 +1,80 @@
+"""From made pairs to a whole dataset, which has not its name yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ..data.manifest import SPLITS, Header, Row, rows_digest, write_rows
+from ..errors import StorageError
+from ..files import json_line, json_text, sync, write_text
+from .replacing import HEADER, METADATA, REJECTED, foreign_files
+from .schedule import in_threads
+from .staging import DATASET, Made, Plan, tool_versions
+
+_SYNCS = 16
+
+
+def order(rejection: dict[str, str]) -> tuple[str, str]:
+    return rejection["id"], rejection["split"]
+
+
+def leave_out(
+    review: Callable[[list[Row]], dict[tuple[str, str], str]],
+    made: list[Made],
+    rejections: list[dict[str, str]],
+    staging: Path,
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """The rows, without those that the review leaves out, whose pictures are removed and which are
+    listed as rejections.
+
+    Raises StorageError where pictures are gone that were made: a dataset without them would look
+    whole.
+    """
+    lacking = [each.row for each in made if not each.is_whole(staging / DATASET)]
+    if lacking:
+        raise StorageError(
+            f"the pictures of {len(lacking)} pairs have gone from {staging}, as those of "
+            f"{lacking[0].split}/{lacking[0].id}"
+        )
+    rows = [each.row for each in made]
+    reasons = review(rows)
+    remaining = []
+    for row in rows:
+        reason = reasons.get((row.split, row.id))
+        if reason is None:
+            remaining.append(row)
+            continue
+        for name in (row.input_file_name, row.target_file_name):
+            (staging / DATASET / row.split / name).unlink(missing_ok=True)
+        rejections.append(
+            {"id": row.id, "split": row.split, "stage": "duplicate", "reason": reason}
+        )
+    return remaining, sorted(rejections, key=order)
+
+
+def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder: Path) -> Header:
+    """Write the splits' rows, what is left out, and last, once all else is on the disk, the
+    header."""
+    for split in SPLITS:
+        split_rows = [row for row in rows if row.split == split]
+        if split_rows:
+            write_rows(folder / split / METADATA, split_rows)
+        elif (folder / split).exists():  # of which the review left nothing: without rows no split
+            shutil.rmtree(folder / split)
+    # Of a pair that was stopped in the midst of being made, and now is left out, say.
+    for path in foreign_files(folder):
+        path.unlink()
+    counts: dict[str, int] = {split: sum(row.split == split for row in rows) for split in SPLITS}
+    write_text(folder / REJECTED, "".join(json_line(r) + "\n" for r in rejections))
+    header = Header(
+        **plan._asdict(),
+        tools=tool_versions(),
+        counts=counts | {"rejected": len(rejections)},
+        digest=rows_digest(rows),
+    )
+    # Many at once: a journal takes them together.
+    in_threads(sync, list(folder.rglob("*")), _SYNCS)
+    write_text(folder / HEADER, json_text(header.model_dump()), durable=True)
+    return header

@@ -1,0 +1,116 @@
+"""`prepare` stopped by real signals to real processes: it ends at once, with all that it started,
+says what is kept, and goes on from there."""
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.data.verify import verify
+from tests import running
+from tests.conftest import ROOT, Workspace, wait_for_files
+
+NAME = "demo-retouch"
+PREPARE = ("prepare", "demo", "--workers", "2")
+
+
+def nothing_runs(group: int) -> bool:
+    """Whether all processes of the group have ended, waited for as long as the kernel takes."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def kept(folder: Path) -> int:
+    return len(list(folder.glob(f"data/.{NAME}.building/rows/*/[!.]*.jsonl")))
+
+
+@pytest.mark.fault("signals")
+def test_stopped_at_any_moment_it_ends_says_what_is_kept_and_goes_on(
+    workspace: Workspace, record_property: Callable[[str, Any], None]
+) -> None:
+    """The terminal's Ctrl-C, which reaches every process, and SIGTERM, to the first alone; also
+    while the workers are starting."""
+    folder = workspace.path
+    moments = [0.0, 0.05, 0.2, *(random.uniform(0, 0.6) for _ in range(2))]
+    for number, seconds in zip((signal.SIGINT, signal.SIGTERM) * 3, moments, strict=False):
+        before = kept(folder)
+        process = running.start(folder, *PREPARE)
+        wait_for_files(process, folder, f"data/.{NAME}.lock", 1)
+        time.sleep(0.05 + seconds)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        begun = time.monotonic()
+        out, errors = process.communicate(timeout=60)
+        assert time.monotonic() - begun < 15  # not a pair's time, on a busy machine
+        assert process.returncode == 128 + number, (moments, errors)
+        assert "Traceback" not in errors
+        assert out == ""
+        assert nothing_runs(process.pid)
+        assert not list(folder.rglob(".tmp-*"))
+        text = re.sub(r"\s+", " ", errors)
+        said = re.search(r"(\d+) of 13 pairs are kept; run the same command again to go on", text)
+        assert said, errors
+        assert int(said[1]) == kept(folder) >= before
+    # Ctrl-C is the first process's to answer: a worker is not even ended by it while it imports.
+    process = running.start(folder, *PREPARE, "--json")
+    while process.poll() is None:
+        for worker in running.workers(process.pid):
+            os.kill(worker, signal.SIGINT)
+        time.sleep(0.02)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    lock = json.loads((ROOT / "manifests" / f"{NAME}.json").read_text())
+    assert json.loads(out)["digest"] == lock["digest"]
+    assert names_in(folder / "data") == {NAME}
+    record_property("faults", len(moments) + 1)
+
+
+@pytest.mark.fault("kills")
+def test_a_worker_that_is_killed_is_one_line_and_killed_itself_the_next_run_sweeps(
+    workspace: Workspace, record_property: Callable[[str, Any], None]
+) -> None:
+    """A worker: as the kernel does when memory runs out."""
+    folder = workspace.path
+    process = running.start(folder, *PREPARE)
+    wait_for_files(process, folder, f"data/.{NAME}.building/rows/*/[!.]*.jsonl", 1)
+    os.kill(running.workers(process.pid)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert "Traceback" not in errors
+    assert "a worker process died" in errors
+    assert nothing_runs(process.pid)
+    assert not list(folder.rglob(".tmp-*"))
+
+    process = running.start(folder, *PREPARE)
+    wait_for_files(process, folder, f"data/.{NAME}.building/rows/*/[!.]*.jsonl", kept(folder) + 1)
+    process.kill()
+    process.communicate(timeout=60)
+    assert nothing_runs(process.pid)
+    made = kept(folder)
+    leftover = folder / f"data/.{NAME}.building/dataset/test/input/.tmp-0-1-2.png"
+    leftover.parent.mkdir(parents=True, exist_ok=True)
+    leftover.write_bytes(b"half")
+    assert workspace.json("prepare", "demo", "--workers", "2")["cost"]["pairs"] == 13 - made
+    assert verify(Dataset(folder / "data" / NAME)).status == "identical"
+    assert names_in(folder / "data") == {NAME}
+    assert not list(folder.rglob(".tmp-*"))
+    record_property("faults", 2)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
