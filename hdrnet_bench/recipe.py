@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from .cleaning import clean
 from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
@@ -28,20 +29,21 @@ class _Section(BaseModel):
 
 
 _NAME = r"^[a-z0-9][a-z0-9-]*$"
+# Names become those of directories, of which file systems take some 255 bytes.
+_Name = Annotated[str, Field(pattern=_NAME, max_length=100)]
+_LONGEST_SIDE = 1 << 16  # pixels
 
 
 class DatasetSpec(_Section):
     """Which prepared dataset: <source>-<protocol>[-<expert>][-<part>][-<size>]."""
 
-    source: str = Field(pattern=_NAME)
-    protocol: str = Field(pattern=_NAME)
-    expert: str | None = Field(None, pattern=_NAME, description="whose edit is the target")
+    source: _Name
+    protocol: _Name
+    expert: _Name | None = Field(None, description="whose edit is the target")
     part: Literal["subset", "full"] | None = Field(
         None, description="of hdrplus: which set of bursts"
     )
-    size: str | None = Field(
-        None, pattern=_NAME, description="of the pictures, as prepare names it"
-    )
+    size: _Name | None = Field(None, description="of the pictures, as prepare names it")
 
     @model_validator(mode="before")
     @classmethod
@@ -198,13 +200,15 @@ class EvaluationSpec(_Section):
         for width, height in self.resolutions:
             if min(width, height) < 8:
                 raise ValueError(f"resolution {width} x {height} is too small to time")
+            if max(width, height) > _LONGEST_SIDE:
+                raise ValueError(f"a resolution has a side over {_LONGEST_SIDE}, too large to time")
 
 
 class Recipe(_Section):
     """A recipe, validated: unknown keys and wrong types are errors."""
 
-    name: str = Field(pattern=_NAME)
-    version: int = Field(ge=1)
+    name: _Name
+    version: int = Field(ge=1, le=10**9)
     summary: str = Field(min_length=1)
     published: str = Field(
         "none stated",
@@ -318,7 +322,8 @@ def markdown_list(recipes: list[Recipe]) -> str:
         "|---|---|---|---|---|",
     ]
     for recipe in recipes:
+        prose = (recipe.summary, recipe.published)
         cells = [f"[{recipe.name}]({recipe.name}.yaml)", f"`{recipe.dataset.prepare_command}`"]
-        cells += [recipe.model.variant, recipe.summary, recipe.published]
+        cells += [recipe.model.variant, *(clean(t, "markdown") for t in prose)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

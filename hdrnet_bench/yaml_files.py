@@ -10,9 +10,18 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .errors import DataError, UsageError, near_matches
+from . import addresses
+from .errors import DataError, StorageError, UsageError, near_matches
+from .files import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# The longest such file of the project has 2.4 kB; PyYAML reads some ten kB in a second.
+MOST_BYTES = 1 << 16
+# Values, keys and sections, each counted as often as aliases and merge keys repeat it.
+_MOST_NODES = 20_000
+_MOST_FAULTS = 10  # that a message names
+_LONGEST = 80  # characters of a value in a message
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -43,20 +52,69 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     Raises DataError where the file cannot be read, UsageError where it is no YAML mapping.
     """
     try:
-        # The loader is a SafeLoader: no tag makes it construct arbitrary objects.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
+        content = parse_yaml(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where} is not YAML: {getattr(error, 'problem', error)}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # PyYAML does not catch these for values that do not fit their tags, as 2020-99-99.
-        raise UsageError(f"{path} is not YAML: {type(error).__name__}: {error}") from None
+        problem = _shortened(" ".join(str(getattr(error, "problem", error)).split()), 4 * _LONGEST)
+        raise UsageError(f"{path}{where} is not YAML: {problem}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not {kind}: its top level is not a mapping")
     return content
+
+
+def parse_yaml(text: str) -> Any:
+    """The values of a YAML document, in time and memory that its length bounds.
+
+    Raises yaml.YAMLError, or ValueError for values that do not fit their tags (2020-99-99), and for
+    what aliases make too large or nest in itself.
+    """
+    # The loader is a SafeLoader: no tag makes it construct arbitrary objects.
+    loader = _UniqueKeyLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return _constructed(loader, node)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    finally:
+        loader.dispose()
+
+
+def _constructed(loader: _UniqueKeyLoader, node: yaml.Node) -> Any:
+    try:
+        return loader.construct_document(node)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        # PyYAML does not catch these for values that do not fit their tags.
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _count(node: yaml.Node, known: dict[yaml.Node, int | None]) -> int:
+    """The values below a node, itself among them, were every alias written out: a few hundred bytes
+    can stand for billions. Raises ValueError where there are too many, or without end."""
+    if node in known:
+        count = known[node]
+        if count is None:
+            raise ValueError("it contains itself")
+        return count
+    known[node] = None
+    total = 1
+    if isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for each in child if isinstance(child, tuple) else (child,):
+                total += _count(each, known)
+    if total > _MOST_NODES:
+        raise ValueError(f"it has more than {_MOST_NODES:,} values, or repeats some so often")
+    known[node] = total
+    return total
 
 
 def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
@@ -69,19 +127,36 @@ def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
     """Every fault on one line, each with the path of its key."""
+    errors = error.errors(include_url=False)
     faults = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"])
+    for fault in errors[:_MOST_FAULTS]:
+        where = _shortened(".".join(str(part) for part in fault["loc"]))
         if fault["type"] == "extra_forbidden":
             keys = _section_keys(model, fault["loc"][:-1])
-            faults.append(f"{where}: unknown key; {near_matches(str(fault['loc'][-1]), keys)}")
+            key = _shortened(str(fault["loc"][-1]))
+            faults.append(f"{where}: unknown key; {near_matches(key, keys)}")
             continue
-        message = fault["msg"].removeprefix("Value error, ")
+        message = _shortened(fault["msg"].removeprefix("Value error, "), 4 * _LONGEST)
         value = fault.get("input")
-        got = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+        got = f" (got {_shown(value)})" if isinstance(value, str | int | float | bool) else ""
         hint = _number_hint(value) if fault["type"] == "float_type" else ""
         faults.append(f"{where}: {message}{got}{hint}" if where else message)
+    if len(errors) > _MOST_FAULTS:
+        faults.append(f"and {len(errors) - _MOST_FAULTS} more faults")
     return "; ".join(faults)
+
+
+def _shown(value: str | float) -> str:
+    if isinstance(value, str) and "://" in value:
+        value = addresses.shown(value)  # there may be a password in it
+    try:
+        return _shortened(repr(value))
+    except ValueError:  # Python writes no integers of over 4,300 digits
+        return "a number of thousands of digits"
+
+
+def _shortened(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _number_hint(value: Any) -> str:

@@ -1,10 +1,14 @@
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hdrnet_bench.errors import UsageError
+from hdrnet_bench.errors import DataError, HdrbenchError, StorageError, UsageError
 from hdrnet_bench.recipe import load_recipe, markdown_list, parse_recipe, recipe_paths
+from hdrnet_bench.training.overrides import override
 from tests.conftest import ROOT, write_recipe
 
 
@@ -185,3 +189,149 @@ def test_a_protocols_own_size_may_be_said(tmp_path: Path) -> None:
         "original": "fivek-zeng-srgb-c-original",
     }
     assert digests["480p"] == digests[None] != digests["original"]
+
+
+def _repeated(first: str, form: str, levels: int) -> str:
+    """Each level has the one before it nine times."""
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, levels):
+        lines.append(f"a{level}: &a{level} " + form.format(", ".join([f"*a{level - 1}"] * 9)))
+    return "\n".join(lines) + "\n"
+
+
+LONG = 20_000
+HOSTILE = {
+    "merge keys": _repeated("{k: 1}", "{{<<: [{}]}}", 10),
+    "aliases": _repeated("[x, x, x]", "[{}]", 12),
+    "aliases in a seed": "training: {seeds: &a [1], crop: *a}\n" + _repeated("[1]", "[{}]", 9),
+    "itself": "training: &a {crop: *a}\n",
+    "itself as a key": "&a {*a : 1}\n",
+    "digits": f"version: {'9' * LONG}\n",
+    "hexadecimal digits": f"version: 0x{'f' * LONG}\n",
+    "hexadecimal seeds": f"training: {{seeds: [0x{'f' * LONG}]}}\n",
+    "sexagesimal": f"version: 1{':59' * LONG}\n",
+    "a sexagesimal float": f"version: 1{':59' * LONG}.5\n",
+    "a time zone": "version: 2001-12-14t21:59:43.10-99:99\n",
+    "a date": "summary: 2001-12-14\n",
+    "NUL": "name: a\0b\n",
+    "NUL as an escape": 'name: "a\\0b"\n',
+    "an escape code": 'name: "a\\e[31mb"\n',
+    "a line end": 'name: "tiny\\n"\n',
+    "half a character": 'summary: "\\uD800"\n',
+    "half a character in a key": '"\\uD800": 1\n',
+    "HTML": "name: <script>alert(1)</script>\n",
+    "a long name": f"name: {'a' * 200}\n",
+    "a long key": f"{'a' * 900}: 1\n",
+    "thousands of keys": "".join(f"k{n}: 1\n" for n in range(7000)),
+    "thousands of values": f"a: [{'1,' * 30_000}]\n",
+    "deep lists": "[" * 60_000,
+    "deep mappings": "{a: " * 15_000,
+    "deep keys": "? " * 30_000,
+    "a tag that runs code": "name: !!python/object/apply:os.mkdir [made]\n",
+    "a path for a protocol": "dataset: {source: fivek, protocol: ../../x, size: a}\n",
+    "a list for a source": "dataset: {source: [a], protocol: {}, size: a}\n",
+    "too many bytes": "# a comment\n" * 10_000,
+}
+
+REASONS = {
+    "merge keys": "or repeats some so often",
+    "aliases": "or repeats some so often",
+    "itself": "it contains itself",
+    "digits": "Exceeds the limit",
+    "hexadecimal digits": "a number of thousands of digits",
+    "a sexagesimal float": "OverflowError",
+}
+
+
+@pytest.mark.fault("hostile recipes and models")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_recipe_ends_soon_with_one_short_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bad.yaml"
+    write_recipe(path)
+    plain = yaml.safe_load(path.read_text())
+    key = HOSTILE[name].partition(":")[0]
+    plain.pop(key, None)
+    path.write_text(yaml.safe_dump(plain) + HOSTILE[name])
+    began = time.process_time()
+    with pytest.raises(HdrbenchError) as caught:
+        load_recipe(str(path))
+    assert time.process_time() - began < 3
+    message = str(caught.value)
+    assert caught.value.exit_code == (3 if name == "too many bytes" else 2)
+    assert str(path) in message
+    assert REASONS.get(name, "") in message
+    assert "\n" not in message
+    assert len(message) < 1500
+    assert not Path("made").exists()
+
+
+@pytest.mark.fault("hostile recipes and models")
+def test_what_is_no_file_is_not_waited_for(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    with (tmp_path / "sparse.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "binary.yaml").write_bytes(b"name: \xff\xfe")
+    reasons = {"pipe": "not a regular", "device": "not a regular", "sparse": "has over 65,536"}
+    reasons |= {"folder": "directory", "binary": "cannot be read"}
+    for name, reason in reasons.items():
+        with pytest.raises(DataError, match=reason):
+            load_recipe(str(tmp_path / f"{name}.yaml"))
+    record_property("faults", len(reasons))
+
+
+@pytest.mark.fault("I/O errors")
+def test_a_recipe_that_the_disk_does_not_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path / "a.yaml")
+
+    def fails(*arguments: object) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("hdrnet_bench.yaml_files.read_text", fails)
+    with pytest.raises(StorageError, match=r"a\.yaml cannot be read: Input/output error"):
+        load_recipe(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.fault("hostile recipes and models")
+def test_hostile_settings_are_refused_in_one_line(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    write_recipe(tmp_path / "tiny.yaml")
+    recipe = parse_recipe(tmp_path / "tiny.yaml")
+    settings = [
+        "training.steps=" + "{" + ", ".join(HOSTILE["merge keys"].splitlines()) + "}",
+        f"training.steps={'9' * LONG}",
+        f"training.steps=0x{'f' * LONG}",
+        f"training.steps=1{':59' * LONG}.5",
+        "training.steps=&a [*a]",
+        "training.steps=" + "[" * 30_000,
+        "training.steps=5 # \udcff",
+        "summary=\x1b[31m",
+        f"{'a.' * 20_000}b=1",
+        f"summary={'a' * 70_000}",
+        "name=x",
+        "training.learning_rate=.nan",
+        "training.seeds.0=1",
+    ]
+    began = time.process_time()
+    for setting in settings:
+        with pytest.raises(UsageError) as caught:
+            override(recipe, [setting])
+        assert len(str(caught.value)) < 200_000
+    with pytest.raises(UsageError, match="longer than a run can keep"):
+        override(recipe, [f"summary={'a' * 40_000}", f"published={'a' * 40_000}"])
+    assert time.process_time() - began < 6
+    record_property("faults", len(settings) + 1)
+
+
+def test_merge_keys_and_aliases_work(tmp_path: Path) -> None:
+    write_recipe(tmp_path / "tiny.yaml")
+    text = (tmp_path / "tiny.yaml").read_text()
+    text = text.replace("training:\n", "training:\n  <<: &a {flips: false}\n")
+    (tmp_path / "tiny.yaml").write_text(text)
+    assert not parse_recipe(tmp_path / "tiny.yaml").training.flips

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..data.manifest import Dataset, open_dataset
 from ..errors import HdrbenchError, PeerFailed, UsageError
-from ..files import json_text
 from ..recipe import Recipe, load_recipe
 from ..runs import new_run_directory
 from ..statistics import spread
@@ -20,6 +19,7 @@ from .console import (
     choose_device,
     err,
     out,
+    print_json,
     print_table,
     progress,
     report_values,
@@ -94,8 +94,12 @@ def _check(recipe: Recipe, directories: list[Path], resume: bool, overwrite: boo
 
 def _plan(recipe: Recipe, dataset: Dataset, directories: list[Path], device: str) -> dict[str, Any]:
     from ..training.crops import training_rows
+    from ..training.memory import estimate, free_for, size_text
 
     rows, validation, rule = training_rows(dataset)
+    # On a GPU the batches that are made ahead lie elsewhere.
+    need = estimate(recipe, workers=1)
+    step = need.step if device.startswith("cuda") else need.total
     return {
         "recipe": recipe.label,
         "changed": list(recipe.changed),
@@ -105,6 +109,7 @@ def _plan(recipe: Recipe, dataset: Dataset, directories: list[Path], device: str
         "train on": len(rows),
         "validate on": f"{len(validation)}: {rule}",
         "steps": recipe.training.total_steps(len(rows)),
+        "memory": f"about {size_text(step)} of {size_text(free_for(device))} that are free",
     }
 
 
@@ -143,7 +148,7 @@ def _ignore(step: TrainingStep) -> None:
 
 def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print(json_text(summaries), end="")
+        print_json(summaries)
         return
     for summary in summaries:
         if summary.get("resumed_at") == summary["steps"]:
@@ -208,7 +213,7 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
     if path:
         write_result(path, timing)
     if as_json:
-        print(json_text(timing.model_dump(mode="json")), end="")
+        print_json(timing.model_dump(mode="json"))
         return
     for table in (parts_table(timing, ""), throughput_table(timing, "")):
         cells = [[cell.text for cell in row] for row in table.rows]

@@ -8,6 +8,7 @@ Making lowres from the picture is the caller's (area averages or nearest: the me
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import warnings
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ..config import input_description
 from ..errors import CapabilityError
-from ..files import atomic_path, json_line
+from ..files import json_line, write_bytes
 from .hdrnet import HDRNet
 from .pyramid import Size, neighbours
 
@@ -52,13 +53,14 @@ def _resize(picture: Tensor, old: Size, new: Size) -> Tensor:
 
 
 def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:
-    """Write a model: whole, or not at all.
+    """Write a model: whole and on the disk, or not at all.
 
     Returns:
         The metadata that stands in the file.
 
     Raises:
         CapabilityError: what ONNX needs is not installed.
+        OSError: the file cannot be written.
     """
     if kind == "onnx":
         for name in ("onnx", "onnxscript"):
@@ -77,16 +79,20 @@ def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporters' remarks about themselves
         program = torch.export.export(network, example, dynamic_shapes=shapes)
-        with atomic_path(path) as temporary:
-            if kind == "torch":
-                files = {"hdrnet_bench.json": json_line(metadata)}
-                torch.export.save(program, temporary, extra_files=files)
-            else:
-                _onnx(program, temporary, metadata)
+        content = _onnx(program, metadata) if kind == "onnx" else _program_bytes(program, metadata)
+    # The libraries' own writers have errors of their own for a full disk.
+    write_bytes(path, content, durable=True)
     return metadata
 
 
-def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+def _program_bytes(program: torch.export.ExportedProgram, metadata: dict[str, str]) -> bytes:
+    stream = io.BytesIO()
+    files = {"hdrnet_bench.json": json_line(metadata)}
+    torch.export.save(program, stream, extra_files=files)
+    return stream.getvalue()
+
+
+def _onnx(program: torch.export.ExportedProgram, metadata: dict[str, str]) -> bytes:
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -103,7 +109,8 @@ def _onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str,
     proto = onnx_program.model_proto
     onnx.helper.set_model_props(proto, metadata)
     onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString())
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def _metadata(model: HDRNet) -> dict[str, str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
-import safetensors
-import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from ..config import HDRNetConfig
-from ..errors import DataError, first_fault
-from ..files import atomic_path, json_line
+from ..errors import DataError, StorageError, first_fault
+from ..files import json_line, json_value
+from .tensors import Claims, read_claims, read_tensors, write_tensors
 
 _KEY = "hdrnet_bench"
 FORMAT = 1
@@ -55,13 +53,11 @@ class ModelHeader(BaseModel):
 
 
 def save_model(path: Path, model: nn.Module, header: ModelHeader) -> None:
-    """Write a model file: whole, or not at all."""
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    """Write a model file: whole and on the disk, or not at all. Raises OSError."""
     # Left out where they have no value: older files are without these keys.
     absent = {key for key in ("source", "trained_on") if getattr(header, key) is None}
     metadata = {_KEY: json_line(header.model_dump(mode="json", exclude=absent))}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, model.state_dict(), metadata)
 
 
 def resolve(path: str | Path) -> Path:
@@ -82,63 +78,69 @@ def read_network(
     Args:
         build: makes the network of a configuration, whose weights are then the file's.
 
-    Raises DataError where the file is broken, or its weights are not such a network's.
+    Raises DataError where the file is broken, or its weights are not such a network's; StorageError
+    where it cannot be read; CapabilityError where there is no memory for it.
     """
-    header = read_model_header(path)
-    try:
-        tensors: dict[str, Any] = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{path} is not a whole safetensors file: {error}") from None
+    claims, header = _read_header(path)
     # Without memory first: a header may claim a network of any size.
     with torch.device("meta"):
         expected = build(header.config).state_dict()
-    _check_weights(path, tensors, expected)
+    _check_weights(path, claims, expected)
+    tensors = read_tensors(path)
+    spoilt = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if spoilt:
+        _do_not_fit(path, [f"{name} holds NaN or infinity" for name in spoilt])
     model = build(header.config)
     model.load_state_dict(tensors)
     return model.to(device).eval(), header
 
 
-def _check_weights(
-    path: Path, tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
-) -> None:
-    """Names, shapes, types, finite values. Raises DataError."""
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is not of this network" for name in tensors if name not in expected]
-    for name, tensor in tensors.items():
-        model_tensor = expected.get(name)
-        if model_tensor is None:
-            continue
-        if tensor.shape != model_tensor.shape or tensor.dtype != model_tensor.dtype:
+def _check_weights(path: Path, claims: Claims, expected: Mapping[str, torch.Tensor]) -> None:
+    """Names, shapes and types, as the file claims them. Raises DataError."""
+    problems = [f"{name} is missing" for name in expected if name not in claims.tensors]
+    problems += [
+        f"{name[:80]} is not of this network" for name in claims.tensors if name not in expected
+    ]
+    for name, tensor in expected.items():
+        dtype, shape = claims.tensors.get(name, (tensor.dtype, tensor.shape))
+        if shape != tensor.shape or dtype != tensor.dtype:
             problems.append(
-                f"{name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"not {model_tensor.dtype} {tuple(model_tensor.shape)}"
+                f"{name} is {dtype} {tuple(shape)}, not {tensor.dtype} {tuple(tensor.shape)}"
             )
-        elif not torch.isfinite(tensor).all():
-            problems.append(f"{name} holds NaN or infinity")
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise DataError(
-            f"{path}: the weights do not fit the configuration: {', '.join(problems[:3])}{more}"
-        )
+        _do_not_fit(path, problems)
+
+
+def _do_not_fit(path: Path, problems: list[str]) -> NoReturn:
+    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    raise DataError(
+        f"{path}: the weights do not fit the configuration: {', '.join(problems[:3])}{more}"
+    )
 
 
 def read_model_header(path: Path) -> ModelHeader:
-    """The header alone. Raises DataError for anything that is not a model of this project."""
+    """The header alone. Raises DataError for anything that is not a model of this project,
+    StorageError where it cannot be read."""
+    return _read_header(path)[1]
+
+
+def _read_header(path: Path) -> tuple[Claims, ModelHeader]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path} is not a model file of this project (safetensors): {error}"
-        ) from None
+        claims = read_claims(path)
+    except StorageError:
+        raise
+    except DataError as error:
+        raise DataError(f"{path} is not a model file of this project: {error}") from None
     try:
-        content = json.loads(metadata[_KEY])
+        content = json_value(claims.metadata[_KEY])
         if isinstance(content, dict) and content.get("format") != FORMAT:
-            raise DataError(f"{path} has model format {content.get('format')}, known is {FORMAT}")
-        return ModelHeader.model_validate(content)
+            known = str(content.get("format"))[:20]
+            raise DataError(f"{path} has model format {known}, known is {FORMAT}")
+        return claims, ModelHeader.model_validate(content)
     except KeyError:
         raise DataError(f"{path} is safetensors, but holds no HDRNet configuration") from None
     except ValidationError as error:
-        raise DataError(f"{path}: its configuration is not known: {first_fault(error)}") from None
-    except (ValueError, RecursionError) as error:
+        reason = first_fault(error)[:300]
+        raise DataError(f"{path}: its configuration is not known: {reason}") from None
+    except ValueError as error:
         raise DataError(f"{path}: its header is not JSON: {error}") from None

@@ -7,32 +7,41 @@ any moment leaves one whole generation. state.json is a copy of that header; not
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
-import safetensors
-import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from ..data.manifest import Dataset
-from ..errors import DataError, UsageError
-from ..files import atomic_path, json_line, json_text, write_text
+from ..errors import DataError, UsageError, first_fault
+from ..files import json_line, json_text, json_value, write_text
 from ..model.hdrnet import HDRNet
+from ..model.tensors import read_claims, read_tensors, write_tensors
 from ..recipe import Recipe
 
 STATE, STATE_TEXT = "state.safetensors", "state.json"
 _KEY = "hdrnet_bench_state"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter
+
+
+class StepValues(NamedTuple):
+    """What a step measured: the loss, PSNR of the batch in dB, the learning rate it was taken
+    with."""
+
+    loss: float
+    psnr: float
+    learning_rate: float
 
 
 class TrainingState(BaseModel):
     """Where training stands. `best`: the named metric's best value so far, at step `best_step`;
     `last`: validation metrics of the last time; `seconds`: trained, of which `data_wait` waiting
-    for data."""
+    for data. `unvalidated`: of the last step, where it was stopped in its validation, which then
+    comes first when training goes on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = 1
     recipe: str
@@ -40,8 +49,8 @@ class TrainingState(BaseModel):
     dataset: str
     dataset_digest: str
     seed: int
-    step: int
-    steps: int
+    step: int = Field(ge=0)
+    steps: int = Field(ge=1, le=2**62)
     best: float | None = None
     best_step: int | None = None
     best_validation: dict[str, float] | None = None
@@ -51,10 +60,24 @@ class TrainingState(BaseModel):
     processes: int = 1
     threads: int
     scaler: dict[str, Any] | None = None
+    unvalidated: StepValues | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.step > self.steps:
+            raise ValueError(f"step {self.step} of {self.steps}")
+        if (self.best_step is None) != (self.best is None):
+            raise ValueError("best without its step")
+        return self
 
     @property
     def finished(self) -> bool:
-        return self.step == self.steps
+        return self.step == self.steps and self.unvalidated is None
+
+    @property
+    def logged(self) -> int:
+        """The steps whose line is in the log."""
+        return self.step if self.unvalidated is None else self.step - 1
 
 
 class Checkpoint:
@@ -82,7 +105,7 @@ class Checkpoint:
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def save(self, directory: Path, state: TrainingState) -> None:
-        """Write both files: whole, or not at all."""
+        """Write both files: whole and on the disk, or not at all. Raises OSError."""
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average/{name}": t for name, t in self.average.state_dict().items()}
@@ -95,30 +118,39 @@ class Checkpoint:
         if device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(device)
         content = state.model_dump(mode="json")
-        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-        with atomic_path(directory / STATE) as temporary:
-            safetensors.torch.save_file(whole, temporary, metadata={_KEY: json_line(content)})
+        write_tensors(directory / STATE, tensors, {_KEY: json_line(content)})
         write_text(directory / STATE_TEXT, json_text(content))
 
-    def load(self, directory: Path) -> None:
-        """Read the tensors back. Raises DataError where they do not fit."""
+    def load(self, directory: Path, with_best: bool) -> None:
+        """Read the tensors back, those of the best validation where there was one.
+
+        Raises DataError where they do not fit, StorageError where they cannot be read.
+        """
         path = directory / STATE
+        tensors = read_tensors(path)
         try:
-            tensors = safetensors.torch.load_file(path)
             self.model.load_state_dict(_below(tensors, "model/"))
             if self.average is not None:
                 self.average.load_state_dict(_below(tensors, "average/"))
             for name, parameter in self.model.named_parameters():
+                moments = _below(tensors, f"optimiser/{name}/")
+                shapes = {key: tensor.shape for key, tensor in moments.items()}
+                if shapes != {k: parameter.shape if k != "step" else () for k in _MOMENTS}:
+                    raise KeyError(f"optimiser/{name} is missing or does not fit")
                 # Adam counts its steps on the CPU, wherever the parameters are.
                 self.optimiser.state[parameter] = {
                     key: value if key == "step" else value.to(parameter.device)
-                    for key, value in _below(tensors, f"optimiser/{name}/").items()
+                    for key, value in moments.items()
                 }
             self.best = _below(tensors, "best/")
+            expected = {n: t.shape for n, t in self.validated_model().state_dict().items()}
+            found = {n: t.shape for n, t in self.best.items()}
+            if found != (expected if with_best else {}):
+                raise KeyError("best/ does not fit")
             torch.set_rng_state(tensors["random/cpu"])
             if "random/cuda" in tensors and torch.cuda.is_available():
                 torch.cuda.set_rng_state(tensors["random/cuda"])
-        except (safetensors.SafetensorError, OSError, RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, TypeError) as error:
             problem = " ".join(str(error).split())[:300]
             raise DataError(f"{path} does not fit this training: {problem}") from None
 
@@ -128,16 +160,16 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def read_training_state(directory: Path) -> TrainingState | None:
-    """Where a run stands, or None where it has no state yet. Raises DataError for a broken one."""
+    """Where a run stands, or None where it has no state yet. Raises DataError for a broken one,
+    StorageError where it cannot be read."""
     path = directory / STATE
     if not path.exists():
         return None
+    metadata = read_claims(path).metadata
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return TrainingState.model_validate(json.loads(metadata[_KEY]))
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
-        problem = " ".join(str(error).split())[:200]
+        return TrainingState.model_validate(json_value(metadata[_KEY]))
+    except (KeyError, ValidationError, ValueError) as error:
+        problem = "no state" if isinstance(error, KeyError) else first_fault(error)[:200]
         raise DataError(f"{path} is not a training state of this version: {problem}") from None
 
 

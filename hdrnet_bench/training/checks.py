@@ -13,9 +13,10 @@ from ..errors import CapabilityError, UsageError
 from ..evaluation.score import split_available
 from ..metrics.lpips import check_backbone
 from ..recipe import Recipe
-from ..runs import RECIPE, open_run
+from ..runs import LOG, RECIPE, open_run
 from .checkpoint import TrainingState, check_same, read_training_state
 from .distributed import World
+from .run_writer import not_of_training
 
 
 def check_run(
@@ -30,7 +31,7 @@ def check_run(
 ) -> TrainingState | None:
     """The state that a run is resumed from; None where it begins. Raises as `train` does."""
     check_recipe(recipe, dataset, device, world.size)
-    if not directory.exists():
+    if not directory.exists() and not directory.is_symlink():
         return None
     if not (directory / RECIPE).exists():
         raise UsageError(f"{directory} exists and is not a run directory: move it away")
@@ -40,6 +41,7 @@ def check_run(
                 f"{directory} is there: --resume goes on with it, --overwrite trains it again, "
                 "--run names another"
             )
+        _check_ours(directory)
         return None
     state = read_training_state(directory)
     if state is None:
@@ -48,6 +50,21 @@ def check_run(
         return None
     check_same(state, recipe, dataset, seed, directory)
     return state
+
+
+def _check_ours(directory: Path) -> None:
+    """Whether all that --overwrite would delete is a training's. Raises UsageError."""
+    if directory.is_symlink():
+        raise UsageError(f"{directory} is a symbolic link, which --overwrite does not follow")
+    if not (directory / LOG).is_file():
+        raise UsageError(f"{directory} has no {LOG}, as no run's directory: move it away")
+    others = not_of_training(directory)
+    if others:
+        more = ", …" if len(others) > 3 else ""
+        raise UsageError(
+            f"{directory} holds what no training wrote ({', '.join(others[:3])}{more}): move it "
+            "away, then --overwrite"
+        )
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset, device: str, processes: int) -> None:

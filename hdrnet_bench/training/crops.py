@@ -4,7 +4,10 @@ so that neither workers, processes nor interruptions change them."""
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -18,11 +21,11 @@ from ..config import HDRNetConfig
 from ..data.encoding import input_white
 from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
 from ..data.pairs import PictureStore
-from ..errors import DataError
+from ..errors import CapabilityError, DataError, StorageError
 from ..images.pixels import Pixels, white_level
 from ..model.encoding import to_model_input
 from ..model.lowres import make_lowres
-from ..processes import end_with_parent
+from ..processes import end_with_parent, signals_kept_from_children
 from ..recipe import TrainingSpec
 
 
@@ -124,8 +127,12 @@ def batch_loader(
     crops: CropDataset, sampler: BatchSampler, workers: int, pin_memory: bool
 ) -> Generator[Batch, None, None]:
     """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
-    ends the workers. Raises DataError where a picture cannot be read."""
-    batches = torch.utils.data.DataLoader(
+    ends the workers.
+
+    Raises DataError where a picture cannot be read, StorageError where a worker was killed,
+    CapabilityError where there is no shared memory for the batches.
+    """
+    loader = torch.utils.data.DataLoader(
         _WithErrors(crops),
         batch_sampler=sampler,
         collate_fn=_as_it_is,
@@ -134,10 +141,37 @@ def batch_loader(
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
-    for batch in batches:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    try:
+        for batch in _started(loader):
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        text = str(error)
+        if text.startswith("DataLoader worker"):
+            raise StorageError(
+                "a process that prepares batches was killed (out of memory, or by somebody): fewer "
+                "--workers need less"
+            ) from None
+        if "/torch_" in text or "shared memory" in text:
+            raise CapabilityError(
+                "the shared memory (/dev/shm) is too small for the batches of so many processes: "
+                "--workers 0 needs none"
+            ) from None
+        raise
+
+
+def _started(loader: torch.utils.data.DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches, with its processes started so that they stop with this one alone."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGCHLD) if main and hasattr(signal, "SIGCHLD") else None
+    with signals_kept_from_children():
+        batches = iter(loader)
+    if handler is not None:
+        # Torch's own raises wherever a worker's death finds this process, as in mid-step, with
+        # weights half changed. Without it, the death is met where a batch is asked for.
+        signal.signal(signal.SIGCHLD, handler)
+    return batches
 
 
 class _WithErrors(torch.utils.data.Dataset[Any]):
@@ -156,7 +190,17 @@ class _WithErrors(torch.utils.data.Dataset[Any]):
 def _start_worker(worker: int) -> None:
     """Forked, a worker holds the run's lock too: it must not outlive a parent that was killed."""
     end_with_parent()
+    if hasattr(signal, "sigwaitinfo"):
+        threading.Thread(target=_wait_for_end, args=(os.getppid(),), daemon=True).start()
     sys.excepthook = _without_lost_parent
+
+
+def _wait_for_end(parent: int) -> None:
+    """Signals that ask to stop are blocked in a worker: its parent first ends what it is at, and
+    needs batches for it. From the parent itself, SIGTERM ends it."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _without_lost_parent(

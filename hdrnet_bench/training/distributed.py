@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from ..errors import DataError, HdrbenchError, PeerFailed, UsageError
+from ..stopping import Stopped
 
 T = TypeVar("T")
 
@@ -76,8 +77,10 @@ class World(NamedTuple):
                 dist.broadcast(buffer, src=0)
 
 
-def _exit_code(error: Exception) -> int:
-    return error.exit_code if isinstance(error, HdrbenchError) else DataError.exit_code
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, HdrbenchError | Stopped):
+        return error.exit_code
+    return DataError.exit_code
 
 
 def world_from_environment() -> World:
@@ -128,7 +131,7 @@ def process_group(world: World, device: str) -> Iterator[World]:
         yield world._replace(control=control)
     except PeerFailed:
         raise
-    except (HdrbenchError, OSError) as error:
+    except (HdrbenchError, OSError, Stopped) as error:
         if int(notes.add("count", 1)) > 1:
             raise PeerFailed(_exit_code(error)) from error
         raise

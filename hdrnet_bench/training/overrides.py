@@ -9,6 +9,7 @@ import yaml
 
 from ..errors import UsageError
 from ..recipe import Recipe, validate_recipe
+from ..yaml_files import MOST_BYTES, parse_yaml
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -22,6 +23,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """
     content = recipe.model_dump(mode="json", exclude_defaults=True)
     for setting in settings:
+        if len(setting) > MOST_BYTES:
+            raise UsageError(f"--set {setting[:60]!r}… is longer than a recipe file may be")
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"--set {setting!r}: write KEY=VALUE, as training.steps=100")
@@ -32,6 +35,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         if path in (["training", "steps"], ["training", "epochs"]):
             content["training"].pop("epochs" if path[1] == "steps" else "steps", None)
     resolved = validate_recipe(content, "--set")
+    if len(resolved.yaml().encode()) > MOST_BYTES:
+        raise UsageError(f"recipe {recipe.name} with all its values is longer than a run can keep")
     if resolved.digest == recipe.digest:
         return recipe
     # A file of a run that was changed already holds its changes.
@@ -40,8 +45,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 def _value(setting: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"--set {setting!r}: the value is not YAML: {error}") from None
     if isinstance(value, str):
         # YAML 1.1 takes 1e-4 for text; on a command line nobody means text by it.

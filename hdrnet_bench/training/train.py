@@ -6,31 +6,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 import torch.nn.functional as F
 
 from ..data.manifest import Dataset
 from ..data.pairs import PictureStore, fits_in_memory
 from ..errors import CapabilityError, DataError, UsageError
+from ..locks import locked
 from ..metric_specs import METRICS
 from ..model.hdrnet import HDRNet
 from ..model.layers import synchronise_norms
 from ..recipe import Recipe
-from .checkpoint import Checkpoint, TrainingState
+from ..stopping import Request, Stopped, asked_to_stop, says_when_stopped
+from .checkpoint import Checkpoint, StepValues, TrainingState
 from .checks import check_run, data_notes, process_notes
 from .crops import Batch, BatchSampler, CropDataset, batch_loader, training_rows
 from .distributed import World
+from .memory import check_memory, memory_advice
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average
-from .run_writer import RunWriter, TrainingStep
+from .run_writer import RunWriter, TrainingStep, kept, run_summary, sweep_run
 from .validation import validate
 
 
@@ -75,32 +78,27 @@ def train(
         A summary: steps, seconds, the wait for data, the last and best validation.
 
     Raises:
-        UsageError: the run is there, or is another recipe's.
+        UsageError: the run is there, or is another recipe's; it holds files of somebody else.
         DataError: no training or validation pictures, a broken one, another process's run.
-        CapabilityError: the precision, or torch.compile, does not work here.
+        StorageError: the run cannot be written, or a process that makes batches was killed.
+        CapabilityError: the precision, or torch.compile, does not work here; too little memory.
         TrainingError: the loss is not finite, or far out.
+        Stopped: by SIGINT or SIGTERM: after the step, or in mid-validation, with the state saved.
     """
     world = world or World()
-    lock = filelock.FileLock(directory.parent / f".{directory.name}.lock", blocking=False)
-
-    def acquire() -> None:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise DataError(f"another process is training {directory}") from None
-
-    world.on_rank_zero(acquire)
-    try:
+    lock = directory.parent / f".{directory.name}.lock"
+    with contextlib.ExitStack() as held:
+        busy = f"another process is training {directory}"
+        world.on_rank_zero(lambda: held.enter_context(locked(lock, busy)))
         state = world.on_all_ranks(
             lambda: check_run(recipe, dataset, directory, seed, device, overwrite, resume, world)
         )
+        world.on_rank_zero(lambda: sweep_run(directory))
         if state is not None and state.finished:
-            return _summary(directory, state, recipe) | {"resumed_at": state.step}
-        trainer = Trainer(recipe, dataset, directory, seed, device, workers, world)
+            return run_summary(directory, state, recipe) | {"resumed_at": state.step}
+        with says_when_stopped(f"before its first step: {directory} is as it was"):
+            trainer = Trainer(recipe, dataset, directory, seed, device, workers, world)
         return trainer.run(state, on_step, log if world.is_rank_zero else lambda note: None)
-    finally:
-        lock.release()
 
 
 class Trainer:
@@ -122,6 +120,11 @@ class Trainer:
 
         rows, validation_rows, rule = training_rows(dataset)
         in_memory = fits_in_memory([*rows, *validation_rows], world.local_size)
+        if workers is None:
+            cores = max(1, (os.cpu_count() or 1) // world.local_size)
+            workers = 1 if in_memory and not cuda else min(8, cores)
+        self.workers = workers
+        world.on_all_ranks(lambda: check_memory(recipe, device, workers, world))
         pictures, self.validation = world.on_all_ranks(
             lambda: (
                 PictureStore(dataset, rows, in_memory),
@@ -131,10 +134,6 @@ class Trainer:
         self.crops = CropDataset(pictures, recipe.model, self.spec, seed)
         self.steps = self.spec.total_steps(len(rows))
         self.notes = data_notes(recipe, rows, validation_rows, rule, in_memory)
-        if workers is None:
-            cores = max(1, (os.cpu_count() or 1) // world.local_size)
-            workers = 1 if in_memory and not cuda else min(8, cores)
-        self.workers = workers
 
         torch.manual_seed(seed)
         model = HDRNet(recipe.model).to(device)
@@ -159,55 +158,90 @@ class Trainer:
         on_step: Callable[[TrainingStep], None],
         log: Callable[[str], None],
     ) -> dict[str, Any]:
-        """Train from a state, or from the start; the summary."""
-        spec, world = self.spec, self.world
+        """Train from a state, or from the start; the summary. Raises as `train`."""
         resumed = state is not None
         state = self.begin() if state is None else self.restore(state)
-        writer = self.open_writer(state, log)
-        first = state.step
-        sampler = BatchSampler(spec.batch_size, self.steps, first, world.rank, world.size)
-        pin_memory = self.device.startswith("cuda")
-        batches = batch_loader(self.crops, sampler, self.workers, pin_memory)
-        save_every = spec.checkpoint_every or spec.validate_every
-        start, data_wait = time.perf_counter() - state.seconds, state.data_wait
-        try:
-            for step in range(first + 1, self.steps + 1):
-                asked = time.perf_counter()
-                batch = next(batches).to(self.device)
-                data_wait += time.perf_counter() - asked
-
-                loss, mse, learning_rate = self.train_step(step, batch)
-                if diverged(spec, loss):
-                    raise self.divergence(f"the loss is {loss:.4g} at step {step}", step)
-                psnr = -10 * math.log10(max(mse, 1e-12))
-
-                metrics = None
-                if step % spec.validate_every == 0 or step == self.steps:
-                    metrics = self.validate(step)
-                    state = self.with_validation(state, step, metrics)
-
-                seconds = time.perf_counter() - start
-                record = TrainingStep(
-                    step, self.steps, loss, psnr, learning_rate, metrics, seconds, data_wait
-                )
-                if world.is_rank_zero:
-                    writer.step(record)
-                    if metrics:
-                        pair = self.validation.pair(0).to(self.device)
-                        writer.models(state, step, pair)
-                if step % save_every == 0 or step == self.steps:
-                    state = self.save(state, record)
-                if world.is_rank_zero:
-                    on_step(record)
-        finally:
-            batches.close()
-            if world.is_rank_zero:
-                writer.close()
-        summary = _summary(self.directory, state, self.recipe)
+        with asked_to_stop() as request:
+            writer = self.open_writer(state, log)
+            first = state.logged
+            sampler = BatchSampler(
+                self.spec.batch_size, self.steps, state.step, self.world.rank, self.world.size
+            )
+            pin_memory = self.device.startswith("cuda")
+            batches = batch_loader(self.crops, sampler, self.workers, pin_memory)
+            try:
+                with memory_advice(self.recipe):
+                    state = self.loop(state, writer, batches, request, on_step)
+            finally:
+                batches.close()
+                if self.world.is_rank_zero:
+                    writer.close()
+            # Any process may have been asked; all say the same.
+            number = max(self.world.all_gather(request.number or 0))
+            if number:
+                raise self.stopped(state, number)
+        summary = run_summary(self.directory, state, self.recipe)
         return summary | ({"resumed_at": first} if resumed else {})
 
-    def train_step(self, step: int, batch: Batch) -> tuple[float, float, float]:
-        """One step of the optimiser: the loss, the mean squared error, the learning rate."""
+    def loop(
+        self,
+        state: TrainingState,
+        writer: RunWriter,
+        batches: Generator[Batch, None, None],
+        request: Request,
+        on_step: Callable[[TrainingStep], None],
+    ) -> TrainingState:
+        """Steps up to the last, or to the one at which any process is asked to stop; the state,
+        which is saved."""
+        spec, rank_zero = self.spec, self.world.is_rank_zero
+        save_every = spec.checkpoint_every or spec.validate_every
+        start, data_wait = time.perf_counter() - state.seconds, state.data_wait
+        step, values, stop = state.step, state.unvalidated, False
+
+        def now(unvalidated: StepValues | None = None) -> dict[str, Any]:
+            spent = {"seconds": time.perf_counter() - start, "data_wait": data_wait}
+            return {"step": step, "unvalidated": unvalidated} | {
+                name: round(seconds, 3) for name, seconds in spent.items()
+            }
+
+        while not stop and (step < self.steps or values is not None):
+            if values is None:  # else the step was done when its validation was stopped
+                asked = time.perf_counter()
+                try:
+                    batch = next(batches).to(self.device)
+                except DataError as error:
+                    raise self.data_failed(error, writer, state, now()) from None
+                data_wait += time.perf_counter() - asked
+                step += 1
+                values, stop = self.train_step(step, batch, bool(request))
+
+            metrics = None
+            if step % spec.validate_every == 0 or step == self.steps:
+                try:
+                    metrics = self.validate(step, request)
+                except DataError as error:
+                    raise self.data_failed(error, writer, state, now(values)) from None
+                if metrics is None:
+                    return self.save(writer, state, now(values))
+                state = self.with_validation(state, step, metrics)
+
+            seconds = time.perf_counter() - start
+            record = TrainingStep(step, self.steps, *values, metrics, seconds, data_wait)
+            values = None
+            if rank_zero:
+                writer.step(record)
+                if metrics:
+                    pair = self.validation.pair(0).to(self.device)
+                    writer.models(state, step, pair)
+            if stop or step % save_every == 0 or step == self.steps:
+                state = self.save(writer, state, now())
+            if rank_zero:
+                on_step(record)
+        return state
+
+    def train_step(self, step: int, batch: Batch, stop: bool) -> tuple[StepValues, bool]:
+        """One step of the optimiser: what it measured, and whether any process is asked to stop.
+        Raises TrainingError where the loss says that no training comes back from here."""
         spec = self.spec
         learning_rate = spec.learning_rate * rate(spec, step - 1, self.steps)
         for group in self.optimiser.param_groups:
@@ -231,15 +265,20 @@ class Trainer:
             update_average(self.checkpoint.average, self.checkpoint.model, spec.ema, step)
         loss = loss.detach()
         squared = loss if spec.loss == "l2" else F.mse_loss(output.detach(), batch.target)
-        means = self.world.all_reduce_mean(torch.stack([loss, squared])).tolist()
-        return means[0], means[1], learning_rate
+        shared = torch.stack([loss, squared, torch.full_like(loss, stop)])
+        mean_loss, mse, stopping = self.world.all_reduce_mean(shared).tolist()
+        if diverged(spec, mean_loss):
+            raise self.divergence(f"the loss is {mean_loss:.4g} at step {step}", step)
+        psnr = -10 * math.log10(max(mse, 1e-12))
+        return StepValues(mean_loss, psnr, learning_rate), stopping > 0
 
-    def validate(self, step: int) -> dict[str, float]:
-        """Mean metrics over the validation pictures."""
+    def validate(self, step: int, request: Request) -> dict[str, float] | None:
+        """Mean metrics over the validation pictures; None where it was stopped."""
         model = self.checkpoint.validated_model()
         self.world.broadcast_buffers(model)
-        metrics = validate(model, self.validation, {"psnr", self.spec.best_metric}, self.world)
-        if any(math.isnan(value) for value in metrics.values()):
+        names = {"psnr", self.spec.best_metric}
+        metrics = validate(model, self.validation, names, self.world, lambda: request)
+        if metrics is not None and any(math.isnan(value) for value in metrics.values()):
             raise self.divergence(f"the output is not finite after step {step}", step)
         return metrics
 
@@ -255,23 +294,43 @@ class Trainer:
             changes |= {"best": value, "best_step": step, "best_validation": metrics}
         return state.model_copy(update=changes)
 
-    def save(self, state: TrainingState, record: TrainingStep) -> TrainingState:
-        """Write what training is resumed from; the state after this step."""
+    def save(
+        self, writer: RunWriter, state: TrainingState, changes: dict[str, Any]
+    ) -> TrainingState:
+        """Write what training is resumed from; the state with where it stands now."""
+        step = changes["step"]
         if not self.checkpoint.finite():
-            what = f"the weights are not finite after step {record.step}"
-            raise self.divergence(what, record.step)
+            raise self.divergence(f"the weights are not finite after step {step}", step)
         state = state.model_copy(
-            update={
-                "step": record.step,
-                "seconds": round(record.seconds, 3),
-                "data_wait": round(record.data_wait, 3),
+            update=changes
+            | {
                 "processes": self.world.size,
                 "threads": torch.get_num_threads(),
                 "scaler": self.scaler.state_dict() or None,
             }
         )
-        self.world.on_rank_zero(lambda: self.checkpoint.save(self.directory, state))
+
+        self.world.on_rank_zero(lambda: writer.save(state))
         return state
+
+    def data_failed(
+        self, error: DataError, writer: RunWriter, state: TrainingState, changes: dict[str, Any]
+    ) -> DataError:
+        """The error of data that could not be read, once what was trained until then is saved."""
+        # With several processes the others may be in mid-step.
+        if self.world.size == 1 and changes["step"] > state.step:
+            state = self.save(writer, state, changes)
+        return type(error)(f"{error}; {kept(state)}")
+
+    def stopped(self, state: TrainingState, number: int) -> Stopped:
+        """What is raised after a stop by that signal."""
+        stop = Stopped(number)
+        where = f"{self.directory} at step {state.step} of {state.steps}"
+        if state.unvalidated is not None:
+            where += ", before its validation"
+        goes_on = "was trained to its end" if state.finished else "--resume goes on"
+        stop.add_note(f"{where}; {goes_on}")
+        return stop
 
     def begin(self) -> TrainingState:
         """The state before the first step."""
@@ -289,8 +348,15 @@ class Trainer:
 
     def restore(self, state: TrainingState) -> TrainingState:
         """Bring network and optimiser to a state that was saved."""
-        self.world.on_all_ranks(lambda: self.checkpoint.load(self.directory))
-        self.scaler.load_state_dict(state.scaler or {})
+
+        def load() -> None:
+            self.checkpoint.load(self.directory, state.best_step is not None)
+            try:
+                self.scaler.load_state_dict(state.scaler or {})
+            except (RuntimeError, KeyError, TypeError) as error:
+                raise DataError(f"{self.directory}: its state has no loss scale: {error}") from None
+
+        self.world.on_all_ranks(load)
         return state
 
     def open_writer(self, state: TrainingState, log: Callable[[str], None]) -> RunWriter:
@@ -304,7 +370,7 @@ class Trainer:
             "from_step": state.step,
             "notes": notes,
         }
-        writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint)
+        writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint, log)
         self.world.on_rank_zero(lambda: writer.open(setup))
         for note in notes:
             log(note)
@@ -319,21 +385,3 @@ class Trainer:
             f"{what} (batch: {batch}): the checkpoints of earlier validations are kept; "
             "a lower training.learning_rate, or gradient_clip, may help"
         )
-
-
-def _summary(directory: Path, state: TrainingState, recipe: Recipe) -> dict[str, Any]:
-    last, best = state.last or {}, state.best_validation or {}
-    return {
-        "run": str(directory),
-        "seed": state.seed,
-        "steps": state.steps,
-        "seconds": state.seconds,
-        "data_wait_seconds": state.data_wait,
-        "data_wait_share": round(state.data_wait / max(state.seconds, 1e-9), 4),
-        "validation_psnr": {"last": last.get("psnr"), "best": best.get("psnr")},
-        "best": {
-            "metric": recipe.training.best_metric,
-            "value": state.best,
-            "step": state.best_step,
-        },
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -20,18 +20,26 @@ def validate(
     pictures: PictureStore,
     names: Iterable[str] = ("psnr",),
     world: World | None = None,
-) -> dict[str, float]:
+    stop: Callable[[], object] = lambda: None,
+) -> dict[str, float] | None:
     """Mean metrics over whole validation pictures, by the scorer that eval uses.
 
     The processes share the pictures; the means do not depend on their number. NaN where the
     model's output is not finite. Pictures that a metric is not defined for are left out of its
     mean; DataError where it is defined for none.
+
+    stop: asked before each picture; where it says so in any process, all of them give it up, and
+        the result is None.
     """
     world, ordered = world or World(), sorted(set(names))
     training, device = model.training, next(model.parameters()).device
     model.eval()
     mine: list[dict[str, float]] = []
+    given_up = False
     for index in range(world.rank, len(pictures), world.size):
+        if stop():
+            given_up = True
+            break
         pair = pictures.pair(index).to(device)
         output = model.enhance(pair.input)
         finite = bool(torch.isfinite(output).all())
@@ -41,6 +49,8 @@ def validate(
         else:
             mine.append(dict.fromkeys(ordered, math.nan))
     model.train(training)
+    if any(world.all_gather(given_up)):
+        return None
     shares = world.all_gather(mine)
     values = [shares[i % world.size][i // world.size] for i in range(len(pictures))]
     return {name: _mean(name, [v[name] for v in values if name in v]) for name in ordered}

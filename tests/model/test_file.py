@@ -1,9 +1,13 @@
 """What load_model takes and what it refuses, always in one line."""
 
+import errno
 import json
 import os
 import pickle
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +16,13 @@ import safetensors.torch
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
-from hdrnet_bench.errors import DataError
+from hdrnet_bench.errors import CapabilityError, DataError, StorageError
+from hdrnet_bench.files import sweep
+from hdrnet_bench.memory import available
 from hdrnet_bench.model.file import ModelHeader, read_model_header, save_model
+from hdrnet_bench.model.tensors import read_tensors
 from hdrnet_bench.recipe import Recipe
-from tests.conftest import TINY_RECIPE, Workspace
+from tests.conftest import ROOT, TINY_RECIPE, Workspace
 
 CONFIG = HDRNetConfig(net_input_size=16, spatial_bin=4, luma_bins=2)
 PATH = Path("m.safetensors")
@@ -86,6 +93,33 @@ def _long_header(model: HDRNet) -> None:
     PATH.write_bytes(struct.pack("<Q", len(content) * 2) + content[8:])
 
 
+def _endless(model: HDRNet) -> None:
+    PATH.unlink()
+    PATH.symlink_to("/dev/zero")
+
+
+def _pipe(model: HDRNet) -> None:
+    PATH.unlink()
+    os.mkfifo(PATH)
+
+
+def _sparse(model: HDRNet) -> None:
+    """A terabyte on a disk that has none of it."""
+    with PATH.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+def _raw_header(content: bytes, data: int = 0) -> Callable[[HDRNet], object]:
+    text = struct.pack("<Q", len(content)) + content + bytes(data)
+    return lambda model: PATH.write_bytes(text)
+
+
+def _tensor(**entry: object) -> bytes:
+    return json.dumps(
+        {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} | entry}
+    ).encode()
+
+
 def _nan(model: HDRNet) -> None:
     state = model.state_dict()
     state["coefficient_network.prediction.conv.bias"][5] = float("nan")
@@ -146,9 +180,35 @@ SPOIL: dict[str, tuple[Callable[[HDRNet], object], str]] = {
         "torch.int32",
     ),
     "NaN": (_nan, "prediction.conv.bias holds NaN"),
+    "a pipe": (_pipe, "is not a regular file"),
+    "a device": (_endless, "is not a regular file"),
+    "a sparse terabyte": (_sparse, "its tensors have"),
+    "a long header": (_raw_header(b" " * (1 << 24) + b"{}"), "claims a header of"),
+    "a deep header": (_raw_header(b"[" * 100_000), "nested too deep"),
+    "a header that is a list": (_raw_header(b"[1, 2]"), "is not a mapping"),
+    "metadata of numbers": (_raw_header(b'{"__metadata__": {"a": 1}}'), "metadata is not text"),
+    "no offsets": (_raw_header(b'{"x": {}}'), "of what type and size"),
+    "huge shapes": (_raw_header(_tensor(shape=[1 << 62, 4]), 4), "of what type and size"),
+    "a negative shape": (_raw_header(_tensor(shape=[-1]), 4), "of what type and size"),
+    "true for a number": (_raw_header(_tensor(shape=[True]), 4), "of what type and size"),
+    "an unknown type": (_raw_header(_tensor(dtype="F7"), 4), "of what type and size"),
+    "offsets beyond": (_raw_header(_tensor(data_offsets=[4, 8]), 4), "holds no HDRNet"),
+    "a network of any size": (
+        lambda m: write(m.state_dict(), header(net_input_size=10**9)),
+        "configuration is not known: config.net_input_size",
+    ),
+    "a format of thousands of digits": (
+        lambda m: write(m.state_dict(), '{"format": 1' + "0" * 5000 + "}"),
+        "is not JSON",
+    ),
+    "escapes in its names": (
+        lambda m: write(m.state_dict() | {"\x1b[31m<script>": torch.zeros(1)}, header()),
+        "is not of this network",
+    ),
 }
 
 
+@pytest.mark.fault("hostile recipes and models")
 @pytest.mark.parametrize("spoil", SPOIL)
 def test_anything_else_is_refused_in_one_line(
     saved: HDRNet, workspace: Workspace, spoil: str
@@ -174,3 +234,71 @@ def test_an_imported_model_says_its_source(workspace: Workspace) -> None:
     model = HDRNet(CONFIG)
     save_model(PATH, model, ModelHeader(config=CONFIG, source="imported from x"))
     assert read_model_header(PATH).source == "imported from x"
+
+
+@pytest.mark.fault("I/O errors")
+def test_what_the_system_says_is_not_said_of_the_file(
+    saved: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that cannot be read now may be whole."""
+
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("hdrnet_bench.model.tensors.open_regular", fails)
+    with pytest.raises(StorageError, match=r"m\.safetensors cannot be read: Input/output error"):
+        load_model(PATH)
+
+
+@pytest.mark.fault("streams and limits")
+def test_a_model_beyond_the_memory_is_refused(
+    saved: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hdrnet_bench.model.tensors.available", lambda: PATH.stat().st_size)
+    with pytest.raises(CapabilityError, match="more than there is memory for"):
+        load_model(PATH)
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import torch
+from hdrnet_bench.model.tensors import write_tensors
+threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+tensors = {str(n): torch.zeros(1 << 20) for n in range(8)}
+while True:
+    write_tensors(Path("killed.safetensors"), tensors, {})
+"""
+
+
+@pytest.mark.fault("kills")
+def test_a_killed_writer_leaves_a_whole_file_and_what_is_swept(workspace: Workspace) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, "0.31"], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(read_tensors(Path("killed.safetensors"))) == 8
+    sweep(workspace.path)
+    assert [path.name for path in workspace.path.iterdir()] == ["killed.safetensors"]
+
+
+def test_of_a_machine_in_a_group_what_the_group_has_left_counts(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:  8000 kB\n")
+    assert available(tmp_path) == 8000 * 1024
+    (tmp_path / "proc/self/cgroup").write_text("0::/jobs/one\n")
+    group = tmp_path / "sys/fs/cgroup/jobs"
+    (group / "one").mkdir(parents=True)
+    (group / "one/memory.max").write_text("max\n")
+    (group / "one/memory.current").write_text("1000\n")
+    assert available(tmp_path) == 8000 * 1024
+    (group / "memory.max").write_text("5000000\n")
+    (group / "memory.current").write_text("4000000\n")
+    (group / "memory.stat").write_text("anon 1\ninactive_file 500000\n")
+    assert available(tmp_path) == 1_500_000
+    (tmp_path / "proc/self/cgroup").write_text("4:memory:/a\n3:cpu:/a\n")
+    first = tmp_path / "sys/fs/cgroup/memory/a"
+    first.mkdir(parents=True)
+    (first / "memory.limit_in_bytes").write_text("3000\n")
+    (first / "memory.usage_in_bytes").write_text("4000\n")
+    assert available(tmp_path) == 0

@@ -19,11 +19,15 @@ from hdrnet_bench.training.overrides import override
 from tests.conftest import Workspace, clean_environment, write_recipe
 
 
-def torchrun(tiny: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+def torchrun_command() -> list[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", str(20000 + os.getpid() % 20000), "-m", "hdrnet_bench", "train"]
+    port = str(20000 + os.getpid() % 20000)
+    return [*command, "--master-port", port, "-m", "hdrnet_bench", "train"]
+
+
+def torchrun(tiny: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, *arguments],
+        [*torchrun_command(), *arguments],
         cwd=tiny.path,
         env=clean_environment() | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -131,7 +135,8 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
     finally:
         del os.environ["PYTHONPATH"]
     assert done.returncode != 0
-    assert said(done) == ["hdrbench: rank 1 lost its disk"], done.stderr
+    (line,) = said(done)
+    assert line.startswith("hdrbench: rank 1 lost its disk; it is kept as it was at step "), line
     assert "Traceback" not in done.stderr.split("torch/distributed/elastic")[0]
 
 
