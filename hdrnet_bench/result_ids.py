@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .cleaning import name_text
 from .errors import DataError, first_fault
 from .files import read_json
 
-# What becomes part of a path or of a figure's name.
-Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# What becomes part of a path or of a figure's name; no longer than fits into a file's name with
+# what is put after it.
+SLUG = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+Slug = Annotated[str, Field(pattern=f"^{SLUG}$", max_length=240)]
+# No network has more: quotients and sums of what is typed in must not overflow.
+_Count = Annotated[int, Field(ge=0, le=10**18)]
 
 
 class Record(BaseModel):
@@ -20,6 +26,15 @@ class Record(BaseModel):
 
 
 R = TypeVar("R", bound=Record)
+
+
+def check_name(path: Path) -> None:
+    """Raises DataError where a result file's name could not be part of a figure's."""
+    if not re.fullmatch(SLUG, path.stem):
+        raise DataError(
+            f"{path.parent / name_text(path)}: its name becomes part of figures' and tables' "
+            "names: rename it with letters, digits, '.', '_' and '-' alone, or move it away"
+        )
 
 
 def read_record(path: Path, kinds: Mapping[str, type[R]], other: str) -> R:
@@ -36,7 +51,7 @@ def read_record(path: Path, kinds: Mapping[str, type[R]], other: str) -> R:
         if fault["loc"] == ("schema_version",):
             raise DataError(
                 f"{path}: written by another version of hdrnet-bench, in its schema "
-                f"{fault['input']}: measure it again, or remove it"
+                f"{str(fault['input'])[:40]}: measure it again, or remove it"
             ) from None
         raise DataError(f"{path}: {first_fault(error)}") from None
 
@@ -57,9 +72,9 @@ class MethodId(Record):
 
     name: Slug
     run: Slug
-    parameters: int | None
-    network_macs: int | None = None
-    pixel_macs: int | None = None
+    parameters: _Count | None
+    network_macs: _Count | None = None
+    pixel_macs: _Count | None = None
     model_sha256: str | None
     predictions_sha256: str | None = None
     seed: int | None

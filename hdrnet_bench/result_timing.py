@@ -13,10 +13,13 @@ from pydantic import Field, model_validator
 
 from .config import HDRNetConfig
 from .environment import Environment
-from .result_ids import MethodId, RecipeId, Record, read_record
+from .result_ids import MethodId, RecipeId, Record, check_name, read_record
 
-_Positive = Annotated[float, Field(gt=0)]
-_Count = Annotated[int, Field(ge=1)]
+# Nothing that was measured is so small or large: what is typed in must neither overflow nor leave
+# the axes of a figure.
+_Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+_Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]
 Part = Literal[
     "coefficients", "guide + slice + apply", "whole", "upload", "download", "whole with transfer"
 ]
@@ -46,10 +49,10 @@ class TimingRow(Record):
     interval_ms: tuple[_Positive, _Positive] | None
     p5_ms: _Positive | None
     p95_ms: _Positive | None
-    peak_memory_mib: Annotated[float, Field(ge=0)] | None
+    peak_memory_mib: Annotated[float, Field(ge=0, le=1e12)] | None
     gigabytes_per_s: _Positive | None
     copy_share: _Positive | None
-    max_error: float | None
+    max_error: _Number | None
     noisy: bool
     note: str | None = None
 
@@ -82,9 +85,11 @@ class CopyRow(Record):
 class MachineState(Record):
     """The machine while timing, as it was read, never set; null where it does not report it."""
 
-    clock_mhz: tuple[float, float] | None = Field(description="lowest and highest")
-    power_w: tuple[float, float] | None
-    load: tuple[float, float] | None = Field(description="of the last minute, lowest and highest")
+    clock_mhz: tuple[_Number, _Number] | None = Field(description="lowest and highest")
+    power_w: tuple[_Number, _Number] | None
+    load: tuple[_Number, _Number] | None = Field(
+        description="of the last minute, lowest and highest"
+    )
 
 
 def combined(states: Iterable[MachineState]) -> MachineState:
@@ -125,11 +130,11 @@ class KernelRow(Record):
     p95_ms: _Positive
     ns_per_pixel: _Positive
     reference_ms: _Positive | None
-    times_reference: float | None
+    times_reference: _Number | None
     compiled_ms: _Positive | None
     copy_ms: _Positive
-    times_copy: float
-    max_error: float | None
+    times_copy: _Number
+    max_error: _Number | None
     note: str | None
 
     @property
@@ -220,14 +225,14 @@ class StepRow(Record):
     """
 
     part: str
-    native_ms: float
-    native_p5_ms: float
-    native_p95_ms: float
-    reference_ms: float | None
-    reference_p5_ms: float | None
-    reference_p95_ms: float | None
-    speedup: float | None
-    share: float
+    native_ms: _Number
+    native_p5_ms: _Number
+    native_p95_ms: _Number
+    reference_ms: _Number | None
+    reference_p5_ms: _Number | None
+    reference_p95_ms: _Number | None
+    speedup: _Number | None
+    share: _Number
     note: str | None = None
 
     @model_validator(mode="after")
@@ -279,6 +284,9 @@ def read_machine(path: Path) -> MachineTiming:
 
 
 def read_machines(root: Path) -> list[tuple[Path, MachineTiming]]:
-    """Those of a results directory, in the order of their names."""
+    """Those of a results directory, in the order of their names. Raises as `read_machine`, and
+    DataError for a name that no figure could have."""
     paths = sorted([*root.glob("network-*.json"), *root.glob("training-*.json")])
+    for path in paths:
+        check_name(path)
     return [(path, read_machine(path)) for path in paths]

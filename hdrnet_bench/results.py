@@ -24,7 +24,7 @@ from .environment import Environment
 from .files import json_text, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
-from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug, read_record
+from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug, check_name, read_record
 from .result_timing import KernelTiming, Timing
 from .statistics import Mean, mean_interval
 
@@ -52,7 +52,7 @@ class MetricSummary(Record, _Brief):
     """
 
     version: int
-    n: int
+    n: Annotated[int, Field(ge=0, le=10**12)]
     mean: float | None
     interval: tuple[float, float] | None
     min: float | None = None
@@ -227,10 +227,15 @@ def read_result(path: Path) -> Result:
 
 
 def read_all(root: Path) -> list[tuple[Path, Result]]:
-    """Every result below a results directory, in the order of their paths."""
-    of_runs = [*root.glob("*/*/*/eval-*.json"), *root.glob("*/*/*/timing-*.json")]
-    paths = [*of_runs, *root.glob("kernels-*.json")]
-    return [(path, read_result(path)) for path in sorted(paths)]
+    """Every result below a results directory, in the order of their paths.
+
+    Raises DataError that names the first that is broken, or whose name no figure could have.
+    """
+    timings = [*root.glob("*/*/*/timing-*.json"), *root.glob("kernels-*.json")]
+    for path in sorted(timings):
+        check_name(path)
+    paths = sorted([*root.glob("*/*/*/eval-*.json"), *timings])
+    return [(path, read_result(path)) for path in paths]
 
 
 def group_seeds(results: Iterable[Evaluation]) -> list[list[Evaluation]]:

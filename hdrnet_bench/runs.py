@@ -27,7 +27,8 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.directory.name
+        # Of "." the name is known once it is resolved.
+        return self.directory.name or self.directory.resolve().name
 
     @property
     def model_path(self) -> Path:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..files import json_text
 from ..metric_specs import METRICS, heading
-from .console import out, print_table
+from .console import out, print_json, print_table
 from .options import Json
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def compare(
         for entry in content["metrics"]:
             if entry["paired"]:
                 entry["paired"]["pictures"] = entry["paired"]["pictures"][:worst]
-        print(json_text(content), end="")
+        print_json(content)
         return
     out.print(f"A: {comparison.a}\nB: {comparison.b}")
     out.print(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import DataError, UsageError
-from ..files import json_text
 from .console import (
     choose_device,
     err,
     note_counts,
     print_evaluations,
+    print_json,
     print_notes,
     progress,
     report_values,
@@ -165,7 +165,7 @@ def _report(results: list[Evaluation], missing: dict[str, str], as_json: bool) -
             {"kind": "not measured", "run": run, "reason": reason}
             for run, reason in missing.items()
         ]
-        print(json_text(content), end="")
+        print_json(content)
     elif results:
         print_evaluations(results)
     for counts in notes:

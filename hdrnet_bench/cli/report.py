@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError, UsageError
-from ..files import json_text
-from .console import out
+from .console import err, out, print_json
 from .options import DryRun, Json
 
 
@@ -33,25 +32,44 @@ def report(
         bool,
         typer.Option("--check", help="Write nothing: say whether the report is up to date."),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace also what no report wrote, or was changed since it did."
+        ),
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Make README.md, tables/, figures/ and report.html in results/ from the result files alone."""
+    """Make README.md, tables/, figures/ and report.html in results/ from the result files alone.
+
+    Replaces and removes only what results/report.json says that a report wrote.
+    """
     from ..paths import results_dir
     from ..report import build_report, outdated
 
     if check:
-        if private or dry_run:
-            raise UsageError("--check writes nothing: neither --private nor --dry-run goes with it")
+        if private or dry_run or overwrite:
+            raise UsageError("--check writes nothing: neither --private, --overwrite nor --dry-run")
         old = outdated(results_dir(), insert)
         if as_json:
-            print(json_text({"outdated": old}), end="")
+            print_json({"outdated": old})
         if old:
             raise DataError(f"not what the results give: {', '.join(old)}; run `make report`")
         return
-    written = build_report(results_dir(), insert, dry_run=dry_run, private=private)
+    report = build_report(
+        results_dir(), insert, dry_run=dry_run, private=private, overwrite=overwrite, log=err.print
+    )
     if as_json:
-        print(json_text([str(path) for path in written]), end="")
-    else:
-        for path in written:
-            out.print(f"{'would write' if dry_run else 'wrote'} {path}")
+        print_json(
+            {kind: [str(path) for path in paths] for kind, paths in report._asdict().items()}
+        )
+        return
+    wrote, removed = ("would write", "would remove") if dry_run else ("wrote", "removed")
+    for path in report.files:
+        note = " (in place of a file that no report wrote)" if path in report.replaced else ""
+        out.print(f"{wrote} {path}{note}")
+    for path in report.removed:
+        out.print(f"{removed} {path}, of a result that is gone")
+    for path in report.left:
+        err.print(f"{path} is of a result that is gone, and was changed since: it is left")

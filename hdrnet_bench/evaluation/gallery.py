@@ -9,8 +9,8 @@ above.
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from torch import Tensor
 
 from ..config import Encoding
 from ..data.pairs import Pair
+from ..drawing import import_matplotlib
+from ..files import atomic_path
 from ..images.files import write_thumbnail
 from ..model.encoding import to_display
 from ..results import Shown, Size
 from .score import saved_levels
 
+ROLES = ("input", "output", "target", "error")
 ERROR_WHITE = 0.1  # of the whole range: 25.5 levels of 255
 _LONG_EDGE = 480
 
@@ -40,56 +43,44 @@ def choose(rows: Sequence[dict[str, Any]]) -> list[Shown]:
 
 
 def write_gallery(
+    writing: ExitStack,
     folder: Path,
     size: Size,
     shown: Sequence[Shown],
     render: Callable[[str], tuple[Pair, Tensor]],
     encoding: Encoding,
-    others: Collection[str],
 ) -> None:
-    """Replace a result folder's pictures of one size and split: all of them, or none.
+    """Write the pictures of a result: under temporary names, until `writing` is closed.
 
     Args:
         folder: the result's.
         render: id to its pair and the method's output (3, H, W).
         encoding: of the inputs.
-        others: ids of the dataset's other splits, whose pictures stay.
     """
-    pictures = folder / "pictures"
-    new, old = pictures / f".tmp-{size}-new", pictures / f".tmp-{size}-old"
-    for leftover in (new, old):  # by one that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    for path in (pictures / size).glob("*.jpg"):
-        if path.stem.rpartition("-")[0] in others:
-            shutil.copy2(path, new)
     for picture_of in shown:
         pair, output = render(picture_of.id)
-        for role, picture in (
-            ("input", to_display(pair.input, encoding).cpu().numpy()),
-            ("output", output.cpu().numpy()),
-            ("target", pair.target.cpu().numpy()),
-            ("error", error_map(output, pair.target)),
-        ):
-            write_thumbnail(new / f"{picture_of.id}-{role}.jpg", picture, _LONG_EDGE)
-    if (pictures / size).exists():
-        (pictures / size).rename(old)
-    new.rename(pictures / size)
-    shutil.rmtree(old, ignore_errors=True)
-    for flat in pictures.glob("*.jpg"):  # from before there were sizes
-        flat.unlink()
+        pictures = {
+            "input": to_display(pair.input, encoding).cpu().numpy(),
+            "output": output.cpu().numpy(),
+            "target": pair.target.cpu().numpy(),
+            "error": error_map(output, pair.target),
+        }
+        paths = pictures_of(folder, size, [picture_of])
+        for path, role in zip(paths, ROLES, strict=True):
+            write_thumbnail(writing.enter_context(atomic_path(path)), pictures[role], _LONG_EDGE)
 
 
 def pictures_of(folder: Path, size: Size, shown: Sequence[Shown]) -> list[Path]:
-    roles = ("input", "output", "target", "error")
-    names = [f"{picture.id}-{role}.jpg" for picture in shown for role in roles]
-    return [folder / "pictures" / size / name for name in names]
+    return pictures_of_ids(folder, size, [picture.id for picture in shown])
+
+
+def pictures_of_ids(folder: Path, size: Size, ids: Iterable[str]) -> list[Path]:
+    return [folder / "pictures" / size / f"{id_}-{role}.jpg" for id_ in ids for role in ROLES]
 
 
 def error_map(output: Tensor, target: Tensor) -> np.ndarray:
     """(3, H, W) sRGB twice -> (3, h, w) in [0, 1], the long edge at most 480 pixels."""
-    from matplotlib import colormaps
-
+    colormaps = import_matplotlib().colormaps
     error = (saved_levels(output) - saved_levels(target)).abs().mean(0)
     height, width = error.shape
     scale = min(1.0, _LONG_EDGE / max(height, width))

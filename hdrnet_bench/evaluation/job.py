@@ -15,14 +15,14 @@ from ..config import HDRNetConfig
 from ..data.encoding import check_encoding
 from ..data.leakage import leaked_ids, trained_on
 from ..data.manifest import Dataset, Row, Split, open_dataset
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, first_fault
 from ..files import json_line, sha256_text
 from ..metrics.grid_artefact import CELLS
 from ..model.file import ModelHeader
 from ..model.load import read_model
 from ..recipe import EvaluationSpec, Recipe
 from ..result_ids import DatasetId, MethodId, RecipeId
-from ..results import Size, Unpaired, evaluation_path, result_folder
+from ..results import ResultRow, Size, Unpaired, evaluation_path, result_folder
 from ..runs import Run
 from . import baselines
 from .baselines import Baseline
@@ -88,8 +88,30 @@ class EvaluationJob(NamedTuple):
         )
 
 
+def _check(dataset: Dataset, split: Split) -> None:
+    """Raises DataError where a result could not hold what the dataset calls itself or a picture,
+    before any is measured."""
+    header, ids = dataset.header, set[str]()
+    what = str(dataset.directory)
+    try:
+        DatasetId(name=header.name, protocol=header.protocol, split=split, digest=header.digest)
+        for row in dataset.split(split):
+            what = f"{dataset.directory}, {split}, picture {row.id!r}"
+            ResultRow(id=row.id, width=row.width, height=row.height, licence=row.licence)
+            row.licence.encode()
+            if row.id in ids:
+                raise DataError(f"{what} is there twice: prepare the dataset again")
+            ids.add(row.id)
+    except ValueError as error:
+        raise DataError(
+            f"{what}: no result could hold this ({first_fault(error)}): prepare the dataset with "
+            "names of letters, digits, '.', '_' and '-'"
+        ) from None
+
+
 def recipe_spec(recipe: Recipe, dataset: Dataset, split: Split) -> JobSpec:
     """A recipe's specification, on its own dataset or on another, whose results are kept apart."""
+    _check(dataset, split)
     own = dataset.header.name == recipe.dataset.name
     label = recipe.label if own else f"{recipe.label}-on-{dataset.header.name}"
     metrics = recipe.evaluation.metrics
@@ -99,6 +121,7 @@ def recipe_spec(recipe: Recipe, dataset: Dataset, split: Split) -> JobSpec:
 def dataset_spec(dataset: Dataset, split: Split) -> JobSpec:
     """A specification without a recipe: the default metrics, under a name of its own, so that the
     results stay apart from those of a recipe with the dataset's name."""
+    _check(dataset, split)
     spec, header = EvaluationSpec(), dataset.header
     digest = sha256_text(json_line(spec.model_dump(mode="json")))
     config = HDRNetConfig(input_encoding=header.input_encoding, input_white=header.input_white)

@@ -1,42 +1,51 @@
 """Doing an evaluation job and writing its result: JSON, rows as CSV, pictures, training curve.
 
-Rows are written as they are made, so that a stopped evaluation goes on where it was. Each file is
-written whole or not at all, and the JSON last, an old one removed before: where it is there, all of
-it is there.
+Rows are written as they are made, so that a stopped evaluation goes on where it was. All else is
+written under temporary names first; then an old result's JSON is removed, and the files get their
+names, the JSON last: where it is there, all of it is there.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from .. import metrics
+from ..cleaning import clean
 from ..data.pairs import Pair
 from ..data.sizes import load_pair_at
-from ..environment import describe
-from ..errors import DataError, UsageError
-from ..files import json_line, sha256_text, write_text
+from ..environment import Environment, describe
+from ..errors import DataError, StorageError, UsageError, first_fault
+from ..files import atomic_path, json_line, json_value, read_text, sha256_text, sweep
+from ..locks import locked
 from ..metrics.lpips import check_backbone, fetch_backbone
 from ..results import Evaluation, MetricSummary, ResultRow, read_result, write_result
 from ..runs import LOG
-from .gallery import choose, pictures_of, write_gallery
+from ..stopping import Stopped, asked_to_stop, says_when_stopped
+from .gallery import choose, pictures_of, pictures_of_ids, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
-from .score import score_pair, split_available, summarise_rows
+from .score import Method, score_pair, split_available, summarise_rows
 
 
 def up_to_date(job: EvaluationJob) -> bool:
-    """Whether a result is there that measured the same model, data, recipe and metrics."""
+    """Whether a result is there that measured the same model, data, recipe and metrics.
+
+    Raises StorageError where it cannot be read: nobody knows what it is.
+    """
     if not job.path.exists():
         return False
     try:
         result = read_result(job.path)
+    except StorageError:
+        raise
     except DataError:
         return False
     if not isinstance(result, Evaluation):
@@ -59,33 +68,62 @@ def up_to_date(job: EvaluationJob) -> bool:
 
 
 def check_replaceable(job: EvaluationJob) -> None:
-    """Raises UsageError where the result of other predictions lies where this one's would: only
-    they could bring it back, and they may be gone."""
+    """Raises UsageError where the result of other predictions lies where this one's would, or one
+    that this version cannot read: only they could bring it back, and they may be gone."""
     if job.method.predictions_sha256 is None or not job.path.exists():
         return
+    instead = "--overwrite replaces it, another --name keeps both"
     try:
         result = read_result(job.path)
-    except DataError:
-        return
-    if isinstance(result, Evaluation) and result.method != job.method:
+    except StorageError:
+        raise
+    except DataError as error:
+        raise UsageError(f"{error}; {instead}") from None
+    if not isinstance(result, Evaluation) or result.method != job.method:
         raise UsageError(
-            f"{job.path} is the result of other pictures named {job.method.name}: --overwrite "
-            "replaces it, another --name keeps both"
+            f"{job.path} is the result of other pictures named {job.method.name}: {instead}"
         )
 
 
 def evaluate_job(
     job: EvaluationJob, device: str = "cpu", step: Callable[[], None] = lambda: None
 ) -> Evaluation:
-    """Measure and write a result. `step` is called after each picture."""
-    dataset = job.spec.dataset
+    """Measure and write a result. `step` is called after each picture.
+
+    Raises DataError where a picture, the run or its log is broken, and where another process is
+    evaluating the same; StorageError where something cannot be read or written. What was measured
+    until then is kept.
+    """
     if not job.rows:
-        raise DataError(
-            f"dataset {dataset.header.name} has no pictures in its {job.spec.split} split"
-        )
+        name = job.spec.dataset.header.name
+        raise DataError(f"dataset {name} has no pictures in its {job.spec.split} split")
     names, missing = split_available(job.metrics, fetch_backbone)
+    # What is broken is met before anything is written.
     curve = None if job.run is None else _training_curve(job.run.directory / LOG)
-    method, by_id = job.open(device), {row.id: row for row in job.rows}
+    method = job.open(device)
+    with _alone(job):
+        return _evaluate(job, device, method, names, missing, curve, step)
+
+
+@contextmanager
+def _alone(job: EvaluationJob) -> Iterator[None]:
+    busy = f"another process is evaluating {job.title} into {job.path}"
+    with locked(job.path.with_name(f".{job.path.stem}.lock"), busy):
+        for folder in (job.path.parent, job.path.parent / "pictures" / job.size):
+            sweep(folder)
+        yield
+
+
+def _evaluate(
+    job: EvaluationJob,
+    device: str,
+    method: Method,
+    names: list[str],
+    missing: dict[str, str],
+    curve: str | None,
+    step: Callable[[], None],
+) -> Evaluation:
+    dataset, by_id = job.spec.dataset, {row.id: row for row in job.rows}
     environment = describe()
     decides = {
         "recipe": job.spec.recipe.model_dump(),
@@ -102,14 +140,39 @@ def evaluate_job(
         return load_pair_at(dataset, by_id[id_], job.size).to(device)
 
     partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
-    for row in job.rows:
-        if row.id not in partial.rows:
-            scored = score_pair(method, pair(row.id), names, job.cells)
-            notes = job.notes.get(row.id)
-            partial.add(scored | ({"notes": list(notes)} if notes else {}))
-        step()
-    measured = [partial.rows[row.id] for row in job.rows]
 
+    def kept() -> str:
+        return (
+            f"{len(partial.rows)} of {len(job.rows)} pictures of {job.title} are measured and "
+            "kept; the same command goes on"
+        )
+
+    with says_when_stopped(kept):
+        for row in job.rows:
+            if row.id not in partial.rows:
+                scored = score_pair(method, pair(row.id), names, job.cells)
+                notes = job.notes.get(row.id)
+                partial.add(scored | ({"notes": list(notes)} if notes else {}))
+            step()
+        measured = [partial.rows[row.id] for row in job.rows]
+        result = _result(job, measured, names, missing, environment)
+
+        def render(id_: str) -> tuple[Pair, Tensor]:
+            with torch.no_grad():
+                return (loaded := pair(id_)), method(loaded)
+
+        _write(job, result, render, _rows_csv(measured, names), curve)
+        partial.remove()
+    return result
+
+
+def _result(
+    job: EvaluationJob,
+    measured: list[dict[str, Any]],
+    names: list[str],
+    missing: dict[str, str],
+    environment: Environment,
+) -> Evaluation:
     summaries = {}
     for name in job.metrics:
         if name in missing:
@@ -118,43 +181,99 @@ def evaluate_job(
         else:
             summary = summarise_rows(measured, name)
         summaries[name] = MetricSummary(version=metrics.METRICS[name].version, **summary)
-    result = Evaluation(
-        recipe=job.spec.recipe,
-        method=job.method,
-        dataset=job.dataset,
-        size=job.size,
-        metrics=summaries,
-        rows=[ResultRow.model_validate(row) for row in measured],
-        shown=choose(measured),
-        unpaired=job.unpaired,
-        leaked=job.leaked,
-        environment=environment,
-    )
+    try:
+        return Evaluation(
+            recipe=job.spec.recipe,
+            method=job.method,
+            dataset=job.dataset,
+            size=job.size,
+            metrics=summaries,
+            rows=[ResultRow.model_validate(row) for row in measured],
+            shown=choose(measured),
+            unpaired=job.unpaired,
+            leaked=job.leaked,
+            environment=environment,
+        )
+    except ValidationError as error:
+        raise DataError(
+            f"{job.title}: no result can hold what was measured: {first_fault(error)}"
+        ) from None
 
-    def render(id_: str) -> tuple[Pair, Tensor]:
-        with torch.no_grad():
-            return (loaded := pair(id_)), method(loaded)
 
-    folder = job.path.parent
-    job.path.unlink(missing_ok=True)
-    others = {row.id for row in dataset.rows if row.split != job.spec.split}
-    write_gallery(folder, job.size, result.shown, render, dataset.header.input_encoding, others)
-    if curve is not None:
-        write_text(folder / "train.csv", curve)
+def _rows_csv(measured: list[dict[str, Any]], names: list[str]) -> str:
     # By name: the rows of a stopped evaluation have their metrics in another order.
-    columns = ["id", "width", "height", "licence", *names]
-    rows = pd.DataFrame(measured, columns=columns)
-    write_text(job.path.with_suffix(".csv"), rows.to_csv(index=False))
-    write_result(job.path, result)
-    partial.remove()
-    return result
+    rows = pd.DataFrame(measured, columns=["id", "width", "height", "licence", *names])
+    rows["licence"] = [clean(text, "csv") for text in rows["licence"]]
+    return rows.to_csv(index=False)
+
+
+def _write(
+    job: EvaluationJob,
+    result: Evaluation,
+    render: Callable[[str], tuple[Pair, Tensor]],
+    rows: str,
+    curve: str | None,
+) -> None:
+    """Replace a result and what lies beside it, and remove pictures that it does not show."""
+    old, dataset = _pictures_there(job), job.spec.dataset
+    texts = {job.path.with_suffix(".csv"): rows}
+    texts |= {} if curve is None else {job.path.with_name("train.csv"): curve}
+    with ExitStack() as writing:
+        try:
+            # The JSON first: what is left first gets its name last.
+            write_result(writing.enter_context(atomic_path(job.path, durable=True)), result)
+            write_gallery(
+                writing,
+                job.path.parent,
+                job.size,
+                result.shown,
+                render,
+                dataset.header.input_encoding,
+            )
+            for path, text in texts.items():
+                writing.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"{job.path.parent} cannot be written to: {error.strerror or error}; what was "
+                "measured is kept, and the same command goes on"
+            ) from None
+        with asked_to_stop() as stop:
+            job.path.unlink(missing_ok=True)
+            writing.close()
+            for path in old - set(pictures_of(job.path.parent, job.size, result.shown)):
+                path.unlink(missing_ok=True)
+    if stop.number is not None:
+        raise Stopped(stop.number)
+
+
+def _pictures_there(job: EvaluationJob) -> set[Path]:
+    """The pictures that are of this result as it was: of its split, and that it showed; none that
+    another split shows, and nothing that somebody else has put there."""
+    ids = {row.id for row in job.rows}
+    try:
+        before = read_result(job.path)
+        ids |= {shown.id for shown in before.shown} if isinstance(before, Evaluation) else set()
+    except DataError:
+        pass  # none yet, or one that says nothing
+    ids -= {row.id for row in job.spec.dataset.rows if row.split != job.spec.split}
+    there = set((job.path.parent / "pictures" / job.size).glob("*.jpg"))
+    return there & set(pictures_of_ids(job.path.parent, job.size, ids))
 
 
 def _training_curve(log: Path) -> str:
     """A run's log as CSV, without its times. Raises DataError where it is missing or broken."""
+    columns = ["step", "loss", "psnr", "learning_rate", "validation_psnr"]
     try:
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        columns = ["step", "loss", "psnr", "learning_rate", "validation_psnr"]
-        return pd.DataFrame(lines)[columns].to_csv(index=False)
-    except (OSError, ValueError, KeyError) as error:
+        lines = [json_value(line) for line in read_text(log).split("\n") if line]
+        if not all(isinstance(line, dict) for line in lines):
+            raise ValueError("a line is no object")
+        table = pd.DataFrame(lines)[columns]
+        if text := [name for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
+            raise ValueError(f"{text[0]} is not a number everywhere")
+        return table.to_csv(index=False)
+    except FileNotFoundError:
+        raise DataError(f"{log} is missing: it is part of a whole run") from None
+    except OSError as error:
+        raise StorageError(f"{log} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError) as error:
         raise DataError(f"{log} is not a whole training log: {error}") from None

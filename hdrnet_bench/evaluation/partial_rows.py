@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ..files import json_line, write_text
+from ..errors import DataError, StorageError
+from ..files import json_line, json_value, read_text, write_text
 from ..results import ResultRow
 
 
@@ -16,6 +16,8 @@ class PartialRows:
 
     Rows of anything else than `key` are dropped, and so is all from the first line on that is no
     row with these `metrics`, as one that a kill cut short.
+
+    Raises StorageError where the file cannot be read or written: what is in it is not given up.
     """
 
     def __init__(self, result: Path, key: str, metrics: Collection[str]) -> None:
@@ -29,22 +31,31 @@ class PartialRows:
     def _read(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         try:
-            first, *rest = self.path.read_text(encoding="utf-8").splitlines()
-            if json.loads(first) != {"key": self.key}:
+            # Not by splitlines, for which a line may also end in the middle of a text.
+            first, *rest = read_text(self.path).split("\n")
+            if json_value(first) != {"key": self.key}:
                 return rows
             for line in rest:
-                row = ResultRow.model_validate(json.loads(line)).model_dump()
+                row = ResultRow.model_validate(json_value(line)).model_dump()
                 if not self.metrics <= set(row):
                     break
                 rows.append(row)
-        except (OSError, ValueError):
-            pass  # none yet, or the end of it was not written
+        except (FileNotFoundError, ValueError, DataError):
+            pass  # none yet, the end of it was not written, or it is none of ours
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be read: {error.strerror or error}") from None
         return rows
 
     def add(self, row: dict[str, Any]) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json_line(row) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror or error}; {len(self.rows)} "
+                "pictures are measured and kept, and the same command goes on"
+            ) from None
         self.rows[row["id"]] = row
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json_line(row) + "\n")
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

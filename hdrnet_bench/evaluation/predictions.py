@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..cleaning import name_text
 from ..data.manifest import Row
 from ..data.pairs import Pair
 from ..data.sizes import size_of
@@ -55,8 +55,7 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        # A name need not be text, and a result is.
-        name = os.fsencode(path.name).decode("utf-8", "replace")
+        name = name_text(path)  # which need not be text, and a result is
         if path.stem not in ids or not path.is_file():
             extra.append(name)
         elif path.suffix.lower() not in SUFFIXES:

@@ -7,6 +7,7 @@ that would be saved.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..data.pairs import Pair
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..files import sha256_file
 from ..metrics import as_published
 from ..metrics.grid_artefact import CELLS, grid_artefact
@@ -23,7 +24,7 @@ from ..metrics.lpips import NETS, Net
 from ..model.complexity import complexity
 from ..model.file import read_model_header
 from ..recipe import Recipe
-from ..result_ids import MethodId, RecipeId
+from ..result_ids import SLUG, MethodId, RecipeId
 from ..runs import Run
 from ..statistics import mean_interval
 
@@ -173,7 +174,15 @@ def summarise(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def method_id(run: Run) -> MethodId:
-    """A run as results name it: its variant, what it costs, and the digest of its model file."""
+    """A run as results name it: its variant, what it costs, and the digest of its model file.
+
+    Raises UsageError where its directory's name cannot be part of a result's.
+    """
+    if not re.fullmatch(SLUG, run.name):
+        raise UsageError(
+            f"{run.directory}: a result is named by its run; rename the directory with letters, "
+            "digits, '.', '_' and '-' alone"
+        )
     header = read_model_header(run.model_path)
     costs = complexity(header.config)
     return MethodId(

@@ -5,16 +5,34 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from ..errors import DataError
-from ..files import write_text
-from . import contents, page, pictures, plots, readme, table
+from ..errors import DataError, StorageError, UsageError
+from ..files import read_bytes, read_text
+from ..locks import locked
+from ..stopping import Stopped, says_when_stopped
+from . import contents, page, pictures, plots, readme, table, written
+from .written import FIGURES, MANIFEST, PRIVATE_PAGE, TABLES
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-PAGE, PRIVATE_PAGE, README = "report.html", "report-private.html", "README.md"
-FIGURES, TABLES = "figures", "tables"
+PAGE, README = "report.html", "README.md"
+LOCK = ".report.lock"
+
+
+class Report(NamedTuple):
+    """What a report did, or would do.
+
+    files: of the report, and the page that tables are inserted into. replaced: those of them that
+    no report wrote. removed: of the last report, not made any more. left: such that were changed
+    since, and that are no report's any more.
+    """
+
+    files: list[Path]
+    replaced: list[Path]
+    removed: list[Path]
+    left: list[Path]
 
 
 def build_report(
@@ -23,103 +41,159 @@ def build_report(
     *,
     dry_run: bool = False,
     private: bool = False,
+    overwrite: bool = False,
     out: Path | None = None,
-) -> list[Path]:
-    """Write README.md, report.html, tables/ and figures/ of a results directory; returns the paths.
+    log: Callable[[str], None] = lambda note: None,
+) -> Report:
+    """Write README.md, report.html, tables/ and figures/ of a results directory, and report.json,
+    which lists them: only what it lists, and is as it was written, is ever replaced or removed.
 
     Args:
         root: a results directory.
         insert: a Markdown file whose part between the results marks becomes the quality tables.
-        dry_run: write nothing, and return the paths that would be written.
+        dry_run: write nothing.
         private: also write report-private.html, with the pictures that may not be passed on.
+        overwrite: replace what stands where the report is written, whoever wrote it.
         out: write there instead of into `root`.
+        log: is told where another report is waited for.
 
     Raises:
         DataError: the directory is missing, a result is broken, or `insert` has no marks.
+        UsageError: a file that no report wrote, or that was changed since, would be replaced.
     """
-    out = out or root
-    report = contents.read(root)
-    figures, tables = out / FIGURES, out / TABLES
-    paths = []
-    # Before anything is written: it fails where the file has no marks.
-    if insert is not None:
-        text = with_insertion(insert, readme.quality(report))
-        paths.append(insert)
-    sheets = {
-        part.group.slug: figures / f"comparison-{part.group.slug}.jpg" for part in report.groups
-    }
-    paths += [*sheets.values(), *plots.files(figures, report.plots)]
-    paths += [path for content in report.tables for path in table.table_files(tables, content)]
-    paths += [out / README, out / PAGE, *([out / PRIVATE_PAGE] if private else [])]
+    if not root.is_dir():
+        raise contents.no_results(root)
+    folder = out or root
     if dry_run:
-        return paths
+        return _made(root, insert, private, overwrite, folder).report
+    busy = f"another process is writing the report in {folder}"
+    with (
+        says_when_stopped("the report was not changed"),
+        locked(folder / LOCK, busy, lambda text: log(f"{text}: waiting for its end")),
+    ):
+        made = _made(root, insert, private, overwrite, folder)
+        signal = written.write(folder, made.planned, made.files, made.others)
+    if signal is not None:
+        stopped = Stopped(signal)
+        stopped.add_note("the report is written")
+        raise stopped
+    return made.report
 
+
+class _Made(NamedTuple):
+    """A report before it is written; others: files elsewhere, with their new content."""
+
+    files: dict[str, bytes]
+    others: dict[Path, bytes]
+    planned: written.Plan
+    report: Report
+
+
+def _made(root: Path, insert: Path | None, private: bool, overwrite: bool, folder: Path) -> _Made:
+    read = contents.read(root)
+    others: dict[Path, bytes] = {}
     if insert is not None:
-        write_text(insert, text)
-    comparisons = {
-        part.group.slug: path
+        # Through a link: it stays one.
+        others[insert.resolve()] = with_insertion(insert, readme.quality(read)).encode()
+    files = render(read, private)
+    if clash := {(folder / name).resolve() for name in files} & set(others):
+        raise UsageError(f"{clash.pop()} is a file of the report: --insert needs another")
+    planned = written.plan(folder, files, overwrite=overwrite)
+    named = [[folder / name for name in names] for names in planned[1:4]]
+    inserted = [] if insert is None else [insert]
+    report = Report([*inserted, *(folder / name for name in (*files, MANIFEST))], *named)
+    return _Made(files, others, planned, report)
+
+
+def render(report: contents.Contents, private: bool = False) -> dict[str, bytes]:
+    """The files of a report, by their paths in a results directory.
+
+    Raises DataError where two would have one name.
+    """
+    files: dict[str, bytes] = {}
+
+    def add(folder: str, some: dict[str, bytes]) -> None:
+        for name, content in some.items():
+            if (path := f"{folder}/{name}") in files:
+                raise DataError(f"two results would be shown in {path}: rename one of them")
+            files[path] = content
+
+    sheets = {
+        part.group.slug: sheet
         for part in report.groups
-        if pictures.write_comparison(path := sheets[part.group.slug], part.group)
+        if (sheet := pictures.comparison(part.group)) is not None
     }
-    plots.write(figures, report.plots)
-    for content in report.tables:
-        table.write(tables, content)
-    for old in (*figures.glob("*.*"), *tables.glob("*.*")):
-        if old.suffix in {".svg", ".png", ".jpg", ".csv", ".tex"} and old not in paths:
-            old.unlink()  # of a result that is gone
-    write_text(out / README, readme.page(report, comparisons))
-    write_text(out / PAGE, page.render(report, figures))
+    names = {slug: f"comparison-{slug}.jpg" for slug in sheets}
+    add(FIGURES, {names[slug]: sheet for slug, sheet in sheets.items()})
+    figures: dict[str, bytes] = {}
+    for plot, drawn in zip(report.plots, plots.render(report.plots), strict=True):
+        add(FIGURES, drawn)
+        figures[plot.stem] = drawn[f"{plot.stem}.svg"]
+    for one in report.tables:
+        add(TABLES, table.render(one))
+    files[README] = readme.page(report, names).encode()
+    files[PAGE] = page.render(report, figures).encode()
     if private:
-        write_text(out / PRIVATE_PAGE, page.render(report, figures, private=True))
-    return [path for path in paths if path.exists()]
+        files[PRIVATE_PAGE] = page.render(report, figures, private=True).encode()
+    return files
 
 
 def outdated(root: Path, insert: Path | None = None) -> list[str]:
-    """The files of a report that differ from what its results give now, or that they do not give.
+    """The files of a report that differ from what its results give now, that they do not give, or
+    that are not as report.json lists them.
 
     Figures count only where they were drawn with the installed version of matplotlib.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        fresh = {str(path.relative_to(out)): path for path in build_report(root, out=out)}
-        existing = {
-            str(path.relative_to(root))
-            for name in (FIGURES, TABLES)
-            for path in (root / name).glob("*.*")
-        }
-        names = [name for name in fresh if _differs(root / name, fresh[name])]
-        names += sorted(existing - set(fresh))
-    if insert is not None and insert.read_text(encoding="utf-8") != with_insertion(
-        insert, readme.quality(contents.read(root))
-    ):
+    report = contents.read(root)
+    fresh = render(report)
+    known = written.read_manifest(root).files
+    names = [name for name, content in fresh.items() if _differs(root / name, content)]
+    present = {name: written.digest_of(root / name) for name in {*fresh, *known}}
+    names += sorted(
+        name for name in set(known) - {*fresh, PRIVATE_PAGE} if present[name] is not None
+    )
+    same = set(fresh) - set(names)
+    if {name: known.get(name) for name in same} != {name: present[name] for name in same}:
+        names.append(MANIFEST)
+    if insert is not None and _text(insert) != with_insertion(insert, readme.quality(report)):
         names.append(str(insert))
     return names
 
 
-def _differs(old: Path, new: Path) -> bool:
-    if not old.exists():
+def _differs(old: Path, content: bytes) -> bool:
+    try:
+        before = read_bytes(old)
+    except (FileNotFoundError, IsADirectoryError, DataError):
         return True
+    except OSError as error:
+        raise StorageError(f"{old} cannot be read: {error.strerror or error}") from None
     # They show what the SVG and the thumbnails do, and depend on the version of Pillow besides.
-    if old.suffix in {".jpg", ".png"}:
+    if before == content or old.suffix in {".jpg", ".png"}:
         return False
-    before, after = old.read_text(encoding="utf-8", errors="replace"), new.read_text("utf-8")
+    old_text, text = before.decode(errors="replace"), content.decode()
     if old.suffix == ".svg":
-        versions = plots.matplotlib_version(before), plots.matplotlib_version(after)
-        return versions[0] == versions[1] and before != after
+        versions = plots.matplotlib_version(old_text), plots.matplotlib_version(text)
+        return versions[0] == versions[1]
     if old.name == PAGE:
-        before, after = page.without_figures(before), page.without_figures(after)
-    return before != after
+        return page.without_figures(old_text) != page.without_figures(text)
+    return True
 
 
 def with_insertion(path: Path, text: str) -> str:
     """A Markdown file's content with `text` between its results marks. Raises DataError where it
     cannot be read, or has no marks."""
     try:
-        content = path.read_text(encoding="utf-8")
-        before, rest = content.split(BEGIN, 1)
+        before, rest = _text(path).split(BEGIN, 1)
         _, after = rest.split(END, 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
     except ValueError:
         raise DataError(f"{path} has no {BEGIN} … {END} to put the tables between") from None
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None

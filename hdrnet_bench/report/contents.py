@@ -117,7 +117,7 @@ class Contents(NamedTuple):
 def read(root: Path) -> Contents:
     """Raises DataError where the directory is missing, or a file in it is broken."""
     if not root.is_dir():
-        raise DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
+        raise no_results(root)
     results: list[tuple[Path, Result]] = read_all(root)
     machines = _gpus_last(read_machines(root))
     evaluations = [(path, r) for path, r in results if isinstance(r, Evaluation)]
@@ -149,6 +149,10 @@ def read(root: Path) -> Contents:
         where=where_table([*results, *machines]),
         unmeasured=unmeasured_protocols(groups, published),
     )
+
+
+def no_results(root: Path) -> DataError:
+    return DataError(f"{root} holds no result: `hdrbench eval` and `hdrbench time` make them")
 
 
 def _gpus_last(timings: list[tuple[Path, MachineTiming]]) -> list[tuple[Path, MachineTiming]]:

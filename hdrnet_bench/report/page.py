@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
+from ..cleaning import clean
 from . import pictures, plots
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart
 from .groups import best_method
@@ -23,10 +25,12 @@ from .tables_time import NETWORK_NOTE
 _FIGURE = re.compile(r"<!--figure-->.*?<!--/figure-->", re.DOTALL)
 
 
-def render(contents: Contents, figures: Path, private: bool = False) -> str:
-    """The page as HTML, with all pictures and the figures of the folder `figures` inlined.
+def render(contents: Contents, figures: Mapping[str, bytes], private: bool = False) -> str:
+    """The page as HTML, with all pictures and figures inlined.
 
-    private: also with the pictures whose licence does not let them be passed on.
+    Args:
+        figures: the SVGs of `plots.render`, by the figures' stems.
+        private: also with the pictures whose licence does not let them be passed on.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hdrnet_bench.report"),
@@ -34,10 +38,12 @@ def render(contents: Contents, figures: Path, private: bool = False) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
     environment.filters |= {"sort_value": sort_value, "code": code, "uri": _data_uri}
     environment.globals["figure"] = lambda plot: _figure(plot, figures)
     groups, weight = _galleries(contents, private)
+    script = environment.get_template("report.js").render()
     return environment.get_template("report.html.j2").render(
         contents=contents,
         groups=groups,
@@ -54,7 +60,16 @@ def render(contents: Contents, figures: Path, private: bool = False) -> str:
         roles=pictures.ROLES,
         weight=f"{weight / 1e6:.1f}",
         limit=f"{pictures.PAGE_BYTES / 1e6:.0f}",
+        # A browser runs this script and no other, whatever text ever got into the page unescaped.
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _shown(value: object) -> object:
+    """Any text without what a browser obeys instead of showing it, as marks that turn the direction
+    of writing. What is escaped already was cleaned before."""
+    return clean(value, "terminal") if type(value) is str else value
 
 
 def without_figures(html: str) -> str:
@@ -105,7 +120,8 @@ def sort_value(cell: Cell) -> str:
 
 
 def code(text: str) -> Markup:
-    """Text, escaped, with code elements in place of pairs of backticks."""
+    """Text, cleaned and escaped, with code elements in place of pairs of backticks."""
+    text = clean(text, "terminal")
     pieces = text.split("`")
     if len(pieces) % 2 == 0:
         return escape(text)
@@ -117,10 +133,10 @@ def code(text: str) -> Markup:
     return Markup("").join(elements())
 
 
-def _figure(plot: Plot, figures: Path) -> Markup:
-    svg = (figures / f"{plot.stem}.svg").read_text(encoding="utf-8")
-    return Markup(f"<!--figure-->{plots.inline(svg, plot.stem)}<!--/figure-->")
+def _figure(plot: Plot, figures: Mapping[str, bytes]) -> Markup:
+    svg = plots.inline(figures[plot.stem].decode(), plot.stem)
+    return Markup(f"<!--figure-->{svg}<!--/figure-->")
 
 
 def _data_uri(path: Path) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(pictures.content(path)).decode()}"

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import DataError
-from ..files import atomic_path
+from ..errors import DataError, StorageError
+from ..files import read_bytes
 from ..results import Evaluation, ResultRow, Shown
 from .groups import Group, best_method, label
 
 ROLES = ("input", "output", "target", "error")
 _SHEET_ROLES = ("input", "output", "target")
-_WIDTH, _GAP, _TITLE = 400, 8, 30
+_WIDTH, _TALLEST, _GAP, _TITLE = 400, 1600, 8, 30
 
-# The most bytes of all pictures of a page, and of one file: thumbnails, not photographs.
-PAGE_BYTES, PICTURE_BYTES = 8_000_000, 300_000
+# The most bytes of all pictures of a page, and of one file, and its most pixels: thumbnails, not
+# photographs.
+PAGE_BYTES, PICTURE_BYTES, PICTURE_PIXELS = 8_000_000, 300_000, 4_000_000
 
 # Licences that let a picture be passed on, made smaller, by anybody.
 _FREE = re.compile(r"public-domain|CC0-1\.0|CC-BY(-SA)?-\d\.\d")
@@ -68,10 +71,12 @@ def _files(folder: Path, row: ResultRow, private: bool) -> tuple[str | None, dic
     if not private and not _FREE.fullmatch(row.licence):
         licence = f"its licence ({row.licence}) does not let it be passed on"
         return f"{licence}; `hdrbench report --private` makes a page for your own eyes", {}
-    if missing := [role for role, path in files.items() if not path.exists()]:
+    if missing := [role for role, path in files.items() if not path.is_file()]:
         return f"{', '.join(missing)} not in these results; `hdrbench eval` makes them", {}
     if any(path.stat().st_size > PICTURE_BYTES for path in files.values()):
         return f"a file is larger than a thumbnail of {PICTURE_BYTES // 1000} kB", {}
+    if any(width * height > PICTURE_PIXELS for width, height in map(_size, files.values())):
+        return f"a file has over {PICTURE_PIXELS // 1_000_000} megapixels, and is no thumbnail", {}
     return None, files
 
 
@@ -81,12 +86,38 @@ def _picture(entry: Shown, row: ResultRow, files: dict[str, Path]) -> GalleryPic
     return GalleryPicture(entry.id, ", ".join(entry.why), row.value("psnr"), files, sizes[0])
 
 
+def content(path: Path) -> bytes:
+    """A thumbnail's bytes. Raises DataError where it cannot be read, or is no thumbnail."""
+    try:
+        return read_bytes(path, PICTURE_BYTES)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """As the header says, before anything is decoded."""
+    return _opened(path).size
+
+
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            return image.convert("RGB")
+        return _opened(path).convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`") from None
+        raise _broken(path, error) from None
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limit is for photographs; a thumbnail's is looked at by the caller.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(content(path)), formats=["JPEG"])
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be decoded: {error}; `hdrbench eval --overwrite`")
 
 
 def fit_to_page(galleries: Sequence[Gallery], limit: int = PAGE_BYTES) -> list[Gallery]:
@@ -118,17 +149,13 @@ def weight(picture: GalleryPicture) -> int:
     return sum(-(-path.stat().st_size // 3) * 4 for path in picture.files.values())
 
 
-def write_comparison(path: Path, group: Group, limit: int = 4) -> bool:
-    """A sheet of input, output and target of the group's best method, a row for each of at most
-    `limit` pictures.
-
-    Returns whether there was any picture; an old sheet is removed where there is none.
-    """
+def comparison(group: Group, limit: int = 4) -> bytes | None:
+    """A JPEG, a sheet of input, output and target of the group's best method, a row for each of at
+    most `limit` pictures; None where there is none that may be shown."""
     best = best_method(group)
     pictures = gallery(group, *best, private=False).pictures[:limit] if best else []
     if not best or not pictures:
-        path.unlink(missing_ok=True)
-        return False
+        return None
     rows = [[_fit(_open(picture.files[role])) for role in _SHEET_ROLES] for picture in pictures]
     heights = [max(image.height for image in row) for row in rows]
     width = len(_SHEET_ROLES) * (_WIDTH + _GAP) + _GAP
@@ -145,11 +172,13 @@ def write_comparison(path: Path, group: Group, limit: int = 4) -> bool:
             draw.text((left, top + 7), title, fill="black", font=font)
             sheet.paste(image, (left, top + _TITLE))
         top += height + _TITLE + _GAP
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, format="JPEG", quality=88)
-    return True
+    stream = io.BytesIO()
+    sheet.save(stream, format="JPEG", quality=88)
+    return stream.getvalue()
 
 
 def _fit(image: Image.Image) -> Image.Image:
-    height = round(image.height * _WIDTH / image.width)
-    return image.resize((_WIDTH, height), Image.Resampling.LANCZOS)
+    width, height = _WIDTH, max(1, round(image.height * _WIDTH / image.width))
+    if height > _TALLEST:
+        width, height = max(1, round(image.width * _TALLEST / image.height)), _TALLEST
+    return image.resize((width, height), Image.Resampling.LANCZOS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import io
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import atomic_path
+from ..drawing import import_matplotlib
 
 INK, PAPER, GRID = "#1d2733", "#ffffff", "#8b96a3"
 # Each has enough contrast both with white and with the dark page (WCAG: 3 to 1).
@@ -45,15 +46,12 @@ class Plot(NamedTuple):
     draw: Callable[[Any], None]
 
 
-def files(folder: Path, plots: Sequence[Plot]) -> list[Path]:
-    """The paths that `write` writes."""
-    return [folder / f"{plot.stem}.{kind}" for plot in plots for kind in ("svg", "png")]
-
-
-def write(folder: Path, plots: Sequence[Plot]) -> None:
+def render(plots: Sequence[Plot]) -> list[dict[str, bytes]]:
+    """Each figure's files, <stem>.svg and <stem>.png."""
+    files: list[dict[str, bytes]] = []
     if not plots:
-        return
-    import matplotlib
+        return files
+    matplotlib = import_matplotlib()
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,10 +66,13 @@ def write(folder: Path, plots: Sequence[Plot]) -> None:
             figure = Figure(figsize=plot.size, dpi=DOTS_PER_INCH)
             FigureCanvasAgg(figure)
             plot.draw(figure)
+            files.append({})
             for kind in ("svg", "png"):
                 metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                with atomic_path(folder / f"{plot.stem}.{kind}") as path:
-                    figure.savefig(path, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+                stream = io.BytesIO()
+                figure.savefig(stream, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+                files[-1][f"{plot.stem}.{kind}"] = stream.getvalue()
+    return files
 
 
 def matplotlib_version(svg: str) -> str | None:
@@ -83,11 +84,12 @@ def matplotlib_version(svg: str) -> str | None:
 def inline(svg: str, stem: str) -> str:
     """A figure as an element of a page: in the page's text colour, with ids that no other figure
     has, and labelled by the element with the id <stem>-caption."""
+    stem = html.escape(stem)
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{stem}-', body)
-    body = re.sub(r'(href="|url\()#', rf"\g<1>#{stem}-", body)
+    body = re.sub(r'\bid="', lambda _: f'id="{stem}-', body)
+    body = re.sub(r'(href="|url\()#', lambda match: f"{match[1]}#{stem}-", body)
     body = body.replace(INK, "currentColor").replace(f"fill: {PAPER}", "fill: none")
     size = re.search(r'viewBox="(0 0 ([\d.]+) [\d.]+)"', body)
     if size is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, StorageError
+from ..files import read_text
 from ..metric_specs import METRICS, heading
 from ..result_timing import TimingRow
 from ..results import Evaluation
@@ -238,16 +240,17 @@ def read_curve(path: Path, points: int = 400) -> _Curve:
     Raises DataError that names the file where it is broken.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        steps = [int(row["step"]) for row in rows]
-        raw = [float(row["psnr"]) for row in rows]
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+        steps = [int(_shown(int(row["step"]))) for row in rows]
+        raw = [_shown(float(row["psnr"])) for row in rows]
         validation = [
-            (step, float(text))
+            (step, _shown(float(text)))
             for step, row in zip(steps, rows, strict=True)
             if (text := row.get("validation_psnr"))
         ]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (csv.Error, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} is not a training curve ({error!r}): `hdrbench eval`") from None
     # An exponential average over about 20 rows.
     smooth, average = [], raw[0] if raw else 0.0
@@ -256,6 +259,13 @@ def read_curve(path: Path, points: int = 400) -> _Curve:
         smooth.append(average)
     every = max(1, len(steps) // points)
     return _Curve(steps[::every], smooth[::every], validation)
+
+
+def _shown(value: float) -> float:
+    """A number that an axis can show. Raises ValueError for any other."""
+    if not abs(value) <= 1e12:
+        raise ValueError(f"no such number can be: {value:.3g}")
+    return value
 
 
 def _mean(result: Evaluation, name: str) -> float | None:

@@ -47,7 +47,9 @@ def of_timing(timed: TimingResult) -> Plot:
             style = _LINES[backend] + marker
             medians = [row.median_ms for row in line]
             axes.plot(x, medians, style, color=ink, markersize=5, label=_name(part, backend))
-            band = [(m, r.p5_ms, r.p95_ms) for m, r in zip(x, line, strict=True) if r.p5_ms]
+            band = [
+                (m, r.p5_ms, r.p95_ms) for m, r in zip(x, line, strict=True) if r.p5_ms and r.p95_ms
+            ]
             if backend == "native" and band:
                 axes.fill_between(*zip(*band, strict=True), color=ink, alpha=0.15)
         if copies:

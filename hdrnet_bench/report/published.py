@@ -4,13 +4,15 @@ times on GPUs."""
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DataError, first_fault
+from ..errors import DataError, StorageError, first_fault
+from ..files import read_bytes
 from ..paths import shipped
 from ..result_ids import Slug
 from .groups import Group
@@ -95,8 +97,8 @@ def _read(path: Path, kind: type[_Row]) -> list[_Row]:
     published, line = [], 1
     try:
         # Spreadsheets write a byte order mark first.
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            head, *rows = csv.reader(stream, strict=True)
+        text = read_bytes(path).decode("utf-8-sig")
+        head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         for line, row in enumerate(rows, start=2):
             if len(row) != len(head):
                 raise DataError(
@@ -106,7 +108,9 @@ def _read(path: Path, kind: type[_Row]) -> list[_Row]:
             published.append(kind.model_validate(values))
     except ValidationError as error:
         raise DataError(f"{path}, line {line}: {first_fault(error)}") from None
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from None
     return published
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
+from ..cleaning import clean
 from ..environment import Environment
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart, TimingPart
 from .plots import Plot
 from .published import FOLDER
-from .table import Table, escape_markdown, markdown
+from .table import Table, markdown
 from .tables import KERNELS_NOTE, machine_text
 from .tables_time import NETWORK_NOTE
 
 
-def page(contents: Contents, comparisons: dict[str, Path]) -> str:
-    """The whole page. comparisons: the path of a group's sheet of pictures, by the group's slug."""
+def page(contents: Contents, comparisons: Mapping[str, str]) -> str:
+    """The whole page. comparisons: the file of a group's sheet of pictures, by the group's slug."""
     parts = [
         "# Results",
         "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
@@ -71,14 +71,14 @@ def unmeasured_text(contents: Contents) -> str | None:
     )
 
 
-def _group(part: GroupPart, comparison: Path | None) -> list[str]:
+def _group(part: GroupPart, comparison: str | None) -> list[str]:
     tables = (part.quality, part.paired, part.published)
     parts = [_with_title(table) for table in tables if table]
     machines = sorted({machine_text(result.environment) for _, result in part.group.results})
-    parts.append(escape_markdown("Measured on " + "; and on ".join(machines) + "."))
+    parts.append(clean("Measured on " + "; and on ".join(machines) + ".", "markdown"))
     parts += map(_figure, part.plots)
     if comparison is not None:
-        parts.append(f"![Input, output and target](figures/{comparison.name})")
+        parts.append(f"![Input, output and target](figures/{comparison})")
     else:
         parts.append("Its pictures are not here: no trained method, or they may not be shown.")
     return parts
@@ -88,19 +88,19 @@ def _timing(part: TimingPart) -> list[str]:
     machine = machine_text(part.timed.timing.environment)
     return [
         _with_title(part.table),
-        escape_markdown(f"Measured on {machine}."),
+        clean(f"Measured on {machine}.", "markdown"),
         _figure(part.plot),
     ]
 
 
 def _with_machine(tables: Sequence[Table], machine: Environment) -> list[str]:
     where = f"Measured on {machine_text(machine)}; load {machine.load}."
-    return [*map(_with_title, tables), escape_markdown(where)]
+    return [*map(_with_title, tables), clean(where, "markdown")]
 
 
 def _with_title(table: Table) -> str:
-    return f"**{escape_markdown(table.title)}**\n\n{markdown(table)}"
+    return f"**{clean(table.title, 'markdown')}**\n\n{markdown(table)}"
 
 
 def _figure(plot: Plot) -> str:
-    return f"![{escape_markdown(plot.title)}](figures/{plot.stem}.svg)"
+    return f"![{clean(plot.title, 'markdown')}](figures/{plot.stem}.svg)"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from ..files import write_text
+from ..cleaning import clean
 from ..results import NONE
 
 Value = float | int | str | None
@@ -63,24 +60,15 @@ def markdown(table: Table) -> str:
         [column.heading for column in table.columns],
         [[cell.text for cell in row] for row in table.rows],
     )
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in table.notes)
+    notes = "\n".join(f"- {clean(note, 'markdown')}" for note in table.notes)
     return f"{text}\n\n{notes}" if notes else text
 
 
 def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(map(escape_markdown, header))} |", f"|{'---|' * len(header)}"]
-    return "\n".join(
-        lines + [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in rows]
-    )
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(clean(cell, 'markdown') for cell in cells)} |"
 
-
-def escape_markdown(text: str) -> str:
-    """Text without anything that Markdown takes for HTML, emphasis, a link or another cell. Code
-    between backticks stays code."""
-    text = html.escape(" ".join(text.split()), quote=False)
-    for mark, replacement in (("|", r"\|"), ("*", r"\*"), ("](", r"]\(")):
-        text = text.replace(mark, replacement)
-    return text
+    return "\n".join([line(header), f"|{'---|' * len(header)}", *map(line, rows)])
 
 
 def csv_text(table: Table) -> str:
@@ -92,30 +80,14 @@ def csv_text(table: Table) -> str:
         for column, cell in zip(table.columns, row, strict=True):
             if len(column.keys) != len(cell.values):
                 raise ValueError(f"{table.slug}: {cell} does not fit {column}")
-        writer.writerow("" if v is None else v for cell in row for v in cell.values)
+        writer.writerow(_csv_value(value) for cell in row for value in cell.values)
     return stream.getvalue()
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "Δ": r"$\Delta$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    NONE: "--",
-    "[": "{[}",  # after the \\ of the row before it would begin that one's optional argument
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
-
-
-def escape_latex(text: str) -> str:
-    text = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
-    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus, not a hyphen
+def _csv_value(value: Value) -> float | int | str:
+    if isinstance(value, str):
+        return clean(value, "csv")
+    return "" if value is None else value
 
 
 def latex_text(table: Table) -> str:
@@ -123,9 +95,10 @@ def latex_text(table: Table) -> str:
     alignment = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
 
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(map(escape_latex, cells)) + r" \\"
+        return " & ".join(clean(cell, "latex") for cell in cells) + r" \\"
 
-    comments = [" ".join(note.split()) for note in (table.title, *table.notes)]
+    # A comment ends with its line, and nothing in it needs an escape.
+    comments = [" ".join(clean(n, "terminal").split()) for n in (table.title, *table.notes)]
     lines = [
         *(f"% {comment}" for comment in comments),
         r"% Needs \usepackage{booktabs}.",
@@ -144,12 +117,7 @@ def _is_text(table: Table, index: int) -> bool:
     return any(isinstance(row[index].values[0], str) for row in table.rows)
 
 
-def table_files(folder: Path, table: Table) -> list[Path]:
-    return [folder / f"{table.slug}.{kind}" for kind in ("csv", "tex")]
-
-
-def write(folder: Path, table: Table) -> None:
-    for path, text in zip(
-        table_files(folder, table), (csv_text(table), latex_text(table)), strict=True
-    ):
-        write_text(path, text)
+def render(table: Table) -> dict[str, bytes]:
+    """The table's files, <slug>.csv and <slug>.tex."""
+    texts = {"csv": csv_text(table), "tex": latex_text(table)}
+    return {f"{table.slug}.{kind}": text.encode() for kind, text in texts.items()}

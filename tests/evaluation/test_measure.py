@@ -228,17 +228,22 @@ def test_error_map_is_its_scale() -> None:
     assert wide.shape == (3, 5, 480)
 
 
-def test_pictures_of_before_do_not_stay(trained: Workspace) -> None:
+def test_pictures_of_before_do_not_stay_and_other_files_do(trained: Workspace) -> None:
     trained.json("eval")
     folder = trained.path / "results/tiny/hdrnet-curves/seed-0/pictures"
-    (folder / "full/zz-input.jpg").write_bytes(b"another picture's")
-    (folder / "d-input.jpg").write_bytes(b"from before there were sizes")
-    (folder / ".tmp-full-new").mkdir()
-    (folder / ".tmp-full-old").mkdir()
+    path = folder.parent / "eval-test-full.json"
+    shown_before = json.loads(path.read_text())
+    shown_before["shown"].append({"id": "of-an-older-dataset", "why": ["best"]})
+    path.write_text(json.dumps(shown_before))
+    for role in ROLES:
+        (folder / f"full/of-an-older-dataset-{role}.jpg").write_bytes(b"shown before")
+    mine = [folder / "full/zz-input.jpg", folder / "full/d-input-mine.jpg", folder / "d-input.jpg"]
+    for other in mine:
+        other.write_bytes(b"somebody's own")
     trained.json("eval", "--overwrite")
-    assert {p.name for p in folder.iterdir()} == {"full"}
-    assert {p.name for p in (folder / "full").iterdir()} == {
-        f"{i}-{role}.jpg" for i in "de" for role in ROLES
+    assert {other.read_bytes() for other in mine} == {b"somebody's own"}
+    assert {p for p in folder.rglob("*.jpg") if p not in mine} == {
+        folder / f"full/{i}-{role}.jpg" for i in "de" for role in ROLES
     }
     (folder / "full/d-error.jpg").unlink()
     plan = trained.json("eval", "--dry-run")["would measure"]

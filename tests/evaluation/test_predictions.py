@@ -94,8 +94,10 @@ def test_other_contents_are_scored_again_when_asked(tiny: Workspace, folder: Pat
     assert path in tiny.json(*command, "--overwrite", "--dry-run")["would measure"]
     (_, after) = tiny.json(*command, "--overwrite")
     assert after["rows"][0]["psnr"] < before["rows"][0]["psnr"]
-    (tiny.path / path).write_text("{}")  # nothing that could be lost
-    assert tiny.json(*command)[1]["rows"] == after["rows"]
+    # Nor one that cannot be read: another version may have written it.
+    (tiny.path / path).write_text(json.dumps(after | {"schema_version": 99}))
+    assert "in its schema 99" in tiny.fails(2, *command)
+    assert tiny.json(*command, "--overwrite")[1]["rows"] == after["rows"]
 
 
 def test_two_files_of_one_id_and_broken_ones(tiny: Workspace, folder: Path) -> None:

@@ -3,14 +3,14 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hdrnet_bench.report import build_report
-from tests.report.fixtures import made_up
+from tests.report.fixtures import hostile, made_up
 
 pytestmark = pytest.mark.browser
 
@@ -135,6 +135,40 @@ def test_a_request_would_be_seen_and_is_refused(driver: Driver, page: Path, tmp_
     other.write_text(page.read_text().replace("<main", f"{image}<main", 1))
     look(driver, other)
     assert "Content Security Policy" in driver.get_log("browser")[0]["message"]
+
+
+@pytest.mark.fault("hostile results")
+def test_nothing_that_results_hold_runs(
+    driver: Driver, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("faults", hostile.results(tmp_path))
+    build_report(tmp_path)
+    look(driver, tmp_path / "report.html")
+    for closed in driver.find_elements(By.CSS_SELECTOR, "details:not([open]) > summary"):
+        closed.click()
+    for heading in driver.find_elements(By.CSS_SELECTOR, "th button"):
+        driver.execute_script("arguments[0].click()", heading)
+    assert driver.title == "hdrnet-bench: results"
+    assert len(driver.find_elements(By.TAG_NAME, "script")) == 1
+    handlers = "return [...document.querySelectorAll('*')].filter(one => one.onerror || one.onload)"
+    assert driver.execute_script(handlers) == []
+    assert driver.execute_script("return document.body.innerText").count("onerror") > 20
+    assert driver.get_log("browser") == []
+    assert {url for url in requested(driver) if url.startswith("http")} == set()
+
+
+@pytest.mark.fault("hostile results")
+def test_a_script_that_got_in_all_the_same_does_not_run(
+    driver: Driver, page: Path, tmp_path: Path
+) -> None:
+    """The page names its own script by its digest, and a browser runs no other."""
+    other = tmp_path / "other.html"
+    harm = f'<script>{hostile.RUNS}</script><svg onload="{hostile.RUNS}"></svg>'
+    other.write_text(page.read_text().replace("<main", f"{harm}<main", 1))
+    look(driver, other)
+    assert driver.title == "hdrnet-bench: results"
+    assert "Content Security Policy" in driver.get_log("browser")[0]["message"]
+    assert driver.find_elements(By.CSS_SELECTOR, "th button"), "its own script ran"
 
 
 def test_sorting_sorts(driver: Driver, page: Path) -> None:

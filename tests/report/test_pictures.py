@@ -59,7 +59,7 @@ def test_private_pictures_are_on_a_page_of_their_own(tmp_path: Path) -> None:
     made_up.evaluation(tmp_path, licence="LicenseAdobe")
     written = build_report(tmp_path, private=True)
     assert not list((tmp_path / "figures").glob("*.jpg"))
-    assert tmp_path / "report-private.html" in written
+    assert tmp_path / "report-private.html" in written.files
     assert "data:image/jpeg" not in html(tmp_path)
     assert "does not let it be passed on" in html(tmp_path)
     assert html(tmp_path, "report-private.html").count("data:image/jpeg") == 12

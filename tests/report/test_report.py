@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.files import json_text, read_json
+from hdrnet_bench.files import json_text, read_json, sha256_file
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import build_report, contents, outdated, readme
 from hdrnet_bench.report.groups import best_method
@@ -61,7 +61,7 @@ def test_is_a_function_of_the_results(root: Path) -> None:
     made_up.evaluation(root)
     made_up.timing(root)
     made_up.kernels(root)
-    first = {path: path.read_bytes() for path in build_report(root)}
+    first = {path: path.read_bytes() for path in build_report(root).files}
     assert {path.suffix for path in first} == {
         ".md",
         ".html",
@@ -70,8 +70,9 @@ def test_is_a_function_of_the_results(root: Path) -> None:
         ".jpg",
         ".csv",
         ".tex",
+        ".json",
     }
-    assert {path: path.read_bytes() for path in build_report(root)} == first
+    assert {path: path.read_bytes() for path in build_report(root).files} == first
     assert outdated(root) == []
 
 
@@ -81,13 +82,20 @@ def test_committed_report_is_what_the_committed_results_give() -> None:
 
 def test_outdated_names_what_differs(root: Path, tmp_path: Path) -> None:
     made_up.evaluation(root)
+    gone = made_up.kernels(root)
     insert = tmp_path / "page.md"
     insert.write_text("# A page\n<!-- results -->\n<!-- /results -->\n")
     build_report(root, insert)
+    gone.unlink()
+    assert set(outdated(root)) >= {f"tables/{gone.stem}.csv", f"tables/{gone.stem}.tex"}
+    build_report(root, insert)
+    assert outdated(root, insert) == []
     (root / "README.md").write_text("pasted")
     (root / "tables/quality-made-up-test.csv").write_text("pasted")
     (root / "tables/where.tex").unlink()
-    (root / "tables/of-a-result-that-is-gone.csv").write_text("")
+    (root / "tables/somebody-elses.csv").write_text("")
+    picture = root / "figures/distribution-made-up-test.png"
+    picture.write_bytes(picture.read_bytes() + b"touched")
     insert.write_text(insert.read_text().replace("482,080", "1"))
     figure = root / "figures/metrics-made-up-test.svg"
     figure.write_text(figure.read_text().replace("hdrnet", "another"))
@@ -99,7 +107,7 @@ def test_outdated_names_what_differs(root: Path, tmp_path: Path) -> None:
             "README.md",
             "figures/metrics-made-up-test.svg",
             "report.html",
-            "tables/of-a-result-that-is-gone.csv",
+            "report.json",
             "tables/quality-made-up-test.csv",
             "tables/where.tex",
             str(insert),
@@ -119,6 +127,10 @@ def test_figures_of_another_matplotlib_are_not_compared(root: Path) -> None:
     text = page.read_text()
     assert text.count("<!--figure-->") == 3
     page.write_text(re.sub(r"<!--figure-->.*?<svg", "<!--figure--><svg data-other", text))
+    assert outdated(root) == ["report.json"], "nobody wrote these"
+    listed = read_json(root / "report.json")
+    listed["files"] = {name: sha256_file(root / name) for name in listed["files"]}
+    (root / "report.json").write_text(json_text(listed))
     assert outdated(root) == []
 
 
@@ -480,7 +492,8 @@ def test_time_of_another_model_file_is_marked_stale(root: Path) -> None:
 
 def test_nothing_measured_says_so(root: Path) -> None:
     written = build_report(root)
-    assert {path.name for path in written} == {"README.md", "report.html", "where.csv", "where.tex"}
+    names = {"README.md", "report.html", "report.json", "where.csv", "where.tex"}
+    assert {path.name for path in written.files} == names
     for name in ("README.md", "report.html"):
         text = (root / name).read_text()
         assert "Nothing measured yet" in text
@@ -547,4 +560,5 @@ def test_dry_run_writes_nothing(root: Path) -> None:
     before = sorted(root.rglob("*"))
     planned = build_report(root, dry_run=True, private=True)
     assert sorted(root.rglob("*")) == before
-    assert set(build_report(root, private=True)) == set(planned)
+    assert build_report(root, private=True) == planned
+    assert all(path.is_file() for path in planned.files)

@@ -1,0 +1,200 @@
+"""report.json: what the last report wrote, so that nothing else is ever replaced or removed; and
+writing a report whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ..errors import DataError, StorageError, UsageError, first_fault
+from ..files import atomic_path, json_text, open_regular, read_bytes, read_json, sweep, write_text
+from ..result_ids import Record
+from ..stopping import asked_to_stop
+
+MANIFEST = "report.json"
+FIGURES, TABLES = "figures", "tables"
+# Made on demand alone: a report without it leaves the one that is there, and goes on listing it.
+PRIVATE_PAGE = "report-private.html"
+_NAMED = 5  # files that a refusal names
+
+# No other file is a report's, whatever a manifest says.
+_Name = Annotated[
+    str,
+    Field(
+        pattern=r"^(README\.md|report(-private)?\.html"
+        r"|figures/[A-Za-z0-9][A-Za-z0-9._-]*\.(svg|png|jpg)"
+        r"|tables/[A-Za-z0-9][A-Za-z0-9._-]*\.(csv|tex))$"
+    ),
+]
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(Record):
+    """The SHA-256 of each file as the last report wrote it, by its path in the results directory.
+
+    before: those of the report that one was about to replace; in the file only while it does, so
+    that what was written by one that was killed in the middle is known as well.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["report"] = "report"
+    files: dict[_Name, _Digest] = Field({})
+    before: dict[_Name, _Digest] = Field({})
+
+    def lists(self, name: str, digest: str) -> bool:
+        return digest in (self.files.get(name), self.before.get(name))
+
+
+class Plan(NamedTuple):
+    """What a report does to a folder; paths relative to it.
+
+    files: all that it is made of. replaced: those that no report wrote as they are, and that are
+    replaced all the same. removed: files of the last report that this one does not have. left:
+    such that were changed since. missing: of the files, those that are to be written.
+    """
+
+    files: list[str]
+    replaced: list[str]
+    removed: list[str]
+    left: list[str]
+    missing: list[str]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """An empty one where there is none. Raises DataError where it is broken."""
+    path = folder / MANIFEST
+    if not path.is_symlink() and not path.exists():
+        return Manifest()
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        raise DataError(
+            f"{path} is no list of a report's files ({first_fault(error)}): remove it, and the "
+            "next report replaces only files that are as it would write them"
+        ) from None
+
+
+def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
+    """What writing these files would do.
+
+    Raises UsageError where one of them would replace what no report wrote, or what was changed
+    since, unless `overwrite`; and where the folders of figures and tables are elsewhere.
+    """
+    _check_folders(folder)
+    known = read_manifest(folder)
+    foreign, missing = [], []
+    for name, content in files.items():
+        path = folder / name
+        digest = digest_of(path)
+        if digest == _sha256(content):
+            continue
+        missing.append(name)
+        if digest is not None and not known.lists(name, digest):
+            foreign.append(name)
+    if foreign and not overwrite:
+        shown = ", ".join(str(folder / name) for name in foreign[:_NAMED])
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise UsageError(
+            f"not written by a report, or changed since: {shown}{more}; nothing was written. Move "
+            "them away, or replace them: `hdrbench report --overwrite`"
+        )
+    removed: list[str] = []
+    left: list[str] = []
+    for name in sorted({*known.files, *known.before} - {*files, PRIVATE_PAGE}):
+        digest = digest_of(folder / name)
+        if digest is not None:
+            (removed if known.lists(name, digest) else left).append(name)
+    return Plan(list(files), foreign, removed, left, missing)
+
+
+def _check_folders(folder: Path) -> None:
+    """Raises UsageError where a report's folder would not be its own."""
+    for path in (folder / FIGURES, folder / TABLES):
+        if path.is_symlink():
+            raise UsageError(
+                f"{path} is a link to another folder, whose files are not a report's: remove the "
+                "link"
+            )
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file, where a report has a folder: move it away")
+
+
+def digest_of(path: Path) -> str | None:
+    """A file's SHA-256; None where there is none; a word that is no digest where it is no regular
+    file, or a link, which is never a report's."""
+    if path.is_symlink():
+        return "a link"
+    try:
+        with open_regular(path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except (DataError, IsADirectoryError):
+        return "no file"
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def write(
+    folder: Path, planned: Plan, files: Mapping[str, bytes], others: Mapping[Path, bytes]
+) -> int | None:
+    """Write the files that are missing, and others elsewhere; remove those that are to go.
+
+    Everything is written under temporary names first, so that a full disk, a signal or a kill
+    leaves the last report as it is.
+
+    Returns the number of a signal to stop that came while the files got their names.
+    """
+    for path in (folder, folder / FIGURES, folder / TABLES, *(path.parent for path in others)):
+        sweep(path)
+    before = read_manifest(folder)
+    digests = {name: _sha256(content) for name, content in files.items()}
+    if PRIVATE_PAGE in before.files and (folder / PRIVATE_PAGE).exists():
+        digests = {PRIVATE_PAGE: before.files[PRIVATE_PAGE]} | digests
+    after = Manifest(files=digests)
+    todo = {folder / name: files[name] for name in planned.missing}
+    todo |= {path: content for path, content in others.items() if read_bytes(path) != content}
+    if not todo and not planned.removed and before == after:
+        return None
+    with ExitStack() as writing:
+        for path, content in todo.items():
+            try:
+                temporary = writing.enter_context(atomic_path(path, durable=path in others))
+                temporary.write_bytes(content)
+            except OSError as error:
+                raise StorageError(
+                    f"{path} cannot be written: {error.strerror or error}; the report was not "
+                    "changed"
+                ) from None
+        with asked_to_stop() as stop:
+            # First which files are a report's, then the files: of one that is killed in between,
+            # the next one knows all.
+            both = {**before.before, **before.files}
+            try:
+                _write_manifest(folder, after.model_copy(update={"before": both}))
+                writing.close()
+                for name in planned.removed:
+                    (folder / name).unlink(missing_ok=True)
+                _write_manifest(folder, after)
+            except OSError as error:
+                raise StorageError(
+                    f"the report in {folder} cannot be replaced: {error.strerror or error}; "
+                    "another `hdrbench report` makes it whole"
+                ) from None
+    return stop.number
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    content = manifest.model_dump(mode="json")
+    if not manifest.before:
+        del content["before"]
+    write_text(folder / MANIFEST, json_text(content), durable=True)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,251 @@
+"""Evaluations that are killed, stopped, started twice, without room, or given what a stranger made:
+what was measured stays, and what is refused is named."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdrnet_bench import files
+from hdrnet_bench.evaluation.partial_rows import PartialRows
+from tests.conftest import Workspace, clean_environment
+from tests.evaluation.test_measure import prepare
+
+Record = Callable[[str, object], None]
+IDENTITY = ("eval", "./tiny.yaml", "--baseline", "identity")
+FOLDER = Path("results/tiny/identity/baseline")
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.fault("signals")
+def test_a_stopped_evaluation_says_what_it_keeps_and_a_second_one_is_refused(
+    tiny: Workspace, record_property: Record
+) -> None:
+    record_property("faults", 2)
+    prepare(tiny, "many", [(200, 220)] * 9)
+    command = ["eval", "./tiny.yaml", "--baseline", "grid", "--dataset", "demo-many"]
+    folder = tiny.path / "results/tiny-on-demo-many/oracle-grid-4x4x4-luma/baseline"
+    partial = folder / ".eval-test-full.partial.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hdrnet_bench", *command], cwd=tiny.path,
+        env=clean_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not partial.exists() or len(partial.read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGSTOP)  # until the other one was refused
+    assert "another process is evaluating tiny-on-demo-many: oracle" in tiny.fails(3, *command)
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGCONT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in said
+    rows = partial.read_text().splitlines()[1:]
+    assert 2 <= len(rows) < 9
+    assert f"{len(rows)} of 9 pictures of tiny-on-demo-many: oracle" in " ".join(said.split())
+    assert "the same command goes on" in " ".join(said.split())
+    assert {path.name for path in folder.iterdir()} == {partial.name}
+    (result,) = tiny.json(*command)
+    assert [row["psnr"] for row in result["rows"]][: len(rows)] == [
+        json.loads(row)["psnr"] for row in rows
+    ]
+    assert {path.name for path in folder.iterdir()} == {
+        "eval-test-full.json", "eval-test-full.csv", "pictures"}  # fmt: skip
+
+
+@pytest.mark.fault("kills")
+def test_an_evaluation_killed_while_it_replaces_a_result(
+    tiny: Workspace, record_property: Record
+) -> None:
+    tiny.json(*IDENTITY)
+    folder = tiny.path / FOLDER
+    before = contents_of(folder)
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from hdrnet_bench.cli.app import main\n"
+        "rename, at = Path.replace, int(sys.argv.pop(1))\n"
+        "def replace(path, target):\n"
+        "    global at\n"
+        "    if '.tmp-' not in Path(target).name:\n"
+        "        at -= 1\n"
+        "        if at < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return rename(path, target)\n"
+        "Path.replace = replace\n"
+        "main()\n"
+    )
+    moments = (1, 10)  # in the middle of the pictures, and the result's own
+    record_property("faults", len(moments))
+    for at in moments:
+        killed = subprocess.run(
+            [sys.executable, "-c", code, str(at), *IDENTITY, "--overwrite"], cwd=tiny.path,
+            env=clean_environment(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not (folder / "eval-test-full.json").exists()
+        (result,) = tiny.json(*IDENTITY)
+        after = contents_of(folder)
+        assert set(after) == set(before), "nothing half-written stays"
+        assert result["rows"] == json.loads(before["eval-test-full.json"])["rows"]
+
+
+@pytest.mark.fault("full disks")
+@pytest.mark.parametrize("size", [200, 1500])
+def test_a_full_disk_keeps_the_old_result(tiny: Workspace, size: int) -> None:
+    """Of the rows, and of the pictures: nothing of the old result has gone until all is written."""
+    tiny.json(*IDENTITY)
+    before = contents_of(tiny.path / FOLDER)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        said = tiny.fails(3, *IDENTITY, "--overwrite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "kept, and the same command goes on" in said or size == 200
+    after = contents_of(tiny.path / FOLDER)
+    after.pop(".eval-test-full.partial.jsonl", None)
+    assert after == before
+    tiny.json(*IDENTITY, "--overwrite")
+    assert set(contents_of(tiny.path / FOLDER)) == set(before)
+
+
+@pytest.mark.fault("I/O errors")
+@pytest.mark.parametrize("name", ["eval-test-full.json", ".eval-test-full.partial.jsonl"])
+def test_what_cannot_be_read_is_not_given_up(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tiny.json(*IDENTITY)
+    path = tiny.path / FOLDER / name
+    # So that one that was made anew would differ.
+    path.write_text(path.read_text() + "\n" if path.exists() else "rows")
+    before = contents_of(tiny.path / FOLDER)
+    read = files.open_regular
+
+    def broken(opened: Path) -> Any:
+        if Path(opened).name == name:
+            raise OSError(5, "Input/output error")
+        return read(opened)
+
+    monkeypatch.setattr(files, "open_regular", broken)
+    again = () if name.endswith("full.json") else ("--overwrite",)
+    said = tiny.fails(3, *IDENTITY, *again)
+    assert f"{name} cannot be read: Input/output error" in said
+    assert contents_of(tiny.path / FOLDER) == before
+
+
+@pytest.mark.fault("hostile results")
+@pytest.mark.parametrize("kind", ["deep", "pipe", "binary", "huge", "a line end in a text"])
+def test_rows_on_their_way_are_ours_or_made_again(tmp_path: Path, kind: str) -> None:
+    result = tmp_path / "eval-test-full.json"
+    licence = "CC0-1.0 \u2028 and more \x85 and \x0b more"
+    row = {"id": "a", "width": 2, "height": 3, "licence": licence, "psnr": 1.0}
+    rows = PartialRows(result, "one", ["psnr"])
+    rows.add(row)
+    if kind == "deep":
+        with rows.path.open("a") as stream:
+            stream.write("[" * 100_000)
+    elif kind == "pipe":
+        rows.path.unlink()
+        os.mkfifo(rows.path)
+    elif kind == "binary":
+        rows.path.write_bytes(b"\xff\x00")
+    elif kind == "huge":
+        with rows.path.open("r+b") as stream:
+            stream.truncate(10**12)
+    kept = {"a": row} if kind in ("deep", "a line end in a text") else {}
+    assert PartialRows(result, "one", ["psnr"]).rows == kept
+    assert PartialRows(result, "one", ["psnr"]).rows == kept, "they were written again"
+
+
+@pytest.mark.fault("hostile datasets")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("id", "../../../escaped"),
+        ("id", "e"),
+        ("id", "a" * 300),
+        ("id", "two words"),
+        ("id", ""),
+        ("licence", "\ud800"),
+    ],
+    ids=["elsewhere", "twice", "long", "words", "empty", "half a character"],
+)
+def test_rows_that_no_result_could_hold_are_named_first(
+    tiny: Workspace, key: str, value: str
+) -> None:
+    rows = tiny.path / "data/demo-tiny/test/metadata.jsonl"
+    first, *rest = rows.read_text().splitlines()
+    rows.write_text("\n".join([json.dumps(json.loads(first) | {key: value}), *rest]) + "\n")
+    for how in (IDENTITY, ("eval", "--baseline", "identity", "--dataset", "demo-tiny")):
+        said = tiny.fails(3, *how)
+        assert "demo-tiny" in said
+    assert not (tiny.path / "results").exists()
+
+
+@pytest.mark.fault("hostile datasets")
+@pytest.mark.parametrize("name", ["../../elsewhere", "two words", ""])
+def test_a_dataset_whose_name_no_result_could_have(tiny: Workspace, name: str) -> None:
+    header = tiny.path / "data/demo-tiny/dataset.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
+    tiny.fails(3, "eval", "--baseline", "identity", "--dataset", "demo-tiny")
+    assert not (tiny.path / "results").exists()
+
+
+@pytest.mark.fault("names and texts")
+def test_a_licence_is_no_formula(tiny: Workspace) -> None:
+    rows = tiny.path / "data/demo-tiny/test/metadata.jsonl"
+    licence = "=cmd|'/C calc'!A0\u202e"
+    lines = [json.loads(line) | {"licence": licence} for line in rows.read_text().splitlines()]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (result,) = tiny.json(*IDENTITY)
+    assert {row["licence"] for row in result["rows"]} == {licence}
+    text = (tiny.path / FOLDER / "eval-test-full.csv").read_text()
+    assert text.count(",'=cmd") == 2
+    assert "\u202e" not in text
+
+
+@pytest.mark.fault("hostile results")
+def test_a_log_that_is_none_is_named(trained: Workspace, record_property: Record) -> None:
+    log = trained.path / "runs/tiny/seed-0/log.jsonl"
+    lines = log.read_text().splitlines()
+    row = json.loads(lines[0])
+    broken = [
+        b"\xff\xfe\x00", b"", b"[" * 100_000, b"[1]", b"1\n2", b"{}", b'{"step": 1}',
+        json.dumps(row | {"loss": "=cmd|x"}).encode(), json.dumps(row | {"psnr": []}).encode(),
+        json.dumps(row | {"step": 10**400}).encode(),
+    ]  # fmt: skip
+    record_property("faults", len(broken) + 3)
+    for content in broken:
+        log.write_bytes(content)
+        assert "log.jsonl is not a whole training log" in trained.fails(3, "eval", "tiny/seed-0")
+    with log.open("wb") as stream:
+        stream.truncate(10**12)
+    assert "log.jsonl has over" in trained.fails(3, "eval", "tiny/seed-0")
+    log.unlink()
+    assert "log.jsonl is missing" in trained.fails(3, "eval", "tiny/seed-0")
+    os.mkfifo(log)
+    assert "log.jsonl is not a regular file" in trained.fails(3, "eval", "tiny/seed-0")
+
+
+@pytest.mark.fault("names and texts")
+def test_a_run_whose_name_no_result_could_have(trained: Workspace) -> None:
+    run = trained.path / "runs/tiny/seed-0"
+    run.rename(run.with_name("two words"))
+    assert "a result is named by its run" in trained.fails(2, "eval", "runs/tiny/two words")
