@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HDRBENCH := $(BIN)/hdrbench
 RECIPES := demo-retouch demo-retouch-pointwise demo-retouch-pyramid demo-local-laplacian demo-hdrplus
-DEMO_RESULTS := build/demo/results
+# Removed and made anew by the demo, so that no command line moves it.
+override DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint report report-check results gpu-pack gpu-check clean
+.PHONY: help setup demo test faults fuzz lint report report-check results gpu-pack gpu-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,7 +36,14 @@ demo: setup  ## prepare, train, evaluate, time and report on real photographs, i
 
 # Two tests at a time, each with one thread, take little more than half the time.
 test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --faults check
+
+faults: setup  ## inject all faults that are tested, and count them in tests/README.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m fault --faults write
+
+FUZZ_MINUTES ?= 10
+fuzz: setup  ## mutate pictures of every kind for FUZZ_MINUTES; what is found goes to build/fuzz
+	$(BIN)/python -m tests.pictures.fuzz --minutes $(FUZZ_MINUTES)
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -81,5 +89,6 @@ else
 	$(BIN)/python tests/gpu/check.py --out $(GPU_OUT) $(PARTS)
 endif
 
-clean:  ## remove what make demo, gpu-pack and gpu-check wrote (not data/, runs/ or .venv)
-	rm -rf build
+clean:  ## remove what make demo, fuzz, gpu-pack and gpu-check wrote (not data/, runs/ or .venv)
+	rm -rf build/demo build/gpu build/gpu-check build/fuzz
+	@rmdir build 2>/dev/null || true

@@ -61,7 +61,7 @@ def clean(text: str, form: Form) -> str:
     if form == "markdown":
         return _markdown(line)
     if form == "yaml":
-        return json.dumps(line)  # YAML 1.2 reads JSON
+        return json.dumps(line, ensure_ascii=False)  # JSON is YAML
     if form == "html":
         return html.escape(line)
     escaped = "".join(_LATEX.get(mark, mark) for mark in line)

@@ -102,10 +102,17 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     Raises DataError where it is something else, OSError where it cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise DataError(f"{path} is not a regular file")
+        stream = os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with stream:
         yield stream
 
 
@@ -114,8 +121,11 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     OSError where it cannot be read."""
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        # A byte more than allowed tells a file that grows meanwhile.
-        content = b"" if size > most else stream.read(most + 1)
+        # A byte more than it has tells a file that grows meanwhile, or that has no size, as those
+        # of /proc.
+        content = b"" if size > most else stream.read(size + 1)
+        if len(content) > size:
+            content += stream.read(most + 1 - len(content))
         if max(size, len(content)) > most:
             raise DataError(f"{path} has over {most:,} bytes, more than such a file may have")
         return content

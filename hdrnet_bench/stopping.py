@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,9 +33,14 @@ def raise_when_asked_to_stop() -> None:
         signal.signal(number, _raise)
 
 
+def leave_when_asked_to_stop() -> None:
+    """From now on a signal ends the process at once: for when all is done and said."""
+    for number in SIGNALS:
+        signal.signal(number, _leave)
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
-    for each in SIGNALS:
-        signal.signal(each, _leave)
+    leave_when_asked_to_stop()
     raise Stopped(number)
 
 
@@ -76,8 +82,7 @@ def asked_to_stop() -> Iterator[Request]:
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
-        for each in SIGNALS:
-            signal.signal(each, _leave)
+        leave_when_asked_to_stop()
 
     before = {each: signal.signal(each, note) for each in SIGNALS}
     try:
@@ -90,8 +95,10 @@ def asked_to_stop() -> Iterator[Request]:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """No signal to stop arrives inside; a process that is started inside inherits that, so that the
-    terminal's Ctrl-C reaches its parent alone, even while it is still starting."""
+    """No signal to stop arrives inside: it does at the end."""
+    if sys.platform == "win32":  # which has no such masks
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,18 +22,35 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from hdrnet_bench import stopping
 from hdrnet_bench.images.pixels import quantise
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.staging import Plan, Task
+from tests import faults
 
 ROOT = Path(__file__).parent.parent
+FAULTS_TABLE = Path(__file__).parent / "README.md"
 GOLDEN = Path(__file__).parent / "golden"
 
 # On a shared machine a deadline fails by chance. All else stays as Hypothesis has it, which has a
 # profile of its own, derandomised, where CI is set.
 settings.register_profile("without-deadline", deadline=None)
 settings.load_profile("without-deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", choices=("check", "write"), help="Of the table in tests/README.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    wanted = config.getoption("--faults")
+    if wanted and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(faults.Count(FAULTS_TABLE, wanted == "write"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    faults.mark(items)
 
 
 def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
@@ -101,6 +119,7 @@ class Workspace(NamedTuple):
 
         out, err = io.StringIO(), io.StringIO()
         code: Any = 0
+        handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
         with (
             mock.patch.dict(os.environ, dict(env or {})),
             mock.patch.object(sys, "argv", ["hdrbench", *arguments]),
@@ -112,6 +131,9 @@ class Workspace(NamedTuple):
                 main()
             except SystemExit as exit_:
                 code = exit_.code or 0
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -174,20 +196,27 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny dataset has been prepared once, for tests that get a copy."""
+    path = tmp_path_factory.mktemp("tiny")
+    build(tiny_plan(), TINY, make_tiny, path / "data", workers=1)
+    write_recipe(path / "tiny.yaml")
+    return path
+
+
 @pytest.fixture
-def tiny(workspace: Workspace) -> Workspace:
+def tiny(tiny_directory: Path, workspace: Workspace) -> Workspace:
     """A workspace with the tiny dataset prepared and its recipe as tiny.yaml."""
-    build(tiny_plan(), TINY, make_tiny, workspace.path / "data", workers=1)
-    write_recipe(workspace.path / "tiny.yaml")
+    shutil.copytree(tiny_directory, workspace.path, dirs_exist_ok=True)
     return workspace
 
 
 @pytest.fixture(scope="session")
-def trained_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tiny recipe has been trained once, for tests that only read it."""
     path = tmp_path_factory.mktemp("trained")
-    build(tiny_plan(), TINY, make_tiny, path / "data", workers=1)
-    write_recipe(path / "tiny.yaml")
+    shutil.copytree(tiny_directory, path, dirs_exist_ok=True)
     done = Workspace(path).process("train", "tiny.yaml")
     assert done.returncode == 0, done.stderr
     return path

@@ -1,23 +1,29 @@
 """The command line: thin commands over the modules that do the work.
 
 Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 1 a bug of ours, 2 usage,
-3 data or model file missing, unreadable or failing verification, 4 missing capability, 5
-regression, 130 interrupted. Heavy imports stand inside the commands, so that help is quick.
+3 data or model file missing, unreadable or failing verification, or the disk full, 4 missing
+capability, 5 regression, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 where the reader of stdout has
+gone. Heavy imports stand inside the commands, so that help is quick.
 """
 
 from __future__ import annotations
 
-import io
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from ..errors import DataError, HdrbenchError, PeerFailed
-from ..files import json_text
+from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed
+from ..stopping import Stopped, leave_when_asked_to_stop, raise_when_asked_to_stop
 from . import compare, data, eval, models, report, time
-from .console import err, out, report_rows
+from .console import err, out, print_json, report_rows
 from .options import Device, DryRun, Json, Overwrite
+from .streams import OutputFailed, give_up_stdout, guard
+
+READER_GONE = 128 + 13  # as SIGPIPE would have it
+# Libraries that are loaded, workers and their pipes: some hundred in the largest case.
+OPEN_FILES, FEWEST_OPEN_FILES = 1024, 64
 
 app = typer.Typer(
     help="Prepare photo-enhancement data, train HDRNet on it, measure quality and speed.",
@@ -30,25 +36,88 @@ for commands in (compare, data, eval, models, report, time):
 
 
 def main() -> None:
-    """Entry point of `hdrbench` and of `python -m hdrnet_bench`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows no Greek gets a "?"
+    """Run what the arguments ask for, and exit with its code."""
+    guard()
+    raise_when_asked_to_stop()
     try:
+        _check_machine()
         app()
+    except SystemExit as end:
+        _end(end.code if isinstance(end.code, int) else 0)
     except PeerFailed as error:
-        sys.exit(error.exit_code)
+        _end(error.exit_code)
     except HdrbenchError as error:
         _fail(str(error), error.exit_code)
+    except Stopped as stop:
+        _fail("; ".join([str(stop), *getattr(stop, "__notes__", ())]), stop.exit_code)
     except OSError as error:
         # A path that is too long, a file where a folder must be, no permission, a full disk.
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", DataError.exit_code)
+    except OutputFailed as failed:
+        _output_failed(failed)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if (lack := _lack(error)) is None:
+            raise
+        _fail(lack, CapabilityError.exit_code)
+
+
+def _check_machine() -> None:
+    """What no command can do without. Raises DataError or CapabilityError."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise DataError("the current directory has been removed: go to another one") from None
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    infinite = hard == resource.RLIM_INFINITY
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        # The hard limit says what a process may take; the soft one is low by custom.
+        soft = OPEN_FILES if infinite else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < FEWEST_OPEN_FILES:
+        raise CapabilityError(
+            f"this process may have only {soft} files open at once: `ulimit -n {OPEN_FILES}` first"
+        )
+
+
+def _lack(error: Exception) -> str | None:
+    """What this machine lacks where an error says so; None for any other error."""
+    text = " ".join(str(error).split())
+    if "Too many open files" in text:
+        return f"too many files are open at once: `ulimit -n {OPEN_FILES}` first ({text[:200]})"
+    # Of torch, of CUDA, of the system, and of its loader of libraries.
+    marks = ("can't allocate", "out of memory", "annot allocate memory", "failed to map segment")
+    if isinstance(error, MemoryError) or any(mark in text for mark in marks):
+        return f"there is not enough memory{f': {text[:200]}' if text else ''}"
+    return None
 
 
 def _fail(message: str, code: int) -> NoReturn:
     err.print(f"hdrbench: {' '.join(message.split())}", style="bold red")
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """Exit once all that was reported is written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OutputFailed as failed:
+        _output_failed(failed, code)
+    leave_when_asked_to_stop()
     sys.exit(code)
+
+
+def _output_failed(failed: OutputFailed, code: int = 0) -> NoReturn:
+    """As the shell's own tools: without a word where the reader has gone (`| head`), with 141."""
+    give_up_stdout()
+    if not failed.nobody_reads:
+        err.print(f"hdrbench: {failed}", style="bold red")
+    sys.exit(code or (READER_GONE if failed.nobody_reads else DataError.exit_code))
 
 
 @app.callback(invoke_without_command=True)
@@ -136,7 +205,7 @@ def recipes(
     if name:
         loaded = recipe_module.load_recipe(name)
         if as_json:
-            print(json_text(loaded.model_dump(mode="json") | {"digest": loaded.digest}), end="")
+            print_json(loaded.model_dump(mode="json") | {"digest": loaded.digest})
         else:
             out.print(loaded.yaml(), end="")
             out.print(f"# data: {loaded.dataset.prepare_command}")

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..cleaning import clean, json_shown
 from ..errors import CapabilityError, UsageError
 from ..files import json_text
 from ..metric_specs import METRICS
@@ -31,11 +32,25 @@ if TYPE_CHECKING:
     from ..results import Evaluation
     from ..training.run_writer import TrainingStep
 
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-out = Console(highlight=False, soft_wrap=True, markup=False)
+
+class CleanConsole(Console):
+    """What is printed may be of anybody's choice: a terminal shows it, and obeys none of it."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(
+            *(clean(one, "terminal") if isinstance(one, str) else one for one in objects), **options
+        )
+
+
+err = CleanConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out = CleanConsole(highlight=False, soft_wrap=True, markup=False)
 
 MAX_PIXELS = 500_000_000
 _NOTE_KINDS = 6  # that a line lists
+
+
+def print_json(value: Any) -> None:
+    print(json_shown(json_text(value)), end="")
 
 
 def print_evaluations(results: list[Evaluation]) -> None:
@@ -147,7 +162,7 @@ def print_table(header: list[str], rows: list[list[str]]) -> None:
 def report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """A line for each row: its first values, then, indented, the last one."""
     if as_json:
-        print(json_text(rows), end="")
+        print_json(rows)
         return
     for row in rows:
         *first, last = row.values()
@@ -157,7 +172,7 @@ def report_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def report_values(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json_text(values), end="")
+        print_json(values)
         return
     for key, value in values.items():
         if isinstance(value, dict):
@@ -173,7 +188,7 @@ def report_values(values: dict[str, Any], as_json: bool) -> None:
 def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(clean(title, "terminal"), total=total)
         yield lambda: bar.advance(task)
 
 
@@ -199,7 +214,7 @@ def transfer_progress(title: str, total_pictures: int) -> Iterator[Transfer]:
         console=err,
         speed_estimate_period=300,
     ) as bar:
-        task = bar.add_task(title, total=total_pictures)
+        task = bar.add_task(clean(title, "terminal"), total=total_pictures)
         yield Transfer(lambda: bar.advance(task), lambda n: bytes_bar.advance(received, n))
 
 
@@ -221,7 +236,7 @@ def training_progress(title: str) -> Iterator[Callable[[TrainingStep], None]]:
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
     ) as bar:
-        task = bar.add_task(title, total=None, now="")
+        task = bar.add_task(clean(title, "terminal"), total=None, now="")
         smooth = math.nan
 
         def report(step: TrainingStep) -> None:

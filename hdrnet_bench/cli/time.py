@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from ..errors import UsageError
-from ..files import json_text
+from ..stopping import says_when_stopped
 from .console import (
     MAX_PIXELS,
     choose_device,
     err,
     out,
     parse_size,
+    print_json,
     print_table,
     progress,
     report_values,
@@ -219,7 +220,8 @@ def _time_run(
         return
     path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
-    with progress("time", len(plan.sizes)) as step:
+    kept = "nothing was written: a run's times are, once all sizes are timed"
+    with says_when_stopped(kept), progress("time", len(plan.sizes)) as step:
         measured = time_model(
             run.model_path,
             plan.sizes,
@@ -274,8 +276,11 @@ def _time_untrained(
         saved_network(path)
     config, environment = HDRNetConfig(), describe()
 
+    total, done = len(plan.sizes) * len(pictures), 0
+
     def keep(measured: Measurement) -> None:
         """At once: a run that is stopped keeps what it has."""
+        nonlocal done
         if path:
             size = SizeTiming(rows=measured.rows, copies=measured.copies, state=measured.state)
             timing = NetworkTiming(
@@ -283,8 +288,12 @@ def _time_untrained(
             )
             if lost := save_size(path, timing):
                 err.print(lost)
+        done += 1
 
-    with progress("time", len(plan.sizes) * len(pictures)) as step:
+    def kept() -> str:
+        return f"{done} of {total} sizes are in {path}" if path else "nothing was to be written"
+
+    with says_when_stopped(kept), progress("time", total) as step:
         measured = [
             time_model(
                 config,
@@ -309,7 +318,7 @@ def _show(measured: list[Measurement], environment: Environment, as_json: bool) 
             row.model_dump(mode="json") | {"megapixels_per_s": row.megapixels_per_s}
             for row in one.rows
         ]
-        print(json_text(one.model_dump(mode="json") | {"rows": rows}), end="")
+        print_json(one.model_dump(mode="json") | {"rows": rows})
         return
     for one in measured:
         _print_measured(one, environment)
@@ -364,7 +373,15 @@ def _time_kernels(
     def timing() -> KernelTiming:
         return KernelTiming(device=device, rows=rows, environment=environment)
 
-    with progress("time --kernels", len(sizes) * len(GUIDES)) as step:
+    def kept() -> str:
+        if early and path and path.exists():
+            return f"the guides that were timed before are in {path}"
+        return f"{path} is as it was" if path else "nothing was to be written"
+
+    with (
+        says_when_stopped(kept),
+        progress("time --kernels", len(sizes) * len(GUIDES)) as step,
+    ):
 
         def after_a_guide() -> None:
             if path and early:
@@ -376,7 +393,7 @@ def _time_kernels(
     if path:
         write_result(path, timing())
     if as_json:
-        print(json_text([row.model_dump() for row in rows]), end="")
+        print_json([row.model_dump() for row in rows])
         return
     print_table(*kernel_rows(timing()))
     for note in [KERNELS_NOTE, *kernel_notes(timing())]:

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import json
 import re
-import signal
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -37,7 +36,6 @@ TRANSFERS = ("upload", "download", "whole with transfer")
 def serve(job_json: str, pipe: Connection) -> None:
     """Measure a TimingJob: what is being done goes to the pipe as JSON strings, then the result."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent answers
     with contextlib.suppress(OSError):  # where memory runs out, this process is the one to end
         Path("/proc/self/oom_score_adj").write_text("1000")
     job = TimingJob.model_validate_json(job_json)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..config import HDRNetConfig
 from ..errors import CapabilityError, UsageError, near_matches
+from ..processes import signals_kept_from_children
 from ..result_timing import MachineState, PictureType, TimedBackend, combined
 from .child import measure_what_fits, serve
 from .clock import require_kernels, why_no_kernels
@@ -176,7 +177,8 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=serve, args=(job.model_dump_json(), theirs))
     doing = START
-    child.start()
+    with signals_kept_from_children():
+        child.start()
     try:
         theirs.close()
         while True:
@@ -188,7 +190,7 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     except EOFError:
         child.join()
     finally:
-        child.kill()  # where it has not ended: Ctrl-C
+        child.kill()  # where it has not ended: this process was stopped
         child.join()
         ours.close()
     assert child.exitcode is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DataError
+from ..locks import locked
 from ..result_timing import NetworkTiming, SizeTiming, read_machine
 from ..results import write_result
 
@@ -22,6 +23,13 @@ def saved_network(path: Path) -> NetworkTiming | None:
 def save_size(path: Path, timing: NetworkTiming) -> str | None:
     """Put a timing's one size beside what is there of the same network, device and installation,
     else in its place. Returns what is no longer there for it, None where nothing was lost."""
+    lock = path.with_name(f".{path.stem}.lock")
+    # Another process that saves is done in no time: what it wrote is read next.
+    with locked(lock, f"another process is writing {path}", waiting=lambda busy: None):
+        return _save_size(path, timing)
+
+
+def _save_size(path: Path, timing: NetworkTiming) -> str | None:
     (size,) = timing.sizes
     lost, old = None, saved_network(path)
     if old is not None and timing.continues(old):

@@ -373,45 +373,6 @@ def test_a_limit_of_memory_is_a_row_and_the_others_go_on(tmp_path: Path) -> None
     assert all(row["median_ms"] for row in rows[3:])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="children are looked up in Linux's /proc")
-def test_ctrl_c_ends_the_children(workspace: Workspace) -> None:
-    command = [sys.executable, "-m", "hdrnet_bench", "time", "--size=64x48", "--budget=1000"]
-    with subprocess.Popen(
-        command,
-        cwd=workspace.path,
-        env=clean_environment() | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while not (children := _children(process.pid)):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    while any(Path(f"/proc/{pid}").exists() for pid in children):
-        assert time.monotonic() < deadline, "a child outlived its parent"
-        time.sleep(0.05)
-    assert list(workspace.path.iterdir()) == []
-
-
-def _children(pid: int) -> list[int]:
-    """Those that time: not multiprocessing's tracker of resources."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child_pid in map(int, path.read_text().split()):
-            if b"spawn_main" in Path(f"/proc/{child_pid}/cmdline").read_bytes():
-                found.append(child_pid)
-    return found
-
-
 def test_compiled_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as torch.compile does it, without the minutes that making machine code takes."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))

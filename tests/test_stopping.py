@@ -1,0 +1,183 @@
+"""Being asked to stop, in real processes that get real signals."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+BEGIN = """
+import sys, time
+from hdrnet_bench.stopping import *
+from hdrnet_bench.stopping import Stopped
+raise_when_asked_to_stop()
+"""
+
+
+def run(code: str, *signals: int, pause_s: float = 0.3) -> tuple[int, str]:
+    """Run it; once it says "ready", send it the signals. Its exit code, and what it said then."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN + code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(pause_s)
+    text, _ = process.communicate(timeout=30)
+    return process.returncode, text
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_raises_what_no_handler_of_errors_takes(number: int) -> None:
+    code = """
+try:
+    try:
+        with says_when_stopped(lambda: "three of four are kept"):
+            print("ready", flush=True)
+            time.sleep(20)
+    except (Exception, KeyboardInterrupt):
+        print("taken for an error")
+    finally:
+        print("closed")
+except Stopped as stop:
+    print(stop, stop.__notes__)
+    sys.exit(stop.exit_code)
+"""
+    by = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    said = f"closed\nstopped by {by} ['three of four are kept']\n"
+    assert run(code, number) == (128 + number, said)
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("held_back", [False, True])
+def test_the_second_signal_ends_the_process(second: int, held_back: bool) -> None:
+    code = """
+try:
+    print("ready", flush=True)
+    time.sleep(20)
+except Stopped:
+    time.sleep(20)
+"""
+    if held_back:
+        code = """
+with asked_to_stop() as request:
+    print("ready", flush=True)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        time.sleep(0.01)
+"""
+    start = time.monotonic()
+    assert run(code, signal.SIGINT, second) == (128 + second, "")
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.fault("signals")
+def test_a_signal_can_be_held_back_until_a_step_is_whole() -> None:
+    code = """
+with asked_to_stop() as request:
+    print("ready", flush=True)
+    for step in range(100):
+        time.sleep(0.05)
+        if request:
+            print("whole", step < 99)
+            raise SystemExit(request.number)
+"""
+    assert run(code, signal.SIGTERM) == (signal.SIGTERM, "whole True\n")
+
+
+@pytest.mark.fault("signals")
+def test_after_holding_back_the_first_signal_raises_again() -> None:
+    code = """
+with asked_to_stop() as request:
+    pass
+assert not request
+try:
+    print("ready", flush=True)
+    time.sleep(20)
+except Stopped:
+    print("raised")
+"""
+    assert run(code, signal.SIGINT) == (0, "raised\n")
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_process_that_is_started_answers_no_signal(method: str) -> None:
+    """As when the terminal sends Ctrl-C to both; and the one that started it answers at once."""
+    code = f"""
+import multiprocessing, os
+from hdrnet_bench.processes import signals_kept_from_children
+
+context = multiprocessing.get_context({method!r})
+child = context.Process(target=time.sleep, args=(2,))
+with signals_kept_from_children():
+    child.start()
+try:
+    print("ready", flush=True)
+    os.kill(child.pid, 2)
+    os.kill(child.pid, 15)
+    time.sleep(20)
+except Stopped:
+    child.join()
+    print("child ended with", child.exitcode)
+"""
+    assert run(code, signal.SIGINT) == (0, "child ended with 0\n")
+
+
+@pytest.mark.fault("signals")
+def test_what_is_blocked_arrives_at_the_end() -> None:
+    code = """
+try:
+    with signals_blocked():
+        print("ready", flush=True)
+        time.sleep(1)
+        print("whole", flush=True)
+    print("too far")
+except Stopped:
+    print("stopped")
+"""
+    assert run(code, signal.SIGINT) == (0, "whole\nstopped\n")
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize("moment", ["typer", "rich.console", "hdrnet_bench.cli.time"])
+def test_a_signal_while_the_command_line_is_imported(moment: str) -> None:
+    code = f"""
+import os, sys
+from hdrnet_bench.cli import main
+
+class Finder:
+    def find_spec(self, name, *arguments):
+        if name == {moment!r}:
+            os.kill(os.getpid(), 2)
+
+sys.meta_path.insert(0, Finder())
+print("ready", flush=True)
+sys.argv[1:] = ["recipes"]
+main()
+"""
+    assert run(code) == (130, "hdrbench: stopped by Ctrl-C\n")
+
+
+@pytest.mark.fault("signals")
+def test_a_signal_when_all_is_done_is_no_traceback() -> None:
+    code = """
+import atexit, os
+from hdrnet_bench.cli import main
+
+print("ready", flush=True)
+sys.argv[1:] = ["--version"]
+atexit.register(lambda: os.kill(os.getpid(), 15))
+main()
+"""
+    code_, said = run(code)
+    assert code_ == 143
+    assert "Traceback" not in said
+    assert "Stopped" not in said
