@@ -52,7 +52,8 @@ def compare(
                 entry["paired"]["pictures"] = entry["paired"]["pictures"][:worst]
         print_json(content)
         return
-    out.print(f"A: {comparison.a}\nB: {comparison.b}")
+    out.print(f"A: {comparison.a}")
+    out.print(f"B: {comparison.b}")
     out.print(
         f"{comparison.dataset}, {comparison.split} split, {comparison.size} size: "
         f"{comparison.common} pictures in both"

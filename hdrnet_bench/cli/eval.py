@@ -138,7 +138,7 @@ def evaluate(
     for job in todo:
         with progress(f"eval {job.title}", len(job.rows)) as step:
             try:
-                evaluate_job(job, where, step)
+                evaluate_job(job, where, step, overwrite=overwrite, log=err.print)
             except DataError as error:
                 if target is not None or baseline or predictions:
                     raise

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..images.files import read_picture
-from ..images.photo import STORED, picture_size
+from ..images.files import open_picture
+from ..images.photo import STORED
 from ..images.pixels import white_level
 from .manifest import Dataset, Row
 
@@ -104,11 +104,12 @@ def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Differe
 
 
 def _difference(row: Row, role: Role, path_a: Path, path_b: Path) -> Difference:
-    sizes = [picture_size(path) for path in (path_a, path_b)]
+    files = [open_picture(path) for path in (path_a, path_b)]
+    sizes = [file.size() for file in files]
     if sizes[0] != sizes[1]:
         what = " and ".join(f"{width}x{height}" for width, height in sizes)
         return Difference(row.split, row.id, role, None, None, None, f"sizes {what}")
-    pixels = [read_picture(path, STORED).pixels for path in (path_a, path_b)]
+    pixels = [file.read(STORED).pixels for file in files]
     x, y = (p.astype(np.float64) / white_level(p) for p in pixels)
     error = np.abs(x - y)
     mse = float(np.mean(error**2))

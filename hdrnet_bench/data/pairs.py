@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..images.files import read_picture
-from ..images.photo import STORED, picture_size
+from ..images.files import open_picture
+from ..images.photo import STORED
 from ..images.pixels import Pixels, to_float32
 from .encoding import input_white
 from .manifest import Dataset, Row
@@ -45,13 +45,13 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     pictures = []
     for path in (dataset.input_path(row), dataset.target_path(row)):
         # The header is asked first: what does not fit is not decoded, however large it is.
-        width, height = picture_size(path)
+        width, height = (file := open_picture(path)).size()
         if (width, height) != (row.width, row.height):
             raise DataError(
                 f"{path} is {width}x{height}, its row says {row.width}x{row.height}; "
                 f"`hdrbench verify {dataset.header.name}` tells more"
             )
-        pictures.append(read_picture(path, STORED).pixels)
+        pictures.append(file.read(STORED).pixels)
     return pictures[0], pictures[1]
 
 

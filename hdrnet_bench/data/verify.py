@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from ..errors import DataError, StorageError
-from ..images.files import read_picture
-from ..images.photo import STORED, picture_size
+from ..images.files import open_picture
+from ..images.photo import STORED
 from ..images.pixels import pixels_sha256
 from .manifest import SPLITS, Dataset, Row, channel_statistics, find_lock, rows_digest
 
@@ -87,12 +87,12 @@ def _check_row(dataset: Dataset, row: Row) -> list[Problem]:
             problems.append(Problem("incomplete", row.split, row.id, f"{role} {path} is missing"))
             continue
         try:
-            size = picture_size(path)
+            size = (file := open_picture(path)).size()
             if size != (row.width, row.height):  # not decoded, however large it is
                 what = f"{role} pixels: size {size[0]}x{size[1]}, not {row.width}x{row.height}"
                 problems.append(Problem("differing", row.split, row.id, what))
                 continue
-            pixels = read_picture(path, STORED).pixels
+            pixels = file.read(STORED).pixels
         except StorageError:  # which says nothing of the picture
             raise
         except DataError as error:

@@ -1,14 +1,15 @@
 """Doing an evaluation job and writing its result: JSON, rows as CSV, pictures, training curve.
 
 Rows are written as they are made, so that a stopped evaluation goes on where it was. All else is
-written under temporary names first; then an old result's JSON is removed, and the files get their
-names, the JSON last: where it is there, all of it is there.
+written under temporary names first; then an old result's JSON is moved aside, and the files get
+their names, the JSON last: where it is there, all of it is there. Where a name cannot be given, the
+old JSON is put back; else it is removed last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +41,25 @@ def up_to_date(job: EvaluationJob) -> bool:
 
     Raises StorageError where it cannot be read: nobody knows what it is.
     """
+    return _there(job) is not None
+
+
+def _there(job: EvaluationJob) -> Evaluation | None:
+    """The result that is there, where it is up to date. Raises as `up_to_date`."""
     if not job.path.exists():
-        return False
+        return None
     try:
         result = read_result(job.path)
     except StorageError:
         raise
     except DataError:
-        return False
+        return None
     if not isinstance(result, Evaluation):
-        return False
+        return None
     names, missing = split_available(job.metrics, check_backbone)
     outputs = [job.path.with_suffix(".csv"), *pictures_of(job.path.parent, job.size, result.shown)]
     outputs += [job.path.with_name("train.csv")] if job.run else []
-    return (
+    same = (
         all(path.exists() for path in outputs)
         and result.method == job.method
         and result.recipe == job.spec.recipe
@@ -65,6 +71,7 @@ def up_to_date(job: EvaluationJob) -> bool:
         and not result.stale()
         and all(name in (result.rows[0].model_extra or {}) for name in names)
     )
+    return result if same else None
 
 
 def check_replaceable(job: EvaluationJob) -> None:
@@ -86,12 +93,23 @@ def check_replaceable(job: EvaluationJob) -> None:
 
 
 def evaluate_job(
-    job: EvaluationJob, device: str = "cpu", step: Callable[[], None] = lambda: None
+    job: EvaluationJob,
+    device: str = "cpu",
+    step: Callable[[], None] = lambda: None,
+    *,
+    overwrite: bool = False,
+    log: Callable[[str], None] = lambda note: None,
 ) -> Evaluation:
-    """Measure and write a result. `step` is called after each picture.
+    """Measure and write a result; where one is there that is up to date, as another process may
+    have written it just now, it is that one.
 
-    Raises DataError where a picture, the run or its log is broken, and where another process is
-    evaluating the same; StorageError where something cannot be read or written. What was measured
+    Args:
+        step: is called after each picture.
+        overwrite: measure again, and replace what is there.
+        log: is told where another process evaluates the same, whose end is waited for.
+
+    Raises DataError where a picture, the run or its log is broken; UsageError as
+    `check_replaceable`; StorageError where something cannot be read or written. What was measured
     until then is kept.
     """
     if not job.rows:
@@ -101,14 +119,21 @@ def evaluate_job(
     # What is broken is met before anything is written.
     curve = None if job.run is None else _training_curve(job.run.directory / LOG)
     method = job.open(device)
-    with _alone(job):
+    with _alone(job, log):
+        if not overwrite:
+            if (result := _there(job)) is not None:
+                for _ in job.rows:
+                    step()
+                return result
+            check_replaceable(job)
         return _evaluate(job, device, method, names, missing, curve, step)
 
 
 @contextmanager
-def _alone(job: EvaluationJob) -> Iterator[None]:
+def _alone(job: EvaluationJob, log: Callable[[str], None]) -> Iterator[None]:
     busy = f"another process is evaluating {job.title} into {job.path}"
-    with locked(job.path.with_name(f".{job.path.stem}.lock"), busy):
+    lock = job.path.with_name(f".{job.path.stem}.lock")
+    with locked(lock, busy, lambda text: log(f"{text}: waiting for its end")):
         for folder in (job.path.parent, job.path.parent / "pictures" / job.size):
             sweep(folder)
         yield
@@ -233,17 +258,30 @@ def _write(
             for path, text in texts.items():
                 writing.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise StorageError(
-                f"{job.path.parent} cannot be written to: {error.strerror or error}; what was "
-                "measured is kept, and the same command goes on"
-            ) from None
+            raise _not_written(job, error) from None
         with asked_to_stop() as stop:
-            job.path.unlink(missing_ok=True)
-            writing.close()
-            for path in old - set(pictures_of(job.path.parent, job.size, result.shown)):
-                path.unlink(missing_ok=True)
+            aside = job.path.with_name(f".{job.path.stem}.before")
+            try:
+                with suppress(FileNotFoundError):
+                    job.path.replace(aside)
+                writing.close()
+                for path in old - set(pictures_of(job.path.parent, job.size, result.shown)):
+                    path.unlink(missing_ok=True)
+                aside.unlink(missing_ok=True)
+            except OSError as error:
+                if not job.path.exists():
+                    with suppress(OSError):  # none was there, or the disk fails here too
+                        aside.replace(job.path)
+                raise _not_written(job, error) from None
     if stop.number is not None:
         raise Stopped(stop.number)
+
+
+def _not_written(job: EvaluationJob, error: OSError) -> StorageError:
+    return StorageError(
+        f"{job.path.parent} cannot be written to: {error.strerror or error}; what was measured is "
+        "kept, and the same command goes on"
+    )
 
 
 def _pictures_there(job: EvaluationJob) -> set[Path]:

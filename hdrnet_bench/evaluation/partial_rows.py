@@ -26,7 +26,10 @@ class PartialRows:
         self.metrics = set(metrics)
         self.rows = {row["id"]: row for row in self._read()}
         lines = [json_line(line) for line in ({"key": key}, *self.rows.values())]
-        write_text(self.path, "".join(f"{line}\n" for line in lines))
+        try:
+            write_text(self.path, "".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            raise self._not_written(error) from None
 
     def _read(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -51,11 +54,14 @@ class PartialRows:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json_line(row) + "\n")
         except OSError as error:
-            raise StorageError(
-                f"{self.path} cannot be written: {error.strerror or error}; {len(self.rows)} "
-                "pictures are measured and kept, and the same command goes on"
-            ) from None
+            raise self._not_written(error) from None
         self.rows[row["id"]] = row
+
+    def _not_written(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.path} cannot be written: {error.strerror or error}; {len(self.rows)} pictures "
+            "are measured and kept, and the same command goes on"
+        )
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

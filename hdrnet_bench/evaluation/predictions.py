@@ -13,11 +13,10 @@ from ..cleaning import name_text
 from ..data.manifest import Row
 from ..data.pairs import Pair
 from ..data.sizes import size_of
-from ..errors import DataError
-from ..files import sha256_file, sha256_text
-from ..images.files import read_picture
+from ..errors import DataError, StorageError
+from ..files import sha256_text
+from ..images.files import open_picture
 from ..images.kinds import KINDS
-from ..images.photo import picture_size
 from ..images.pixels import to_float32
 from ..results import Size, Unpaired
 
@@ -25,20 +24,26 @@ SUFFIXES = tuple(KINDS)
 
 
 class Predictions(NamedTuple):
-    """files: by the id of their row, those that can be scored; sha256: over these, names and
-    contents; notes: what reading one had to do, by id, once it was read."""
+    """files: by the id of their row, those that can be scored; digests: the SHA-256 of each as it
+    was paired, by id; sha256: over these, names and contents; notes: what reading one had to do, by
+    id, once it was read."""
 
     files: dict[str, Path]
+    digests: dict[str, str]
     unpaired: Unpaired
     sha256: str
     notes: dict[str, tuple[str, ...]]
 
     def method(self, pair: Pair) -> Tensor:
-        """(3, H, W) in [0, 1], 8 or 16 bit."""
-        path = self.files[pair.row.id]
-        pixels, self.notes[pair.row.id] = read_picture(path)
-        if pixels.shape[:2] != pair.target.shape[-2:]:
-            raise DataError(f"{path} is not as large as its target any more")
+        """(3, H, W) in [0, 1], 8 or 16 bit. Raises StorageError where the file is not the one that
+        was paired any more."""
+        file = open_picture(self.files[pair.row.id])
+        if file.sha256() != self.digests[pair.row.id]:
+            raise StorageError(
+                f"{file.path} was changed since the pictures were paired: the same command scores "
+                "them as they are now"
+            )
+        pixels, self.notes[pair.row.id] = file.read()
         return torch.from_numpy(to_float32(pixels)).to(pair.target.device)
 
 
@@ -64,18 +69,21 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
             raise DataError(f"{folder} has {paths[path.stem].name} and {path.name}: keep one")
         else:
             paths[path.stem] = path
-    wrong_size = [
-        row.id
-        for row in rows
-        if row.id in paths and picture_size(paths[row.id]) != size_of(row, size)
-    ]
-    files = {row.id: paths[row.id] for row in rows if row.id in paths and row.id not in wrong_size}
-    missing = [row.id for row in rows if row.id not in paths]
-    digests = (f"{path.name} {sha256_file(path)}\n" for path in files.values())
+    digests: dict[str, str] = {}
+    missing, wrong_size = [], []
+    for row in rows:
+        if row.id not in paths:
+            missing.append(row.id)
+        elif (file := open_picture(paths[row.id])).size() != size_of(row, size):
+            wrong_size.append(row.id)
+        else:
+            digests[row.id] = file.sha256()
+    files = {id_: paths[id_] for id_ in digests}
     return Predictions(
         files,
+        digests,
         Unpaired(missing=missing, extra=extra, wrong_size=wrong_size, unread=unread),
-        sha256_text("".join(digests)),
+        sha256_text("".join(f"{files[id_].name} {sha}\n" for id_, sha in digests.items())),
         {},
     )
 

@@ -6,6 +6,7 @@ profile's conversion) is said in `Picture.notes`.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import atomic_path
-from .photo import MEASURING, Policy, read_photo
+from .photo import MEASURING, Policy, picture_size, read_photo
 from .pixels import Pixels, quantise
+from .stored import picture_bytes
 
 
 class Picture(NamedTuple):
@@ -35,6 +37,30 @@ def read_picture(path: str | Path, policy: Policy = MEASURING) -> Picture:
     """
     photo = read_photo(Path(path), policy)
     return Picture(photo.pixels, tuple(photo.notes))
+
+
+class PictureFile(NamedTuple):
+    """A picture's bytes, read once: asked for their size, their digest and their pixels, which then
+    are of the same file whatever becomes of it. All raise as `read_picture`."""
+
+    path: Path
+    content: bytes
+
+    def size(self) -> tuple[int, int]:
+        """(width, height), by the header where the kind allows."""
+        return picture_size(self.path, self.content)
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def read(self, policy: Policy = MEASURING) -> Picture:
+        photo = read_photo(self.path, policy, content=self.content)
+        return Picture(photo.pixels, tuple(photo.notes))
+
+
+def open_picture(path: Path) -> PictureFile:
+    """Raises as `picture_bytes`."""
+    return PictureFile(path, picture_bytes(path))
 
 
 def write_png(path: str | Path, pixels: Pixels) -> None:

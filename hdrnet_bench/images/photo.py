@@ -79,20 +79,26 @@ class Photo:
     kind: Kind | None = None
 
 
-def read_photo(path: Path, policy: Policy = ENHANCING, raw_as: Encoding = "srgb") -> Photo:
+def read_photo(
+    path: Path,
+    policy: Policy = ENHANCING,
+    raw_as: Encoding = "srgb",
+    content: bytes | None = None,
+) -> Photo:
     """Decode a picture of any kind in `KINDS`, by its content, or a DNG by its name.
 
     Args:
         path: of the file.
         policy: what is refused.
         raw_as: what a DNG is developed to.
+        content: of the file, where it is read already.
 
     Raises DataError that names the file and says what it is instead, or what is wrong with it.
     """
     try:
         if path.suffix.lower() == DNG:
-            return _develop(path, raw_as)
-        kind, decoded = _decode(path)
+            return _develop(path, raw_as, content)
+        kind, decoded = _decode(path, content)
         if decoded.damage and not policy.damaged:
             raise DataError(f"{path} is damaged: {decoded.damage}")
         photo = _photo(decoded, policy)
@@ -107,18 +113,18 @@ def read_photo(path: Path, policy: Policy = ENHANCING, raw_as: Encoding = "srgb"
     return photo
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture, from the file's tags where the kind allows. Raises as
-    `read_photo`."""
-    _, decoded = _decode(path, pixels=False)
+def picture_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
+    """(width, height) of the upright picture, from the file's tags where the kind allows; `content`
+    and what is raised as of `read_photo`."""
+    _, decoded = _decode(path, content, pixels=False)
     height, width = decoded.pixels.shape[:2]
     turns, _ = TURNS[orientation_of(decoded, [])]
     return (height, width) if turns % 2 else (width, height)
 
 
-def _decode(path: Path, pixels: bool = True) -> tuple[Kind, Decoded]:
+def _decode(path: Path, content: bytes | None, pixels: bool = True) -> tuple[Kind, Decoded]:
     try:
-        content = picture_bytes(path)
+        content = picture_bytes(path) if content is None else content
         kind = kind_of_content(content[:HEAD])
         if kind == "tiff":
             return kind, tiff.decode_bytes(content, pixels=pixels)
@@ -292,10 +298,10 @@ def _in_wanted_colours(
     return conversion.integers_to_srgb(pixels, profile), None
 
 
-def _develop(path: Path, encoding: Encoding) -> Photo:
+def _develop(path: Path, encoding: Encoding, content: bytes | None) -> Photo:
     """A raw photograph as the data is prepared: camera's white balance, default crop, 16 bits."""
     picture: Developed | CameraDeveloped
-    content = picture_bytes(path)
+    content = picture_bytes(path) if content is None else content
     if encoding == "camera":
         picture = develop_camera(path, None, content)
     else:

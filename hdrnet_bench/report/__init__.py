@@ -67,16 +67,20 @@ def build_report(
     if dry_run:
         return _made(root, insert, private, overwrite, folder).report
     busy = f"another process is writing the report in {folder}"
+    state = "the report was not changed"
+
+    def done() -> None:
+        nonlocal state
+        state = "the report is written"
+
     with (
-        says_when_stopped("the report was not changed"),
+        says_when_stopped(lambda: state),
         locked(folder / LOCK, busy, lambda text: log(f"{text}: waiting for its end")),
     ):
         made = _made(root, insert, private, overwrite, folder)
-        signal = written.write(folder, made.planned, made.files, made.others)
-    if signal is not None:
-        stopped = Stopped(signal)
-        stopped.add_note("the report is written")
-        raise stopped
+        signal = written.write(folder, made.planned, made.files, made.others, done)
+        if signal is not None:
+            raise Stopped(signal)
     return made.report
 
 

@@ -4,7 +4,7 @@ writing a report whole or not at all."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -37,8 +37,8 @@ _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Manifest(Record):
     """The SHA-256 of each file as the last report wrote it, by its path in the results directory.
 
-    before: those of the report that one was about to replace; in the file only while it does, so
-    that what was written by one that was killed in the middle is known as well.
+    before: those that were there, of any report, when one was about to replace them; in the file
+    only while it does, so that what one that is killed in the middle leaves is known as well.
     """
 
     schema_version: Literal[1] = 1
@@ -101,7 +101,7 @@ def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise UsageError(
             f"not written by a report, or changed since: {shown}{more}; nothing was written. Move "
-            "them away, or replace them: `hdrbench report --overwrite`"
+            f"them away, or replace them: `hdrbench report --overwrite`{_once(folder)}"
         )
     removed: list[str] = []
     left: list[str] = []
@@ -110,6 +110,12 @@ def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
         if digest is not None:
             (removed if known.lists(name, digest) else left).append(name)
     return Plan(list(files), foreign, removed, left, missing)
+
+
+def _once(folder: Path) -> str:
+    if (folder / MANIFEST).exists():
+        return ""
+    return f" (needed once where a version that made no {MANIFEST} wrote them)"
 
 
 def _check_folders(folder: Path) -> None:
@@ -141,12 +147,19 @@ def digest_of(path: Path) -> str | None:
 
 
 def write(
-    folder: Path, planned: Plan, files: Mapping[str, bytes], others: Mapping[Path, bytes]
+    folder: Path,
+    planned: Plan,
+    files: Mapping[str, bytes],
+    others: Mapping[Path, bytes],
+    done: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Write the files that are missing, and others elsewhere; remove those that are to go.
 
     Everything is written under temporary names first, so that a full disk, a signal or a kill
     leaves the last report as it is.
+
+    Args:
+        done: is called once all is written, before a signal can arrive.
 
     Returns the number of a signal to stop that came while the files got their names.
     """
@@ -154,8 +167,12 @@ def write(
         sweep(path)
     before = read_manifest(folder)
     digests = {name: _sha256(content) for name, content in files.items()}
-    if PRIVATE_PAGE in before.files and (folder / PRIVATE_PAGE).exists():
-        digests = {PRIVATE_PAGE: before.files[PRIVATE_PAGE]} | digests
+    # What is there and is a report's, whichever one's: where several are killed in turn, it is
+    # neither of the last nor of the one before.
+    there = {name: digest_of(folder / name) for name in {*before.files, *before.before}}
+    known = {name: sha for name, sha in there.items() if sha and before.lists(name, sha)}
+    if PRIVATE_PAGE in known:
+        digests = {PRIVATE_PAGE: known[PRIVATE_PAGE]} | digests
     after = Manifest(files=digests)
     todo = {folder / name: files[name] for name in planned.missing}
     todo |= {path: content for path, content in others.items() if read_bytes(path) != content}
@@ -174,9 +191,8 @@ def write(
         with asked_to_stop() as stop:
             # First which files are a report's, then the files: of one that is killed in between,
             # the next one knows all.
-            both = {**before.before, **before.files}
             try:
-                _write_manifest(folder, after.model_copy(update={"before": both}))
+                _write_manifest(folder, after.model_copy(update={"before": known}))
                 writing.close()
                 for name in planned.removed:
                     (folder / name).unlink(missing_ok=True)
@@ -186,6 +202,7 @@ def write(
                     f"the report in {folder} cannot be replaced: {error.strerror or error}; "
                     "another `hdrbench report` makes it whole"
                 ) from None
+            done()
     return stop.number
 
 

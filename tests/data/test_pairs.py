@@ -1,7 +1,12 @@
 """Pairs in memory: what is stored, as what it stands for."""
 
-import numpy as np
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from hdrnet_bench.data.compare import compare
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.data.pairs import (
     MEMORY_SHARE,
@@ -9,6 +14,8 @@ from hdrnet_bench.data.pairs import (
     fits_in_memory,
     load_pair,
 )
+from hdrnet_bench.data.verify import verify
+from hdrnet_bench.images import stored
 from hdrnet_bench.images.pixels import to_float32
 from tests.conftest import Workspace
 
@@ -22,6 +29,33 @@ def test_pictures_are_kept_only_where_they_fit(tiny: Workspace, monkeypatch) -> 
         for memory, fits in ((limit, True), (limit - 8, False)):
             monkeypatch.setattr("os.sysconf", lambda name, m=memory: m if "PAGES" in name else 1)
             assert fits_in_memory(rows, processes) is fits
+
+
+@pytest.mark.parametrize("what", ["pair", "verify", "compare"])
+def test_each_picture_is_read_once(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Its header and its pixels are of the same bytes."""
+    dataset = Dataset(tiny.path / "data" / "demo-tiny")
+    rows, other = dataset.split("test"), Dataset(tiny.path / "data" / "demo-tiny")
+    other.rows = [row.model_copy(update={"input_pixels_sha256": "0" * 64}) for row in other.rows]
+    opened: list[Path] = []
+    open_regular = stored.open_regular
+
+    def counted(path: Path) -> Any:
+        opened.append(path)
+        return open_regular(path)
+
+    monkeypatch.setattr(stored, "open_regular", counted)
+    if what == "pair":
+        decode_pair(dataset, rows[0])
+        assert len(opened) == 2
+    elif what == "verify":
+        assert verify(dataset).status == "identical"
+        assert len(opened) == 2 * len(dataset.rows)
+    else:
+        assert len(compare(dataset, other).differences) == len(dataset.rows)
+        assert len(opened) == 2 * len(dataset.rows), "of each dataset the inputs"
 
 
 def test_a_pair_is_its_pixels(tiny: Workspace) -> None:

@@ -1,9 +1,11 @@
 """Evaluations that are killed, stopped, started twice, without room, or given what a stranger made:
 what was measured stays, and what is refused is named."""
 
+import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +17,16 @@ from typing import Any
 import pytest
 
 from hdrnet_bench import files
+from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.errors import StorageError, UsageError
+from hdrnet_bench.evaluation import measure
+from hdrnet_bench.evaluation.job import baseline_job, dataset_spec, predictions_job
 from hdrnet_bench.evaluation.partial_rows import PartialRows
+from hdrnet_bench.images.files import read_picture, write_png
+from hdrnet_bench.locks import locked
 from tests.conftest import Workspace, clean_environment
 from tests.evaluation.test_measure import prepare
+from tests.running import start
 
 Record = Callable[[str, object], None]
 IDENTITY = ("eval", "./tiny.yaml", "--baseline", "identity")
@@ -33,7 +42,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.fault("signals")
-def test_a_stopped_evaluation_says_what_it_keeps_and_a_second_one_is_refused(
+def test_a_stopped_evaluation_says_what_it_keeps_and_one_that_waits_goes_on(
     tiny: Workspace, record_property: Record
 ) -> None:
     record_property("faults", 2)
@@ -50,8 +59,11 @@ def test_a_stopped_evaluation_says_what_it_keeps_and_a_second_one_is_refused(
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGSTOP)  # until the other one was refused
-    assert "another process is evaluating tiny-on-demo-many: oracle" in tiny.fails(3, *command)
+    os.killpg(process.pid, signal.SIGSTOP)  # until another one waits
+    second = start(tiny.path, *command, "--json")
+    assert second.stderr is not None
+    assert "another process is evaluating tiny-on-demo-many: oracle" in second.stderr.readline()
+    os.killpg(second.pid, signal.SIGSTOP)
     os.killpg(process.pid, signal.SIGINT)
     os.killpg(process.pid, signal.SIGCONT)
     _, said = process.communicate(timeout=60)
@@ -62,12 +74,119 @@ def test_a_stopped_evaluation_says_what_it_keeps_and_a_second_one_is_refused(
     assert f"{len(rows)} of 9 pictures of tiny-on-demo-many: oracle" in " ".join(said.split())
     assert "the same command goes on" in " ".join(said.split())
     assert {path.name for path in folder.iterdir()} == {partial.name}
-    (result,) = tiny.json(*command)
-    assert [row["psnr"] for row in result["rows"]][: len(rows)] == [
-        json.loads(row)["psnr"] for row in rows
+    # What is there is taken over: a row says so.
+    marked = [json.dumps(json.loads(rows[0]) | {"psnr": 12.5}), *rows[1:]]
+    partial.write_text("".join(f"{line}\n" for line in [partial.read_text().split()[0], *marked]))
+    os.killpg(second.pid, signal.SIGCONT)
+    result, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert [row["psnr"] for row in json.loads(result)[0]["rows"]][: len(rows)] == [
+        json.loads(row)["psnr"] for row in marked
     ]
     assert {path.name for path in folder.iterdir()} == {
         "eval-test-full.json", "eval-test-full.csv", "pictures"}  # fmt: skip
+
+
+@pytest.mark.fault("several at once")
+def test_two_runs_evaluated_at_once_share_the_identity(
+    trained: Workspace, record_property: Record
+) -> None:
+    record_property("faults", 2)
+    done = trained.run("train", "./tiny.yaml", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    with locked(trained.path / FOLDER / ".eval-test-full.lock", "a test"):
+        processes = [start(trained.path, "eval", f"tiny/seed-{n}", "--json") for n in (0, 1)]
+        for process in processes:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "another process is evaluating tiny: identity, baseline, full" in said
+            assert "waiting for its end" in said
+    for process in processes:
+        content, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        assert [r["method"]["name"] for r in json.loads(content)] == ["identity", "hdrnet-curves"]
+    assert {path.name for path in (trained.path / FOLDER).iterdir()} == {
+        "eval-test-full.json", "eval-test-full.csv", "pictures"}  # fmt: skip
+
+
+@pytest.mark.fault("several at once")
+def test_what_another_one_has_just_measured_is_taken(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = dataset_spec(Dataset(tiny.path / "data/demo-tiny"), "test")
+    job = baseline_job(spec, "identity")
+    with monkeypatch.context() as patched:
+        patched.chdir(tiny.path)
+        first = measure.evaluate_job(job)
+        scored: list[str] = []
+        score_pair = measure.score_pair
+        patched.setattr(
+            measure,
+            "score_pair",
+            lambda *args: (scored.append(args[1].row.id), score_pair(*args))[1],
+        )
+        assert measure.evaluate_job(job) == first
+        assert scored == []
+        measure.evaluate_job(job, overwrite=True)
+        assert scored == ["d", "e"]
+
+
+@pytest.mark.fault("several at once")
+def test_other_pictures_of_one_name_are_not_replaced_by_one_that_waited(tiny: Workspace) -> None:
+    """Both jobs were made before either had a result."""
+    dataset = Dataset(tiny.path / "data/demo-tiny")
+    spec = dataset_spec(dataset, "test")
+    jobs = []
+    for kind in ("input", "target"):
+        folder = tiny.path / "data/demo-tiny/test" / kind
+        jobs.append(predictions_job(spec, folder, "other", "full", False))
+    with contextlib.chdir(tiny.path):
+        first = measure.evaluate_job(jobs[0])
+        with pytest.raises(UsageError, match="the result of other pictures named other"):
+            measure.evaluate_job(jobs[1])
+        assert measure.evaluate_job(jobs[0]) == first
+        assert measure.evaluate_job(jobs[1], overwrite=True).method == jobs[1].method
+
+
+@pytest.mark.fault("I/O errors")
+def test_a_prediction_that_was_changed_since_it_was_paired(tiny: Workspace) -> None:
+    folder = tiny.path / "theirs"
+    shutil.copytree(tiny.path / "data/demo-tiny/test/input", folder)
+    spec = dataset_spec(Dataset(tiny.path / "data/demo-tiny"), "test")
+    with contextlib.chdir(tiny.path):
+        job = predictions_job(spec, folder, "other", "full", False)
+        write_png(folder / "e.png", 255 - read_picture(folder / "e.png").pixels)  # the same size
+        with pytest.raises(StorageError, match=r"theirs/e\.png was changed since"):
+            measure.evaluate_job(job)
+        assert not job.path.exists()
+        job = predictions_job(spec, folder, "other", "full", False)
+        assert len(measure.evaluate_job(job).rows) == 2
+
+
+@pytest.mark.fault("I/O errors")
+@pytest.mark.parametrize("name", ["eval-test-full.csv", "eval-test-full.json", "d-output.jpg"])
+def test_a_name_that_cannot_be_given_leaves_the_old_result(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tiny.json(*IDENTITY)
+    result = tiny.path / FOLDER / "eval-test-full.json"
+    old, names = result.read_bytes(), set(contents_of(tiny.path / FOLDER))
+    rename = Path.replace
+
+    def broken(path: Path, target: Path) -> Path:
+        # Its own, not the one that was moved aside on its way back.
+        if Path(target).name == name and ".tmp-" in path.name:
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", broken)
+        said = tiny.fails(3, *IDENTITY, "--overwrite")
+    assert "cannot be written to: Input/output error; what was measured is kept" in said
+    assert result.read_bytes() == old
+    assert not list(result.parent.glob(".*before"))
+    tiny.json(*IDENTITY, "--overwrite")
+    assert set(contents_of(tiny.path / FOLDER)) == names
 
 
 @pytest.mark.fault("kills")
@@ -91,7 +210,8 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
         "Path.replace = replace\n"
         "main()\n"
     )
-    moments = (1, 10)  # in the middle of the pictures, and the result's own
+    # As the old result was moved aside, in the middle of the pictures, and the result's own.
+    moments = (2, 5, 11)
     record_property("faults", len(moments))
     for at in moments:
         killed = subprocess.run(
@@ -107,7 +227,7 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
 
 
 @pytest.mark.fault("full disks")
-@pytest.mark.parametrize("size", [200, 1500])
+@pytest.mark.parametrize("size", [10, 200, 1500])
 def test_a_full_disk_keeps_the_old_result(tiny: Workspace, size: int) -> None:
     """Of the rows, and of the pictures: nothing of the old result has gone until all is written."""
     tiny.json(*IDENTITY)
@@ -118,7 +238,8 @@ def test_a_full_disk_keeps_the_old_result(tiny: Workspace, size: int) -> None:
         said = tiny.fails(3, *IDENTITY, "--overwrite")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "kept, and the same command goes on" in said or size == 200
+    assert "kept, and the same command goes on" in said
+    assert str(FOLDER) in said
     after = contents_of(tiny.path / FOLDER)
     after.pop(".eval-test-full.partial.jsonl", None)
     assert after == before
