@@ -12,6 +12,9 @@ from typing import NamedTuple
 import rawpy
 import tifffile
 
+from .jpeg_markers import END, FRAMES, walk
+from .tiff_file import check_together
+
 LINEAR_RAW = 34892  # what the camera has demosaiced
 UNCOMPRESSED, LOSSLESS_JPEG, LOSSY_JPEG = 1, 7, 34892
 _LOSSLESS_FRAME, _LOSSY_FRAMES = 0xC3, (0xC0, 0xC1, 0xC2)
@@ -29,6 +32,7 @@ def check_whole(tiff: tifffile.TiffFile, raw: tifffile.TiffPage) -> None:
     end = max((offset + count for offset, count in zip(offsets, counts, strict=True)), default=0)
     if not offsets or end > size:
         raise ValueError(f"the file is truncated: {size} bytes, its pixels end at {end}")
+    check_together(tiff, raw)
 
 
 def check_segments(tiff: tifffile.TiffFile, raw: tifffile.TiffPage) -> None:
@@ -49,12 +53,12 @@ def check_segments(tiff: tifffile.TiffFile, raw: tifffile.TiffPage) -> None:
         return
     if not raw.is_tiled and len(raw.dataoffsets) > 1:
         raise ValueError(f"its JPEG lies in strips, of which {LIBRAW} decodes the first")
+    if raw.compression == LOSSY_JPEG:
+        for offset, count in zip(raw.dataoffsets, raw.databytecounts, strict=True):
+            _check_lossy(tiff, offset, count, (width, height))
+        return
     for offset in raw.dataoffsets:
         frame = _jpeg_frame(tiff, offset)
-        if raw.compression == LOSSY_JPEG:
-            if frame != _Frame(frame.kind, width, height, 3) or frame.kind not in _LOSSY_FRAMES:
-                raise ValueError(f"the file is damaged: no lossy JPEG at byte {offset}")
-            continue
         if frame.kind != _LOSSLESS_FRAME:
             raise ValueError(
                 "its pixels are lossy JPEG under the code of the lossless one, "
@@ -97,6 +101,21 @@ def _jpeg_frame(tiff: tifffile.TiffFile, offset: int) -> _Frame:
             return _Frame(marker, wide, high, components)
         place += 2 + length
     raise ValueError(f"the file is damaged: no picture data at byte {offset}")
+
+
+def _check_lossy(tiff: tifffile.TiffFile, offset: int, count: int, size: tuple[int, int]) -> None:
+    """Raises ValueError where no JPEG of a tile begins, where it does not end within the tile, for
+    LibRaw reads on, and for more scans than any JPEG has."""
+    tiff.filehandle.seek(offset)
+    content = tiff.filehandle.read(count)
+    walked = walk(content) if content.startswith(b"\xff\xd8") else []
+    frames = [each for each in walked if each.marker in FRAMES]
+    whole = len(frames) == 1 and walked[-1].marker == END and frames[0].marker in _LOSSY_FRAMES
+    # Behind a byte for the depth: height, width and components.
+    said = content[frames[0].start + 1 : frames[0].start + 6] if whole else b""
+    sides = int.from_bytes(said[2:4], "big"), int.from_bytes(said[:2], "big")
+    if not whole or sides != size or said[4:] != b"\3":
+        raise ValueError(f"the file is damaged: no lossy JPEG at byte {offset}")
 
 
 def _check_lossless(frame: _Frame, row: int, height: int, raw: tifffile.TiffPage) -> None:

@@ -17,8 +17,10 @@ import simplejpeg
 
 from . import iptc
 from .decoded import Decoded, only_as_large
+from .jpeg_markers import END, FRAMES, SCAN, walk
 from .limits import check_size
 from .pixels import Pixels
+from .stored import not_zero
 
 _EXIF, _XMP, _LONGER_XMP = (
     b"Exif\0\0",
@@ -30,10 +32,7 @@ _PROFILE, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _KNOWN = (
     *(_EXIF[:5], _XMP, _PROFILE, _PHOTOSHOP, b"JFIF\0", b"JFXX\0", b"MPF\0", b"Adobe", b"Ducky"),
 )
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-_START_OF_SCAN, _SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
-_MOST_SCANS = 500  # of a progressive one; encoders write about ten
 _LIMIT = 65533  # bytes a segment can hold
 # simplejpeg reads the usual kinds of subsampling alone.
 _UNHEARD = "its subsampling is rare: whether it is damaged cannot be told"
@@ -51,18 +50,15 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
 
     Raises ValueError for other depths, for lossless coding, and where nothing can be decoded.
     """
-    segments, coded = _segments(content)
+    segments, coded, end = _segments(content)
     frame = _frame(segments)
     check_size(frame.width, frame.height)
-    end = content.find(_END, coded)  # never inside the coded data
-    if end < 0:
+    if end < coded:
         raise ValueError("the file is truncated: its end is missing")
-    if content.count(_SCAN, coded, end) > _MOST_SCANS:
-        raise ValueError("it has more scans than any JPEG: each takes the time of a whole picture")
     picture, damage = only_as_large(frame.width, frame.height, frame.components), None
     if pixels:
         picture, damage = _pixels(content, frame, any(marker == 0xEE for marker, _ in segments))
-    notes = _what_is_behind(content, coded, b"hdrgm" in content[:coded])
+    notes = _what_is_behind(content, end, content.find(b"hdrgm", 0, coded) >= 0)
     if damage == _UNHEARD:
         notes, damage = [*notes, _UNHEARD], None
     texts = [value for marker, value in segments if marker == 0xE1]
@@ -86,27 +82,22 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     )
 
 
-def _segments(content: bytes) -> tuple[list[tuple[int, bytes]], int]:
-    """Markers before the coded data with what their segments hold, and where that data begins."""
-    found, place = [], 2
-    # Any number of bytes FF may stand before a marker; of others the decoder warns, and goes on.
-    while 0 <= (place := content.find(b"\xff", place)) <= len(content) - 4:
-        marker = content[place + 1]
-        if marker in (0x00, 0xFF):
-            place += 1
-            continue
-        if marker == 0xD9:
-            break
-        (length,) = struct.unpack_from(">H", content, place + 2)
-        found.append((marker, content[place + 4 : place + 2 + length]))
-        place += 2 + max(2, length)
-        if marker == _START_OF_SCAN:
-            return found, place
-    raise ValueError("it is a JPEG without a picture: cut off, or damaged before its pixels")
+def _segments(content: bytes) -> tuple[list[tuple[int, bytes]], int, int]:
+    """Markers before the coded data with what their segments hold, where that data begins, and the
+    picture's end, which without one is before that."""
+    walked = walk(content)
+    scan = next((number for number, each in enumerate(walked) if each.marker == SCAN), None)
+    if scan is None:
+        raise ValueError("it is a JPEG without a picture: cut off, or damaged before its pixels")
+    found = [(each.marker, content[each.start : each.end]) for each in walked[: scan + 1]]
+    coded, end = walked[scan].end, walked[-1].end
+    if walked[-1].marker != END:  # in a damaged one it may lie in what looks like a segment
+        end = content.rfind(b"\xff\xd9", coded) + 2
+    return found, coded, end
 
 
 def _frame(segments: list[tuple[int, bytes]]) -> _Frame:
-    header = next(((m, v) for m, v in segments if m in _FRAMES and len(v) >= 6), None)
+    header = next(((m, v) for m, v in segments if m in FRAMES and len(v) >= 6), None)
     if header is None:
         raise ValueError("it is a JPEG without the header of a picture")
     bits, height, width, components = struct.unpack_from(">BHHB", header[1])
@@ -139,17 +130,16 @@ def _pixels(content: bytes, frame: _Frame, adobe: bool) -> tuple[Pixels, str | N
     return pixels, damage
 
 
-def _what_is_behind(content: bytes, coded: int, has_gain_map: bool) -> list[str]:
+def _what_is_behind(content: bytes, end: int, has_gain_map: bool) -> list[str]:
     """A note where something lies behind the picture's end."""
-    end = content.find(_END, coded)
-    rest = content[end + 2 :].strip(b"\0") if end >= 0 else b""
-    if not rest:
+    first, last = not_zero(content, end)
+    if first == last:
         return []
-    if b"\xff\xd8\xff" in rest:
+    if content.find(b"\xff\xd8\xff", first, last) >= 0:
         return [f"left behind: {'a gain map' if has_gain_map else 'a second picture in the file'}"]
-    if rest[4:8] == b"ftyp" or b"ftyp" in rest[:4096]:
+    if content.find(b"ftyp", first, min(first + 4096, last)) >= 0:
         return ["left behind: a film in the file"]
-    return [f"left behind: {len(rest)} bytes behind the picture"]
+    return [f"left behind: {last - first} bytes behind the picture"]
 
 
 def _left_out(segments: list[tuple[int, bytes]], names: list[str]) -> list[str]:

@@ -9,9 +9,9 @@ from ..errors import UsageError
 _OPTION = "HDRBENCH_MAX_MEGAPIXELS"
 _MEGAPIXELS = 179.0
 _LONGEST_SIDE = 1_000_000  # pixels, as libpng has it: of other formats none has more
-# Of a file: four channels of 16 bits as they are, and as many again for previews and films behind
-# the picture; and what small ones carry beside their pixels.
-_BYTES_A_PIXEL, _BYTES_BESIDE = 16, 256 << 20
+# Of a file: four channels of 16 bits as they are, and half as much for smaller copies and films
+# behind the picture; and what small ones carry beside their pixels.
+_BYTES_A_PIXEL, _BYTES_BESIDE = 12, 256 << 20
 
 
 def max_pixels() -> int:

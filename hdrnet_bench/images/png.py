@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import imagecodecs
 import numpy as np
@@ -19,13 +19,18 @@ from .decoded import Decoded, only_as_large
 from .hearing import warnings_of
 from .limits import check_size
 from .pixels import Pixels
+from .stored import not_zero
 
 _SIGNATURE = 8
 _MOST_TEXT = 64 << 20  # bytes that a compressed profile, or all texts together, may become
+_MOST_SHRUNK = 1032  # times smaller than a text: what deflate can do
+_FEW_TEXTS = 16  # packed or not, as nearly every picture has; for more its file is copied
+_MOST_CHUNKS = 1 << 20  # writers put 8 KB of pixels or more in one
 _XMP_KEY = b"XML:com.adobe.xmp"
 # ImageMagick's and ExifTool's way to keep what PNG has no chunk for (EXIF, before there was one).
 _RAW_EXIF, _RAW_IPTC = b"Raw profile type exif", b"Raw profile type iptc"
 _RAW_XMP = b"Raw profile type xmp"
+_READ_TEXTS = (_XMP_KEY, _RAW_EXIF, _RAW_IPTC, _RAW_XMP)
 _SRGB_GAMMA = 45455  # what writers of sRGB say, in 100,000ths
 _HANDLED = frozenset(
     b"IHDR PLTE tRNS IEND acTL fcTL fdAT cICP iCCP sRGB gAMA cHRM eXIf pHYs tEXt zTXt iTXt".split()
@@ -54,10 +59,11 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
         raise ValueError("the PNG is damaged or cut off: its checksums do not fit its pixels")
     picture, warnings = only_as_large(width, height, 3), list[str]()
     if pixels:
-        picture, warnings = _pixels(content)
+        packed = len(chunks.get(b"zTXt", [])) + len(chunks.get(b"iTXt", []))
+        picture, warnings = _pixels(_without_texts(content) if packed > _FEW_TEXTS else content)
     channels = picture.shape[2]
     notes = [f"left behind: {behind} bytes behind the picture"] if behind else []
-    profile, profile_from = _colours(chunks, channels < 3, notes)
+    profile, profile_from = _colours(chunks, channels < 3, notes) if pixels else (None, None)
     texts = _texts(chunks)
     exif = chunks.get(b"eXIf", [None])[0] or _raw(texts.get(_RAW_EXIF))
     records, others = _records(_raw(texts.get(_RAW_IPTC)))
@@ -81,6 +87,15 @@ def decode(content: bytes, *, pixels: bool = True) -> Decoded:
     )
 
 
+def _without_texts(content: bytes) -> bytes:
+    """For libpng, which unpacks 8 MB of each of a thousand."""
+    spans = [(b"", 0, _SIGNATURE), *_spans(content)]
+    whole = memoryview(content)
+    return b"".join(
+        whole[start:end] for name, start, end in spans if name not in (b"zTXt", b"iTXt")
+    )
+
+
 def _pixels(content: bytes) -> tuple[Pixels, list[str]]:
     """(H, W, channels), and what libpng warned of."""
     try:
@@ -92,29 +107,40 @@ def _pixels(content: bytes) -> tuple[Pixels, list[str]]:
     return (pixels if pixels.ndim == 3 else pixels[:, :, None]), warnings
 
 
+def _spans(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each whole chunk's name, and where it begins and ends, to the picture's end."""
+    place = _SIGNATURE
+    for _ in range(_MOST_CHUNKS):
+        if place + 12 > len(content):
+            return
+        length, name = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if end > len(content):
+            return
+        yield name, place, end
+        if name == b"IEND":
+            return
+        place = end
+    raise ValueError("it has more chunks than any PNG")
+
+
 def _chunks(content: bytes) -> tuple[dict[bytes, list[bytes]], set[bytes], int]:
     """The contents of each chunk but the pixels', by name; the names of those whose checksum is
     wrong or that are cut off; and how many bytes lie behind the last one."""
     found: dict[bytes, list[bytes]] = {}
     damaged: set[bytes] = set()
-    place, whole = _SIGNATURE, memoryview(content)
-    while place + 12 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, place)
-        end = place + 8 + length
-        if end + 4 > len(content):
-            break
-        if zlib.crc32(whole[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+    whole, last_end = memoryview(content), len(content)
+    for name, start, end in _spans(content):
+        if zlib.crc32(whole[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
             damaged.add(name)
         elif name != b"IDAT":
-            found.setdefault(name, []).append(content[place + 8 : end])
-        place = end + 4
-        if name == b"IEND":
-            break
-    else:
-        damaged.add(b"IEND")
+            found.setdefault(name, []).append(content[start + 8 : end - 4])
+        last_end = end
     if b"IEND" not in found:
         damaged.add(b"IEND")
-    return found, damaged, len(content[place:].strip(b"\0")) if b"IEND" in found else 0
+        return found, damaged, 0
+    first, last = not_zero(content, last_end)
+    return found, damaged, last - first
 
 
 def _colours(
@@ -131,7 +157,7 @@ def _colours(
     if iccp := chunks.get(b"iCCP"):
         # A name, which ends with a zero, and how it is compressed, which is always 0.
         _, _, rest = iccp[0].partition(b"\0")
-        profile = _inflated(rest[1:], _MOST_TEXT)
+        profile, _ = _inflated(rest[1:], _MOST_TEXT)
         if profile is None:
             notes.append("profile left out: it cannot be unpacked; taken as sRGB")
         return profile, None
@@ -168,24 +194,27 @@ def _primaries(chrm: bytes) -> Primaries:
 
 
 def _texts(chunks: Mapping[bytes, list[bytes]]) -> dict[bytes, bytes]:
-    """Texts by their keyword, unpacked."""
+    """Texts by their keyword. Of those that nothing reads, the packed ones are left empty."""
     found: dict[bytes, bytes] = {}
-    room = _MOST_TEXT
     for chunk in chunks.get(b"tEXt", []):
         key, _, text = chunk.partition(b"\0")
         found[key] = text
+    packed = []
     for chunk in chunks.get(b"zTXt", []):
         key, _, rest = chunk.partition(b"\0")
-        found[key] = _inflated(rest[1:], room) or b""
-        room -= len(found[key])
+        packed.append((key, rest[1:]))
     for chunk in chunks.get(b"iTXt", []):
         # Keyword; whether and how it is compressed; language; translated keyword; text.
         key, _, rest = chunk.partition(b"\0")
         text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         if rest[:1] == b"\1":
-            text = _inflated(text, room) or b""
-            room -= len(text)
-        found[key] = text
+            packed.append((key, text))
+        else:
+            found[key] = text
+    room = _MOST_TEXT
+    for key, text in packed:
+        unpacked, room = _inflated(text, room) if key in _READ_TEXTS else (None, room)
+        found[key] = unpacked or b""
     return found
 
 
@@ -201,7 +230,7 @@ def _left_out(
 ) -> list[str]:
     """The names of chunks and texts that nothing here carries on, and further ones."""
     for key in texts:
-        raw = key in (_RAW_EXIF, _RAW_IPTC, _RAW_XMP) and _raw(texts[key]) is not None
+        raw = key in _READ_TEXTS[1:] and _raw(texts[key]) is not None
         if key != _XMP_KEY and not raw:
             names.append(f'the text "{key.decode("latin1")}"')
     names += [f"chunk {name.decode('latin1')}" for name in chunks if name not in _HANDLED]
@@ -211,14 +240,17 @@ def _left_out(
     return [f"left out: {', '.join(names)}"] if names else []
 
 
-def _inflated(packed: bytes, room: int) -> bytes | None:
-    """Unpacked; None where it cannot be, or becomes more than there is room for."""
+def _inflated(packed: bytes, room: int) -> tuple[bytes | None, int]:
+    """Unpacked, None where it cannot be, or becomes more than there is room for; and the room that
+    is left, whether it could be or not."""
+    if not room:  # to the unpacker, 0 would be without a bound
+        return None, 0
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(packed, max(1, room))  # 0 would be without a bound
-    except zlib.error:
-        return None
-    return text if unpacker.eof else None
+        text = unpacker.decompress(packed, room)
+    except zlib.error:  # after how many bytes, it does not say
+        return None, max(0, room - _MOST_SHRUNK * len(packed))
+    return (text if unpacker.eof else None), room - len(text)
 
 
 def _raw(text: bytes | None) -> bytes | None:

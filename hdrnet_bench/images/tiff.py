@@ -7,6 +7,7 @@ libtiff, decodes what tifffile leaves as it is: YCbCr that is no JPEG.
 from __future__ import annotations
 
 import io
+import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -20,10 +21,11 @@ from PIL import Image
 from . import colour_tags, exif
 from .decoded import Decoded, only_as_large
 from .hearing import warnings_of
+from .jpeg_markers import END, SCAN, walk
 from .limits import check_size
 from .pixels import Pixels, full_scale
 from .stored import picture_bytes
-from .tiff_file import check_coding, open_tiff
+from .tiff_file import check_coding, check_together, open_tiff
 
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -43,6 +45,7 @@ _SMALLER, _MASK = 1, 4  # bits of a directory's subfile type
 _ORIENTATION, _X, _Y, _UNIT, _INKS = 274, 282, 283, 296, 332
 XMP, IPTC, _PROFILE = 700, 33723, 34675
 _JPEG_TABLES = 347
+_MOST_TABLES = 1 << 16  # bytes, copied for each tile; all that a JPEG can have are some 3000
 _TRANSFER, _WHITE, _COLOURS = 301, 318, 319
 _MOST_BYTES = 64 << 20  # of a profile or a text
 _MOST_CHANNELS = 16
@@ -154,15 +157,24 @@ def _check_whole(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
     end = max(offset + count for offset, count in segments)
     if end > size:
         raise ValueError(f"the file is truncated: {size} bytes, its pixels end at {end}")
+    check_together(tiff, page)
     if int(page.compression) == _JPEG:
-        _hear_jpegs(tiff, page, segments)
+        # Further ones are never decoded.
+        _hear_jpegs(tiff, page, segments[: math.prod(page.chunked)])
 
 
 def _hear_jpegs(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage, segments: list[tuple[int, int]]
 ) -> None:
-    """Raises ValueError for what libjpeg warns of, and tifffile's decoder passes over."""
+    """Raises ValueError for what libjpeg warns of, and tifffile's decoder passes over; and for more
+    scans than any JPEG has."""
     tables = _bytes(tiff, _JPEG_TABLES) or b"\xff\xd8\xff\xd9"
+    # Whole, so that what follows begins where it is decoded from.
+    tag = page.tags.get(_JPEG_TABLES)
+    walked = walk(tables) if tag is None or tag.valuebytecount <= _MOST_TABLES else []
+    whole = [each.end for each in walked if each.marker == END] == [len(tables)]
+    if not whole or any(each.marker == SCAN for each in walked):
+        raise ValueError("the tables of its JPEGs are damaged")
     # Subsampled rows and columns are whole blocks.
     sides = page.tilelength, page.tilewidth
     sides = sides if page.is_tiled else (page.rowsperstrip, page.imagewidth)
@@ -172,6 +184,7 @@ def _hear_jpegs(
         # A JPEG of a TIFF is without the tables that it shares with the others.
         content = tables[:-2] + tiff.filehandle.read(count)[2:]
         try:
+            walk(content)
             height, width, components = simplejpeg.decode_jpeg_header(content)[:3]
             if height > most[0] or width > most[1]:
                 raise ValueError(f"it has {width} x {height} pixels")

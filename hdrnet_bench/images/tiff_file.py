@@ -15,6 +15,8 @@ from typing import Any
 
 import tifffile
 
+from .limits import max_bytes
+
 _MOST_DIRECTORIES = 1000
 _MOST_BELOW = 64  # directories that one names as below it
 _MOST_ENTRIES = 4096  # of a directory, as tifffile has it
@@ -158,3 +160,10 @@ def check_coding(page: tifffile.TiffPage) -> None:
     tile, picture = page.tilewidth * page.tilelength, page.imagewidth * page.imagelength
     if page.is_tiled and not 0 < tile <= max(_SMALL, 4 * picture):
         raise ValueError(f"it has tiles of {page.tilewidth} x {page.tilelength} pixels")
+
+
+def check_together(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+    """Raises ValueError for strips or tiles that have, together, more bytes than the file and the
+    largest picture: some share what is in them, but a million may not each have all."""
+    if sum(page.databytecounts) > tiff.filehandle.size + max_bytes():
+        raise ValueError("its strips or tiles are larger than the file")

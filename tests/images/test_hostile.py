@@ -10,9 +10,11 @@ import resource
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,16 +22,17 @@ import tifffile
 
 import hdrnet_bench
 from hdrnet_bench.errors import DataError, StorageError
-from hdrnet_bench.images import limits, png, stored, xmp
+from hdrnet_bench.images import jpeg, limits, png, stored, xmp
 from hdrnet_bench.images.camera import develop_camera, read_rgb2rgb, read_shading
 from hdrnet_bench.images.files import read_picture
 from hdrnet_bench.images.kinds import DNG, KINDS
 from hdrnet_bench.images.photo import picture_size, read_photo
 from hdrnet_bench.images.raw import Development, develop
 from hdrnet_bench.prepare.sources.expert import read_romm
+from tests import dng
 from tests.conftest import Workspace, clean_environment
 from tests.dng import gain_map, opcode_list, write_dng
-from tests.pictures.kinds import CASES, EIGHT, chunk
+from tests.pictures.kinds import CASES, EIGHT, chunk, saved
 from tests.pictures.kinds import png as png_of
 from tests.pictures.kinds import tiff as tiff_of
 
@@ -348,15 +351,74 @@ def test_a_header_that_says_too_much_is_refused(tmp_path: Path, size: tuple[int,
 
 @pytest.mark.fault("hostile pictures")
 def test_texts_that_become_gigabytes(tmp_path: Path, record_property: Record) -> None:
-    bomb = zlib.compress(bytes(60 << 20))
-    parts = [(b"zTXt", f"key {number}".encode() + b"\0\0" + bomb) for number in range(20)]
-    parts.append((b"iCCP", b"name\0\0" + zlib.compress(bytes(200 << 20))))
-    path = tmp_path / "a.png"
-    path.write_bytes(png_of(EIGHT, *parts))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert (read_photo(path).pixels == EIGHT).all()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10  # KiB
-    record_property("faults", len(parts))
+    """Within what there is room for, beyond it, so many that libpng's own bound is none, of a name
+    that is read, and of others."""
+    path, faults = tmp_path / "a.png", 0
+    for size, number, name in (
+        (60 << 20, 20, "key %d"),
+        (65 << 20, 100, "key %d"),
+        (65 << 20, 100, "XML:com.adobe.xmp"),
+        (7_900_000, 900, "key %d"),
+    ):
+        bomb = zlib.compress(bytes(size))
+        names = [name.replace("%d", str(each)).encode() for each in range(number)]
+        half = number // 2
+        parts = [(b"zTXt", each + b"\0\0" + bomb) for each in names[:half]]
+        parts += [(b"iTXt", each + b"\0\1\0\0\0" + bomb) for each in names[half:]]
+        parts.append((b"iCCP", b"name\0\0" + zlib.compress(bytes(200 << 20))))
+        path.write_bytes(png_of(EIGHT, *parts))
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        assert (read_photo(path).pixels == EIGHT).all()
+        assert picture_size(path) == EIGHT.shape[1::-1]
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        assert after.ru_utime - before.ru_utime < 4  # a second; without bounds at least 20
+        assert after.ru_maxrss - before.ru_maxrss < 400 << 10  # KiB
+        faults += 2 * len(parts)
+    record_property("faults", faults)
+
+
+@pytest.mark.fault("hostile pictures")
+def test_a_damaged_text_takes_no_more_room_than_it_can(record_property: Record) -> None:
+    broken = (b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(bytes(100_000))[:-4] + b"abcd")
+    packet = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x:xmpmeta/>")
+    content = png_of(EIGHT, *[broken] * 200, (b"iTXt", packet))
+    assert png.decode(content).xmp == b"<x:xmpmeta/>"
+    record_property("faults", 200)
+
+
+@pytest.mark.fault("hostile pictures")
+def test_chunks_and_segments_without_number() -> None:
+    content = png_of(EIGHT)
+    with pytest.raises(ValueError, match="more chunks than any"):
+        png.decode(content[:33] + chunk(b"abcd", b"") * (1 << 20) + content[33:])
+    content = CONTENT["plain.jpg"]
+    with pytest.raises(ValueError, match="more segments than any"):
+        jpeg.decode(content[:2] + b"\xff\xfe\0\2" * 100_001 + content[2:])
+
+
+@pytest.mark.fault("hostile pictures")
+@pytest.mark.parametrize("name", ["plain.jpg", "rgb.png"])
+def test_what_lies_behind_a_picture_is_not_copied(name: str) -> None:
+    decode = jpeg.decode if name == "plain.jpg" else png.decode
+    for last, notes in ((b"", []), (b"more", ["left behind: 4 bytes behind the picture"])):
+        content = CONTENT[name] + bytes(100 << 20) + last
+        tracemalloc.start()
+        try:
+            assert decode(content, pixels=False).notes == notes
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_where_something_begins_and_ends_among_zeros() -> None:
+    block = stored._BLOCK
+    for before, kept, behind in (
+        *((0, b"", 0), (5, b"", 0), (0, b"a", 0), (3, b"a\0b", 4), (3 * block + 7, b"", 0)),
+        *((block - 1, b"ab", block), (block, b"ab", block - 1), (2 * block + 5, b"a", 2 * block)),
+    ):
+        content = b"head" + bytes(before) + kept + bytes(behind)
+        first, last = stored.not_zero(content, 4)
+        assert content[first:last] == kept
 
 
 @pytest.mark.fault("hostile pictures")
@@ -371,14 +433,129 @@ def test_texts_that_take_forever_to_search() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 3
 
 
+def many_scans(content: bytes, before: bytes = b"", number: int = 600) -> bytes:
+    """A progressive JPEG's last scan again and again, behind something."""
+    again = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + before + again * number + content[-2:]
+
+
+BETWEEN_SCANS = {
+    "nothing": b"",
+    "an end in a comment": b"\xff\xfe\0\x06\xff\xd9\0\0",
+    "an end in tables": b"\xff\xdb\0\x43\0" + b"\xff\xd9" * 32,
+    "no length": b"\xff\xd0\xff\xff" + b"\xff\x01\xff\xff" + b"\xff\x02\xff\xff",
+    "more bytes than one": b"\xff\xff\xff",
+}
+
+
 @pytest.mark.fault("hostile pictures")
-def test_a_jpeg_of_thousands_of_scans(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", BETWEEN_SCANS.values(), ids=BETWEEN_SCANS)
+def test_a_jpeg_of_thousands_of_scans(tmp_path: Path, before: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(many_scans(CONTENT["progressive.jpg"], before))
+    refused(path, "more scans than any")
+
+
+def test_what_lies_between_scans_is_not_behind_the_picture() -> None:
     content = CONTENT["progressive.jpg"]
     scan = content.rindex(b"\xff\xda")
-    again = content[scan:-2]
+    comment = BETWEEN_SCANS["an end in a comment"]
+    found = jpeg.decode(content[:scan] + comment + content[scan:])
+    assert (found.pixels == jpeg.decode(content).pixels).all()
+    assert (found.notes, found.damage) == ([], None)
+
+
+@pytest.mark.parametrize("length", [b"\x01\0", b"\xff\xff"])
+def test_coded_data_that_became_a_marker_is_damage_and_no_missing_end(length: bytes) -> None:
+    content = CONTENT["plain.jpg"]
+    damaged = content[:-20] + b"\xff\xe5" + length + content[-16:] + bytes(1000)
+    found = jpeg.decode(damaged)
+    assert found.damage
+    assert found.pixels.shape == jpeg.decode(content).pixels.shape
+
+
+@pytest.mark.fault("hostile pictures")
+def test_a_header_behind_a_marker_without_length(tmp_path: Path) -> None:
+    """Else another size would be looked at than libjpeg takes memory for."""
+    content = CONTENT["plain.jpg"]
+    place = content.index(b"\xff\xc0")
+    frame = content[place : place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")]
+    large = frame[:5] + struct.pack(">HH", 60_000, 60_000) + frame[9:]
+    hidden = b"\xff\x01" + struct.pack(">H", 2 + len(large)) + large
     path = tmp_path / "a.jpg"
-    path.write_bytes(content[:-2] + again * 600 + content[-2:])
-    refused(path, "more scans than any")
+    path.write_bytes(content[:place] + hidden + content[place:])
+    refused(path, "60000 x 60000 pixels")
+
+
+@pytest.mark.fault("hostile pictures")
+def test_jpegs_of_thousands_of_scans_inside_others(tmp_path: Path, record_property: Record) -> None:
+    progressive = CONTENT["progressive.jpg"]
+    pixels = jpeg.decode(progressive).pixels
+    options: dict[str, Any] = {
+        "shape": pixels.shape, "dtype": np.uint8, "photometric": "ycbcr", "compression": "jpeg",
+        "rowsperstrip": len(pixels), "metadata": None, "subsampling": (2, 2),
+    }  # fmt: skip
+    path, count = tmp_path / "a.tif", 0
+    for before in (None, *BETWEEN_SCANS.values()):
+        strip = progressive if before is None else many_scans(progressive, before)
+        tifffile.imwrite(path, iter([strip]), **options)
+        if before is None:
+            read_photo(path)
+            continue
+        with pytest.raises(DataError, match="more scans than any"):
+            read_photo(path)
+        count += 1
+    path = tmp_path / "a.dng"
+    scene = np.linspace(0.1, 0.9, 64 * 96 * 3).reshape(64, 96, 3)
+    for number, refusal in ((0, None), (600, "more scans than any")):
+
+        def encode(piece: np.ndarray, number: int = number) -> bytes:
+            content = saved(piece.astype(np.uint8), "JPEG", progressive=True, subsampling=0)
+            return many_scans(content, BETWEEN_SCANS["an end in a comment"], number)
+
+        how = dng.lossy(*dng._CURVES)
+        how["storage"] = dng.coded(encode, 34892, tile=(32, 32), changed={258: (8,) * 3})
+        write_dng(path, scene, **how)
+        if refusal is None:
+            develop(path, Development())
+            continue
+        with pytest.raises(DataError, match=refusal):
+            develop(path, Development())
+        count += 1
+    record_property("faults", count)
+
+
+@pytest.mark.fault("hostile pictures")
+def test_tiles_that_each_have_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HDRBENCH_MAX_MEGAPIXELS", "0.07")
+    path = tmp_path / "a.tif"
+    content = tiff_of(np.zeros((256, 256, 3), np.uint8), tile=(16, 16), compression="zlib")
+    path.write_bytes(content + bytes(2 << 20))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        tags = file.pages.first.tags
+        tags[324].overwrite([8] * 256)
+        tags[325].overwrite([2 << 20] * 256, dtype=4)
+    with pytest.raises(DataError, match="larger than the file"):
+        read_photo(path)
+
+
+@pytest.mark.fault("hostile pictures")
+def test_jpeg_tables_as_large_as_a_text(tmp_path: Path, record_property: Record) -> None:
+    """They are copied for each tile; and what is not whole would swallow what follows."""
+    path = tmp_path / "a.tif"
+    for tables, words in (
+        (b"\xff\xd8" + (b"\xff\xfe\xff\xfd" + bytes(65_531)) * 2 + b"\xff\xd9", "damaged"),
+        (b"\xff\xd8\xff\xfe\xff\xff\xff\xd9", "damaged"),
+    ):
+        path.write_bytes(
+            tiff_of(EIGHT, tile=(16, 16), compression="jpeg",
+                    extratags=[(347, 7, len(tables), tables, True)])
+        )  # fmt: skip
+        with pytest.raises(DataError, match=f"tables of its JPEGs are {words}"):
+            read_photo(path)
+    record_property("faults", 2)
 
 
 # What is no file, and disks that fail

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import re
+import resource
 import struct
 import sys
 import time
@@ -20,7 +21,15 @@ import pytest
 from PIL import Image
 
 from hdrnet_bench.errors import CapabilityError
-from hdrnet_bench.images import heif, heif_writer, isobmff, jpegxl, jpegxl_header, jpegxl_writer
+from hdrnet_bench.images import (
+    heif,
+    heif_writer,
+    isobmff,
+    jpegxl,
+    jpegxl_header,
+    jpegxl_icc,
+    jpegxl_writer,
+)
 from hdrnet_bench.images.colour_tags import (
     ADOBE_PRIMARIES,
     ADOBE_RGB,
@@ -276,6 +285,85 @@ def test_packed_metadata_of_jxl() -> None:
     decoded = jpegxl.decode_jxl(jxl_container(jxl(noise(3)), brob=b"xml nonsense"))
     assert decoded.xmp is None
     assert decoded.left_out == ["XMP left out: it cannot be unpacked"]
+
+
+@pytest.mark.fault("hostile pictures")
+def test_packed_metadata_of_jxl_that_becomes_too_much() -> None:
+    bomb = b"xml " + bytes(imagecodecs.brotli_encode(bytes(100 << 20)))
+    content = jxl_container(jxl(noise(3)), brob=bomb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decoded = jpegxl.decode_jxl(content)
+    assert (decoded.xmp, decoded.left_out) == (None, ["XMP left out: it cannot be unpacked"])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
+    box = struct.pack(">I4s", 8 + len(bomb), b"brob") + bomb
+    started = time.process_time()
+    assert jpegxl.decode_jxl(content + box * 1000).xmp is None
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.fault("hostile pictures")
+def test_a_profile_of_jxl_that_is_too_large() -> None:
+    # U64: 2, then 60 bits in groups that say whether there are more; here all bits are set.
+    with pytest.raises(ValueError, match="ICC profile is too large"):
+        jpegxl_icc.read_icc(Bits(b"\xff" * 32))
+
+
+def full_box(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I4sI", 12 + len(payload), kind, 0) + payload
+
+
+def heif_of(*parts: bytes) -> bytes:
+    """A HEIF of one item and further boxes of items."""
+    item = struct.pack(">I4sBBHHH", 21, b"infe", 2, 0, 0, 1, 0) + b"hvc1\0"
+    boxes_ = full_box(b"pitm", b"\0\1"), full_box(b"iinf", b"\0\1" + item), *parts
+    return b"\0\0\0\x10ftypheic\0\0\0\0" + full_box(b"meta", b"".join(boxes_))
+
+
+def test_a_made_heif_is_read() -> None:
+    meta, notes = isobmff.read_boxes(heif_of())
+    assert ([each.kind for each in meta.items.values()], notes) == ([b"hvc1"], [])
+
+
+def _many_items() -> bytes:
+    infe = b"".join(
+        struct.pack(">I4sBBHHH", 21, b"infe", 2, 0, 0, number, 0) + b"hvc1\0"
+        for number in range(5000)
+    )
+    return b"\0\0\0\x10ftypheic\0\0\0\0" + full_box(
+        b"meta", full_box(b"iinf", struct.pack(">H", 5000) + infe)
+    )
+
+
+_REFERENCE = struct.pack(">I4sHH", 12 + 2 * 20_000, b"dimg", 1, 20_000) + bytes(40_000)
+_PROPERTIES = struct.pack(">I4s", 16, b"ipco") + struct.pack(">I4s", 8, b"abcd")
+_OF_ITEM = struct.pack(">I", 2) + (struct.pack(">HB", 1, 200) + b"\1" * 200) * 2
+_PLACES = b"\x44\0" + struct.pack(">HHHH", 1, 1, 0, 20_000) + bytes(8 * 20_000)
+UNBOUNDED = {
+    "boxes": (
+        b"\0\0\0\x10ftypheic\0\0\0\0"
+        + full_box(b"meta", struct.pack(">I4s", 8, b"free") * 100_001),
+        "too many boxes",
+    ),
+    "items": (_many_items(), "more than 4096 parts"),
+    "references": (heif_of(full_box(b"iref", _REFERENCE)), "more references"),
+    "properties": (
+        heif_of(
+            struct.pack(">I4s", 24 + 12 + len(_OF_ITEM), b"iprp")
+            + _PROPERTIES
+            + full_box(b"ipma", _OF_ITEM)
+        ),
+        "more properties",
+    ),
+    "places": (heif_of(full_box(b"iloc", _PLACES)), "more pieces"),
+}
+
+
+@pytest.mark.fault("hostile pictures")
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_a_heif_with_more_of_something_than_any_picture(name: str) -> None:
+    content, words = UNBOUNDED[name]
+    with pytest.raises(ValueError, match=words):
+        isobmff.read_boxes(content)
 
 
 def nclx(kind: str, primaries: int, transfer: int) -> bytes:
