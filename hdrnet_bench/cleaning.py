@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-Form = Literal["terminal", "csv", "markdown", "yaml", "html", "latex"]
+Form = Literal["terminal", "line", "csv", "markdown", "yaml", "html", "latex"]
 
 # What a terminal or an editor obeys instead of showing it: control characters, line ends that are
 # not "\n", marks that turn the direction of writing, and halves of characters (surrogates), which
@@ -46,7 +46,8 @@ def clean(text: str, form: Form) -> str:
 
     Args:
         form: "terminal": shown as it is, its line ends and tabs too, with the rest of what a
-            terminal obeys spelt out (as \\x1b). The others also make one line of it. "csv": a
+            terminal obeys spelt out (as \\x1b). "line": the same, line ends and tabs spelt out too,
+            so that no name begins a line of its own. The others make one line of it. "csv": a
             cell that no spreadsheet takes for a formula. "markdown": no HTML, emphasis, link or
             other cell; code between backticks stays code. "yaml": a quoted scalar. "html": escaped
             for elements and attributes. "latex": escaped for text.
@@ -54,6 +55,8 @@ def clean(text: str, form: Form) -> str:
     shown = _OBEYED.sub(_spelt, text)
     if form == "terminal":
         return shown
+    if form == "line":
+        return re.sub("[\n\t]", _spelt, shown)
     line = " ".join(shown.split())
     if form == "csv":
         # Beginnings that Excel, LibreOffice and Google Sheets compute.
@@ -74,10 +77,18 @@ def _spelt(match: re.Match[str]) -> str:
 
 
 def _markdown(line: str) -> str:
-    text = html.escape(line, quote=False)
-    for mark, replacement in (("|", r"\|"), ("*", r"\*"), ("](", r"]\(")):
-        text = text.replace(mark, replacement)
-    return text
+    code = r"(`[^`]+`)"
+    return "".join(
+        part.replace("|", r"\|") if re.fullmatch(code, part) else _markdown_text(part)
+        for part in re.split(code, line)
+    )
+
+
+def _markdown_text(part: str) -> str:
+    text = re.sub(r"[\\|*`~]", r"\\\g<0>", html.escape(part, quote=False))
+    # Inside a word it is no emphasis.
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", text)
+    return text.replace("](", r"]\(")
 
 
 def json_shown(text: str) -> str:

@@ -24,7 +24,16 @@ from .errors import DataError, StorageError
 MOST_BYTES = 1 << 28
 
 
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+def _numbering() -> str:
+    """In which numbers of processes mean the same: a machine, or a container on it."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (no file of its own)
+    except OSError:
+        namespace = 0
+    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
+
+
+_HOST = _numbering()
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\b.*")
 
 

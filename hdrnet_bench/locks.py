@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from .errors import DataError
+from .errors import DataError, StorageError
 from .stopping import signals_blocked
 
 
@@ -21,7 +21,8 @@ def locked(path: Path, busy: str, waiting: Callable[[str], None] | None = None) 
         busy: says what the other one does.
         waiting: is given `busy` where there is another, and its end is waited for.
 
-    Raises DataError with `busy` where there is another one, unless it is waited for.
+    Raises DataError with `busy` where there is another one, unless it is waited for; StorageError
+    where the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
@@ -49,4 +50,10 @@ def _acquired(lock: filelock.BaseFileLock) -> bool:
             lock.acquire(blocking=False)
         except filelock.Timeout:
             return False
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StorageError(
+                f"{lock.lock_file} cannot be locked: {reason}; a folder on a disk of this machine "
+                "can be"
+            ) from None
     return True

@@ -2,7 +2,10 @@
 
 The first signal raises `Stopped` in the main thread, so that what is open is closed on the way out;
 the second ends the process at once. Whoever keeps something of what was begun says so with
-`says_when_stopped`; the command line prints it and exits with 128 + the signal's number.
+`says_when_stopped`; the command line prints it and exits with 128 + the signal's number. A signal
+that was ignored when the process began, as Ctrl-C is for what a script runs in the background, goes
+on being ignored. In a program that is not the command line, Ctrl-C is Python's KeyboardInterrupt as
+ever, only held back where `asked_to_stop` holds it back.
 """
 
 from __future__ import annotations
@@ -11,11 +14,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Signals so near to each other are one: a terminal and make, which started this, both send theirs.
+ONE_SIGNAL_S = 0.5
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 class Stopped(BaseException):
@@ -29,22 +37,38 @@ class Stopped(BaseException):
 
 def raise_when_asked_to_stop() -> None:
     """From now on the first SIGINT or SIGTERM raises Stopped in the main thread."""
-    for number in SIGNALS:
-        signal.signal(number, _raise)
+    _handle(_raise)
 
 
 def leave_when_asked_to_stop() -> None:
     """From now on a signal ends the process at once: for when all is done and said."""
+    _handle(_leave)
+
+
+def _handle(handler: Handler) -> None:
     for number in SIGNALS:
-        signal.signal(number, _leave)
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    leave_when_asked_to_stop()
+    _leave_at_the_second()
     raise Stopped(number)
 
 
+def _leave_at_the_second() -> None:
+    first = time.monotonic()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - first > ONE_SIGNAL_S:
+            _leave(number, frame)
+
+    _handle(leave)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
+    if os.isatty(2):
+        os.write(2, b"\x1b[?25h")  # the cursor, which a progress bar hides
     os._exit(128 + number)
 
 
@@ -61,36 +85,52 @@ def says_when_stopped(text: str | Callable[[], str]) -> Iterator[None]:
 class Request:
     """Whether a stop was asked for while `asked_to_stop` held it back."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_the_command_line: bool) -> None:
         self.number: int | None = None
+        self.of_the_command_line = of_the_command_line
 
     def __bool__(self) -> bool:
         return self.number is not None
+
+    def stop(self) -> Stopped | KeyboardInterrupt:
+        """What is to be raised for it."""
+        if self.number is None or not self.of_the_command_line:
+            return KeyboardInterrupt()
+        return Stopped(self.number)
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[Request]:
     """Hold the first signal back: the block looks at what is given to it between its steps, saves
-    what there is, and raises Stopped(request.number). A second signal ends the process at once.
+    what there is, and raises its `stop()`. A second signal is not held back.
 
-    Signals come to the main thread alone: in another one nothing is held back.
+    Signals come to the main thread alone: in another one nothing is held back, and nothing is where
+    they are handled by somebody else, or held back already.
     """
-    request = Request()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
+        before = {}
+    held = {n: h for n, h in before.items() if h in (_raise, signal.default_int_handler)}
+    request = Request(of_the_command_line=_raise in held.values())
+
+    def release() -> None:
+        for number, handler in held.items():
+            signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
-        leave_when_asked_to_stop()
+        if request.of_the_command_line:
+            _leave_at_the_second()
+        else:
+            release()
 
-    before = {each: signal.signal(each, note) for each in SIGNALS}
+    for number in held:
+        signal.signal(number, note)
     try:
         yield request
     finally:
-        if not request:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        if not (request and request.of_the_command_line):
+            release()
 
 
 @contextmanager

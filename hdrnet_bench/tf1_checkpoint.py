@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CapabilityError, DataError, HdrbenchError
+from .files import read_text
 
 _PREFIX = "inference/"
+_MOST_STATE = 1 << 16  # bytes of a folder's file `checkpoint`: a few lines
 
 
 def read_checkpoint(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
@@ -72,8 +74,8 @@ def _latest(state: Path) -> Path | None:
     """The prefix that a folder's `checkpoint` file names as the latest; None where there is no such
     file, or no such checkpoint beside it any more."""
     try:
-        lines = state.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(state, _MOST_STATE).splitlines()
+    except (OSError, UnicodeDecodeError, DataError):
         return None
     for line in lines:
         key, _, value = line.partition(":")

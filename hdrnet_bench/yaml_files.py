@@ -60,7 +60,7 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = _shortened(" ".join(str(getattr(error, "problem", error)).split()), 4 * _LONGEST)
+        problem = shortened(" ".join(str(getattr(error, "problem", error)).split()), 4 * _LONGEST)
         raise UsageError(f"{path}{where} is not YAML: {problem}") from None
     except ValueError as error:
         raise UsageError(f"{path} is not YAML: {error}") from None
@@ -130,13 +130,13 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     faults = []
     for fault in errors[:_MOST_FAULTS]:
-        where = _shortened(".".join(str(part) for part in fault["loc"]))
+        where = shortened(".".join(str(part) for part in fault["loc"]))
         if fault["type"] == "extra_forbidden":
             keys = _section_keys(model, fault["loc"][:-1])
-            key = _shortened(str(fault["loc"][-1]))
+            key = shortened(str(fault["loc"][-1]))
             faults.append(f"{where}: unknown key; {near_matches(key, keys)}")
             continue
-        message = _shortened(fault["msg"].removeprefix("Value error, "), 4 * _LONGEST)
+        message = shortened(fault["msg"].removeprefix("Value error, "), 4 * _LONGEST)
         value = fault.get("input")
         got = f" (got {_shown(value)})" if isinstance(value, str | int | float | bool) else ""
         hint = _number_hint(value) if fault["type"] == "float_type" else ""
@@ -150,12 +150,13 @@ def _shown(value: str | float) -> str:
     if isinstance(value, str) and "://" in value:
         value = addresses.shown(value)  # there may be a password in it
     try:
-        return _shortened(repr(value))
+        return shortened(repr(value))
     except ValueError:  # Python writes no integers of over 4,300 digits
         return "a number of thousands of digits"
 
 
-def _shortened(text: str, longest: int = _LONGEST) -> str:
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """What somebody wrote, as a message shows it."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -81,9 +81,10 @@ def test_yaml_html_and_csv_are_read_back_as_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("form", "cleaned"),
     [
+        ("line", "\\x1b[2J=a|<b> *c* [d](e) 5% $x_1$ – -1"),
         ("terminal", "\\x1b[2J=a|<b> *c* [d](e) 5% $x_1$ – -1"),
         ("csv", "\\x1b[2J=a|<b> *c* [d](e) 5% $x_1$ – -1"),
-        ("markdown", r"\x1b[2J=a\|&lt;b&gt; \*c\* [d]\(e) 5% $x_1$ – -1"),
+        ("markdown", r"\\x1b[2J=a\|&lt;b&gt; \*c\* [d]\(e) 5% $x_1$ – -1"),
         ("html", "\\x1b[2J=a|&lt;b&gt; *c* [d](e) 5% $x_1$ – -1"),
         (
             "latex",
@@ -94,6 +95,20 @@ def test_yaml_html_and_csv_are_read_back_as_text(text: str) -> None:
 )
 def test_the_forms(form: Form, cleaned: str) -> None:
     assert clean("\x1b[2J=a|<b> *c* [d](e) 5% $x_1$ – -1", form) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("`eval <RUN> | head` and <b>", r"`eval <RUN> \| head` and &lt;b&gt;"),
+        ("`<script>", r"\`&lt;script&gt;"),
+        ("a\\|b", r"a\\\|b"),  # a backslash would free the mark behind it
+        ("_x_ and __y__ ~~z~~ delta_e", r"\_x\_ and \_\_y\_\_ \~\~z\~\~ delta_e"),
+        ("[a](b)", r"[a]\(b)"),
+    ],
+)
+def test_code_in_markdown(text: str, cleaned: str) -> None:
+    assert clean(text, "markdown") == cleaned
 
 
 @pytest.mark.fault("names and texts")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import errno
+import fcntl
 import multiprocessing
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +27,8 @@ from hdrnet_bench.files import (
     write_bytes,
     write_text,
 )
+from hdrnet_bench.locks import locked
+from tests.conftest import ROOT
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
@@ -111,6 +116,42 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) ->
     assert {path.name for path in tmp_path.iterdir()} == {*others, "mine"}
 
 
+@pytest.mark.fault("I/O errors")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fails(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(StorageError, match=r"\.x\.lock cannot be locked: ") as caught:
+        with locked(tmp_path / ".x.lock", "another"):
+            pass
+    assert os.strerror(number) in str(caught.value)
+
+
+@pytest.mark.fault("several at once")
+def test_one_waits_for_the_other_and_says_so(tmp_path: Path) -> None:
+    path, said = tmp_path / ".x.lock", []
+
+    def hold() -> None:
+        with locked(path, "another", waiting=said.append):
+            said.append("second")
+
+    with locked(path, "another"):
+        with pytest.raises(DataError, match=r"^busy$"), locked(path, "busy"):
+            pass
+        second = threading.Thread(target=hold)
+        second.start()
+        while not said:
+            time.sleep(0.01)
+        said.append("first")
+    second.join()
+    assert said == ["another", "first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.fault("hostile datasets")
 @pytest.mark.parametrize("reader", [read_bytes, read_text, read_json, sha256_file])
 def test_a_pipe_is_not_waited_for_and_a_device_does_not_end(reader: object, tmp_path: Path) -> None:
@@ -167,3 +208,44 @@ def test_what_the_system_says_is_no_verdict_on_the_file(
         read_json(path)
     with pytest.raises(OSError, match=os.strerror(number)), open_regular(path):
         pass
+
+
+# Which of the system's own files they read, or of the package's.
+READERS = {
+    "cli/streams.py": "/dev/null",
+    "environment.py": "/proc/cpuinfo",
+    "files.py": "the readers that the others use",
+    "memory.py": "/proc, /sys/fs/cgroup",
+    "slicing/cuda_launch.py": "the package's kernels",
+    "timing/child.py": "/proc/self/status",
+    "timing/state.py": "/proc/cpuinfo, /sys",
+}
+
+
+def test_nothing_else_opens_files_to_read_them() -> None:
+    """A pipe would be waited for, and a device read without end: files.py has the ways to read."""
+    package = ROOT / "hdrnet_bench"
+    readers = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _reads(node):
+                readers.add(path.relative_to(package).as_posix())
+    assert readers == set(READERS)
+
+
+def _reads(call: ast.Call) -> bool:
+    """Path.read_text and read_bytes, not those of files.py; open, os.open and Path.open to read."""
+    function = call.func
+    if isinstance(function, ast.Name):
+        return function.id == "open"
+    if not isinstance(function, ast.Attribute):
+        return False
+    of = getattr(function.value, "id", "")
+    if function.attr in ("read_text", "read_bytes"):
+        return of != "files"
+    if function.attr != "open" or of in ("Image", "webbrowser"):
+        return function.attr == "fdopen"
+    if of == "os" or not call.args:
+        return True
+    mode = getattr(call.args[0], "value", None)
+    return isinstance(mode, str) and "r" in mode and "+" not in mode

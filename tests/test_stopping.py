@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ raise_when_asked_to_stop()
 """
 
 
-def run(code: str, *signals: int, pause_s: float = 0.3) -> tuple[int, str]:
+def run(code: str, *signals: int, pause_s: float = 0.8) -> tuple[int, str]:
     """Run it; once it says "ready", send it the signals. Its exit code, and what it said then."""
     process = subprocess.Popen(
         [sys.executable, "-c", BEGIN + code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -28,8 +29,9 @@ def run(code: str, *signals: int, pause_s: float = 0.3) -> tuple[int, str]:
     for number in signals:
         process.send_signal(number)
         time.sleep(pause_s)
-    text, _ = process.communicate(timeout=30)
-    return process.returncode, text
+    # Not communicate: it does not see what was read ahead with the first line.
+    text = process.stdout.read()
+    return process.wait(timeout=30), text
 
 
 @pytest.mark.fault("signals")
@@ -76,6 +78,65 @@ with asked_to_stop() as request:
     start = time.monotonic()
     assert run(code, signal.SIGINT, second) == (128 + second, "")
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize("numbers", [(2, 15), (15, 2), (2, 2, 2)])
+def test_signals_at_once_are_one(numbers: tuple[int, ...]) -> None:
+    """A terminal and a program that started this one, as make does, both send theirs."""
+    code = """
+try:
+    with says_when_stopped("all is kept"):
+        print("ready", flush=True)
+        time.sleep(20)
+except Stopped as stop:
+    time.sleep(0.3)
+    print(*stop.__notes__)
+    sys.exit(stop.exit_code)
+"""
+    ends, said = run(code, *numbers, pause_s=0.02)
+    assert (ends in (130, 143), said) == (True, "all is kept\n")
+
+
+@pytest.mark.fault("signals")
+def test_a_signal_that_was_ignored_goes_on_being_ignored() -> None:
+    """As Ctrl-C is for what a script runs in the background."""
+    command = f"trap '' INT; exec {sys.executable} -c "
+    code = """
+with asked_to_stop() as request:
+    print("ready", flush=True)
+    time.sleep(1)
+    print(bool(request))
+time.sleep(0.5)
+"""
+    process = subprocess.Popen(
+        ["sh", "-c", command + shlex.quote(BEGIN + code)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.6)
+    assert process.stdout.read() == "False\n"
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.fault("signals")
+def test_in_another_program_ctrl_c_is_pythons_own_and_its_handlers_stay() -> None:
+    """There nobody has called `raise_when_asked_to_stop`, and SIGTERM ends it as ever."""
+    code = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+with asked_to_stop() as request:
+    print("ready", flush=True)
+    while not request:
+        time.sleep(0.01)
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+print(type(request.stop()).__name__)
+"""
+    assert run("import signal\n" + code, signal.SIGINT) == (0, "KeyboardInterrupt\n")
+    assert run("import signal\n" + code, signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
 @pytest.mark.fault("signals")

@@ -265,3 +265,11 @@ def test_nothing_is_left_of_the_file_arrays_come_from() -> None:
     for array in arrays.values():
         array[...] = 7
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
+
+
+@pytest.mark.fault("hostile recipes and models")
+def test_a_folder_whose_list_is_a_pipe_is_not_waited_for(workspace: Workspace) -> None:
+    Path("folder").mkdir()
+    os.mkfifo("folder/checkpoint")
+    line = workspace.fails(3, "import-tf1", "folder", "out.safetensors")
+    assert "holds no TensorFlow checkpoint" in line

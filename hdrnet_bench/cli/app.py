@@ -207,7 +207,7 @@ def recipes(
         if as_json:
             print_json(loaded.model_dump(mode="json") | {"digest": loaded.digest})
         else:
-            out.print(loaded.yaml(), end="")
+            out.print_text(loaded.yaml())
             out.print(f"# data: {loaded.dataset.prepare_command}")
         return
     loaded_all = [recipe_module.parse_recipe(p) for p in recipe_module.recipe_paths().values()]

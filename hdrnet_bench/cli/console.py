@@ -37,9 +37,14 @@ class CleanConsole(Console):
     """What is printed may be of anybody's choice: a terminal shows it, and obeys none of it."""
 
     def print(self, *objects: Any, **options: Any) -> None:
+        """Each text on one line: no name of a file begins a line of its own."""
         super().print(
-            *(clean(one, "terminal") if isinstance(one, str) else one for one in objects), **options
+            *(clean(one, "line") if isinstance(one, str) else one for one in objects), **options
         )
+
+    def print_text(self, text: str) -> None:
+        """A text of several lines."""
+        super().print(clean(text, "terminal"), end="" if text.endswith("\n") else "\n")
 
 
 err = CleanConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -153,8 +158,9 @@ def print_notes(counts: dict[str, int], where: str) -> None:
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:
     """Aligned columns, never shortened or wrapped, whatever the terminal's width."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for number, row in enumerate([header, *rows]):
+    lines = [[clean(cell, "line") for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, row in enumerate(lines):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         out.print(line.rstrip(), style="bold" if number == 0 else None)
 
@@ -188,7 +194,7 @@ def report_values(values: dict[str, Any], as_json: bool) -> None:
 def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
-        task = bar.add_task(clean(title, "terminal"), total=total)
+        task = bar.add_task(clean(title, "line"), total=total)
         yield lambda: bar.advance(task)
 
 
@@ -214,7 +220,7 @@ def transfer_progress(title: str, total_pictures: int) -> Iterator[Transfer]:
         console=err,
         speed_estimate_period=300,
     ) as bar:
-        task = bar.add_task(clean(title, "terminal"), total=total_pictures)
+        task = bar.add_task(clean(title, "line"), total=total_pictures)
         yield Transfer(lambda: bar.advance(task), lambda n: bytes_bar.advance(received, n))
 
 
@@ -236,7 +242,7 @@ def training_progress(title: str) -> Iterator[Callable[[TrainingStep], None]]:
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=err
     ) as bar:
-        task = bar.add_task(clean(title, "terminal"), total=None, now="")
+        task = bar.add_task(clean(title, "line"), total=None, now="")
         smooth = math.nan
 
         def report(step: TrainingStep) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, UsageError, near_matches
+from ..files import json_value, read_text
 from .console import (
     err,
     note_counts,
@@ -203,17 +203,24 @@ def prepare(
 
 
 def _notes_of(row: Row) -> list[str]:
-    """What was noted of a pair's pictures: of both together, or of each by its role."""
-    notes = json.loads(row.measured).get("notes", [])
-    return [n for of_one in notes.values() for n in of_one] if isinstance(notes, dict) else notes
+    """What was noted of a pair's pictures: of both together, or of each by its role. A stranger's
+    dataset may have something else there."""
+    notes = json_value(row.measured).get("notes")
+    lists = notes.values() if isinstance(notes, dict) else [notes]
+    return [n for one in lists if isinstance(one, list) for n in one if isinstance(n, str)]
 
 
 def _rejections(directory: Path) -> list[dict[str, str]]:
-    """What was left out, with stage and reason; nothing where the list is gone or broken."""
+    """What was left out, with stage and reason; nothing where the list is gone, or, as is said,
+    where it is broken."""
+    path = directory / "rejected.jsonl"
     try:
-        lines = (directory / "rejected.jsonl").read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines if line]
-    except (OSError, ValueError):
+        listed = [json_value(line) for line in read_text(path).split("\n") if line]
+        return [{key: str(one[key]) for key in ("id", "stage", "reason")} for one in listed]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, LookupError, TypeError, DataError) as error:
+        err.print(f"{path} is not what was left out: {error or type(error).__name__}")
         return []
 
 
@@ -324,7 +331,7 @@ def compare_datasets(
     if as_json:
         print_json(result.as_json())
         return
-    out.print(result.summary())
+    out.print_text(result.summary())
     rows = [
         [f"{d.split}/{d.id}", d.role, d.what or f"{d.psnr:.2f} dB", str(d.largest or "–")]
         for d in result.differences[:worst]

@@ -102,11 +102,11 @@ def enhance(
     written: list[Path] = []
 
     def kept() -> str:
+        count = f"{len(written)} of {len(jobs)} pictures are written"
+        if not written:
+            return count
         again = "run it again" if overwrite else "run it again with --overwrite"
-        return (
-            f"{len(written)} of {len(jobs)} pictures are written, each whole; {again} to make all, "
-            "or name the others alone"
-        )
+        return f"{count}, each whole; {again} to make all, or name the others alone"
 
     with says_when_stopped(kept), progress("enhance", len(jobs)) as step:
         reports = list(run(network, jobs, settings, workers, step, written))

@@ -158,7 +158,7 @@ def _fivek(options: SourceOptions) -> Preparation:
             fivek_index.accept(source)
         if fivek_index.is_accepted(source):
             return
-        err.print(fivek_index.licence_texts(source, base_url), markup=False, highlight=False)
+        err.print_text(fivek_index.licence_texts(source, base_url))
         if not sys.stdin.isatty():
             raise UsageError(
                 f"the licences of {source.title} must be accepted: read them above, then give "

@@ -17,7 +17,12 @@ from huggingface_hub import (
     hf_hub_download,
     hf_hub_url,
 )
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
 from torch import nn
 
 from ..config import HDRNetConfig
@@ -73,11 +78,11 @@ class HubMixin(ModelHubMixin):
             if not path.exists():
                 raise DataError(_without_weights(name))
         else:
-            if not local_files_only:
-                _check_size(name, revision, token)
+            no_answer = None if local_files_only else _check_size(name, revision, token)
             path = _downloaded(
-                name, revision=revision, token=token, cache_dir=cache_dir,
-                force_download=force_download, local_files_only=local_files_only,
+                name, no_answer, revision=revision, token=token, cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only or no_answer is not None,
             )  # fmt: skip
         model, header = read_network(path, cast(Any, cls))
         model.header = header
@@ -149,19 +154,32 @@ class HubMixin(ModelHubMixin):
         return self.header or ModelHeader(config=self.config)
 
 
-def _check_size(name: str, revision: str | None, token: str | bool | None) -> None:
-    """Raise DataError for a repository whose model would fill the disk."""
+def _check_size(name: str, revision: str | None, token: str | bool | None) -> Exception | None:
+    """Ask the Hub, before anything is downloaded, whether a repository's model would fill the disk.
+
+    huggingface_hub has no limit to set. The Hub's word is taken for the size: repositories are
+    strangers', the Hub is not.
+
+    Returns the error where the Hub does not answer: it need not be waited for again. Raises
+    DataError where the model is too large, or nobody says how large.
+    """
     try:
         url = hf_hub_url(name, WEIGHTS, revision=revision)
         size = get_hf_file_metadata(url, token=token).size
-    except Exception:
-        return  # downloading meets the same, and says it, or does without the Hub
-    if size is not None and size > MOST_BYTES:
+    except (HfHubHTTPError, HFValidationError):
+        return None  # an answer: downloading meets it too, and says it or does with the cache
+    except Exception as error:  # of the libraries below it
+        return error
+    if size is None:
+        raise DataError(f"{name}: the Hub does not say how large its {WEIGHTS} is")
+    if size > MOST_BYTES:
         raise DataError(f"{name}: its {WEIGHTS} has {size:,} bytes, which no HDRNet has")
+    return None
 
 
-def _downloaded(name: str, **options: Any) -> Path:
-    """The model file of a repository, in the Hub's cache. Raises DataError."""
+def _downloaded(name: str, no_answer: Exception | None, **options: Any) -> Path:
+    """The model file of a repository, in the Hub's cache. no_answer: why the Hub cannot be asked.
+    Raises DataError."""
     try:
         return Path(hf_hub_download(name, WEIGHTS, **options))
     except HFValidationError:
@@ -173,6 +191,7 @@ def _downloaded(name: str, **options: Any) -> Path:
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             raise DataError(_without_weights(name)) from None
         # The client's own errors, those of the libraries below it, the disk's: one line each.
+        error = no_answer or error
         reason = shortened(str(error)) or type(error).__name__
         raise DataError(f"{name} cannot be had from the Hub: {reason}") from None
 

@@ -48,3 +48,14 @@ def test_rejections_in_words() -> None:
         "size 9; kind 8: 1 .x0, 1 .x1, 1 .x2, 1 .x3, 1 .x4, 1 .x5, 2 more suffixes"
     )
     assert console.rejections_text([]) == ""
+
+
+@pytest.mark.fault("names and texts")
+def test_no_name_begins_a_line_of_its_own() -> None:
+    written = io.StringIO()
+    shown = console.CleanConsole(file=written, soft_wrap=True, markup=False)
+    shown.print("a\nhdrbench: all fine.png", "b\tc")
+    shown.print_text("name: a\nsummary: \x1b[2Jb\n")
+    assert written.getvalue() == (
+        "a\\x0ahdrbench: all fine.png b\\x09c\nname: a\nsummary: \\x1b[2Jb\n"
+    )

@@ -1,5 +1,7 @@
 """What `prepare` says of what it leaves out, and of what this machine lacks."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +49,35 @@ def test_what_is_left_out_is_counted_by_stage_and_kind(pairs: Workspace) -> None
     assert report["pairs"]["rejected"] == 7
 
 
-@pytest.mark.parametrize("content", [None, "no json\n"])
+@pytest.mark.fault("hostile datasets")
+@pytest.mark.parametrize(
+    "content", [None, "no json\n", "[1]\n", '{"id":"a"}\n', "[" * 100_000, "\udcff", "pipe"]
+)
 def test_a_list_that_is_gone_or_broken_stops_nothing(pairs: Workspace, content: str | None) -> None:
     pair("e.gif", 9)
     path = Path(pairs.json(*PREPARE)["directory"]) / "rejected.jsonl"
-    if content is None:
-        path.unlink()
-    else:
-        path.write_text(content)
+    path.unlink()
+    if content == "pipe":
+        os.mkfifo(path)
+    elif content is not None:
+        path.write_text(content, errors="surrogateescape")
     done = pairs.run(*PREPARE)
     assert done.returncode == 0, done.stderr
     assert "1 rejected: see " in done.stderr
+    assert ("is not what was left out" in done.stderr) == (content is not None)
+
+
+@pytest.mark.fault("hostile datasets")
+@pytest.mark.parametrize("notes", [5, {"input": 5}, [[1], {}], None, {"input": ["grey", 7]}])
+def test_notes_of_another_shape_stop_nothing(pairs: Workspace, notes: object) -> None:
+    path = Path(pairs.json(*PREPARE)["directory"]) / "train" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["measured"] = json.dumps({"notes": notes})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = pairs.run(*PREPARE)
+    assert done.returncode == 0, done.stderr
+    assert ("grey" in done.stderr) == (notes == {"input": ["grey", 7]})
 
 
 def test_where_nothing_is_left_out_nothing_is_said(pairs: Workspace) -> None:

@@ -132,6 +132,7 @@ report["equal"] = all(
 report["recipe"] = back.header.recipe
 for name in (
     "owner/pickles", "owner/nothing", "owner/other", "owner/deep", "owner/huge",
+    "owner/unsized",
     "../..", "owner/\x1b]0;", "owner/name/../../x",
 ):
     try:
@@ -154,15 +155,16 @@ def deep_header() -> bytes:
 def test_pushed_to_a_hub_and_had_from_it(
     workspace: Workspace, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("faults", 8)
+    record_property("faults", 9)
     made()
     repositories = {
         "owner/pickles": {"pytorch_model.bin": b"a pickle", "config.json": b"{}"},
         "owner/other": {"model.safetensors": b"no such file", "config.json": b"{}"},
         "owner/deep": {"model.safetensors": deep_header(), "config.json": b"[" * 100_000},
         "owner/huge": {"model.safetensors": b"x"},
+        "owner/unsized": {"model.safetensors": b"x"},
     }
-    with hub(repositories, lies={"owner/huge": 10**15}) as address:
+    with hub(repositories, lies={"owner/huge": 10**15, "owner/unsized": None}) as address:
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT],
             env=clean_environment()
@@ -181,6 +183,7 @@ def test_pushed_to_a_hub_and_had_from_it(
     assert "not a model file of this project" in report["owner/other"]
     assert "not a model file of this project" in report["owner/deep"]
     assert "has 1,000,000,000,000,000 bytes, which no HDRNet has" in report["owner/huge"]
+    assert "does not say how large" in report["owner/unsized"]
     for name in ("../..", "owner/\x1b]0;", "owner/name/../../x"):
         assert "nor the name of a repository" in report[name] or "no model.safet" in report[name]
     assert all("\n" not in report[name] and len(report[name]) < 500 for name in list(report)[3:-1])
@@ -208,6 +211,24 @@ except DataError as error:
     assert done.returncode == 0, done.stderr
     assert "owner/name cannot be had from the Hub" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.fault("servers")
+@pytest.mark.parametrize("force", [False, True])
+def test_a_silent_hub_is_waited_for_once(
+    workspace: Workspace, force: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def silent(url: str, **options: object) -> None:
+        asked.append(url)
+        raise TimeoutError("nobody answers")
+
+    monkeypatch.setattr("hdrnet_bench.model.hub.get_hf_file_metadata", silent)
+    monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", silent)
+    with pytest.raises(DataError, match="cannot be had from the Hub: nobody answers"):
+        HDRNet.from_pretrained("owner/name", cache_dir="cache", force_download=force)
+    assert len(asked) == 1
 
 
 @pytest.mark.fault("hostile recipes and models")
