@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-# A value in an address's query that lets whoever has it in, by its name.
-_SECRET = re.compile(
-    r"([?&;][^=&;#]*(?:key|token|sig|secret|pass|pwd|auth|cred)[^=&;#]*=)[^&;#]*", re.IGNORECASE
+# A name and its value in an address's query.
+_PARAMETER = re.compile(r"([?&;])([^=&;#]*)=[^&;#]*")
+# Such a value lets whoever has it in where one of these is a word of its name: of X-Amz-Signature,
+# access_token, AWSAccessKeyId. The longer ones may also end one: apikey, authtoken.
+_SECRET_WORDS = re.compile(
+    "auth|authorization|creds?|credentials?|jwt|keys?|oauth|pass|passphrase|"
+    "passwd|pw|pwd|secrets|sig|tokens"
 )
+_SECRET_ENDS = ("apikey", "accesskey", "authkey", "password", "secret", "signature", "token")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def fault(url: str) -> str:
@@ -35,7 +41,14 @@ def shown(url: str) -> str:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         rest = rest[len(authority) :]
         rest = authority.rpartition("@")[2] + rest
-    return _SECRET.sub(r"\1…", f"{scheme}{slashes}{rest}")
+    return _PARAMETER.sub(_without_secret, f"{scheme}{slashes}{rest}")
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    words = [word.lower() for word in _WORD.findall(unquote(parameter[2]))]
+    if any(_SECRET_WORDS.fullmatch(word) or word.endswith(_SECRET_ENDS) for word in words):
+        return f"{parameter[1]}{parameter[2]}=…"
+    return parameter[0]
 
 
 def redirected(url: str, location: str) -> str:

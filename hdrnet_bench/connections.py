@@ -8,19 +8,24 @@ waiting for them, from the first byte of the head to the last of the body.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any
+from urllib.request import getproxies
+from weakref import WeakKeyDictionary
 
 import requests
 import urllib3
 from requests import Response
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidHeader, InvalidProxyURL
 
 from .addresses import fault, is_less_secure, redirected, shown
 from .errors import DataError, UsageError
@@ -95,33 +100,91 @@ class _Answer(HTTPResponse):
         self.paced.begin_body()
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    response_class = _Answer
+class _Lines:
+    """The sockets of open connections, so that another thread can end what is waited for on them:
+    a TLS handshake, or an answer's head."""
+
+    def __init__(self) -> None:
+        # Pools that are collected close their connections, perhaps while this very lock is held.
+        self._lock = threading.RLock()
+        self._sockets: WeakKeyDictionary[object, socket.socket] = WeakKeyDictionary()
+        self._ended = False
+
+    def add(self, connection: object, line: socket.socket) -> None:
+        with self._lock:
+            # A copy, of the same connection: TLS takes the socket itself apart.
+            self._sockets[connection] = line.dup()
+            if self._ended:
+                self.end()
+
+    def discard(self, connection: object) -> None:
+        with self._lock:
+            if line := self._sockets.pop(connection, None):
+                line.close()
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            for line in list(self._sockets.values()):
+                with contextlib.suppress(OSError):  # the server has ended it
+                    line.shutdown(socket.SHUT_RDWR)
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+class _Connection(urllib3.connection.HTTPConnection):
+    """What `_Adapter` puts before a pool's own class of connections."""
+
     response_class = _Answer
+    _lines: _Lines
+
+    def _new_conn(self) -> socket.socket:
+        line = super()._new_conn()
+        self._lines.add(self, line)
+        return line
+
+    def close(self) -> None:
+        """Also called where the server ends a connection with its answer, which reads on: whoever
+        reads that has the answer."""
+        self._lines.discard(self)
+        super().close()
 
 
 class _Adapter(HTTPAdapter):
+    def __init__(self, lines: _Lines, connections: int) -> None:
+        self._lines = lines
+        super().__init__(pool_maxsize=connections)
+
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        pool.ConnectionCls = _HTTPSConnection if pool.scheme == "https" else _HTTPConnection
+        try:
+            pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        except TypeError:  # of a proxy without a host
+            raise InvalidProxyURL("the proxy's address is malformed") from None
+        own = pool.ConnectionCls  # of HTTP, HTTPS, or either through a SOCKS proxy
+        if not issubclass(own, _Connection):
+            pool.ConnectionCls = type(own.__name__, (_Connection, own), {"_lines": self._lines})
         return pool
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = _Lines()
+
+    def end(self) -> None:
+        """From any thread: whatever waits for a handshake or for an answer's head fails at once,
+        and so does, as soon as it is connected, what is connected later."""
+        self.lines.end()
+
     def get_redirect_target(self, resp: Response) -> None:
         """None: requests would read a redirect's body into memory, however long, and decode it.
         `request` follows redirects."""
         return
 
 
-def session(connections: int = 1) -> requests.Session:
+def session(connections: int = 1) -> Session:
     """A session for `request`, which keeps up to so many connections open."""
-    made = _Session()
+    made = Session()
     for scheme in ("http://", "https://"):
-        made.mount(scheme, _Adapter(pool_maxsize=connections))
+        made.mount(scheme, _Adapter(made.lines, connections))
     # Cookies would be shared between threads, and no server here needs one.
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     made.headers["User-Agent"] = f"hdrnet-bench/{version('hdrnet-bench')}"
@@ -136,7 +199,7 @@ def request(
     """The answer to a request, redirects followed, its body not yet read (see `pieces`).
 
     Raises:
-        UsageError: `url` is no address.
+        UsageError: `url` is no address, or that of the proxy is none.
         BadRedirect: a redirect leads to no address, from a secure one to an insecure one, or to too
             many others.
         requests.RequestException: no answer came, or none that is HTTP.
@@ -150,11 +213,13 @@ def request(
                 method, here, headers=headers, stream=True, allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
             )  # fmt: skip
-        except requests.exceptions.InvalidHeader:
+        except InvalidHeader:
             raise  # the server's
         except ValueError as error:  # what requests and the codecs of host names say of addresses
-            # They quote it: a password in it is not to be shown.
-            problem = "the address is malformed" if "@" in here else shortened(str(error))
+            # They quote it, or a part of it: a password in it, or in a proxy's, is not to be shown.
+            has_user = any("@" in address for address in (here, *getproxies().values()))
+            malformed = "the address or the proxy's is malformed"
+            problem = malformed if has_user else shortened(str(error))
             raise _no_address(url, here, problem, hop) from None
         location = response.headers.get("Location")
         if response.status_code not in (301, 302, 303, 307, 308) or not location:

@@ -19,10 +19,10 @@ COMMIT = "a" * 40
 
 @contextmanager
 def hub(
-    repositories: dict[str, dict[str, bytes]], lies: dict[str, int] | None = None
+    repositories: dict[str, dict[str, bytes]], lies: dict[str, int | None] | None = None
 ) -> Iterator[str]:
     """Serve repositories (name -> file -> content), which pushes change; the address. lies: sizes
-    that are stated of a repository's files instead of their own."""
+    that are stated of a repository's files instead of their own, None for none."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -35,7 +35,11 @@ def hub(
             for header, value in headers.items():
                 self.send_header(header.replace("_", "-"), value)
             name = self.path.split("/resolve/")[0].strip("/")
-            self.send_header("Content-Length", str((lies or {}).get(name, len(body))))
+            size = (lies or {}).get(name, len(body))
+            if size is None:
+                self.send_header("Connection", "close")
+            else:
+                self.send_header("Content-Length", str(size))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)

@@ -23,7 +23,7 @@ import urllib3
 from torch import Tensor, nn
 
 from ..connections import pieces, request, session
-from ..errors import CapabilityError, DataError
+from ..errors import CapabilityError, DataError, UsageError
 from ..files import atomic_path, sha256_file
 from ._pairs import Undefined, as_pair, per_picture
 
@@ -106,8 +106,8 @@ def check_backbone(net: Net = "alex") -> str | None:
 def fetch_backbone(net: Net = "alex") -> str | None:
     """Try to download the backbone's weights where they are missing; then as `check_backbone`."""
     backbone = BACKBONES[net]
-    # No network, disk or permission; another file. What is there then is checked.
-    with contextlib.suppress(OSError, DataError, urllib3.exceptions.HTTPError):
+    # No network, proxy, disk or permission; another file. What is there then is checked.
+    with contextlib.suppress(OSError, DataError, UsageError, urllib3.exceptions.HTTPError):
         if not backbone.path.exists():
             _download(backbone)
     return check_backbone(net)

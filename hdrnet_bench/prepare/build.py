@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..data.manifest import Header, Row, channel_statistics
+from ..data.manifest import Header, Row, channel_statistics, read_header
 from ..environment import peak_memory_mib
 from ..errors import DataError, StorageError, UsageError
 from ..files import atomic_path, by_name, json_line, sha256_file
@@ -32,6 +32,7 @@ from .replacing import (
     existing_dataset,
     give_name,
     has_leftovers,
+    is_of,
     put_back,
     remove_replaced,
     replaced,
@@ -44,6 +45,7 @@ from .staging import (
     Task,
     check_ids,
     earlier_result,
+    has_plan,
     is_spent,
     keep,
     kept,
@@ -170,7 +172,7 @@ def build(
     try:
         with (
             locked(root / f".{plan.name}.lock", busy),
-            says_when_stopped(lambda: _state(staging, final, len(tasks))),
+            says_when_stopped(lambda: _state(plan, final, staging, len(tasks))),
         ):
             put_back(final)
             existing = existing_dataset(plan, root, overwrite=overwrite)
@@ -214,16 +216,25 @@ def _clean_up(final: Path, staging: Path, note: Callable[[str], None]) -> None:
             remove_staging(staging)
     except OSError as error:
         note(f"{error.filename or staging} is left over: {error.strerror or error}")
-    except UsageError as error:
+    except (UsageError, StorageError) as error:
         note(str(error))
 
 
-def _state(staging: Path, final: Path, pairs: int) -> str:
-    """What a run that is stopped leaves."""
-    if not (staging / DATASET).is_dir() and (final / HEADER).exists():
-        return f"{final} is whole"
+def _state(plan: Plan, final: Path, staging: Path, pairs: int) -> str:
+    """What a run that is stopped leaves. Another plan's pairs and dataset, which may be there as
+    well, are nothing of it."""
     advice = "run the same command again to go on from there"
-    return f"{kept(staging)} of {pairs} pairs are kept; {advice}"
+    try:
+        made = kept(staging) if has_plan(staging, plan) else None
+        is_whole = (final / HEADER).exists() and is_of(plan, read_header(final / HEADER))
+    except (OSError, DataError):  # of a disk that fails, say: nothing is known of it
+        return advice
+    if made is None and is_whole:
+        left = [replaced(final)] if has_leftovers(final) else []
+        left += [staging] if is_spent(staging) else []
+        rest = f"; the next run removes {' and '.join(map(str, left))}" if left else ""
+        return f"{final} is whole{rest}"
+    return f"{made or 0} of {pairs} pairs are kept; {advice}"
 
 
 def _no_pair(plan: Plan, rejections: list[dict[str, str]]) -> str:

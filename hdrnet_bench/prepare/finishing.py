@@ -11,7 +11,7 @@ from ..errors import StorageError
 from ..files import json_line, json_text, sync, write_text
 from .replacing import HEADER, METADATA, REJECTED, foreign_files
 from .schedule import in_threads
-from .staging import DATASET, Made, Plan, tool_versions
+from .staging import DATASET, Made, Plan, is_by_the_way, tool_versions
 
 _SYNCS = 16
 
@@ -75,6 +75,6 @@ def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder
         digest=rows_digest(rows),
     )
     # Many at once: a journal takes them together.
-    in_threads(sync, list(folder.rglob("*")), _SYNCS)
+    in_threads(sync, [path for path in folder.rglob("*") if not is_by_the_way(path)], _SYNCS)
     write_text(folder / HEADER, json_text(header.model_dump()), durable=True)
     return header

@@ -16,7 +16,7 @@ from ..errors import DataError, UsageError, near_matches
 from ..files import sha256_text
 from ..paths import search
 from ..yaml_files import read_mapping, validated
-from .fetch.download import cached_content
+from .fetch.cached import cached_content
 from .protocol_models import (
     ByHash,
     ById,

@@ -12,11 +12,11 @@ import os
 import shutil
 from pathlib import Path
 
-from ..data.manifest import SPLITS, Dataset, Header, Row, read_header
-from ..errors import DataError, UsageError
-from ..files import json_value, read_text, sync
-from ..stopping import Stopped, asked_to_stop
-from .staging import Plan
+from ..data.manifest import SPLITS, Dataset, Header, read_header, read_rows
+from ..errors import DataError, StorageError, UsageError
+from ..files import sync
+from ..stopping import asked_to_stop
+from .staging import Plan, is_by_the_way
 
 HEADER, REJECTED, METADATA = "dataset.json", "rejected.jsonl", "metadata.jsonl"
 
@@ -50,10 +50,7 @@ def existing_dataset(plan: Plan, root: Path, *, overwrite: bool) -> Header | Non
                 "move it away, --overwrite would remove it"
             )
         return None
-    if any(
-        getattr(header, name) != getattr(plan, name)
-        for name in ("settings", "version", "input_encoding", "input_white")
-    ):
+    if not is_of(plan, header):
         raise UsageError(
             f"{final} was prepared with other settings; --overwrite replaces it, "
             "HDRBENCH_DATA puts the new one elsewhere"
@@ -66,6 +63,12 @@ def existing_dataset(plan: Plan, root: Path, *, overwrite: bool) -> Header | Non
             f"{lacking[0].relative_to(final)}: --overwrite makes it again"
         )
     return header
+
+
+def is_of(plan: Plan, header: Header) -> bool:
+    """Whether a dataset was made from the plan."""
+    names = ("settings", "version", "input_encoding", "input_white")
+    return all(getattr(header, name) == getattr(plan, name) for name in names)
 
 
 def has_leftovers(final: Path) -> bool:
@@ -85,7 +88,7 @@ def give_name(new: Path, final: Path) -> None:
     """Give the new dataset its name, once all of it is on the disk. What has the name is moved to
     `replaced(final)`, where nothing may be.
 
-    Raises Stopped, of a signal that came meanwhile, once it is done.
+    Raises Stopped, or KeyboardInterrupt, where a signal came meanwhile, once it is done.
     """
     old = replaced(final)
     with asked_to_stop() as request:
@@ -97,8 +100,8 @@ def give_name(new: Path, final: Path) -> None:
             put_back(final)
             raise
         sync(final.parent)
-    if request.number is not None:
-        raise Stopped(request.number)
+    if request:
+        raise request.stop()
 
 
 def remove_replaced(final: Path) -> None:
@@ -120,29 +123,27 @@ def remove_replaced(final: Path) -> None:
 
 
 def foreign_files(folder: Path) -> list[Path]:
-    """The files in a dataset's folder that are no part of it, in order: neither its own lists, nor
-    pictures that its rows name. Where a split's rows cannot be read, all that lies where pictures
-    lie counts as one."""
+    """The files in a dataset's folder that are somebody's and no part of it, in order: neither its
+    own lists, nor pictures that its rows name. Where a split's rows are broken or missing, all that
+    lies where pictures lie counts as one. Raises StorageError where they cannot be read."""
     known = {folder / HEADER, folder / REJECTED}
     unknown_rows = []
     for split in SPLITS:
         known.add(folder / split / METADATA)
         try:
-            known |= _pictures(folder / split)
-        except (OSError, ValueError, LookupError, TypeError, DataError):
+            rows = read_rows(folder / split / METADATA)
+        except StorageError:
+            raise
+        except DataError:
             unknown_rows += [folder / split / "input", folder / split / "target"]
+        else:
+            names = {name for row in rows for name in (row.input_file_name, row.target_file_name)}
+            known |= {folder / split / name for name in names}
     return sorted(
         path
         for path in folder.rglob("*")
         if (path.is_symlink() or not path.is_dir())
         and path not in known
         and path.parent not in unknown_rows
-        and not path.name.startswith(".tmp-")
+        and not is_by_the_way(path)
     )
-
-
-def _pictures(folder: Path) -> set[Path]:
-    """What the rows of a split name."""
-    lines = read_text(folder / METADATA).split("\n")
-    rows = [Row.model_validate(json_value(line)) for line in lines if line.strip()]
-    return {folder / name for row in rows for name in (row.input_file_name, row.target_file_name)}

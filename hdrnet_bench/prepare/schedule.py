@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import CapabilityError, DataError, StorageError, raised_in
 from ..processes import end_with_parent, signals_kept_from_children
-from ..stopping import Stopped, asked_to_stop
+from ..stopping import asked_to_stop
 from .fetch.download import NotFound, Unreachable
 
 
@@ -112,12 +112,12 @@ def submit(executor: Executor, function: Callable[..., Result], *arguments: Any)
     reaches every process, end one that is still importing with a traceback: it waits until the
     process is started, and no process gets it.
 
-    Raises Stopped, of a signal that came meanwhile.
+    Raises Stopped, or KeyboardInterrupt, where a signal came meanwhile.
     """
     with asked_to_stop() as request, signals_kept_from_children():
         future = executor.submit(function, *arguments)
-    if request.number is not None:
-        raise Stopped(request.number)
+    if request:
+        raise request.stop()
     return future
 
 

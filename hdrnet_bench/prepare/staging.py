@@ -32,6 +32,8 @@ from ..files import json_line, json_text, read_json, sweep, write_text
 PLAN, TOOLS = "plan.json", "tools.json"
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
 _PARTS = (PLAN, TOOLS, RAW, DATASET, ROWS)
+# Files that systems put into any folder: Finder, Explorer, and NFS in place of what is still open.
+_SYSTEM_NAMES, _SYSTEM_PREFIXES = (".ds_store", "thumbs.db", "desktop.ini"), ("._", ".nfs")
 # Stages whose rejections a later run takes over: they are about what the files hold. A pair that
 # was left out for another reason, a file that was missing, say, is tried again.
 FINAL_STAGES = ("size", "alignment")
@@ -80,7 +82,7 @@ def staging_folder(plan: Plan, root: Path) -> Path:
 def unfinished_tasks(plan: Plan, tasks: Sequence[Task], root: Path) -> list[Task]:
     """The pairs that an interrupted preparation of the same plan has still to make."""
     staging = staging_folder(plan, root)
-    if not _has_plan(staging, plan):
+    if not has_plan(staging, plan):
         return list(tasks)
     return [task for task in tasks if not earlier_result(staging, task)]
 
@@ -92,7 +94,7 @@ def open_staging(staging: Path, plan: Plan, overwrite: bool) -> None:
     Raises UsageError where that would remove pairs and `overwrite` is not given, or something that
     is no part of a preparation.
     """
-    if _has_plan(staging, plan):
+    if has_plan(staging, plan):
         for leftover in staging.rglob(".tmp-*"):
             leftover.unlink(missing_ok=True)
         return
@@ -115,7 +117,7 @@ def is_spent(staging: Path) -> bool:
     return staging.is_dir() and not (staging / DATASET).is_dir()
 
 
-def _has_plan(staging: Path, plan: Plan) -> bool:
+def has_plan(staging: Path, plan: Plan) -> bool:
     """Whether what lies in the folder is of this plan and was made with the tools that there are
     now: pixels of other versions of them may differ."""
     expected = {PLAN: plan._asdict(), TOOLS: tool_versions()}
@@ -144,6 +146,13 @@ def _read(path: Path) -> Any:
         return None
 
 
+def is_by_the_way(path: Path) -> bool:
+    """Whether it is nobody's work: half of a file that was being written, or what systems leave."""
+    return (
+        path.name.startswith((".tmp-", *_SYSTEM_PREFIXES)) or path.name.casefold() in _SYSTEM_NAMES
+    )
+
+
 def remove_staging(staging: Path) -> None:
     """Remove the folder: what a preparation puts there, and nothing else.
 
@@ -152,7 +161,7 @@ def remove_staging(staging: Path) -> None:
     if not staging.is_dir():
         return
     for path in staging.iterdir():
-        if path.name not in _PARTS and not path.name.startswith(".tmp-"):
+        if path.name not in _PARTS and not is_by_the_way(path):
             raise UsageError(f"{path} is no part of a preparation: move it away")
     # First of all what the rest would be taken for a preparation by.
     for name in (PLAN, TOOLS):

@@ -5,8 +5,10 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from hdrnet_bench import stopping
 from hdrnet_bench.data.manifest import Dataset, read_rows, write_rows
 from hdrnet_bench.data.verify import verify
 from hdrnet_bench.errors import DataError, StorageError, UsageError
@@ -113,11 +116,7 @@ def counted(function: Callable, left: list[int]) -> Callable:
 @pytest.mark.fault("kills")
 @pytest.mark.parametrize("name", ["same", "other"])
 def test_killed_at_each_step_of_the_end_one_dataset_is_always_whole(
-    at_the_end: Path,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, Any], None],
+    at_the_end: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a kill does not ask for it
     digest = Dataset(at_the_end / name / NAME).header.digest
@@ -149,7 +148,73 @@ def test_killed_at_each_step_of_the_end_one_dataset_is_always_whole(
         step += 1
     assert whole(tmp_path / str(step) / NAME)
     assert step > 30
-    record_property("faults", step)
+
+
+@pytest.fixture
+def asked_to_stop() -> Iterator[Callable[[], None]]:
+    """Sends this process a SIGTERM, handled as the command line does."""
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.raise_when_asked_to_stop()
+    yield lambda: os.kill(os.getpid(), signal.SIGTERM)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.fault("signals")
+def test_stopped_while_it_gets_its_name_it_says_what_is_left_over(
+    at_the_end: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_to_stop: Callable[[], None],
+) -> None:
+    shutil.copytree(at_the_end / "other", tmp_path, dirs_exist_ok=True)
+    rename = Path.rename
+
+    def rename_and_stop(path: Path, target: Path) -> None:
+        rename(path, target)
+        if target.name == f".{NAME}.old":
+            asked_to_stop()
+
+    monkeypatch.setattr(Path, "rename", rename_and_stop)
+    with pytest.raises(stopping.Stopped) as stop:
+        build(OTHER, TINY, make_tiny, tmp_path, overwrite=True)
+    left = [tmp_path / f".{NAME}.old", tmp_path / f".{NAME}.building"]
+    assert all(path.is_dir() for path in left)
+    said = f"{tmp_path / NAME} is whole; the next run removes {left[0]} and {left[1]}"
+    assert stop.value.__notes__ == [said]
+    header, cost = build(OTHER, TINY, make_tiny, tmp_path, note=pytest.fail)
+    assert (header.settings, cost) == (OTHER.settings, None)
+    assert names_in(tmp_path) == [NAME]
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize(
+    ("plan", "lies_there", "has_dataset", "said"),
+    [
+        (tiny_plan(), "same", False, r"^5 of 5 pairs are kept; run the same command again"),
+        (tiny_plan(), "other", False, r"^0 of 5 pairs are kept; run the same command again"),
+        (OTHER, "same", True, r"^0 of 5 pairs are kept; run the same command again"),
+        (tiny_plan(), "other", True, rf"{NAME} is whole$"),
+    ],
+)
+def test_stopped_before_it_begins_it_counts_only_what_is_of_its_plan(
+    at_the_end: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_to_stop: Callable[[], None],
+    plan: Plan,
+    lies_there: str,
+    has_dataset: bool,
+    said: str,
+) -> None:
+    shutil.copytree(at_the_end / lies_there, tmp_path, dirs_exist_ok=True)
+    if not has_dataset:
+        shutil.rmtree(tmp_path / NAME)
+    monkeypatch.setattr("hdrnet_bench.prepare.build.put_back", lambda final: asked_to_stop())
+    with pytest.raises(stopping.Stopped) as stop:
+        build(plan, TINY, make_tiny, tmp_path, overwrite=True)
+    (note,) = stop.value.__notes__
+    assert re.search(said, note), note
 
 
 @pytest.mark.fault("kills")
@@ -271,6 +336,56 @@ def test_nothing_is_removed_that_is_not_ours(at_the_end: Path, tmp_path: Path, p
         build(tiny_plan(), TINY, make_tiny, tmp_path, overwrite=True, note=notes.append)
     assert path.read_text() == "mine"
     assert whole(tmp_path / NAME)
+
+
+@pytest.mark.fault("I/O errors")
+def test_what_systems_leave_in_folders_is_in_nobodys_way(
+    at_the_end: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(at_the_end / "same", tmp_path, dirs_exist_ok=True)
+    building = f".{NAME}.building"
+    busy = f"{building}/dataset/train/input/.nfs00000000000a1b2c00000001"
+    for place in (f"{NAME}/.DS_Store", f"{NAME}/test/input/Thumbs.db", f"{NAME}/test/._input",
+                  f"{building}/desktop.ini", busy):  # fmt: skip
+        (tmp_path / place).write_bytes(b"\0")
+    unlink = Path.unlink
+
+    def unlink_what_nobody_has_open(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith(".nfs"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_what_nobody_has_open)
+    build(tiny_plan(), TINY, make_tiny, tmp_path, overwrite=True, note=pytest.fail)
+    assert whole(tmp_path / NAME)
+    assert names_in(tmp_path) == [NAME]
+    assert not (tmp_path / NAME / ".DS_Store").exists()
+    shutil.copytree(at_the_end / "other" / building, tmp_path / building)
+    (tmp_path / building / ".DS_Store").write_bytes(b"\0")
+    plan = tiny_plan()._replace(settings={"made": "in a third way"})
+    build(plan, TINY, make_tiny, tmp_path, open_pool=in_a_thread, overwrite=True, note=pytest.fail)
+    assert names_in(tmp_path) == [NAME]
+
+
+@pytest.mark.fault("I/O errors")
+def test_of_rows_that_the_disk_does_not_give_nothing_is_concluded(
+    at_the_end: Path, tmp_path: Path
+) -> None:
+    """A picture of somebody's might lie among theirs."""
+    shutil.copytree(at_the_end / "same", tmp_path, dirs_exist_ok=True)
+    mine = tmp_path / NAME / "test/input/my-own.png"
+    mine.write_text("mine")
+    rows = tmp_path / NAME / "test/metadata.jsonl"
+    rows.unlink()
+    rows.symlink_to("/proc/self/mem")
+    with pytest.raises(StorageError, match=r"metadata\.jsonl cannot be read: Input/output error"):
+        build(tiny_plan(), TINY, make_tiny, tmp_path, overwrite=True)
+    (tmp_path / NAME).rename(tmp_path / f".{NAME}.old")
+    shutil.copytree(at_the_end / "same" / NAME, tmp_path / NAME)
+    notes: list[str] = []
+    build(tiny_plan(), TINY, make_tiny, tmp_path, note=notes.append)
+    assert [note.endswith("cannot be read: Input/output error") for note in notes] == [True]
+    assert (tmp_path / f".{NAME}.old/test/input/my-own.png").read_text() == "mine"
 
 
 @pytest.mark.fault("several at once")
@@ -497,6 +612,26 @@ def test_a_folder_that_cannot_be_listed_is_said(
     for listed in (source_files.files_by_name, lambda path: source_files.files_below([path])):
         with pytest.raises(StorageError, match=r"below cannot be listed: Stale file handle"):
             listed(tmp_path / "in")
+
+
+@pytest.mark.fault("I/O errors")
+@pytest.mark.parametrize("name", ["lost+found", ".Trashes"])
+def test_a_disks_own_folders_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """At its top; they are nobody's to read."""
+    (tmp_path / name).mkdir()
+    (tmp_path / "a.png").touch()
+    scandir = os.scandir
+
+    def denied(path: Any) -> Any:
+        if str(path).endswith(name):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert source_files.files_by_name(tmp_path) == {"a": [tmp_path / "a.png"]}
+    assert source_files.files_below([tmp_path]) == [tmp_path / "a.png"]
 
 
 def fill(names: Sequence[str | bytes], size: int = 24) -> None:

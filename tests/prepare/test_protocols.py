@@ -10,7 +10,7 @@ from hdrnet_bench.data.manifest import SPLITS
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.files import sha256_file
 from hdrnet_bench.prepare import protocols
-from hdrnet_bench.prepare.fetch.download import cached_content
+from hdrnet_bench.prepare.fetch.cached import cached_content
 from hdrnet_bench.prepare.protocols import Protocol, Unrunnable, all_protocols, load_source
 from tests.conftest import ROOT, Workspace
 

@@ -18,16 +18,13 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
-import filelock
 import requests
 import urllib3
 from requests import Response
 
 from ...addresses import shown
 from ...connections import BadRedirect, first_cause, pieces, request, session, shortened
-from ...errors import DataError, StorageError
-from ...files import read_bytes
-from ...paths import cache_dir
+from ...errors import DataError
 from .partial import ExpectedFile, Part, is_there, number, total_length, validator
 
 CONNECTIONS = 6  # FiveK's server gave no more on further ones
@@ -43,19 +40,25 @@ T = TypeVar("T")
 class Limits(NamedTuple):
     """What a file of a kind may have and take at most, whatever its server says.
 
-    size: bytes. seconds: for all tries together.
+    size: bytes. seconds: for all tries together, or, where that is longer, as long as all its bytes
+    take at `pace` bytes per second.
     """
 
     size: int
     seconds: float
+    pace: float = math.inf
+
+    def deadline(self, start: float, size: int | None) -> float:
+        """For a file of so many bytes; of None, of the most that it may have."""
+        return start + max(self.seconds, (self.size if size is None else size) / self.pace)
 
 
 # The largest pictures here, 16-bit TIFFs of FiveK, have 120 MB; those of the largest cameras there
-# are, of 150 megapixels, 0.9 GB. How long they take, the network decides (see connections.py).
-PICTURE = Limits(1 << 31, math.inf)
+# are, of 150 megapixels, 0.9 GB. How long they take, the network decides, within reason.
+PICTURE = Limits(1 << 31, 3600.0, pace=20_000)
 # Lists of names and texts of licences: the largest has 150 kB.
 SMALL = Limits(1 << 26, 600.0)
-# A page of a listing: 1,000 entries of about 1 kB.
+# A page of a listing: 1,000 entries of about 1 kB. The time is the whole listing's.
 PAGE = Limits(1 << 24, 600.0)
 
 
@@ -120,15 +123,16 @@ class Downloads:
     def stop(self) -> None:
         """End all fetches, from any thread: they raise Stopped and keep what they have.
 
-        At once, but for a connection that is being opened or whose server has not yet begun to
-        answer: that fetch ends with the answer, or at its time-out.
+        At once, also where a server is silent; but while a host's name is looked up or a connection
+        to it is being made, the fetch ends with that, or at its time-out (CONNECT_TIMEOUT_S).
         """
         self._stopped.set()
+        self._session.end()
         with self._lock:
             for response in self._open:
                 # Closing the response would not wake a thread that waits for its bytes; shutting
-                # its socket down does. ValueError: the response has just ended.
-                with contextlib.suppress(OSError, ValueError):
+                # its socket down does. ValueError, RuntimeError: the response has just ended.
+                with contextlib.suppress(OSError, ValueError, RuntimeError):
                     response.raw.shutdown()
 
     def size(self, url: str) -> int | None:
@@ -140,7 +144,7 @@ class Downloads:
                     return None
                 return number(response.headers.get("Content-Length"))
 
-        return self._persist(url, ask, lambda: 0, math.inf)
+        return self._persist(url, ask, lambda: 0, time.monotonic() + SMALL.seconds)
 
     def read(self, url: str, limits: Limits = SMALL) -> bytes:
         """What a server answers, whole and in memory: for what is small. Raises as `fetch`."""
@@ -149,7 +153,7 @@ class Downloads:
         def ask() -> bytes:
             content = bytearray()
             with self._answer("GET", url, {}) as response:
-                for piece in self._body(response, deadline):
+                for piece in self._body(url, response, deadline):
                     content += piece
                     if len(content) > limits.size:
                         raise BadFile(_over(url, len(content), limits))
@@ -198,13 +202,13 @@ class Downloads:
             raise BadFile(_over(url, size, limits))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Part(path, url)
-        deadline = time.monotonic() + limits.seconds
+        start = time.monotonic()
         for _ in range(2):  # a file that differs may have been damaged on its way
             fault = self._persist(
                 url,
-                lambda: self._receive(url, part, expected, limits, deadline, step),
+                lambda: self._receive(url, part, expected, limits, start, step),
                 part.length,
-                deadline,
+                limits.deadline(start, size),
             ) or expected.contradiction(part.path)
             if not fault:
                 # In this order: a kill between the two leaves a note without bytes, which does no
@@ -219,7 +223,7 @@ class Downloads:
         )
 
     def _receive(
-        self, url: str, part: Part, expected: ExpectedFile, limits: Limits, deadline: float,
+        self, url: str, part: Part, expected: ExpectedFile, limits: Limits, start: float,
         step: Callable[[int], None],
     ) -> str:  # fmt: skip
         """One try to get all that is missing of a file. Returns what is wrong with what came; ""
@@ -255,8 +259,9 @@ class Downloads:
                 part.drop()
                 raise _TransientError(f"the server answered {status} to a request for a range")
             end = min(n for n in (total, expected.size, limits.size) if n is not None)
+            deadline = limits.deadline(start, total if total is not None else expected.size)
             with part.path.open(mode) as stream:
-                for piece in self._body(response, deadline):
+                for piece in self._body(url, response, deadline):
                     length += len(piece)
                     if length > end:
                         return f"over {end} bytes came"
@@ -266,14 +271,14 @@ class Downloads:
             raise _TransientError(f"the connection ended after {length} of {total} bytes")
         return ""
 
-    def _body(self, response: Response, deadline: float) -> Iterator[bytes]:
-        """The body as it comes, until the deadline."""
+    def _body(self, url: str, response: Response, deadline: float) -> Iterator[bytes]:
+        """The body as it comes. Raises Unreachable at the deadline."""
         for piece in pieces(response, CHUNK):
             # Before it is used: what comes from a TLS socket that was shut down may be no part of
             # the file.
             self._end_if_stopped()
             if time.monotonic() > deadline:
-                raise _TransientError("the server takes too long")
+                raise _unreachable(url, "the server takes too long")
             yield piece
         # A socket that was shut down looks like a body that has ended.
         self._end_if_stopped()
@@ -289,12 +294,13 @@ class Downloads:
         except requests.RequestException as error:
             raise _TransientError(first_cause(error)) from error
         with response:
-            _raise_for_status(response, url, method)
             with self._lock:
                 self._open.add(response)
             try:
-                # Again, now that `stop` can find the response: it may have looked before.
+                # Now that `stop` can find the response: it may have looked before. And before the
+                # head is used: one that was shut down may be half of one.
                 self._end_if_stopped()
+                _raise_for_status(response, url, method)
                 yield response
             except urllib3.exceptions.HTTPError as error:
                 raise _TransientError(first_cause(error)) from error
@@ -324,11 +330,7 @@ class Downloads:
             failures = 1 if here >= furthest + LEAST_PROGRESS else failures + 1
             furthest = max(furthest, here)
             if failures > self.retries or time.monotonic() > deadline:
-                raise Unreachable(
-                    f"{shown(url)} cannot be fetched: {reason} (try {failures}); look at the "
-                    "network and the address, then run the same command again: it goes on from "
-                    "what is here"
-                )
+                raise _unreachable(url, f"{reason} (try {failures})")
             backoff_s = random.uniform(0, self.pause_s * 2 ** (failures - 1))
             # Not in the slot, so that other fetches go on; and `stop` ends the pause.
             self._stopped.wait(min(max(backoff_s, pause_s), LONGEST_PAUSE_S))
@@ -336,6 +338,13 @@ class Downloads:
     def _end_if_stopped(self) -> None:
         if self._stopped.is_set():
             raise Stopped
+
+
+def _unreachable(url: str, reason: str) -> Unreachable:
+    return Unreachable(
+        f"{shown(url)} cannot be fetched: {reason}; look at the network and the address, then run "
+        "the same command again: it goes on from what is here"
+    )
 
 
 def _over(url: str, size: int, limits: Limits) -> str:
@@ -372,23 +381,3 @@ def _pause_s(response: Response) -> float:
 def file_url(base_url: str, path: str) -> str:
     """The percent-encoded address of `path`, as the server's file system has it, at `base_url`."""
     return f"{base_url.rstrip('/')}/{quote(path.lstrip('/'))}"
-
-
-def cached_content(url: str, sha256: str) -> bytes:
-    """A small file's content, from the cache, or from its address and into the cache.
-
-    Raises DataError where neither has it, StorageError where the cache cannot be used.
-    """
-    path = cache_dir() / sha256
-    try:
-        if not path.is_file() or ExpectedFile(sha256, None, None).contradiction(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Of two processes that want the same file, one fetches it; the other finds it then.
-            with filelock.FileLock(f"{path}.lock"), Downloads(retries=2) as downloads:
-                downloads.fetch(url, path, sha256=sha256, limits=SMALL)
-        return read_bytes(path, SMALL.size)
-    except DataError as error:
-        raise DataError(f"{error}; or get that file otherwise and put it at {path}") from None
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"{path}: {reason}; HDRBENCH_CACHE puts the cache elsewhere") from None

@@ -6,8 +6,9 @@ import codecs
 import io
 from pathlib import Path, PurePosixPath
 
-from ...errors import DataError, StorageError
+from ...errors import DataError
 from ...files import read_bytes
+from .source_files import readable
 
 
 def entries(path: Path, folder: Path) -> list[str]:
@@ -20,13 +21,12 @@ def entries(path: Path, folder: Path) -> list[str]:
 
 def _read(path: Path) -> list[str]:
     """The lines that say something."""
-    try:
+    with readable(path):
         content = read_bytes(path)
+    try:
         text = content.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds zero bytes, as UTF-16 does")
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         reason = "it is UTF-16" if is_utf16 else str(error)

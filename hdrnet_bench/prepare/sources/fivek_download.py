@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...addresses import shown
 from ...files import open_regular
-from ..fetch.download import BadFile, Downloads, NotFound, file_url
+from ..fetch.download import Downloads, NotFound, Unreachable, file_url
 from ..protocol_models import FiveKSide, FiveKSource
 from .fivek import FiveKChoice, FiveKJob, PairFiles
 from .fivek_index import FiveKPicture
@@ -30,17 +30,21 @@ class Remote(NamedTuple):
         return file_url(self.base_url, path.relative_to(self.folder).as_posix())
 
     def bring(self, downloads: Downloads, job: FiveKJob, step: Callable[[int], None]) -> None:
-        """Fetch a pair's two files. Raises BadFile where the server has a page in place of one."""
+        """Fetch a pair's two files. Raises Unreachable where a page came in place of one."""
         for path in files(job):
             place = path.relative_to(self.folder).as_posix()
             try:
                 downloads.fetch(self.url(path), path, step=step)
             except NotFound:
                 raise NotFound(f"the server has no {place}") from None
-            # FiveK states no digests, and some servers have a page for what they have not.
+            # FiveK states no digests. A page says nothing of the file: it may be one of a network
+            # that wants a login first, or of a server under repair, and passes.
             if _is_page(path):
                 path.unlink()
-                raise BadFile(f"in place of {place} the server has a page of text")
+                raise Unreachable(
+                    f"a page of text, or nothing, came in place of {shown(self.url(path))}; see in "
+                    "a browser what it says, then run the same command again"
+                )
 
     def size(self, downloads: Downloads, path: Path) -> int | str | None:
         """Of a file that is not fetched yet, as the server states it; where the server does not
@@ -67,9 +71,10 @@ def remote_files(
 
 
 def _is_page(path: Path) -> bool:
-    """Whether a file is HTML, XML or JSON: no picture begins as they do."""
+    """Whether a file begins as text does, or is empty: each of FiveK's, DNGs and TIFFs, has the
+    number 42 in 16 bits at its beginning, and so a zero."""
     with open_regular(path) as stream:
-        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{")
+        return b"\0" not in stream.read(64)
 
 
 def files(job: FiveKJob) -> list[Path]:

@@ -10,14 +10,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import filelock
-
 from ...addresses import shown
-from ...errors import DataError
+from ...errors import DataError, StorageError
 from ...files import read_bytes, sha256_text, write_text
 from ...paths import cache_dir
-from ..fetch.download import SMALL, Downloads, cached_content, file_url
+from ..fetch.cached import cached_content, in_cache
+from ..fetch.download import SMALL, Downloads, file_url
 from ..protocol_models import FiveKSource, Licence
+from .source_files import readable
 
 ACCEPTED = "fivek-licence-accepted"
 
@@ -50,11 +50,11 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
     for folder in folders:
         for path in (folder / file_name, folder / licence.names, folder.parent / file_name):
             if path.is_file():
-                return _read_names(path, licence, str(path))
+                with readable(path):
+                    return _read_names(path, licence, str(path))
     cache = cache_dir() / f"{licence.names_sha256}.names"
-    cache.parent.mkdir(parents=True, exist_ok=True)
     url = file_url(base_url, licence.names)
-    with filelock.FileLock(f"{cache}.lock"):
+    with in_cache(cache):
         if cache.is_file():
             try:
                 return _read_names(cache, licence, str(cache))
@@ -63,6 +63,8 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
         with Downloads(retries=2) as downloads:
             try:
                 downloads.fetch(url, cache, limits=SMALL)
+            except StorageError:
+                raise
             except DataError as error:
                 raise DataError(f"{error}; or put {file_name} of FiveK at {cache}") from None
         try:

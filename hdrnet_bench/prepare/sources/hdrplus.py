@@ -32,7 +32,7 @@ from ..protocols import pinned_lists, splits
 from ..staging import Plan, Task, without_versions
 from . import align
 from .checks import check_depth, check_development, check_profile
-from .source_files import reading
+from .source_files import readable, reading
 
 # The files that every pair needs, as BurstFiles names them. Lens shading is not among them: the DNG
 # may have it.
@@ -279,10 +279,8 @@ def burst_files(job: HdrplusJob) -> list[Path]:
 
 def read_reference_frame(path: Path) -> int:
     """The number of the frame that the others were merged onto. Raises DataError."""
-    try:
+    with readable(path):
         content = read_bytes(path, _MOST_FRAME_BYTES)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
     return reference_frame(content.decode(errors="replace"), str(path))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -33,7 +34,8 @@ MOST_PAGES, MOST_ENTRIES = 100, 100_000
 class Object(NamedTuple):
     """An object in one of its generations: replacing it makes another one.
 
-    md5: hexadecimal; None where the bucket states none, as of objects that were composed of others.
+    md5: hexadecimal; None where the bucket states none, as of objects that were composed of others,
+    or something else in its place.
     """
 
     name: str
@@ -98,9 +100,9 @@ class Bucket(NamedTuple):
         """The objects in a folder, and the prefixes of the folders in it, of all pages.
 
         Raises Unreachable where there is no such bucket, an answer is no page of a listing, or the
-        listing does not end, which says nothing of the bursts; BadFile where an object is listed
-        with what is no MD5.
+        listing does not end, which says nothing of the bursts.
         """
+        deadline = time.monotonic() + PAGE.seconds
         place = self.source.listing.format(bucket=self.source.bucket)
         objects: list[Object] = []
         prefixes: list[str] = []
@@ -111,7 +113,8 @@ class Bucket(NamedTuple):
             url = f"{file_url(self.base_url, place)}?{urlencode(query)}"
             where = shown(file_url(self.base_url, place)) + f"?{urlencode({'prefix': prefix})}"
             try:
-                page = _Page.model_validate(json_value(downloads.read(url, PAGE)))
+                limits = PAGE._replace(seconds=deadline - time.monotonic())
+                page = _Page.model_validate(json_value(downloads.read(url, limits)))
             except NotFound:
                 raise Unreachable(f"{where} is not there: no bucket's listing") from None
             except ValueError as error:  # no JSON, or no page
@@ -119,7 +122,7 @@ class Bucket(NamedTuple):
                 raise Unreachable(f"{where} is no bucket's listing: {reason}") from None
             except BadFile as error:  # of this page, not of a burst's file
                 raise Unreachable(str(error)) from None
-            objects += [_object(item, where) for item in page.items]
+            objects += [_object(item) for item in page.items]
             prefixes += page.prefixes
             token = page.nextPageToken or None
             if token is None:
@@ -181,15 +184,10 @@ class Bucket(NamedTuple):
         return [objects[place].size for place in places if not (job.folder / place).exists()]
 
 
-def _object(item: _Item, url: str) -> Object:
-    """An object as a page lists it. Raises BadFile where what it has for an MD5 is none."""
-    md5 = None
-    if item.md5Hash is not None:
-        try:
-            md5 = base64.b64decode(item.md5Hash, validate=True).hex()
-        except ValueError:
-            md5 = ""
-        if not re.fullmatch(r"[0-9a-f]{32}", md5):
-            stated = shortened(repr(item.md5Hash))
-            raise BadFile(f"{url}: {stated} of {shortened(item.name)} is no MD5")
-    return Object(item.name, item.size, md5, item.generation)
+def _object(item: _Item) -> Object:
+    try:
+        md5 = base64.b64decode(item.md5Hash or "", validate=True).hex()
+    except ValueError:
+        md5 = ""
+    is_md5 = re.fullmatch(r"[0-9a-f]{32}", md5) is not None
+    return Object(item.name, item.size, md5 if is_md5 else None, item.generation)

@@ -56,8 +56,15 @@ def reading(*paths: Path, expected: Sequence[str] | None = None) -> Iterator[lis
 def hashed(path: Path) -> str:
     """A source file's SHA-256. Raises StorageError where it cannot be read, and DataError where it
     is no regular file."""
-    try:
+    with readable(path):
         return sha256_file(path)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What the system says of the file inside is raised as StorageError that names it."""
+    try:
+        yield
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
 
@@ -73,7 +80,7 @@ def is_utf8(name: str) -> bool:
 
 
 def files_below(folders: list[Path]) -> list[Path]:
-    """All files below the folders, each once, hidden ones left out and links followed.
+    """All files below the folders, each once, links followed.
 
     Paths are absolute: a cluster's workers have another current directory.
     """
@@ -82,49 +89,58 @@ def files_below(folders: list[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
-        walk = os.walk(folder.resolve(), followlinks=True, onerror=_not_listed)
-        for place, subfolders, names in walk:
-            # At the top of a disk, and nobody's to read.
-            subfolders[:] = [name for name in subfolders if name != "lost+found"]
-            real = Path(place).resolve()
+        for place, subfolders, paths in _walk(folder.resolve(), follow_links=True):
+            real = place.resolve()
             if real in visited:  # two options name it, or a link leads there: perhaps in a circle
                 subfolders.clear()
                 continue
             visited.add(real)
-            paths = (Path(place) / name for name in names if not name.startswith("."))
             files.update(path for path in paths if path.is_file())
     return sorted(files)
 
 
 def files_by_name(folder: Path) -> dict[str, list[Path]]:
-    """All but folders below a folder by their path without suffix; hidden ones are passed over."""
+    """All but folders below a folder by their path without suffix."""
     files: dict[str, list[Path]] = {}
-    for place, subfolders, names in os.walk(folder, onerror=_not_listed):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = Path(place) / name
-                relative = path.relative_to(folder)
-                files.setdefault(relative.with_suffix("").as_posix(), []).append(path)
+    for _, _, paths in _walk(folder):
+        for path in paths:
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            files.setdefault(name, []).append(path)
     return files
+
+
+def _walk(
+    folder: Path, *, follow_links: bool = False
+) -> Iterator[tuple[Path, list[str], list[Path]]]:
+    """Each folder, the names of those in it, of which a caller may strike some out, and what else
+    is in it; in order.
+
+    Passed over: what is hidden, as the rubbish bin of a disk is, and `lost+found` at the top of
+    one, which is nobody's to read. Raises StorageError for another that cannot be listed.
+    """
+    walk = os.walk(folder, followlinks=follow_links, onerror=_not_listed)
+    for place, subfolders, names in walk:
+        shown = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = [name for name in shown if name != "lost+found"]
+        paths = [Path(place) / name for name in sorted(names) if not name.startswith(".")]
+        yield Path(place), subfolders, paths
 
 
 def is_regular(path: Path) -> bool:
     """Whether what was listed is a regular file, or a link to one: not a pipe, nor a link that
     leads nowhere. Raises StorageError where it has gone since, or the system does not say."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
-            return False
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    with readable(path):
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+                return False
+            raise
 
 
 def _state(path: Path) -> tuple[int, int, int]:
-    try:
+    with readable(path):
         status = path.stat()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +19,12 @@ import pytest
 from hdrnet_bench import connections
 from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.prepare.fetch import download
+from hdrnet_bench.prepare.fetch.cached import cached_content
 from hdrnet_bench.prepare.fetch.download import (
     Downloads,
     NotFound,
     Stopped,
     Unreachable,
-    cached_content,
     file_url,
 )
 from tests.conftest import ROOT
@@ -464,6 +465,51 @@ def test_stopping_ends_every_fetch_soon(
     assert not any(p.exists() for p in paths)
     for part in parts:
         assert not part.exists() or CONTENT.startswith(part.read_bytes())
+
+
+@pytest.mark.fault("servers")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_stopping_does_not_wait_for_a_silent_server(path: Path, scheme: str) -> None:
+    """It accepts, and says nothing: no answer's head, and no hello of TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/f"
+        with ThreadPoolExecutor() as pool, quick() as downloads:
+            fetch = pool.submit(downloads.fetch, url, path)
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(1)  # it has asked
+                start = time.monotonic()
+                downloads.stop()
+                with pytest.raises(Stopped):
+                    fetch.result()
+                assert time.monotonic() - start < 1
+
+
+def test_stopping_as_the_last_byte_comes(server: FileServer, path: Path) -> None:
+    """When the connection is on its way to the next fetch."""
+    got: list[int] = []
+    with quick() as downloads:
+
+        def step(n: int) -> None:
+            got.append(n)
+            if sum(got) == SIZE:
+                downloads.stop()
+
+        with pytest.raises(Stopped):
+            downloads.fetch(f"{server.url}/f", path, step=step)
+    assert path.with_name("f.part").read_bytes() == CONTENT
+
+
+def test_connections_that_are_closed_leave_nothing_open(server: FileServer, path: Path) -> None:
+    server.faults["f"].cuts = [CUT] * 3
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    with quick() as downloads:
+        downloads.fetch(f"{server.url}/f", path)
+    wait_for(lambda: server.most_at_once == 1 and open_files() <= before)
 
 
 def test_stopping_ends_pauses(server: FileServer, path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -290,6 +290,27 @@ def test_what_was_left_out_for_want_of_files_is_tried_again(
     report = fivek.workspace.json(*PREPARE)
     assert report["digest"] == undisturbed["digest"]
     assert report["cost"]["pairs"] == 8
+
+
+@pytest.mark.fault("servers")
+def test_pages_in_place_of_pictures_leave_none_out_for_good(
+    fivek: FiveK, record_property: Callable[[str, object], None]
+) -> None:
+    """As of a server under repair, or a network that wants a login first."""
+    pages = [b"<html>Back at noon.</html>", b"Back at noon.", b""]
+    record_property("faults", len(pages))
+    places = [f"img/tiff16_c/{NAMES[id_]}.tif" for id_ in ("a0001", "a0002", "a0003")]
+    for place, page in zip(places, pages, strict=True):
+        fivek.server.answers[place] = lambda query, page=page: page
+    (fivek.workspace.path / "ids.txt").write_text("a0001\na0002\na0003\na0004\n")
+    some = (*PREPARE, "--ids", "ids.txt")
+    message = fivek.workspace.fails(3, *some)
+    assert "3 of 4 could not be fetched: a page of text, or nothing, came in place of" in message
+    assert not list((fivek.workspace.path / "data").glob("fivek*"))
+    fivek.server.answers.clear()
+    report = fivek.workspace.json(*some)
+    assert report["pairs"]["rejected"] == 0
+    assert report["cost"]["pairs"] == 3, "the one that came was kept"
 
 
 def test_another_protocol_does_not_take_over_what_one_has_begun(

@@ -383,27 +383,43 @@ def test_a_bucket_that_is_not_there_is_said(bucket: HDRPlus) -> None:
     assert "no bucket's listing" in bucket.fails(3)
 
 
-@pytest.mark.parametrize("md5", [None, "AAAA", "no base64"])
-def test_an_object_without_a_usable_md5_is_not_taken(
-    bucket: HDRPlus, md5: str | None, tmp_path: Path
-) -> None:
+def bring_first(bucket: HDRPlus, raw: Path, name: str, md5: str | None) -> Path:
+    """Fetch the first burst while the listing has this MD5 for its file of that name; where its
+    result would lie."""
     listing = bucket.server.answers[LISTING]
 
     def changed(query: dict[str, str]) -> bytes:
         answer = json.loads(listing(query))
         for item in answer.get("items", []):
-            if item["name"].endswith("merged.dng"):
+            if item["name"].endswith(name):
                 item["md5Hash"] = md5
         return json.dumps(answer).encode()
 
     bucket.server.answers[LISTING] = changed
     source, protocol = facts()
-    place = Bucket(source, bucket.server.url, source.parts["subset"], tmp_path / "raw")
+    place = Bucket(source, bucket.server.url, source.parts["subset"], raw)
     choice = hdrplus.choose(protocol, source, "subset", ALL, size=None, limit=None, ids=None)
     job = hdrplus.tasks(choice, source, place.folder)[0].payload
-    with Downloads() as downloads, pytest.raises(DataError, match="no MD5"):
+    with Downloads() as downloads:
         place.bring(downloads, job, lambda count: None)
-    assert not (place.folder / RESULTS / job.id / "merged.dng").exists()
+    return place.folder / RESULTS / job.id / "merged.dng"
+
+
+@pytest.mark.parametrize("md5", [None, "AAAA", "no base64"])
+def test_an_object_without_a_usable_md5_is_not_taken(
+    bucket: HDRPlus, md5: str | None, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no MD5"):
+        bring_first(bucket, tmp_path / "raw", "merged.dng", md5)
+    assert not list((tmp_path / "raw").rglob("merged.dng"))
+
+
+@pytest.mark.fault("servers")
+@pytest.mark.parametrize("md5", ["AAAA", "no base64", "ü" * 24, "a" * 9999])
+def test_an_md5_of_a_file_that_no_pair_needs_may_be_anything(
+    bucket: HDRPlus, md5: str, tmp_path: Path
+) -> None:
+    assert bring_first(bucket, tmp_path / "raw", "payload_N000.dng", md5).exists()
 
 
 @pytest.mark.parametrize(
