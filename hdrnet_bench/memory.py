@@ -1,13 +1,30 @@
-"""How much memory this process may still have."""
+"""How much memory this process may still have, and whether it ran out."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _UNLIMITED = 1 << 60  # what cgroups of version 1 have for none is above it
+_DROPPED = ("inactive_file", "active_file", "slab_reclaimable")
+# Of torch, its workers and CUDA's libraries, of C++, of the system and of its loader of libraries.
+_LACKS = re.compile(
+    "can't allocate|cannot allocate memory|out of memory|not enough memory|bad_alloc"
+    "|_alloc_failed|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def lack_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in one of the ways in which Python, torch and the system say so."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own
+        return True
+    return isinstance(error, RuntimeError | ImportError) and bool(_LACKS.search(str(error)))
 
 
 def available(root: Path = Path("/")) -> int:
@@ -52,9 +69,12 @@ def _of_groups(root: Path) -> Iterator[int]:
 
 
 def _cached(group: Path) -> int:
-    """Bytes of files that the group's limit counts and that would be dropped."""
-    found = re.findall(r"^(?:total_)?inactive_file (\d+)$", _text(group / "memory.stat"), re.M)
-    return max(map(int, found), default=0)
+    """Bytes that the group's limit counts and that would be dropped: of files that were read."""
+    lines = (line.split() for line in _text(group / "memory.stat").splitlines())
+    values = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdecimal()}
+    return max(
+        sum(values.get(f"{prefix}{kind}", 0) for kind in _DROPPED) for prefix in ("", "total_")
+    )
 
 
 def _number(path: Path) -> int | None:

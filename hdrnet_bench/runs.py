@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,10 +50,22 @@ class Run(NamedTuple):
         if header.step != header.steps:
             raise DataError(
                 f"{self.directory} was stopped at step {header.step} of {header.steps}: "
-                f"`hdrbench train {self.directory / RECIPE} --run {self.name} "
-                f"--seed {header.seed} --resume` goes on"
+                f"`{resume_command(self.directory, header.seed)}` goes on"
             )
         return header
+
+
+def resume_command(directory: Path, seed: int | None, processes: int = 1) -> str:
+    """What goes on with a run, for a shell: with the run's own recipe, as --set may have changed
+    it."""
+    # Of "." the name is known once it is resolved.
+    name = directory.name or directory.resolve().name
+    program, option = ("hdrbench", "--run")
+    if processes > 1:  # torchrun takes --run for a short form of an option of its own
+        program, option = ("torchrun … -m hdrnet_bench", "--run-name")
+    chosen = [] if seed is None else ["--seed", str(seed)]
+    arguments = [str(directory / RECIPE), option, name, *chosen, "--resume"]
+    return f"{program} train {shlex.join(arguments)}"
 
 
 def new_run_directory(recipe: Recipe, seed: int, run: str | None) -> Path:

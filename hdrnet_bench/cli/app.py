@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed
+from ..memory import lack_of_memory
 from ..stopping import Stopped, leave_when_asked_to_stop, raise_when_asked_to_stop
 from . import compare, data, eval, models, report, time
 from .console import err, out, print_json, report_rows
@@ -51,6 +52,8 @@ def main() -> None:
     except Stopped as stop:
         _fail("; ".join([str(stop), *getattr(stop, "__notes__", ())]), stop.exit_code)
     except OSError as error:
+        if (lack := _lack(error)) is not None:
+            _fail(lack, CapabilityError.exit_code)
         # A path that is too long, a file where a folder must be, no permission, a full disk.
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", DataError.exit_code)
@@ -86,13 +89,11 @@ def _check_machine() -> None:
 
 def _lack(error: Exception) -> str | None:
     """What this machine lacks where an error says so; None for any other error."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split())[:200]
     if "Too many open files" in text:
-        return f"too many files are open at once: `ulimit -n {OPEN_FILES}` first ({text[:200]})"
-    # Of torch, of CUDA, of the system, and of its loader of libraries.
-    marks = ("can't allocate", "out of memory", "annot allocate memory", "failed to map segment")
-    if isinstance(error, MemoryError) or any(mark in text for mark in marks):
-        return f"there is not enough memory{f': {text[:200]}' if text else ''}"
+        return f"too many files are open at once: `ulimit -n {OPEN_FILES}` first ({text})"
+    if lack_of_memory(error):
+        return f"there is not enough memory{f': {text}' if text else ''}"
     return None
 
 

@@ -172,9 +172,7 @@ def _plan(
     from ..timing.network import choose_backends
 
     sizes = [parse_size(text) for text in size or ()]
-    if not sizes:
-        sizes = sorted(by_default, key=lambda wh: wh[0] * wh[1])
-    sizes = list(dict.fromkeys(sizes))
+    sizes = list(dict.fromkeys(sizes or sorted(by_default, key=math.prod)))
     for width, height in sizes:
         if batch * width * height > MAX_PIXELS:
             raise UsageError(

@@ -11,6 +11,7 @@ from ..errors import HdrbenchError, PeerFailed, UsageError
 from ..recipe import Recipe, load_recipe
 from ..runs import new_run_directory
 from ..statistics import spread
+from ..stopping import says_when_stopped
 from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
 from ..training.run_writer import TrainingStep
@@ -54,7 +55,11 @@ def train_recipe(
     if dry_run:
         dataset = _check(recipe, directories, resume, overwrite)
         if world.is_rank_zero:
-            report_values(_plan(recipe, dataset, directories, where), as_json)
+            from ..training.checks import check_directory
+
+            for one, directory in zip(seeds, directories, strict=True):
+                check_directory(recipe, dataset, directory, one, overwrite, resume)
+            report_values(_plan(recipe, dataset, directories, where, workers, world), as_json)
         return
     with process_group(world, where) as world:
         dataset = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
@@ -92,14 +97,22 @@ def _check(recipe: Recipe, directories: list[Path], resume: bool, overwrite: boo
     return open_dataset(recipe.dataset.name, recipe.dataset.advice)
 
 
-def _plan(recipe: Recipe, dataset: Dataset, directories: list[Path], device: str) -> dict[str, Any]:
+def _plan(
+    recipe: Recipe,
+    dataset: Dataset,
+    directories: list[Path],
+    device: str,
+    workers: int | None,
+    world: World,
+) -> dict[str, Any]:
+    from ..data.pairs import fits_in_memory
     from ..training.crops import training_rows
-    from ..training.memory import estimate, free_for, size_text
+    from ..training.memory import estimate, shares, workers_for
 
     rows, validation, rule = training_rows(dataset)
-    # On a GPU the batches that are made ahead lie elsewhere.
-    need = estimate(recipe, workers=1)
-    step = need.step if device.startswith("cuda") else need.total
+    in_memory = fits_in_memory([*rows, *validation], world.local_size)
+    workers = workers_for(workers, in_memory, device, world)
+    need = estimate(recipe, workers, world.size)
     return {
         "recipe": recipe.label,
         "changed": list(recipe.changed),
@@ -109,7 +122,8 @@ def _plan(recipe: Recipe, dataset: Dataset, directories: list[Path], device: str
         "train on": len(rows),
         "validate on": f"{len(validation)}: {rule}",
         "steps": recipe.training.total_steps(len(rows)),
-        "memory": f"about {size_text(step)} of {size_text(free_for(device))} that are free",
+        "workers": workers,
+        "memory": "; ".join(map(str, shares(need, device, world))),
     }
 
 
@@ -194,7 +208,13 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
     environment = describe()
     repeats = steps.REPEATS[device.partition(":")[0]]
     total = repeats + steps.WARM_UPS + len(workers) * len(precisions)
-    with progress("time --training", total) as step:
+
+    def kept() -> str:
+        if early and path and path.exists():
+            return f"what was timed before is in {path}"
+        return f"{path} is as it was" if path else "nothing was to be written"
+
+    with says_when_stopped(kept), progress("time --training", total) as step:
         timing = TrainingTiming(
             device=device,
             config=HDRNetConfig(),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..config import HDRNetConfig
+from ..memory import lack_of_memory
 from ..model.hdrnet import HDRNet
 from ..model.load import read_model
 from ..model.lowres import make_lowres
@@ -27,7 +28,7 @@ from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input
 from .job import EXACT, TIMING, Measurement, TimingJob
 from .state import Watch
-from .turns import NO_MEMORY, TimedRun, in_turns, is_out_of_memory, median_interval
+from .turns import NO_MEMORY, TimedRun, in_turns, median_interval
 
 NOISY = 0.2
 TRANSFERS = ("upload", "download", "whole with transfer")
@@ -52,7 +53,7 @@ def measure_what_fits(job: TimingJob, log: Callable[[str], None]) -> Measurement
     try:
         return measure(job, log)
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not lack_of_memory(error):
             raise
         rows = job.rows_without_times(dict.fromkeys(job.backends, NO_MEMORY))
         return Measurement(rows=rows, copies=[], state=Watch(torch.device("cpu")).state())
@@ -79,7 +80,7 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
         try:
             truth = exact(model, picture.to(device))
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not lack_of_memory(error):
                 raise
             note = NO_MEMORY
     batch = (picture if job.batch == 1 else picture.repeat(job.batch, 1, 1, 1)).to(device)
@@ -118,7 +119,7 @@ def _copy(job: TimingJob, device: torch.device) -> TimedRun:
     try:
         return TimedRun(copier(moved, device), moved)
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not lack_of_memory(error):
             raise
         lacking = TimedRun(lambda: torch.empty(0), 0)
         lacking.note = NO_MEMORY
@@ -253,7 +254,7 @@ def _first(
         if expected is not None:
             timed.error = largest_difference(result, expected)
     except Exception as error:
-        if is_out_of_memory(error):
+        if lack_of_memory(error):
             timed.note = NO_MEMORY
             torch.cuda.empty_cache()  # for the others
         elif compiled:  # it may meet anything

@@ -177,9 +177,9 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=serve, args=(job.model_dump_json(), theirs))
     doing = START
-    with signals_kept_from_children():
-        child.start()
     try:
+        with signals_kept_from_children():
+            child.start()
         theirs.close()
         while True:
             message = json.loads(ours.recv_bytes())
@@ -190,8 +190,9 @@ def _in_a_child(job: TimingJob) -> tuple[Measurement | None, str, str]:
     except EOFError:
         child.join()
     finally:
-        child.kill()  # where it has not ended: this process was stopped
-        child.join()
+        if child.pid is not None:
+            child.kill()  # where it has not ended: this process was stopped
+            child.join()
         ours.close()
     assert child.exitcode is not None
     if child.exitcode >= 0:

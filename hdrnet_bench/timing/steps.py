@@ -24,6 +24,7 @@ from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
 from ..data.pairs import PictureStore
 from ..images.pixels import Pixels
+from ..memory import lack_of_memory
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from ..result_timing import StepRow, ThroughputRow
@@ -31,7 +32,7 @@ from ..slicing import Backend, bilateral_slice_apply
 from ..training.crops import Batch, BatchSampler, CropDataset, batch_loader
 from ..training.optimisation import TrainingForward, loss_of, optimiser_of
 from .clock import device_with_kernels, natural_picture
-from .turns import NO_MEMORY, is_out_of_memory
+from .turns import NO_MEMORY
 
 BATCH, CROP = 4, 512
 WARM_UPS, NATIVE_EACH = 2, 3
@@ -91,7 +92,7 @@ def time_training(
             try:
                 measured = _step(model, optimiser, batches, backend, where)
             except Exception as error:
-                if backend != "reference" or not is_out_of_memory(error):
+                if backend != "reference" or not lack_of_memory(error):
                     raise
                 note = f"plain torch: {NO_MEMORY}"
                 continue

@@ -5,15 +5,14 @@ speed meets all of them alike. Plain torch, which takes seconds on a CPU, has ev
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import special
 
+from ..memory import lack_of_memory
 from .clock import WARM_UP_S, Clock
 from .state import Watch
 
@@ -56,7 +55,7 @@ class TimedRun:
             if keep:
                 self.times.append(milliseconds)
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not lack_of_memory(error):
                 raise
             self.note = NO_MEMORY
 
@@ -117,12 +116,3 @@ def median_interval(values: Iterable[float]) -> tuple[float, float] | None:
         while special.bdtr(rank, n, 0.5) <= 0.025:
             rank += 1
     return (ordered[rank - 1], ordered[n - rank]) if rank else None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, in one of the ways in which torch and Python say so."""
-    texts = r"can't allocate memory|not enough memory|bad_alloc|out of memory"
-    message = re.search(texts, str(error))
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and message is not None
-    )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from ..data.manifest import Dataset
-from ..errors import DataError, UsageError, first_fault
+from ..errors import DataError, StorageError, UsageError, first_fault
 from ..files import json_line, json_text, json_value, write_text
 from ..model.hdrnet import HDRNet
 from ..model.tensors import read_claims, read_tensors, write_tensors
@@ -163,8 +163,12 @@ def read_training_state(directory: Path) -> TrainingState | None:
     """Where a run stands, or None where it has no state yet. Raises DataError for a broken one,
     StorageError where it cannot be read."""
     path = directory / STATE
-    if not path.exists():
+    try:
+        path.lstat()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
     metadata = read_claims(path).metadata
     try:
         return TrainingState.model_validate(json_value(metadata[_KEY]))

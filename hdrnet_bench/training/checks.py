@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from ..data.encoding import check_encoding
 from ..data.manifest import Dataset, Row
-from ..errors import CapabilityError, UsageError
+from ..errors import CapabilityError, DataError, UsageError
 from ..evaluation.score import split_available
+from ..files import open_regular
 from ..metrics.lpips import check_backbone
 from ..recipe import Recipe
 from ..runs import LOG, RECIPE, open_run
-from .checkpoint import TrainingState, check_same, read_training_state
+from .checkpoint import STATE, STATE_TEXT, TrainingState, check_same, read_training_state
 from .distributed import World
-from .run_writer import not_of_training
+from .kept import models_in
+from .run_writer import check_ours
 
 
 def check_run(
@@ -31,6 +34,13 @@ def check_run(
 ) -> TrainingState | None:
     """The state that a run is resumed from; None where it begins. Raises as `train` does."""
     check_recipe(recipe, dataset, device, world.size)
+    return check_directory(recipe, dataset, directory, seed, overwrite, resume)
+
+
+def check_directory(
+    recipe: Recipe, dataset: Dataset, directory: Path, seed: int, overwrite: bool, resume: bool
+) -> TrainingState | None:
+    """The part of it that looks at the run's directory."""
     if not directory.exists() and not directory.is_symlink():
         return None
     if not (directory / RECIPE).exists():
@@ -41,30 +51,40 @@ def check_run(
                 f"{directory} is there: --resume goes on with it, --overwrite trains it again, "
                 "--run names another"
             )
-        _check_ours(directory)
+        check_ours(directory)
         return None
     state = read_training_state(directory)
     if state is None:
         if open_run(directory).recipe.digest != recipe.digest:
             raise UsageError(f"{directory} was begun with another {recipe.name}: --overwrite it")
+        _check_nothing_trained(directory, recipe)
+        check_ours(directory)
         return None
     check_same(state, recipe, dataset, seed, directory)
     return state
 
 
-def _check_ours(directory: Path) -> None:
-    """Whether all that --overwrite would delete is a training's. Raises UsageError."""
-    if directory.is_symlink():
-        raise UsageError(f"{directory} is a symbolic link, which --overwrite does not follow")
-    if not (directory / LOG).is_file():
-        raise UsageError(f"{directory} has no {LOG}, as no run's directory: move it away")
-    others = not_of_training(directory)
-    if others:
-        more = ", …" if len(others) > 3 else ""
-        raise UsageError(
-            f"{directory} holds what no training wrote ({', '.join(others[:3])}{more}): move it "
-            "away, then --overwrite"
+def _check_nothing_trained(directory: Path, recipe: Recipe) -> None:
+    """Whether a run without a state never had one, so that --resume may begin it again. Raises
+    DataError where the state was lost."""
+    first = recipe.training.checkpoint_every or recipe.training.validate_every
+    found = models_in(directory)
+    if (directory / STATE_TEXT).exists() or _lines(directory / LOG, first + 1) > first:
+        found = found or [f"a log of {first} steps or more"]
+    if found:
+        raise DataError(
+            f"{directory} has {', '.join(found)}, but no {STATE} that --resume could go on from: "
+            "restore it, or train again with --overwrite"
         )
+
+
+def _lines(path: Path, most: int) -> int:
+    """How many lines a log has, up to `most`."""
+    try:
+        with open_regular(path) as stream:
+            return sum(1 for _ in islice(iter(lambda: stream.readline(1 << 16), b""), most))
+    except FileNotFoundError:
+        return 0
 
 
 def check_recipe(recipe: Recipe, dataset: Dataset, device: str, processes: int) -> None:

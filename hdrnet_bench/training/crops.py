@@ -3,12 +3,13 @@ so that neither workers, processes nor interruptions change them."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -21,12 +22,19 @@ from ..config import HDRNetConfig
 from ..data.encoding import input_white
 from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
 from ..data.pairs import PictureStore
-from ..errors import CapabilityError, DataError, StorageError
+from ..errors import CapabilityError, DataError, HdrbenchError, StorageError
 from ..images.pixels import Pixels, white_level
+from ..memory import lack_of_memory
 from ..model.encoding import to_model_input
 from ..model.lowres import make_lowres
 from ..processes import end_with_parent, signals_kept_from_children
 from ..recipe import TrainingSpec
+
+_LOOK_EVERY_S = 0.5  # whether a batch is still waited for
+_SHARED_MEMORY = (
+    "the shared memory (/dev/shm) is too small for the batches of so many processes: fewer "
+    "--workers need less, --workers 0 none"
+)
 
 
 class Batch(NamedTuple):
@@ -124,10 +132,16 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
 
 
 def batch_loader(
-    crops: CropDataset, sampler: BatchSampler, workers: int, pin_memory: bool
+    crops: CropDataset,
+    sampler: BatchSampler,
+    workers: int,
+    pin_memory: bool,
+    given_up: Callable[[], bool] = bool,
 ) -> Generator[Batch, None, None]:
     """Batches in order; `workers` processes make them ahead, none makes them when asked. Closing it
     ends the workers.
+
+    given_up: asked while a batch of a worker is waited for; where it says so, there are no more.
 
     Raises DataError where a picture cannot be read, StorageError where a worker was killed,
     CapabilityError where there is no shared memory for the batches.
@@ -140,25 +154,36 @@ def batch_loader(
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
+        timeout=_LOOK_EVERY_S if workers else 0,
     )
     try:
-        for batch in _started(loader):
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        text = str(error)
-        if text.startswith("DataLoader worker"):
-            raise StorageError(
-                "a process that prepares batches was killed (out of memory, or by somebody): fewer "
-                "--workers need less"
-            ) from None
-        if "/torch_" in text or "shared memory" in text:
-            raise CapabilityError(
-                "the shared memory (/dev/shm) is too small for the batches of so many processes: "
-                "--workers 0 needs none"
-            ) from None
+        batches = _started(loader)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # where the locks of queues lie
+            raise CapabilityError(_SHARED_MEMORY) from None
         raise
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if str(error).startswith("DataLoader timed out"):
+                pinning = getattr(batches, "_pin_memory_thread", None)
+                if pinning is not None and not pinning.is_alive():
+                    raise RuntimeError("the thread that pins batches has ended") from None
+                if given_up():
+                    return
+                continue
+            if str(error).startswith("DataLoader worker"):
+                raise StorageError(
+                    "a process that prepares batches was killed (out of memory, or by somebody): "
+                    "fewer --workers need less"
+                ) from None
+            raise
+        if isinstance(batch, HdrbenchError):
+            raise batch
+        yield batch
 
 
 def _started(loader: torch.utils.data.DataLoader[Any]) -> Iterator[Any]:
@@ -175,16 +200,31 @@ def _started(loader: torch.utils.data.DataLoader[Any]) -> Iterator[Any]:
 
 
 class _WithErrors(torch.utils.data.Dataset[Any]):
-    """Crops that return a broken file's error: raised in a worker it would lose its one line."""
+    """Crops that return an error of one line: raised in a worker it would lose that."""
 
     def __init__(self, crops: CropDataset) -> None:
         self.crops = crops
 
-    def __getitems__(self, samples: Sequence[int]) -> Batch | DataError:
+    def __getitems__(self, samples: Sequence[int]) -> Batch | HdrbenchError:
         try:
-            return self.crops.batch(samples)
-        except DataError as error:
+            batch = self.crops.batch(samples)
+            if torch.utils.data.get_worker_info() is not None:
+                _share(batch)
+        except (DataError, CapabilityError) as error:
             return error
+        return batch
+
+
+def _share(batch: Batch) -> None:
+    """Move a worker's batch to where its parent takes it over. Left to the thread that sends it, an
+    error would be a traceback, and the parent would wait without end."""
+    try:
+        for tensor in batch:
+            tensor.share_memory_()
+    except RuntimeError as error:
+        if "Too many open files" in str(error) or lack_of_memory(error):
+            raise
+        raise CapabilityError(_SHARED_MEMORY) from None
 
 
 def _start_worker(worker: int) -> None:

@@ -5,6 +5,7 @@ Within a factor of two of what is measured: refused is only what is far beyond w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CapabilityError
-from ..memory import available
+from ..memory import available, lack_of_memory
 from ..model.guides import PointwiseGuide
 from ..model.hdrnet import HDRNet
 from ..recipe import Recipe
@@ -65,6 +66,8 @@ def estimate(recipe: Recipe, workers: int, processes: int = 1) -> Memory:
     # Beside those that are ready, what one is cut and converted in.
     batches = one * (2 + (_PREFETCHED + 1) * workers)
     network = _kept_by(model.coefficient_network, lowres)
+    if spec.precision != "float32":  # of 16 bits, under autocast
+        network //= 2
     return Memory(copies * parameters, network, pixels, batches)
 
 
@@ -87,26 +90,56 @@ def _kept_by(module: nn.Module, inputs: Tensor) -> int:
 def free_for(device: str) -> int:
     """Bytes that are free where a device's tensors lie."""
     if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(torch.device(device))[0]
+        where = torch.device(device)
+        # What torch keeps for itself of a training before this one, as of another seed.
+        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        return torch.cuda.mem_get_info(where)[0] + kept
     return available()
 
 
-def check_memory(recipe: Recipe, device: str, workers: int, world: World) -> None:
-    """Raises CapabilityError where a step needs clearly more memory than there is."""
-    need = estimate(recipe, workers, world.size)
+class Share(NamedTuple):
+    """Bytes that are needed and that are free, and where."""
+
+    needed: int
+    free: int
+    where: str
+
+    def __str__(self) -> str:
+        needed, free = size_text(self.needed), size_text(self.free)
+        return f"about {needed} of memory, and {self.where} has {free} free"
+
+
+def shares(need: Memory, device: str, world: World) -> list[Share]:
+    """What is needed where: on a GPU the batches that are made ahead lie elsewhere."""
+    machine = available(), "this machine"
     if device.startswith("cuda"):
-        _check(recipe, need, need.step, free_for(device), f"{device} has")
-        _check(recipe, need, need.batches * world.local_size, available(), "this machine has")
-    else:
-        _check(recipe, need, need.total * world.local_size, available(), "this machine has")
+        here = Share(need.step, free_for(device), device)
+        return [here, Share(need.batches * world.local_size, *machine)]
+    return [Share(need.total * world.local_size, *machine)]
 
 
-def _check(recipe: Recipe, need: Memory, total: int, free: int, where: str) -> None:
-    if total > _CLEARLY * free:
-        raise CapabilityError(
-            f"a step of recipe {recipe.name} needs about {size_text(total)} of memory, and {where} "
-            f"{size_text(free)} free: {_advice(need)}"
-        )
+def check_memory(recipe: Recipe, device: str, workers: int, world: World) -> list[str]:
+    """Notes where a step may need more memory than there is. Raises CapabilityError where it
+    clearly does."""
+    need = estimate(recipe, workers, world.size)
+    notes = []
+    for share in shares(need, device, world):
+        says = f"a step of recipe {recipe.name} needs {share}"
+        if share.needed > _CLEARLY * share.free:
+            raise CapabilityError(f"{says}: {_advice(need)}")
+        if share.needed > share.free:
+            notes.append(f"{says}: where it runs out, {_advice(need)}")
+    return notes
+
+
+def workers_for(asked: int | None, in_memory: bool, device: str, world: World) -> int:
+    """How many processes make batches ahead: as many as are asked for, or by default one where
+    pictures are in memory and the device is a CPU, else one a core, up to eight."""
+    if asked is not None:
+        return asked
+    if in_memory and not device.startswith("cuda"):
+        return 1
+    return min(8, max(1, (os.cpu_count() or 1) // world.local_size))
 
 
 def _advice(need: Memory) -> str:
@@ -126,18 +159,13 @@ def size_text(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count < 10**10 else f"{count / 1e9:,.0f} GB"
 
 
-# How torch, its workers and the system say that there is no memory.
-_LACKS = ("can't allocate memory", "out of memory", "cannot allocate memory", "not enough memory")
-
-
 @contextmanager
 def memory_advice(recipe: Recipe) -> Iterator[None]:
     """Where memory runs out after all, CapabilityError says what takes less."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        lacks = isinstance(error, MemoryError) or any(m in str(error).lower() for m in _LACKS)
-        if not lacks:
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not lack_of_memory(error):
             raise
         # Workers are few here: what they need is no part of it.
         need = estimate(recipe, 0)

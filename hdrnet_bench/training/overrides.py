@@ -9,7 +9,7 @@ import yaml
 
 from ..errors import UsageError
 from ..recipe import Recipe, validate_recipe
-from ..yaml_files import MOST_BYTES, parse_yaml
+from ..yaml_files import MOST_BYTES, parse_yaml, shortened
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -25,13 +25,14 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     for setting in settings:
         if len(setting) > MOST_BYTES:
             raise UsageError(f"--set {setting[:60]!r}… is longer than a recipe file may be")
+        said = shortened(repr(setting))
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {setting!r}: write KEY=VALUE, as training.steps=100")
+            raise UsageError(f"--set {said}: write KEY=VALUE, as training.steps=100")
         path = key.strip().split(".")
         if path[0] in ("name", "changed"):
-            raise UsageError(f"--set {setting!r}: {path[0]} cannot be set; copy the recipe file")
-        _put(content, path, _value(setting, text))
+            raise UsageError(f"--set {said}: {path[0]} cannot be set; copy the recipe file")
+        _put(content, path, _value(said, text))
         if path in (["training", "steps"], ["training", "epochs"]):
             content["training"].pop("epochs" if path[1] == "steps" else "steps", None)
     resolved = validate_recipe(content, "--set")
@@ -43,11 +44,11 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return resolved.model_copy(update={"changed": tuple(sorted({*recipe.changed, *settings}))})
 
 
-def _value(setting: str, text: str) -> Any:
+def _value(said: str, text: str) -> Any:
     try:
         value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"--set {setting!r}: the value is not YAML: {error}") from None
+        raise UsageError(f"--set {said}: the value is not YAML: {error}") from None
     if isinstance(value, str):
         # YAML 1.1 takes 1e-4 for text; on a command line nobody means text by it.
         try:

@@ -15,7 +15,7 @@ from ..data.leakage import trained_on
 from ..data.manifest import Dataset
 from ..data.pairs import Pair
 from ..environment import describe
-from ..errors import DataError, StorageError
+from ..errors import DataError, StorageError, UsageError
 from ..files import json_text, json_value, open_regular, sweep, write_bytes, write_text
 from ..model.encoding import to_display
 from ..model.file import ModelHeader, save_model
@@ -23,21 +23,33 @@ from ..recipe import Recipe
 from ..runs import BEST, LAST, LOG, RECIPE, SETUP
 from .checkpoint import STATE, STATE_TEXT, Checkpoint, TrainingState
 from .events import Events
+from .kept import MODELS, kept
 
 ENVIRONMENT = "environment.json"
-_FILES = {RECIPE, ENVIRONMENT, SETUP, LOG, LAST, BEST, STATE, STATE_TEXT}
+_FILES = {RECIPE, ENVIRONMENT, SETUP, LOG, STATE, STATE_TEXT, *MODELS}
 _PATTERNS = ("events.out.tfevents.*", ".tmp-*")
 _LONGEST_LINE = 1 << 16  # of the log, in bytes
 
 
-def not_of_training(directory: Path) -> list[str]:
-    """The names in a run directory that no training wrote."""
-    return sorted(
-        path.name
-        for path in directory.iterdir()
-        if (path.is_dir() and not path.is_symlink())
-        or not (path.name in _FILES or any(path.match(pattern) for pattern in _PATTERNS))
-    )
+def check_ours(directory: Path) -> None:
+    """Whether all that would be deleted with a run is a training's. Raises UsageError."""
+    if directory.is_symlink():
+        raise UsageError(f"{directory} is a symbolic link, which is not followed to be overwritten")
+    if not (directory / LOG).is_file():
+        raise UsageError(f"{directory} has no {LOG}, as no run's directory: move it away")
+    others = sorted(path.name for path in directory.iterdir() if not _is_ours(path))
+    if others:
+        more = ", …" if len(others) > 3 else ""
+        raise UsageError(
+            f"{directory} holds what no training wrote ({', '.join(others[:3])}{more}), which "
+            "would be deleted with it: move these away first"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_dir() and not path.is_symlink():
+        return False
+    return path.name in _FILES or any(path.match(pattern) for pattern in _PATTERNS)
 
 
 def sweep_run(directory: Path) -> None:
@@ -99,13 +111,6 @@ class TrainingStep(NamedTuple):
         return values | {f"validation/{k}": v for k, v in (self.validation or {}).items()}
 
 
-def kept(state: TrainingState) -> str:
-    """What an error says of the last state that was saved."""
-    if state.step == 0:
-        return "nothing was saved before it"
-    return f"it is kept as it was at step {state.step} of {state.steps}: --resume goes on"
-
-
 def run_summary(directory: Path, state: TrainingState, recipe: Recipe) -> dict[str, Any]:
     """What `train` returns of where a run stands."""
     last, best = state.last or {}, state.best_validation or {}
@@ -147,36 +152,58 @@ class RunWriter:
     def open(self, setup: dict[str, Any]) -> None:
         """Make a new run's directory, or bring one that is resumed back to its state. Raises
         DataError where its log is none."""
+        if self.state.step == 0:
+            self._begin(setup)
         with self._writing():
-            self._open(setup)
+            if self.state.step:
+                self._bring_back(setup)
+            self._log = (self.directory / LOG).open("a", encoding="utf-8", buffering=1)
+        self._events = Events(self.directory, self.state.logged, self._say)
 
-    def _open(self, setup: dict[str, Any]) -> None:
-        begun, state = self.directory, self.state
-        if state.step == 0:
-            begun = _begun(self.directory)
+    def _begin(self, setup: dict[str, Any]) -> None:
+        """Make the directory beside where it goes: it is whole, or what was there is as it was."""
+        begun = _begun(self.directory)
+        try:
             begun.mkdir()
             write_text(begun / RECIPE, self.recipe.yaml())
             write_text(begun / ENVIRONMENT, json_text(describe().model_dump()))
+            write_text(begun / SETUP, json_text(setup))
             (begun / LOG).touch()
-        else:
-            lines = list(_log_lines(begun / LOG, state.logged))
-            if len(lines) < state.logged:
-                self._say(f"{begun / LOG} has {len(lines)} of the {state.logged} steps so far")
-            write_bytes(begun / LOG, b"".join(lines))
-            if state.best_step is not None:
-                best = copy.deepcopy(self.checkpoint.validated_model())
-                best.load_state_dict(self.checkpoint.best)
-                save_model(begun / BEST, best, self._header(state.best_step))
-        write_text(begun / SETUP, json_text(setup))
-        if begun != self.directory:
-            # What is overwritten is deleted last: there is never half of it.
-            replaced = _replaced(self.directory)
-            if self.directory.exists():
-                self.directory.rename(replaced)
+            self._put_in_place(begun)
+        except BaseException as error:
+            shutil.rmtree(begun, ignore_errors=True)
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+                raise StorageError(
+                    f"{self.directory} cannot be written: {reason}; nothing was begun"
+                ) from None
+            raise
+
+    def _put_in_place(self, begun: Path) -> None:
+        """What is overwritten is deleted last: there is never half of it."""
+        replaced = _replaced(self.directory)
+        if self.directory.exists():
+            check_ours(self.directory)  # again: decoding pictures may have taken minutes
+            self.directory.rename(replaced)
+        try:
             begun.rename(self.directory)
-            shutil.rmtree(replaced, ignore_errors=True)
-        self._log = (self.directory / LOG).open("a", encoding="utf-8", buffering=1)
-        self._events = Events(self.directory, state.logged, self._say)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(self.directory)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+
+    def _bring_back(self, setup: dict[str, Any]) -> None:
+        directory, state = self.directory, self.state
+        lines = list(_log_lines(directory / LOG, state.logged))
+        if len(lines) < state.logged:
+            self._say(f"{directory / LOG} has {len(lines)} of the {state.logged} steps so far")
+        write_bytes(directory / LOG, b"".join(lines))
+        if state.best_step is not None:
+            best = copy.deepcopy(self.checkpoint.validated_model())
+            best.load_state_dict(self.checkpoint.best)
+            save_model(directory / BEST, best, self._header(state.best_step))
+        write_text(directory / SETUP, json_text(setup))
 
     def step(self, progress: TrainingStep) -> None:
         with self._writing():
@@ -185,8 +212,8 @@ class RunWriter:
 
     def save(self, state: TrainingState) -> None:
         """What training is resumed from. The log's lines are on the disk before it."""
+        self._check_there()
         with self._writing():
-            self._check_there()
             os.fsync(self._log.fileno())
             self.checkpoint.save(self.directory, state)
         self.state = state
@@ -194,8 +221,8 @@ class RunWriter:
     def models(self, state: TrainingState, step: int, pair: Pair) -> None:
         """After a validation: the last weights, the best where these are, and how `pair` looks."""
         model = self.checkpoint.validated_model()
+        self._check_there()
         with self._writing():
-            self._check_there()
             if state.best_step == step:
                 save_model(self.directory / BEST, model, self._header(step))
             save_model(self.directory / LAST, model, self._header(step))
@@ -215,12 +242,12 @@ class RunWriter:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except StorageError as error:
-            raise StorageError(f"{error}; {kept(self.state)}") from None
-        except OSError as error:
-            raise StorageError(
-                f"{self.directory} cannot be written: {error.strerror or error}; {kept(self.state)}"
-            ) from None
+        except (StorageError, OSError) as error:
+            self._check_there()
+            what = str(error)
+            if isinstance(error, OSError):
+                what = f"{self.directory} cannot be written: {error.strerror or error}"
+            raise StorageError(f"{what}; {kept(self.state, self.directory)}") from None
 
     def _check_there(self) -> None:
         """Files are written with the folders they need: a run that was removed would come back as

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -20,20 +19,21 @@ import torch.nn.functional as F
 
 from ..data.manifest import Dataset
 from ..data.pairs import PictureStore, fits_in_memory
-from ..errors import CapabilityError, DataError, UsageError
+from ..errors import CapabilityError, DataError, HdrbenchError, UsageError
 from ..locks import locked
 from ..metric_specs import METRICS
 from ..model.hdrnet import HDRNet
 from ..model.layers import synchronise_norms
 from ..recipe import Recipe
-from ..stopping import Request, Stopped, asked_to_stop, says_when_stopped
+from ..stopping import Stopped, asked_to_stop, says_when_stopped
 from .checkpoint import Checkpoint, StepValues, TrainingState
 from .checks import check_run, data_notes, process_notes
 from .crops import Batch, BatchSampler, CropDataset, batch_loader, training_rows
 from .distributed import World
-from .memory import check_memory, memory_advice
+from .kept import kept, said_once, stop_note
+from .memory import check_memory, memory_advice, workers_for
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average
-from .run_writer import RunWriter, TrainingStep, kept, run_summary, sweep_run
+from .run_writer import RunWriter, TrainingStep, run_summary, sweep_run
 from .validation import validate
 
 
@@ -120,11 +120,8 @@ class Trainer:
 
         rows, validation_rows, rule = training_rows(dataset)
         in_memory = fits_in_memory([*rows, *validation_rows], world.local_size)
-        if workers is None:
-            cores = max(1, (os.cpu_count() or 1) // world.local_size)
-            workers = 1 if in_memory and not cuda else min(8, cores)
-        self.workers = workers
-        world.on_all_ranks(lambda: check_memory(recipe, device, workers, world))
+        self.workers = workers_for(workers, in_memory, device, world)
+        short = world.on_all_ranks(lambda: check_memory(recipe, device, self.workers, world))
         pictures, self.validation = world.on_all_ranks(
             lambda: (
                 PictureStore(dataset, rows, in_memory),
@@ -133,7 +130,7 @@ class Trainer:
         )
         self.crops = CropDataset(pictures, recipe.model, self.spec, seed)
         self.steps = self.spec.total_steps(len(rows))
-        self.notes = data_notes(recipe, rows, validation_rows, rule, in_memory)
+        self.notes = data_notes(recipe, rows, validation_rows, rule, in_memory) + short
 
         torch.manual_seed(seed)
         model = HDRNet(recipe.model).to(device)
@@ -168,10 +165,13 @@ class Trainer:
                 self.spec.batch_size, self.steps, state.step, self.world.rank, self.world.size
             )
             pin_memory = self.device.startswith("cuda")
-            batches = batch_loader(self.crops, sampler, self.workers, pin_memory)
+            asked = said_once(request, log)
+            # Of several processes none gives up alone: the others wait for its step.
+            given_up = asked if self.world.size == 1 else bool
+            batches = batch_loader(self.crops, sampler, self.workers, pin_memory, given_up)
             try:
                 with memory_advice(self.recipe):
-                    state = self.loop(state, writer, batches, request, on_step)
+                    state = self.loop(state, writer, batches, asked, on_step)
             finally:
                 batches.close()
                 if self.world.is_rank_zero:
@@ -179,7 +179,9 @@ class Trainer:
             # Any process may have been asked; all say the same.
             number = max(self.world.all_gather(request.number or 0))
             if number:
-                raise self.stopped(state, number)
+                stop = request.stop() if request else Stopped(number)
+                stop.add_note(stop_note(state, self.directory))
+                raise stop
         summary = run_summary(self.directory, state, self.recipe)
         return summary | ({"resumed_at": first} if resumed else {})
 
@@ -188,11 +190,11 @@ class Trainer:
         state: TrainingState,
         writer: RunWriter,
         batches: Generator[Batch, None, None],
-        request: Request,
+        asked: Callable[[], bool],
         on_step: Callable[[TrainingStep], None],
     ) -> TrainingState:
         """Steps up to the last, or to the one at which any process is asked to stop; the state,
-        which is saved."""
+        which is saved once there was a step."""
         spec, rank_zero = self.spec, self.world.is_rank_zero
         save_every = spec.checkpoint_every or spec.validate_every
         start, data_wait = time.perf_counter() - state.seconds, state.data_wait
@@ -206,19 +208,24 @@ class Trainer:
 
         while not stop and (step < self.steps or values is not None):
             if values is None:  # else the step was done when its validation was stopped
-                asked = time.perf_counter()
+                waiting = time.perf_counter()
                 try:
-                    batch = next(batches).to(self.device)
-                except DataError as error:
+                    batch = next(batches, None)
+                except (DataError, CapabilityError) as error:
                     raise self.data_failed(error, writer, state, now()) from None
-                data_wait += time.perf_counter() - asked
+                if batch is None:
+                    return self.save(writer, state, now()) if step > state.step else state
+                batch = batch.to(self.device)
+                data_wait += time.perf_counter() - waiting
                 step += 1
-                values, stop = self.train_step(step, batch, bool(request))
+                values, stop = self.train_step(step, batch, asked)
 
-            metrics = None
+            metrics, shown = None, None
             if step % spec.validate_every == 0 or step == self.steps:
                 try:
-                    metrics = self.validate(step, request)
+                    metrics = self.validate(step, asked)
+                    if metrics and rank_zero:
+                        shown = self.validation.pair(0)
                 except DataError as error:
                     raise self.data_failed(error, writer, state, now(values)) from None
                 if metrics is None:
@@ -230,16 +237,17 @@ class Trainer:
             values = None
             if rank_zero:
                 writer.step(record)
-                if metrics:
-                    pair = self.validation.pair(0).to(self.device)
-                    writer.models(state, step, pair)
+                if shown:
+                    writer.models(state, step, shown.to(self.device))
             if stop or step % save_every == 0 or step == self.steps:
                 state = self.save(writer, state, now())
             if rank_zero:
                 on_step(record)
         return state
 
-    def train_step(self, step: int, batch: Batch, stop: bool) -> tuple[StepValues, bool]:
+    def train_step(
+        self, step: int, batch: Batch, asked: Callable[[], bool]
+    ) -> tuple[StepValues, bool]:
         """One step of the optimiser: what it measured, and whether any process is asked to stop.
         Raises TrainingError where the loss says that no training comes back from here."""
         spec = self.spec
@@ -250,6 +258,7 @@ class Trainer:
         try:
             output = self.forward(batch.lowres, batch.crop)
             loss = loss_of(spec, output, batch.target)
+            asked()  # on a CPU the backward pass may take half a minute
             self.scaler.scale(loss).backward()
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split())[:200]
@@ -265,19 +274,19 @@ class Trainer:
             update_average(self.checkpoint.average, self.checkpoint.model, spec.ema, step)
         loss = loss.detach()
         squared = loss if spec.loss == "l2" else F.mse_loss(output.detach(), batch.target)
-        shared = torch.stack([loss, squared, torch.full_like(loss, stop)])
+        shared = torch.stack([loss, squared, torch.full_like(loss, asked())])
         mean_loss, mse, stopping = self.world.all_reduce_mean(shared).tolist()
         if diverged(spec, mean_loss):
             raise self.divergence(f"the loss is {mean_loss:.4g} at step {step}", step)
         psnr = -10 * math.log10(max(mse, 1e-12))
         return StepValues(mean_loss, psnr, learning_rate), stopping > 0
 
-    def validate(self, step: int, request: Request) -> dict[str, float] | None:
+    def validate(self, step: int, asked: Callable[[], bool]) -> dict[str, float] | None:
         """Mean metrics over the validation pictures; None where it was stopped."""
         model = self.checkpoint.validated_model()
         self.world.broadcast_buffers(model)
         names = {"psnr", self.spec.best_metric}
-        metrics = validate(model, self.validation, names, self.world, lambda: request)
+        metrics = validate(model, self.validation, names, self.world, asked)
         if metrics is not None and any(math.isnan(value) for value in metrics.values()):
             raise self.divergence(f"the output is not finite after step {step}", step)
         return metrics
@@ -314,23 +323,13 @@ class Trainer:
         return state
 
     def data_failed(
-        self, error: DataError, writer: RunWriter, state: TrainingState, changes: dict[str, Any]
-    ) -> DataError:
+        self, error: HdrbenchError, writer: RunWriter, state: TrainingState, changes: dict[str, Any]
+    ) -> HdrbenchError:
         """The error of data that could not be read, once what was trained until then is saved."""
         # With several processes the others may be in mid-step.
         if self.world.size == 1 and changes["step"] > state.step:
             state = self.save(writer, state, changes)
-        return type(error)(f"{error}; {kept(state)}")
-
-    def stopped(self, state: TrainingState, number: int) -> Stopped:
-        """What is raised after a stop by that signal."""
-        stop = Stopped(number)
-        where = f"{self.directory} at step {state.step} of {state.steps}"
-        if state.unvalidated is not None:
-            where += ", before its validation"
-        goes_on = "was trained to its end" if state.finished else "--resume goes on"
-        stop.add_note(f"{where}; {goes_on}")
-        return stop
+        return type(error)(f"{error}; {kept(state, self.directory)}")
 
     def begin(self) -> TrainingState:
         """The state before the first step."""

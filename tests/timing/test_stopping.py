@@ -17,7 +17,7 @@ from tests.conftest import Workspace
 @pytest.mark.fault("signals")
 @pytest.mark.parametrize(
     ("number", "to_group", "pause_s"),
-    [(signal.SIGINT, True, 0.0), (signal.SIGINT, True, 1.0), (signal.SIGTERM, False, 0.3)],
+    [(signal.SIGINT, True, 0.0), (signal.SIGTERM, False, 0.3)],
 )
 def test_its_processes_end_with_it(
     workspace: Workspace, number: int, to_group: bool, pause_s: float

@@ -136,7 +136,7 @@ def test_one_failing_process_ends_both_with_one_message(tiny: Workspace) -> None
         del os.environ["PYTHONPATH"]
     assert done.returncode != 0
     (line,) = said(done)
-    assert line.startswith("hdrbench: rank 1 lost its disk; it is kept as it was at step "), line
+    assert line.startswith("hdrbench: rank 1 lost its disk; the run is kept at step "), line
     assert "Traceback" not in done.stderr.split("torch/distributed/elastic")[0]
 
 

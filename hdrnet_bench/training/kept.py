@@ -1,0 +1,65 @@
+"""What of a run is kept, as its errors and stops say it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..model.export import SUFFIXES
+from ..paths import runs_dir
+from ..runs import BEST, LAST, resume_command
+from ..stopping import Request
+from .checkpoint import TrainingState
+
+# Weights, and what `hdrbench export` makes of them and writes beside them.
+MODELS = {LAST, BEST} | {
+    Path(model).stem + suffix
+    for model in (LAST, BEST)
+    for suffix in (*SUFFIXES.values(), ".onnx.data")
+}
+
+
+def models_in(directory: Path) -> list[str]:
+    """The names of weights that lie in a run's directory."""
+    return sorted(name for name in MODELS if os.path.lexists(directory / name))
+
+
+def kept(state: TrainingState, directory: Path) -> str:
+    """What is said of the last state that was saved."""
+    if state.step:
+        how = _goes_on(state, directory)
+        return f"the run is kept at step {state.step} of {state.steps}: {how}"
+    # Weights are written before the state: over them, --resume begins nothing.
+    option = "--overwrite" if models_in(directory) else "--resume"
+    return f"no state was saved yet: {option} begins again"
+
+
+def _goes_on(state: TrainingState, directory: Path) -> str:
+    if directory != runs_dir() / state.recipe / directory.name:  # of a program of somebody's own
+        return "--resume goes on"
+    return f"`{resume_command(directory, state.seed, state.processes)}` goes on"
+
+
+def stop_note(state: TrainingState, directory: Path) -> str:
+    """What is said of a run that was stopped at this state."""
+    if state.step == 0:
+        return f"{directory}: {kept(state, directory)}"
+    where = f"{directory} at step {state.step} of {state.steps}"
+    if state.unvalidated is not None:
+        where += ", before its validation"
+    how = "was trained to its end" if state.finished else _goes_on(state, directory)
+    return f"{where}; {how}"
+
+
+def said_once(request: Request, log: Callable[[str], None]) -> Callable[[], bool]:
+    """Whether a stop is asked for; the first time, what follows is said."""
+    said: list[bool] = []
+
+    def asked() -> bool:
+        if request and not said:
+            said.append(True)
+            log("stopping after this step; a second signal ends it at once, without saving")
+        return bool(request)
+
+    return asked
