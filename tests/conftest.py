@@ -49,8 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(faults.Count(FAULTS_TABLE, wanted == "write"))
 
 
+# Files whose tests take longest begin first, so that no worker is left with one of them at the end.
+LONGEST = (
+    *("timing/test_network.py", "training/test_stopping.py", "training/test_resume.py"),
+    *("slicing/test_cuda_machine_code.py", "test_packaging.py", "prepare/sources/test_fivek.py"),
+    *("evaluation/test_faults.py", "training/test_distributed.py", "model/test_export.py"),
+    *("slicing/test_cuda_kernels.py", "prepare/test_stopping.py", "enhance/test_run.py"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     faults.mark(items)
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).as_posix() not in LONGEST)
 
 
 def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
