@@ -373,17 +373,16 @@ def test_texts_that_become_gigabytes(tmp_path: Path, record_property: Record) ->
         after = resource.getrusage(resource.RUSAGE_SELF)
         assert after.ru_utime - before.ru_utime < 4  # a second; without bounds at least 20
         assert after.ru_maxrss - before.ru_maxrss < 400 << 10  # KiB
-        faults += 2 * len(parts)
+        faults += 1
     record_property("faults", faults)
 
 
 @pytest.mark.fault("hostile pictures")
-def test_a_damaged_text_takes_no_more_room_than_it_can(record_property: Record) -> None:
+def test_a_damaged_text_takes_no_more_room_than_it_can() -> None:
     broken = (b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(bytes(100_000))[:-4] + b"abcd")
     packet = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x:xmpmeta/>")
     content = png_of(EIGHT, *[broken] * 200, (b"iTXt", packet))
     assert png.decode(content).xmp == b"<x:xmpmeta/>"
-    record_property("faults", 200)
 
 
 @pytest.mark.fault("hostile pictures")
