@@ -20,6 +20,7 @@ from ..files import json_line, json_text, json_value, write_text
 from ..model.hdrnet import HDRNet
 from ..model.tensors import read_claims, read_tensors, write_tensors
 from ..recipe import Recipe
+from ..runs import resume_command
 
 STATE, STATE_TEXT = "state.safetensors", "state.json"
 _KEY = "hdrnet_bench_state"
@@ -186,7 +187,7 @@ def check_same(
         raise UsageError(
             f"{where} was trained with another {recipe.name} (digest "
             f"{state.recipe_digest[:12]}, now {recipe.digest[:12]}): resume with the run's own, "
-            f"`hdrbench train {where / 'recipe.yaml'} --resume`, or train another --run"
+            f"`{resume_command(where, state.seed, state.processes)}`, or train another --run"
         )
     if state.seed != seed:
         raise UsageError(f"{where} was trained with seed {state.seed}, not {seed}")

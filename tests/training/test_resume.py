@@ -146,8 +146,9 @@ def test_another_recipe_data_or_seed_is_refused(tiny: Workspace) -> None:
     with pytest.raises(Killed):
         trained(tiny, recipe, "run", 5)
     before = content(run)
-    with pytest.raises(UsageError, match="was trained with another tiny"):
+    with pytest.raises(UsageError, match="was trained with another tiny") as refused:
         trained(tiny, override(recipe, ["training.learning_rate=0.1"]), "run", resume=True)
+    assert "/run/recipe.yaml --run run --seed 0 --resume`" in str(refused.value)
     dataset = Dataset(tiny.path / "data/demo-tiny")
     with pytest.raises(UsageError, match="was trained with seed 0, not 1"):
         train(recipe, dataset, run, seed=1, resume=True)
