@@ -33,6 +33,11 @@ ROOT = Path(__file__).parent.parent
 FAULTS_TABLE = Path(__file__).parent / "README.md"
 GOLDEN = Path(__file__).parent / "golden"
 
+# Where the tests run in a shell's background, SIGINT is ignored, and so would every process that is
+# started here; the commands are tried as a terminal starts them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # On a shared machine a deadline fails by chance. All else stays as Hypothesis has it, which has a
 # profile of its own, derandomised, where CI is set.
 settings.register_profile("without-deadline", deadline=None)
