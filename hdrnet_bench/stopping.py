@@ -52,18 +52,44 @@ def _handle(handler: Handler) -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    _leave_at_the_second()
+    if _imports(frame):
+        # An extension whose beginning is cut off ends the process: asked again a little later.
+        again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
+    _leave_at_the_second(number)
     raise Stopped(number)
 
 
-def _leave_at_the_second() -> None:
-    first = time.monotonic()
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported there, by a command or by what it calls."""
+    while frame is not None and "hdrnet_bench/cli/" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        if time.monotonic() - first > ONE_SIGNAL_S:
+
+def _leave_at_the_second(number: int) -> None:
+    _handle(_Second(number))
+
+
+class _Second:
+    """The handler once a first signal was heeded."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.first = number, time.monotonic()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - self.first > ONE_SIGNAL_S:
             _leave(number, frame)
 
-    _handle(leave)
+
+def heeded() -> int | None:
+    """The signal by which this process was asked to stop; None where it was not."""
+    handlers = map(signal.getsignal, SIGNALS)
+    return next((one.number for one in handlers if isinstance(one, _Second)), None)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -120,7 +146,7 @@ def asked_to_stop() -> Iterator[Request]:
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
         if request.of_the_command_line:
-            _leave_at_the_second()
+            _leave_at_the_second(number)
         else:
             release()
 

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed
 from ..memory import lack_of_memory
-from ..stopping import Stopped, leave_when_asked_to_stop, raise_when_asked_to_stop
+from ..stopping import Stopped, heeded, leave_when_asked_to_stop, raise_when_asked_to_stop
 from . import compare, data, eval, models, report, time
 from .console import err, out, print_json, report_rows
 from .options import Device, DryRun, Json, Overwrite
@@ -59,10 +59,13 @@ def main() -> None:
         _fail(f"{error.strerror or error}{where}", DataError.exit_code)
     except OutputFailed as failed:
         _output_failed(failed)
-    except (MemoryError, RuntimeError, ImportError) as error:
-        if (lack := _lack(error)) is None:
-            raise
-        _fail(lack, CapabilityError.exit_code)
+    except Exception as error:
+        if (lack := _lack(error)) is not None:
+            _fail(lack, CapabilityError.exit_code)
+        if (number := heeded()) is not None:
+            # In the midst of somebody's C code, Stopped may have become an error of that.
+            _fail(str(Stopped(number)), Stopped(number).exit_code)
+        raise
 
 
 def _check_machine() -> None:
