@@ -153,6 +153,11 @@ def json_line(value: Any) -> str:
     )
 
 
+def unreadable(path: Path, error: OSError) -> StorageError:
+    """What the system said of a file that was to be read, as the error that names it."""
+    return StorageError(f"{path} cannot be read: {error.strerror or error}")
+
+
 def json_value(text: str | bytes) -> Any:
     """Parse JSON. Raises ValueError for anything that is none, or is nested too deep."""
     try:
@@ -168,7 +173,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except ValueError as error:
         raise DataError(f"{path} cannot be read as JSON: {error}") from None
 

@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from . import addresses
-from .errors import DataError, StorageError, UsageError, near_matches
-from .files import read_text
+from .errors import DataError, UsageError, near_matches
+from .files import read_text, unreadable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -54,7 +54,7 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     try:
         content = parse_yaml(read_text(path, MOST_BYTES))
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

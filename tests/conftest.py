@@ -152,15 +152,15 @@ class Workspace(NamedTuple):
                     signal.signal(number, handler)
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
-    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command as a process of its own."""
+    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the command as a process of its own. options: of subprocess.run, as stdout."""
+        usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300}
         return subprocess.run(
             [sys.executable, "-m", "hdrnet_bench", *arguments],
             cwd=self.path,
             env=clean_environment(),
-            capture_output=True,
             text=True,
-            timeout=300,
+            **(usual | options),
         )
 
     def json(self, *arguments: str) -> Any:

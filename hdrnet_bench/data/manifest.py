@@ -27,8 +27,17 @@ from pydantic import (
 )
 
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError, StorageError, first_fault
-from ..files import json_line, json_text, json_value, read_json, read_text, sha256_text, write_text
+from ..errors import DataError, first_fault
+from ..files import (
+    json_line,
+    json_text,
+    json_value,
+    read_json,
+    read_text,
+    sha256_text,
+    unreadable,
+    write_text,
+)
 from ..images.pixels import Pixels, white_level
 from ..paths import data_dir, search
 
@@ -197,7 +206,7 @@ def read_rows(path: Path) -> list[Row]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     # Not by `splitlines`: names may hold what that takes for line ends, as U+2028.

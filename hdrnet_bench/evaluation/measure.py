@@ -24,12 +24,12 @@ from ..data.pairs import Pair
 from ..data.sizes import load_pair_at
 from ..environment import Environment, describe
 from ..errors import DataError, StorageError, UsageError, first_fault
-from ..files import atomic_path, json_line, json_value, read_text, sha256_text, sweep
+from ..files import atomic_path, json_line, json_value, read_text, sha256_text, sweep, unreadable
 from ..locks import locked
 from ..metrics.lpips import check_backbone, fetch_backbone
 from ..results import Evaluation, MetricSummary, ResultRow, read_result, write_result
 from ..runs import LOG
-from ..stopping import Stopped, asked_to_stop, says_when_stopped
+from ..stopping import asked_to_stop, says_when_stopped
 from .gallery import choose, pictures_of, pictures_of_ids, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
@@ -273,8 +273,8 @@ def _write(
                     with suppress(OSError):  # none was there, or the disk fails here too
                         aside.replace(job.path)
                 raise _not_written(job, error) from None
-    if stop.number is not None:
-        raise Stopped(stop.number)
+    if stop:
+        raise stop.stop()
 
 
 def _not_written(job: EvaluationJob, error: OSError) -> StorageError:
@@ -312,6 +312,6 @@ def _training_curve(log: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"{log} is missing: it is part of a whole run") from None
     except OSError as error:
-        raise StorageError(f"{log} cannot be read: {error.strerror or error}") from None
+        raise unreadable(log, error) from None
     except (ValueError, KeyError) as error:
         raise DataError(f"{log} is not a whole training log: {error}") from None

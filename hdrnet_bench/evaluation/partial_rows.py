@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, StorageError
-from ..files import json_line, json_value, read_text, write_text
+from ..files import json_line, json_value, read_text, unreadable, write_text
 from ..results import ResultRow
 
 
@@ -46,7 +46,7 @@ class PartialRows:
         except (FileNotFoundError, ValueError, DataError):
             pass  # none yet, the end of it was not written, or it is none of ours
         except OSError as error:
-            raise StorageError(f"{self.path} cannot be read: {error.strerror or error}") from None
+            raise unreadable(self.path, error) from None
         return rows
 
     def add(self, row: dict[str, Any]) -> None:

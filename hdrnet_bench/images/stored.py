@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, StorageError
-from ..files import open_regular
+from ..files import open_regular, unreadable
 from .limits import max_bytes
 
 _BLOCK = 1 << 20
@@ -37,7 +37,7 @@ def picture_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise StorageError(f"{path} is missing") from None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except ValueError:  # a NUL, or half a character
         raise DataError(f"{str(path)!r} is not the name of a file") from None
     if len(content) != size:

@@ -20,8 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..errors import CapabilityError, DataError, StorageError
-from ..files import json_value, open_regular, write_bytes
+from ..errors import CapabilityError, DataError
+from ..files import json_value, open_regular, unreadable, write_bytes
 from ..memory import available
 
 # The header of the largest model lists its tensors and the ids of some thousand pictures.
@@ -66,7 +66,7 @@ def read_claims(path: Path) -> Claims:
         with open_regular(path) as stream:
             return _claims(stream)
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (ValueError, DataError) as error:
         raise DataError(f"{path} is not a whole safetensors file: {error}") from None
 
@@ -86,7 +86,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 raise CapabilityError(f"{path} has {size:,} bytes: more than there is memory for")
             return safetensors.torch.load(stream.read(size))
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except safetensors.SafetensorError as error:
         raise DataError(f"{path} is not a whole safetensors file: {error}") from None
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from ..data.manifest import SPLITS, Split
-from ..errors import DataError, StorageError, UsageError, near_matches
-from ..files import json_line, read_bytes, sha256_text
+from ..errors import DataError, UsageError, near_matches
+from ..files import json_line, read_bytes, sha256_text, unreadable
 from .protocol_models import Protocol
 
 
@@ -65,7 +65,7 @@ def _read_ids(
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     # Not by `splitlines`, which takes more than line ends for such.

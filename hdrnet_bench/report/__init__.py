@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError, StorageError, UsageError
-from ..files import read_bytes, read_text
+from ..errors import DataError, UsageError
+from ..files import read_bytes, read_text, unreadable
 from ..locks import locked
-from ..stopping import Stopped, says_when_stopped
+from ..stopping import says_when_stopped
 from . import contents, page, pictures, plots, readme, table, written
 from .written import FIGURES, MANIFEST, PRIVATE_PAGE, TABLES
 
@@ -78,9 +78,7 @@ def build_report(
         locked(folder / LOCK, busy, lambda text: log(f"{text}: waiting for its end")),
     ):
         made = _made(root, insert, private, overwrite, folder)
-        signal = written.write(folder, made.planned, made.files, made.others, done)
-        if signal is not None:
-            raise Stopped(signal)
+        written.write(folder, made.planned, made.files, made.others, done)
     return made.report
 
 
@@ -170,7 +168,7 @@ def _differs(old: Path, content: bytes) -> bool:
     except (FileNotFoundError, IsADirectoryError, DataError):
         return True
     except OSError as error:
-        raise StorageError(f"{old} cannot be read: {error.strerror or error}") from None
+        raise unreadable(old, error) from None
     # They show what the SVG and the thumbnails do, and depend on the version of Pillow besides.
     if before == content or old.suffix in {".jpg", ".png"}:
         return False
@@ -198,6 +196,6 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None

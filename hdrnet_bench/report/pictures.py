@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import DataError, StorageError
-from ..files import read_bytes
+from ..errors import DataError
+from ..files import read_bytes, unreadable
 from ..results import Evaluation, ResultRow, Shown
 from .groups import Group, best_method, label
 
@@ -91,7 +91,7 @@ def content(path: Path) -> bytes:
     try:
         return read_bytes(path, PICTURE_BYTES)
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def _size(path: Path) -> tuple[int, int]:

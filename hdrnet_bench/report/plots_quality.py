@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import DataError, StorageError
-from ..files import read_text
+from ..errors import DataError
+from ..files import read_text, unreadable
 from ..metric_specs import METRICS, heading
 from ..result_timing import TimingRow
 from ..results import Evaluation
@@ -249,7 +249,7 @@ def read_curve(path: Path, points: int = 400) -> _Curve:
             if (text := row.get("validation_psnr"))
         ]
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (csv.Error, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} is not a training curve ({error!r}): `hdrbench eval`") from None
     # An exponential average over about 20 rows.

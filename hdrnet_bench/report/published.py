@@ -11,8 +11,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DataError, StorageError, first_fault
-from ..files import read_bytes
+from ..errors import DataError, first_fault
+from ..files import read_bytes, unreadable
 from ..paths import shipped
 from ..result_ids import Slug
 from .groups import Group
@@ -109,7 +109,7 @@ def _read(path: Path, kind: type[_Row]) -> list[_Row]:
     except ValidationError as error:
         raise DataError(f"{path}, line {line}: {first_fault(error)}") from None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from None
     return published

@@ -12,7 +12,16 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from ..errors import DataError, StorageError, UsageError, first_fault
-from ..files import atomic_path, json_text, open_regular, read_bytes, read_json, sweep, write_text
+from ..files import (
+    atomic_path,
+    json_text,
+    open_regular,
+    read_bytes,
+    read_json,
+    sweep,
+    unreadable,
+    write_text,
+)
 from ..result_ids import Record
 from ..stopping import asked_to_stop
 
@@ -143,7 +152,7 @@ def digest_of(path: Path) -> str | None:
     except (DataError, IsADirectoryError):
         return "no file"
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def write(
@@ -152,7 +161,7 @@ def write(
     files: Mapping[str, bytes],
     others: Mapping[Path, bytes],
     done: Callable[[], None] = lambda: None,
-) -> int | None:
+) -> None:
     """Write the files that are missing, and others elsewhere; remove those that are to go.
 
     Everything is written under temporary names first, so that a full disk, a signal or a kill
@@ -161,7 +170,7 @@ def write(
     Args:
         done: is called once all is written, before a signal can arrive.
 
-    Returns the number of a signal to stop that came while the files got their names.
+    Raises what `asked_to_stop` has for a signal that came while the files got their names.
     """
     for path in (folder, folder / FIGURES, folder / TABLES, *(path.parent for path in others)):
         sweep(path)
@@ -177,7 +186,7 @@ def write(
     todo = {folder / name: files[name] for name in planned.missing}
     todo |= {path: content for path, content in others.items() if read_bytes(path) != content}
     if not todo and not planned.removed and before == after:
-        return None
+        return
     with ExitStack() as writing:
         for path, content in todo.items():
             try:
@@ -203,7 +212,8 @@ def write(
                     "another `hdrbench report` makes it whole"
                 ) from None
             done()
-    return stop.number
+    if stop:
+        raise stop.stop()
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:

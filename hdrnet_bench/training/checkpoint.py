@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from ..data.manifest import Dataset
-from ..errors import DataError, StorageError, UsageError, first_fault
-from ..files import json_line, json_text, json_value, write_text
+from ..errors import DataError, UsageError, first_fault
+from ..files import json_line, json_text, json_value, unreadable, write_text
 from ..model.hdrnet import HDRNet
 from ..model.tensors import read_claims, read_tensors, write_tensors
 from ..recipe import Recipe
@@ -169,7 +169,7 @@ def read_training_state(directory: Path) -> TrainingState | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     metadata = read_claims(path).metadata
     try:
         return TrainingState.model_validate(json_value(metadata[_KEY]))

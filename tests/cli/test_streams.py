@@ -6,43 +6,21 @@ import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from tests.conftest import Workspace, clean_environment
+from tests.conftest import Workspace
 
 REPORTS = (["recipes"], ["recipes", "--json"], ["--help"], ["--version"], ["recipes", "identity"])
-
-
-def command(
-    workspace: Workspace,
-    *arguments: str,
-    stdout: int | IO = subprocess.PIPE,
-    stderr: int | IO = subprocess.PIPE,
-    before: Callable[[], None] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hdrnet_bench", *arguments],
-        cwd=workspace.path,
-        env=clean_environment(),
-        stdout=stdout,
-        stderr=stderr,
-        text=True,
-        timeout=120,
-        preexec_fn=before,
-    )
 
 
 @pytest.mark.fault("streams and limits")
 @pytest.mark.parametrize("arguments", REPORTS, ids=" ".join)
 def test_a_full_stdout_is_one_line(workspace: Workspace, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = command(workspace, *arguments, stdout=full)
+        done = workspace.process(*arguments, stdout=full)
     assert done.returncode == 3
     assert done.stderr == "hdrbench: stdout cannot be written: No space left on device\n"
 
@@ -54,7 +32,7 @@ def test_a_reader_that_has_gone_is_no_error_of_ours(
 ) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
-    done = command(workspace, *arguments, stdout=theirs)
+    done = workspace.process(*arguments, stdout=theirs)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -63,7 +41,7 @@ def test_a_reader_that_has_gone_is_no_error_of_ours(
 @pytest.mark.parametrize("closed", [1, 2])
 def test_streams_that_are_closed(workspace: Workspace, closed: int) -> None:
     """Nothing is written into the file that gets the descriptor's number."""
-    done = command(workspace, "recipes", "--json", before=lambda: os.close(closed))
+    done = workspace.process("recipes", "--json", preexec_fn=lambda: os.close(closed))
     assert done.returncode == 0
     if closed == 2:
         assert json.loads(done.stdout)[0]["recipe"]
@@ -76,7 +54,7 @@ def test_work_goes_on_where_nobody_reads_its_messages(tiny: Workspace, gone: boo
     ours, theirs = os.pipe()
     os.close(ours)
     full = os.open("/dev/full", os.O_WRONLY)
-    done = command(tiny, "train", "tiny.yaml", "--json", stderr=theirs if gone else full)
+    done = tiny.process("train", "tiny.yaml", "--json", stderr=theirs if gone else full)
     os.close(theirs)
     os.close(full)
     assert done.returncode == 0
@@ -87,11 +65,11 @@ def test_work_goes_on_where_nobody_reads_its_messages(tiny: Workspace, gone: boo
 @pytest.mark.fault("streams and limits")
 def test_an_error_keeps_its_code_where_stdout_fails(workspace: Workspace) -> None:
     with Path("/dev/full").open("w") as full:
-        done = command(workspace, "verify", "nothing", stdout=full)
+        done = workspace.process("verify", "nothing", stdout=full)
     assert done.returncode == 3
     assert "is not prepared" in done.stderr
     with Path("/dev/full").open("w") as full:
-        assert command(workspace, "nonsense", stdout=full).returncode == 2
+        assert workspace.process("nonsense", stdout=full).returncode == 2
 
 
 @pytest.mark.fault("streams and limits")
@@ -99,7 +77,7 @@ def test_a_current_directory_that_was_removed(workspace: Workspace) -> None:
     gone = workspace.path / "gone"
     gone.mkdir()
     there = Workspace(gone)
-    done = command(there, "recipes", before=lambda: shutil.rmtree(gone))
+    done = there.process("recipes", preexec_fn=lambda: shutil.rmtree(gone))
     assert done.returncode == 3
     assert done.stderr == ("hdrbench: the current directory has been removed: go to another one\n")
 
@@ -111,9 +89,9 @@ def few_files(soft: int, hard: int) -> Callable[[], None]:
 @pytest.mark.fault("streams and limits")
 def test_few_open_files(trained: Workspace) -> None:
     """A soft limit is lifted; under a hard one that leaves too little, nothing is begun."""
-    done = command(trained, "verify", "demo-tiny", before=few_files(20, 4096))
+    done = trained.process("verify", "demo-tiny", preexec_fn=few_files(20, 4096))
     assert (done.returncode, done.stdout.split()[:2]) == (0, ["demo-tiny:", "identical"])
-    done = command(trained, "train", "tiny.yaml", "--run=few", before=few_files(20, 20))
+    done = trained.process("train", "tiny.yaml", "--run=few", preexec_fn=few_files(20, 20))
     assert done.returncode == 4
     assert done.stderr == (
         "hdrbench: this process may have only 20 files open at once: `ulimit -n 1024` first\n"
@@ -144,7 +122,7 @@ def test_the_fewest_open_files_that_are_accepted_suffice(
         arguments = ["enhance", "runs/tiny/seed-0", *arguments[2:]]
     if arguments[0] == "report":
         assert trained.run("eval", "tiny").returncode == 0
-    done = command(trained, *arguments, before=limit)
+    done = trained.process(*arguments, preexec_fn=limit)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
 
@@ -155,7 +133,7 @@ def test_too_little_memory_for_the_libraries_is_one_line(workspace: Workspace, m
     def little() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
 
-    done = command(workspace, "doctor", before=little)
+    done = workspace.process("doctor", preexec_fn=little)
     assert done.returncode == 4
     assert done.stderr.startswith("hdrbench: there is not enough memory: ")
     assert len(done.stderr.splitlines()) == 1

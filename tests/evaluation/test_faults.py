@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from hdrnet_bench.evaluation.partial_rows import PartialRows
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.locks import locked
 from tests.conftest import Workspace, clean_environment
-from tests.evaluation.test_measure import prepare
+from tests.evaluation.test_measure import MANY, begin
 from tests.running import start
 
 Record = Callable[[str, object], None]
@@ -46,19 +45,8 @@ def test_a_stopped_evaluation_says_what_it_keeps_and_one_that_waits_goes_on(
     tiny: Workspace, record_property: Record
 ) -> None:
     record_property("faults", 2)
-    prepare(tiny, "many", [(200, 220)] * 9)
-    command = ["eval", "./tiny.yaml", "--baseline", "grid", "--dataset", "demo-many"]
-    folder = tiny.path / "results/tiny-on-demo-many/oracle-grid-4x4x4-luma/baseline"
+    command, (process, folder) = MANY, begin(tiny)
     partial = folder / ".eval-test-full.partial.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hdrnet_bench", *command], cwd=tiny.path,
-        env=clean_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not partial.exists() or len(partial.read_text().splitlines()) < 3:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
     os.killpg(process.pid, signal.SIGSTOP)  # until another one waits
     second = start(tiny.path, *command, "--json")
     assert second.stderr is not None

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from hdrnet_bench.evaluation.gallery import ERROR_WHITE, choose, error_map
 from hdrnet_bench.evaluation.partial_rows import PartialRows
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
-from tests.conftest import Workspace, clean_environment, make_tiny
+from tests import running
+from tests.conftest import Workspace, make_tiny
 
 ROLES = ("input", "output", "target", "error")
 
@@ -77,22 +77,30 @@ def test_one_size_is_asked_for_or_would_be_the_same(trained: Workspace) -> None:
     assert result["size"] == "480p"
 
 
-def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
+# Of a dataset of nine pictures, which `begin` makes.
+MANY = ["eval", "./tiny.yaml", "--baseline", "grid", "--dataset", "demo-many"]
+
+
+def begin(tiny: Workspace) -> tuple[subprocess.Popen[str], Path]:
+    """An evaluation in mid-work: its process, and the folder of its result, in which some rows
+    are."""
     prepare(tiny, "many", [(200, 220)] * 9)
-    command = ["eval", "./tiny.yaml", "--baseline", "grid", "--dataset", "demo-many"]
     folder = tiny.path / "results/tiny-on-demo-many/oracle-grid-4x4x4-luma/baseline"
-    partial, result = folder / ".eval-test-full.partial.jsonl", folder / "eval-test-full.json"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hdrnet_bench", *command],
-        cwd=tiny.path, env=clean_environment(), stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    partial = folder / ".eval-test-full.partial.jsonl"
+    process = running.start(tiny.path, *MANY)
     deadline = time.monotonic() + 120
     while not partial.exists() or len(partial.read_text().splitlines()) < 3:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
+    return process, folder
+
+
+def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
+    command, (process, folder) = MANY, begin(tiny)
+    partial, result = folder / ".eval-test-full.partial.jsonl", folder / "eval-test-full.json"
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not result.exists()
     lines = partial.read_text().splitlines()
     assert 3 <= len(lines) < 10

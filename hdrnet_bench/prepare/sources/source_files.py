@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ...errors import DataError, StorageError
-from ...files import sha256_file
+from ...files import sha256_file, unreadable
 from ..build import RejectedPair, decode_rejections
 
 
@@ -66,7 +66,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def _not_listed(error: OSError) -> NoReturn:
