@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HDRBENCH := $(BIN)/hdrbench
+# Looks over the report's page in a test; npm's own cache stays in .venv too.
+AXE := npm install --silent --no-save --ignore-scripts --no-update-notifier --prefix $(VENV)/axe \
+  --cache $(VENV)/axe/cache --fetch-retries 1 axe-core@4.14.1
 RECIPES := demo-retouch demo-retouch-pointwise demo-retouch-pyramid demo-local-laplacian demo-hdrplus
 # Removed and made anew by the demo, so that no command line moves it.
 override DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz lint report report-check results gpu-pack gpu-check clean
+.PHONY: help setup demo test faults fuzz lint report report-check results gpu-pack gpu-check dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -21,6 +24,7 @@ $(STAMP): pyproject.toml $(wildcard hdrnet_bench/slicing/kernels/*.cpp hdrnet_be
 	  sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make setup PYTHON=..." % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(AXE) || echo "axe-core was not installed (needs npm): the test of the page with it is skipped"
 	@touch $(STAMP)
 
 demo: export HDRBENCH_RESULTS := $(DEMO_RESULTS)
@@ -50,8 +54,8 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-report: setup  ## make the tables, figures and page in results/ from the result files there
-	$(HDRBENCH) report --insert README.md
+report: setup  ## make the tables, figures and pages in results/ from the result files there
+	$(HDRBENCH) report --private --insert README.md
 
 report-check: setup  ## whether the committed tables, figures and page are what the result files give
 	$(HDRBENCH) report --check --insert README.md
@@ -73,7 +77,7 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	done
 	$(HDRBENCH) time --kernels --save
 	$(HDRBENCH) recipes --markdown > recipes/README.md
-	$(HDRBENCH) report --insert README.md
+	$(HDRBENCH) report --private --insert README.md
 
 GPU_PYTHON ?= 3.12
 gpu-pack: setup  ## for gpu-check without a package index: wheels and sources in build/gpu
@@ -89,6 +93,15 @@ else
 	$(BIN)/python tests/gpu/check.py --out $(GPU_OUT) $(PARTS)
 endif
 
-clean:  ## remove what make demo, fuzz, gpu-pack and gpu-check wrote (not data/, runs/ or .venv)
-	rm -rf build/demo build/gpu build/gpu-check build/fuzz
+# From the commit, so that nothing goes along that git does not know: a private picture, a result that
+# was not committed. The wheel is built from the sdist, and so lacks what that lacks.
+dist: setup  ## wheel and sdist of the commit (not of uncommitted changes), in build/dist
+	rm -rf build/dist
+	mkdir -p build/dist/source
+	git archive HEAD | tar -x -C build/dist/source
+	$(BIN)/python -m build --no-isolation --outdir build/dist build/dist/source
+	rm -rf build/dist/source
+
+clean:  ## remove what make demo, dist, fuzz, gpu-pack and gpu-check wrote (not data/, runs/ or .venv)
+	rm -rf build/demo build/dist build/gpu build/gpu-check build/fuzz
 	@rmdir build 2>/dev/null || true

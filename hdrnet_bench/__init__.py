@@ -1,16 +1,21 @@
-"""HDRNet on named data, measured honestly. See README.md."""
+"""HDRNet on named data, measured honestly. See README.md.
+
+`HDRNet`, `HDRNetConfig` and `load_model` are imported when they are first asked for.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .config import HDRNetConfig
     from .model.hdrnet import HDRNet
     from .model.load import load_model
 
-__all__ = ["HDRNet", "HDRNetConfig", "load_model"]
+__all__ = ["HDRNet", "HDRNetConfig", "__version__", "load_model"]
 
 _HOME = {"HDRNet": "model.hdrnet", "HDRNetConfig": "config", "load_model": "model.load"}
 
@@ -20,3 +25,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

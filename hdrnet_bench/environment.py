@@ -10,14 +10,20 @@ import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from .version import __version__
 
 
 class Environment(BaseModel):
-    """The machine and the installation, as `describe` gives them and every result file has them."""
+    """The machine and the installation, as `describe` gives them and every result file has them.
+
+    date: of the measurement, in UTC, as 2017-07-30; None in files of versions that noted none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,6 +38,7 @@ class Environment(BaseModel):
     memory_gib: int | None
     gpu: str | None
     load: float | None
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
     def machine(self) -> str:
         """One line that names the machine and what was installed on it."""
@@ -43,11 +50,11 @@ class Environment(BaseModel):
 
 
 def describe() -> Environment:
-    """This machine and installation."""
+    """This machine and installation, today."""
     import torch
 
     return Environment(
-        package=package_version(),
+        package=__version__,
         commit=commit(),
         python=sys.version.split()[0],
         torch=torch.__version__,
@@ -58,14 +65,8 @@ def describe() -> Environment:
         memory_gib=_memory_gib(),
         gpu=gpu_name(),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        date=datetime.now(UTC).date().isoformat(),
     )
-
-
-def package_version() -> str:
-    try:
-        return version("hdrnet-bench")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def commit() -> str | None:

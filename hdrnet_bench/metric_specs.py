@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# As statistics.Bounds: a similarity and a share of two signs; and what is a distance.
+_EITHER_SIGN, _FROM_ZERO = (-1.0, 1.0), (0.0, None)
+
 
 class Metric(NamedTuple):
     """decimals: how many are shown. version: of the definition. meaning: what the label stands for,
-    as listings print it."""
+    as listings print it. bounds: the least value that can be, and the greatest, or None where there
+    is none; None for neither."""
 
     label: str
     unit: str
@@ -19,6 +23,7 @@ class Metric(NamedTuple):
     decimals: int
     version: int
     meaning: str
+    bounds: tuple[float, float | None] | None = None
 
     @property
     def sign(self) -> int:
@@ -28,10 +33,14 @@ class Metric(NamedTuple):
 
 METRICS = {
     "psnr": Metric("PSNR", "dB", True, 2, 1, "peak signal-to-noise ratio of 8-bit rounded RGB"),
-    "ssim": Metric("SSIM", "", True, 4, 1, "structural similarity, gaussian window 11, sigma 1.5"),
-    "lpips": Metric("LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1"),
-    "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
-    "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference"),
+    "ssim": Metric(
+        "SSIM", "", True, 4, 1, "structural similarity, gaussian window 11, sigma 1.5", _EITHER_SIGN
+    ),
+    "lpips": Metric(
+        "LPIPS", "", False, 4, 1, "learned perceptual distance, AlexNet, v0.1", _FROM_ZERO
+    ),
+    "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference", _FROM_ZERO),
+    "delta_e_2000": Metric("ΔE00", "", False, 2, 2, "mean CIEDE2000 colour difference", _FROM_ZERO),
     "grid_artefact": Metric(
         "grid artefact",
         "",
@@ -39,10 +48,19 @@ METRICS = {
         3,
         1,
         "how much the error's gradient stands out along cell borders",
+        _EITHER_SIGN,
     ),
-    "lpips_vgg": Metric("LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1"),
+    "lpips_vgg": Metric(
+        "LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1", _FROM_ZERO
+    ),
     "lpips_squeeze": Metric(
-        "LPIPS-Squeeze", "", False, 4, 1, "learned perceptual distance, SqueezeNet 1.1, v0.1"
+        "LPIPS-Squeeze",
+        "",
+        False,
+        4,
+        1,
+        "learned perceptual distance, SqueezeNet 1.1, v0.1",
+        _FROM_ZERO,
     ),
 }
 # The metrics of a recipe that names none; LPIPS once, with its usual backbone. They are part of
@@ -58,7 +76,9 @@ class PublishedMetrics(NamedTuple):
 
 
 _PSNR = Metric("PSNR", "dB", True, 2, 1, "of 8-bit rounded RGB; the mean of the pictures' decibels")
-_SSIM = Metric("SSIM", "", True, 4, 1, "gaussian window 11, sigma 1.5, of 8-bit rounded RGB")
+_SSIM = Metric(
+    "SSIM", "", True, 4, 1, "gaussian window 11, sigma 1.5, of 8-bit rounded RGB", _EITHER_SIGN
+)
 
 # By mode. Never in one column with the canonical metrics: the same names stand for other numbers.
 PUBLISHED = {
@@ -70,7 +90,9 @@ PUBLISHED = {
                 meaning="Wang's ssim.m on H x W x 3: channels side by side, box filtered and "
                 "subsampled by round(min(H, 3 W) / 256)"
             ),
-            "delta_e": Metric("ΔE76", "", False, 2, 1, "mean CIE76 in MATLAB's rgb2lab, D65"),
+            "delta_e": Metric(
+                "ΔE76", "", False, 2, 1, "mean CIE76 in MATLAB's rgb2lab, D65", _FROM_ZERO
+            ),
         },
     ),
     "llf-lut": PublishedMetrics(
@@ -78,7 +100,7 @@ PUBLISHED = {
         {
             "psnr": _PSNR._replace(meaning="of clamped, not rounded RGB"),
             "ssim": _SSIM._replace(meaning="uniform window 7 x 7, sample covariance"),
-            "lpips": Metric("LPIPS", "", False, 4, 1, "AlexNet, v0.1"),
+            "lpips": Metric("LPIPS", "", False, 4, 1, "AlexNet, v0.1", _FROM_ZERO),
         },
     ),
     "csrnet": PublishedMetrics(
@@ -87,7 +109,13 @@ PUBLISHED = {
             "psnr": _PSNR,
             "ssim": _SSIM,
             "l2_lab": Metric(
-                "L2-Lab", "", False, 2, 1, "mean distance in OpenCV's 8-bit Lab, which is no CIELAB"
+                "L2-Lab",
+                "",
+                False,
+                2,
+                1,
+                "mean distance in OpenCV's 8-bit Lab, which is no CIELAB",
+                _FROM_ZERO,
             ),
         },
     ),
@@ -108,18 +136,26 @@ PUBLISHED = {
                 meaning="gaussian window 11, where it fits (torchmetrics before 1.5), data range "
                 "the larger max - min of the two"
             ),
-            "delta_e_76": Metric("ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference"),
-            "delta_e_2000": Metric("ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference"),
+            "delta_e_76": Metric(
+                "ΔE76", "", False, 2, 1, "mean CIE 1976 colour difference", _FROM_ZERO
+            ),
+            "delta_e_2000": Metric(
+                "ΔE00", "", False, 2, 1, "mean CIEDE2000 colour difference", _FROM_ZERO
+            ),
         },
     ),
     "hdrnet": PublishedMetrics(
         "HDRNet: metrics.py of the reference (PSNR); the paper's table (L*a*b*)",
         {
-            "mse": Metric("MSE", "", False, 6, 1, "of RGB neither rounded nor clamped, in [0, 1]"),
+            "mse": Metric(
+                "MSE", "", False, 6, 1, "of RGB neither rounded nor clamped, in [0, 1]", _FROM_ZERO
+            ),
             "psnr": _PSNR._replace(
                 meaning="of the mean of all pictures' MSE, not the mean of their decibels"
             ),
-            "l2_lab": Metric("L2-Lab", "", False, 2, 1, "mean distance in L*a*b*: CIE76"),
+            "l2_lab": Metric(
+                "L2-Lab", "", False, 2, 1, "mean distance in L*a*b*: CIE76", _FROM_ZERO
+            ),
         },
     ),
 }

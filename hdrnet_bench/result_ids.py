@@ -90,4 +90,4 @@ class DatasetId(Record):
     name: Slug
     protocol: str
     split: Literal["train", "validation", "test"]
-    digest: str
+    digest: Slug  # part of the path of its pictures

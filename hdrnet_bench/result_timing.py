@@ -210,7 +210,7 @@ class NetworkTiming(Record):
         """Whether both are of one network, device and installation, so that they may share a
         file."""
         machines = [
-            (t.device, t.config, t.environment.model_copy(update={"load": None}))
+            (t.device, t.config, t.environment.model_copy(update={"load": None, "date": None}))
             for t in (self, other)
         ]
         return machines[0] == machines[1]

@@ -32,10 +32,14 @@ NONE = "–"  # where there is no value to show
 Size = Literal["full", "480p"]
 
 
+# No metric is so large: sums of what is typed in must not overflow.
+_Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+
+
 class _Brief(BaseModel):
     """In the file without the values of these keys where they say nothing."""
 
-    _unless_empty: ClassVar = {"undefined", "notes", "unread"}
+    _unless_empty: ClassVar = {"undefined", "notes", "unread", "bounds"}
 
     @model_serializer(mode="wrap")
     def _brief(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -48,7 +52,9 @@ class MetricSummary(Record, _Brief):
     `reason` why, where there is none.
 
     version: of the metric's definition. n: pictures. min, max: over the pictures. undefined: how
-    many others the metric is not defined for; in the file where there are such.
+    many others the metric is not defined for; in the file where there are such. bounds: what the
+    interval was kept within (`statistics.mean_interval`); not in the file where it is plain
+    Student's t, as of a metric without bounds, and of all that older versions wrote.
     """
 
     version: int
@@ -59,11 +65,14 @@ class MetricSummary(Record, _Brief):
     max: float | None = None
     reason: str | None = None
     undefined: Annotated[int, Field(ge=0)] = 0
+    bounds: tuple[_Number, _Number | None] | None = None
 
     @model_validator(mode="after")
     def _null_has_a_reason(self) -> MetricSummary:
         if (self.mean is None or self.interval is None) and not self.reason:
             raise ValueError("a missing mean or interval needs its reason")
+        if self.bounds and self.bounds[1] is not None and self.bounds[0] >= self.bounds[1]:
+            raise ValueError("the lower of its bounds is not the first")
         return self
 
 
@@ -77,8 +86,7 @@ class ResultRow(_Brief):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-    # No metric is so large: sums of what is typed in must not overflow.
-    __pydantic_extra__: dict[str, Annotated[float, Field(ge=-1e12, le=1e12)] | None]
+    __pydantic_extra__: dict[str, _Number | None]
 
     id: Slug
     width: int
@@ -100,7 +108,7 @@ class ResultRow(_Brief):
 
 
 class Shown(Record):
-    """A picture with thumbnails: pictures/<size>/<id>-{input,output,target,error}.jpg.
+    """A picture with thumbnails, which lie where result_pictures.py says.
 
     why: its rank among the pictures by PSNR.
     """
@@ -148,13 +156,17 @@ class Evaluation(Record):
         if duplicates:
             raise ValueError(f"rows hold {duplicates[0]} more than once")
         for name, summary in self.metrics.items():
-            values = [row.value(name) for row in self.rows if name not in row.undefined]
+            values = self.values(name)
             if summary.undefined != len(self.rows) - len(values):
                 raise ValueError(f"metrics.{name}.undefined is not what the rows give")
-            recomputed = mean_interval([math.nan if value is None else value for value in values])
+            recomputed = mean_interval(_numbers(values), summary.bounds)
             if (field := _first_difference(summary, recomputed, values)) is not None:
                 raise ValueError(f"metrics.{name}.{field} is not what the rows give")
         return self
+
+    def values(self, metric: str) -> list[float | None]:
+        """Of the pictures that it is defined for, None where it is not finite."""
+        return [row.value(metric) for row in self.rows if metric not in row.undefined]
 
     def stale(self) -> list[str]:
         """Metrics whose definition has changed since this was measured."""
@@ -163,6 +175,23 @@ class Evaluation(Record):
             for name, summary in self.metrics.items()
             if name not in METRICS or METRICS[name].version != summary.version
         ]
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def with_bounds(result: Evaluation) -> Evaluation:
+    """The same result, with every metric's interval within its bounds: what older versions wrote
+    has plain Student's t there, which can end where no value can lie."""
+    summaries = dict(result.metrics)
+    for name, summary in result.metrics.items():
+        bounds = METRICS[name].bounds if name in METRICS else summary.bounds
+        if summary.bounds != bounds and summary.interval is not None:
+            found = mean_interval(_numbers(result.values(name)), bounds)
+            new = {"bounds": bounds, "interval": found.interval, "reason": found.reason}
+            summaries[name] = summary.model_copy(update=new)
+    return result.model_copy(update={"metrics": summaries})
 
 
 def _first_difference(
@@ -217,13 +246,15 @@ def write_result(path: Path, result: Record) -> None:
 
 
 def read_result(path: Path) -> Result:
-    """Read and validate a result file. Raises DataError that names it and the faulty key."""
+    """Read and validate a result file, an evaluation `with_bounds`. Raises DataError that names it
+    and the faulty key."""
     kinds: dict[str, type[Result]] = {
         "evaluation": Evaluation,
         "timing": Timing,
         "kernels": KernelTiming,
     }
-    return read_record(path, kinds, "is neither an evaluation nor a timing")
+    result = read_record(path, kinds, "is neither an evaluation nor a timing")
+    return with_bounds(result) if isinstance(result, Evaluation) else result
 
 
 def read_all(root: Path) -> list[tuple[Path, Result]]:

@@ -14,13 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 MIN_FOR_INTERVAL = 6
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 EXACT_UP_TO = 12  # differences whose 2^n sign flips, at most 4096, are all tried
+ROUNDING = 1e-9  # what sums in float64 may put a value beyond a bound that it lies on
 _BATCH = 2**20  # random numbers drawn at once, so that memory does not grow with the pictures
+
+
+# The least value that can be, and the greatest, or None where there is none; None for neither.
+Bounds = tuple[float, float | None] | None
 
 
 class Mean(NamedTuple):
@@ -51,15 +55,73 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return fmean(values), stdev(values)
 
 
-def mean_interval(values: ArrayLike) -> Mean:
-    """Mean of at least six values with its 95 % interval by Student's t; of fewer only the mean,
-    and not even that where a value is not finite."""
+def mean_interval(values: ArrayLike, bounds: Bounds = None) -> Mean:
+    """Mean of at least six values with its 95 % interval; of fewer only the mean, and not even that
+    where a value is not finite.
+
+    Student's t. Of a quantity with bounds, on a scale that has them at infinity, so that the
+    interval lies within them: g(m) ± t s g'(m) taken back, for the mean m and its standard error s,
+    where g is the logarithm of the distance to the one bound, or of the ratio of the distances to
+    both (the logit). So R's survey::svyciprop (method "xlogit") and Stata's svy: tabulate do it for
+    proportions, and Meeker and Escobar (Statistical Methods for Reliability Data, 1998, chapters 7
+    and 8) for what is positive. The mean stays the plain one; where all values lie on a bound, the
+    interval is that point.
+
+    Of 100 such intervals so many hold the true mean (20 000 simulations each of n values; in turn
+    plain t, t cut at the bounds, the expanded bootstrap of `paired_bootstraps`, and this):
+
+        n = 6    0.9 + 0.02 normal                    SSIM   95.1  95.1  94.0  95.1
+        n = 6    1 - exponential of mean 0.02         SSIM   88.6  88.6  89.1  93.1
+        n = 6    exponential of mean 0.05             LPIPS  88.6  88.6  89.1  93.1
+        n = 6    log-normal, sigma 0.6                ΔE     90.3  90.3  90.0  92.8
+        n = 6    8 - exponential: skewed from 0 away  ΔE     88.6  88.6  89.1  88.2
+        n = 100  0.9 + 0.02 normal                    SSIM   94.7  94.7  94.5  94.9
+        n = 100  1 - exponential of mean 0.02         SSIM   94.0  94.0  94.0  94.4
+        n = 100  exponential of mean 0.05             LPIPS  94.0  94.0  94.0  94.4
+
+    Plain t ends beyond the bound in 36 of 100 cases of the six exponential values.
+    (tests/test_statistics.py simulates it.)
+
+    Args:
+        bounds: that no value can lie beyond. Where one does, by more than rounding, there is no
+            interval.
+    """
     array = np.asarray(values, dtype=np.float64)
     mean = _mean_alone(array)
     if mean.mean is None or mean.reason:
         return mean
     half_width = _t_quantile(mean.n) * float(array.std(ddof=1)) / math.sqrt(mean.n)
-    return mean._replace(interval=(mean.mean - half_width, mean.mean + half_width))
+    if bounds is None:
+        return mean._replace(interval=(mean.mean - half_width, mean.mean + half_width))
+    least, greatest = bounds
+    highest = math.inf if greatest is None else greatest
+    beyond = (array < least - ROUNDING) | (array > highest + ROUNDING)
+    if outside := int(beyond.sum()):
+        reason = f"no interval: beyond the metric's bounds for {outside} of {mean.n} pictures"
+        return mean._replace(reason=reason)
+    if half_width == 0:
+        return mean._replace(interval=(mean.mean, mean.mean))
+    return mean._replace(interval=_bounded(array, half_width, least, greatest))
+
+
+def _bounded(
+    array: np.ndarray, half_width: float, least: float, greatest: float | None
+) -> tuple[float, float]:
+    """The interval that a plain one of this half width becomes on the scale of `mean_interval`."""
+    # Means of the distances, not the distances of the mean: near a bound they keep their digits.
+    above = float(np.maximum(array - least, 0).mean())
+    if above == 0:  # all within rounding of it
+        return least, least
+    if greatest is None:
+        ratio = math.exp(half_width / above)
+        return least + above / ratio, least + above * ratio
+    below = float(np.maximum(greatest - array, 0).mean())
+    if below == 0:
+        return greatest, greatest
+    ratio = math.exp(half_width * (1 / above + 1 / below))
+    odds, width = above / below, greatest - least
+    low, high = odds / ratio, odds * ratio
+    return least + width * low / (1 + low), greatest - width / (1 + high)
 
 
 def paired_bootstraps(
@@ -121,6 +183,8 @@ def expanded_tail(n: int) -> float:
     those of Student's t are needed. Both are made good by quantiles further out: the tail is the
     normal distribution's beyond t's quantile times sqrt(n / (n - 1)).
     """
+    from scipy import special
+
     return float(special.ndtr(-math.sqrt(n / (n - 1)) * _t_quantile(n)))
 
 
@@ -189,6 +253,9 @@ def _mean_alone(array: np.ndarray) -> Mean:
 
 def _t_quantile(n: int) -> float:
     """Student's t for a two-sided interval of the mean of n values."""
+    # Here, since a model's card knows results, and loading a model needs none of their statistics.
+    from scipy import special
+
     return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 

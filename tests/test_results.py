@@ -4,14 +4,18 @@ import csv
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from hdrnet_bench.data.manifest import find_lock
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text, read_json
+from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.recipe import load_recipe
 from hdrnet_bench.result_timing import Timing
-from hdrnet_bench.results import Evaluation, read_all, read_result
+from hdrnet_bench.results import Evaluation, cell, read_all, read_result, write_result
+from hdrnet_bench.statistics import mean_interval
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 
@@ -117,6 +121,8 @@ def test_times_and_sizes_are_above_zero(tmp_path: Path, where: str, value: float
         ("metrics.psnr.mean", 99.0),
         ("metrics.psnr.interval", [19.0, 20.0]),
         ("metrics.psnr.interval", None),
+        ("metrics.ssim.interval", [0.5, 0.6]),
+        ("metrics.ssim.bounds", [-1.0, 1.0]),
         ("metrics.psnr.max", 99.0),
         ("metrics.psnr.n", 5),
         ("rows.0.psnr", 99.0),
@@ -142,3 +148,76 @@ def test_edited_results_are_refused_with_the_key(tmp_path: Path, where: str, val
     path.write_text(json_text(content))
     with pytest.raises(DataError, match=r"eval-x\.json: "):
         read_result(path)
+
+
+def test_every_value_lies_within_its_metrics_bounds() -> None:
+    assert {name for name, metric in METRICS.items() if metric.bounds is None} == {
+        name for name in METRICS if name.rpartition(".")[2] == "psnr"
+    }
+    for _, result in EVALUATIONS:
+        for name in result.metrics:
+            low, high = METRICS[name].bounds or (-np.inf, None)
+            values = [value for value in result.values(name) if value is not None]
+            assert all(low <= value <= (high or np.inf) for value in values), name
+
+
+NEAR_ONE = [0.99, 0.995, 0.999, 1.0, 0.93, 0.998]
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A result as older versions wrote it: its interval of SSIM is plain Student's t, beyond 1."""
+    content = read_json(made_up.evaluation(tmp_path, n=6))
+    for row, value in zip(content["rows"], NEAR_ONE, strict=True):
+        row["ssim"] = value
+    low, high = stats.ttest_1samp(NEAR_ONE, 0).confidence_interval(0.95)
+    assert high > 1
+    content["metrics"]["ssim"] |= {"mean": np.mean(NEAR_ONE), "interval": [low, high]}
+    path = tmp_path / "eval-older.json"
+    path.write_text(json_text(content))
+    return path
+
+
+def test_an_older_result_is_read_and_its_interval_kept_within_bounds(older: Path) -> None:
+    before = older.read_bytes()
+    result = read_result(older)
+    ssim = result.metrics["ssim"]
+    assert ssim.interval == mean_interval(NEAR_ONE, (-1, 1)).interval
+    assert ssim.interval[1] < 1
+    assert ssim.mean == pytest.approx(np.mean(NEAR_ONE))
+    assert cell("ssim", ssim) == "0.9853 [0.8993, 0.9979]"
+    low, high = stats.ttest_1samp(result.values("psnr"), 0).confidence_interval(0.95)
+    assert result.metrics["psnr"].interval == pytest.approx((low, high))
+    assert older.read_bytes() == before
+
+
+def test_a_result_says_what_its_intervals_were_kept_within(older: Path, tmp_path: Path) -> None:
+    result, path = read_result(older), tmp_path / "eval-now.json"
+    write_result(path, result)
+    content = read_json(path)
+    assert content["metrics"]["ssim"]["bounds"] == [-1, 1]
+    assert content["metrics"]["lpips"]["bounds"] == [0, None]
+    assert "bounds" not in content["metrics"]["psnr"]
+    assert read_result(path) == result
+    for wrong in ([-1, 2], [0, None], None):  # as if it had been computed otherwise
+        _set(content, "metrics.ssim.bounds", wrong)
+        path.write_text(json_text(content))
+        with pytest.raises(DataError, match=r"metrics\.ssim\.interval is not what the rows give"):
+            read_result(path)
+    for wrong in ([1, 1], [1, -1]):
+        _set(content, "metrics.ssim.bounds", wrong)
+        path.write_text(json_text(content))
+        with pytest.raises(DataError, match=r"metrics\.ssim: .*its bounds"):
+            read_result(path)
+
+
+def test_an_older_result_with_an_impossible_value_has_no_interval(older: Path) -> None:
+    content = read_json(older)
+    values = [1.5, *NEAR_ONE[1:]]
+    content["rows"][0]["ssim"] = 1.5
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    content["metrics"]["ssim"] |= {"mean": np.mean(values), "interval": [low, high]}
+    older.write_text(json_text(content))
+    ssim = read_result(older).metrics["ssim"]
+    assert ssim.interval is None
+    assert ssim.reason == "no interval: beyond the metric's bounds for 1 of 6 pictures"

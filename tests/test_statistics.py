@@ -12,6 +12,8 @@ from scipy import stats
 from hdrnet_bench import statistics
 from hdrnet_bench.statistics import (
     EXACT_UP_TO,
+    ROUNDING,
+    Bounds,
     Mean,
     count_wins,
     expanded_tail,
@@ -55,6 +57,50 @@ def test_an_interval_needs_six_finite_values(interval_of) -> None:
 def test_mean_interval_is_students() -> None:
     low, high = stats.ttest_1samp(SIX, 0).confidence_interval(0.95)
     assert mean_interval(SIX).interval == pytest.approx([low, high])
+
+
+def test_a_bounded_interval_is_students_on_a_scale_without_bounds() -> None:
+    similarities = np.array([0.99, 0.9, 0.97, 0.995, 0.8, 0.98])
+    mean = similarities.mean()
+    deviation = stats.t(5).ppf(0.975) * stats.sem(similarities)
+    found = mean_interval(similarities, (-1, 1))
+    # Of the inverse hyperbolic tangent, which is half the logit of what lies between -1 and 1.
+    ends = np.tanh(np.arctanh(mean) + np.array([-1, 1]) * deviation / (1 - mean**2))
+    assert found.interval == pytest.approx(list(ends), rel=1e-12)
+    assert found.mean == mean
+    distances = 1 - similarities
+    factor = math.exp(deviation / distances.mean())
+    ends = distances.mean() / factor, distances.mean() * factor
+    assert mean_interval(distances, (0, None)).interval == pytest.approx(ends, rel=1e-12)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=6, max_size=20), st.sampled_from([1.0, None]))
+def test_a_bounded_interval_holds_the_mean_and_no_impossible_value(
+    sample: list[float], greatest: float | None
+) -> None:
+    found = mean_interval(sample, (-1, greatest))
+    assert found.mean == mean_interval(sample).mean
+    low, high = found.interval
+    assert -1 <= low <= found.mean + 1e-12
+    assert found.mean - 1e-12 <= high <= (greatest or math.inf)
+
+
+@pytest.mark.parametrize(("bound", "inwards"), [(-1.0, 1), (1.0, -1)])
+def test_where_all_lie_on_a_bound_the_interval_does_too(bound: float, inwards: int) -> None:
+    assert mean_interval([bound] * 6, (-1, 1)).interval == (bound, bound)
+    # Rounding is no value of its own; the least that is one is.
+    by_rounding = [bound] * 5 + [bound - inwards * ROUNDING / 2]
+    assert mean_interval(by_rounding, (-1, 1)).interval == (bound, bound)
+    low, high = mean_interval([bound] * 5 + [bound + inwards * 1e-6], (-1, 1)).interval
+    assert -1 <= low < high <= 1
+
+
+@pytest.mark.parametrize("beyond", [1 + 2 * ROUNDING, 3.0, -1 - 2 * ROUNDING])
+def test_values_beyond_the_bounds_leave_the_mean_alone(beyond: float) -> None:
+    found = mean_interval([0.5, 0.25, 0.75, 0.5, 0.5, beyond], (-1, 1))
+    assert found.interval is None
+    assert found.mean == pytest.approx((2.5 + beyond) / 6)
+    assert found.reason == "no interval: beyond the metric's bounds for 1 of 6 pictures"
 
 
 @pytest.mark.parametrize("interval_of", [mean_interval, paired_bootstrap])
@@ -131,6 +177,47 @@ def test_intervals_cover_the_true_mean_as_often_as_said(
         low, high = found.interval
         covered += low <= 0.3 <= high
     assert least <= covered / 400 <= most
+
+
+SSIM, LPIPS = (-1.0, 1.0), (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("n", "bounds", "draw", "mean", "plain", "kept_within"),
+    [
+        # How many of 100 intervals hold the mean: the figures of mean_interval's docstring.
+        (6, SSIM, lambda rng, size: rng.normal(0.9, 0.02, size), 0.9, 95.1, 95.1),
+        (6, SSIM, lambda rng, size: 1 - rng.exponential(0.02, size), 0.98, 88.6, 93.1),
+        (6, LPIPS, lambda rng, size: rng.exponential(0.05, size), 0.05, 88.6, 93.1),
+        (6, LPIPS, lambda rng, size: rng.lognormal(1, 0.6, size), math.exp(1.18), 90.3, 92.8),
+        (6, LPIPS, lambda rng, size: 8 - rng.exponential(1, size), 7, 88.6, 88.2),
+        (100, SSIM, lambda rng, size: rng.normal(0.9, 0.02, size), 0.9, 94.7, 94.9),
+        (100, SSIM, lambda rng, size: 1 - rng.exponential(0.02, size), 0.98, 94.0, 94.4),
+        (100, LPIPS, lambda rng, size: rng.exponential(0.05, size), 0.05, 94.0, 94.4),
+    ],
+)
+def test_of_the_intervals_of_bounded_metrics_the_one_in_use_covers_best(
+    n: int, bounds: Bounds, draw, mean: float, plain: float, kept_within: float
+) -> None:
+    """Against plain t, t cut at the bounds, and the expanded bootstrap."""
+    simulations = 4000  # a share that covers has a standard error of 0.5 %
+    samples = draw(np.random.default_rng(5), (simulations, n)).clip(*bounds)
+    students = np.array([mean_interval(sample).interval for sample in samples])
+    cut = students.clip(*bounds)
+    # All draw the same pictures, which makes it one product of matrices.
+    resampled = np.array([found.interval for found in paired_bootstraps(samples, 2, 2000)])
+    ours = np.array([mean_interval(sample, bounds).interval for sample in samples])
+    t, of_cut, bootstrap, covered = (
+        100 * ((ends[:, 0] <= mean) & (mean <= ends[:, 1])).mean()
+        for ends in (students, cut, resampled, ours)
+    )
+    assert t == pytest.approx(plain, abs=1.5)
+    assert of_cut == t
+    assert bootstrap == pytest.approx(plain, abs=2.5)
+    assert covered == pytest.approx(kept_within, abs=1.5)
+    assert covered >= max(t, bootstrap) - 1.5
+    assert ours.min() >= bounds[0]
+    assert ours.max() <= (bounds[1] or math.inf)
 
 
 def test_few_sign_flips_are_all_tried() -> None:

@@ -25,7 +25,8 @@ def report(
         bool,
         typer.Option(
             "--private",
-            help="Also make report-private.html, with pictures that may not be passed on.",
+            help="Also make report-private.html, for your own eyes: every picture of every method "
+            "and size, also those that may not be passed on.",
         ),
     ] = False,
     check: Annotated[
@@ -42,6 +43,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Make README.md, tables/, figures/ and report.html in results/ from the result files alone.
+
+    report.html shows the best method's pictures of each dataset, at one size.
 
     Replaces and removes only what results/report.json says that a report wrote.
     """
@@ -70,6 +73,8 @@ def report(
         note = " (in place of a file that no report wrote)" if path in report.replaced else ""
         out.print(f"{wrote} {path}{note}")
     for path in report.removed:
-        out.print(f"{removed} {path}, of a result that is gone")
+        out.print(f"{removed} {path}, which the last report made and this one does not")
     for path in report.left:
-        err.print(f"{path} is of a result that is gone, and was changed since: it is left")
+        err.print(
+            f"{path} is of the last report, not of this one, and was changed since: it is left"
+        )

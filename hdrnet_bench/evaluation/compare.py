@@ -248,12 +248,12 @@ def rounding_noise(metric: str) -> float:
     return 0.5 * 10.0 ** -METRICS[metric].decimals
 
 
-def _method_summary(table: np.ndarray) -> MethodSummary:
-    """table: values (seeds, pictures), finite."""
+def _method_summary(name: str, table: np.ndarray) -> MethodSummary:
+    """table: a metric's values (seeds, pictures), finite."""
     pictures, seeds = table.mean(axis=0), [float(v) for v in table.mean(axis=1)]
     return MethodSummary(
         mean=float(pictures.mean()),
-        interval=mean_interval(pictures).interval,
+        interval=mean_interval(pictures, METRICS[name].bounds).interval,
         seeds=seeds,
         deviation=spread(seeds)[1] if len(seeds) > 1 else None,
     )
@@ -300,8 +300,8 @@ def _compare_metric(name: str, sides: Sides, mean: Mean, p: float) -> MetricComp
         verdict=_verdict(name, mean),
         reason=mean.reason,
         paired=Paired(
-            a=_method_summary(sides.a),
-            b=_method_summary(sides.b),
+            a=_method_summary(name, sides.a),
+            b=_method_summary(name, sides.b),
             difference=float(differences.mean()),
             interval=mean.interval,
             wins=wins.wins,

@@ -1,15 +1,15 @@
 """The pictures beside an evaluation's numbers: its worst, median and best by PSNR, made small.
 
-pictures/<size>/<id>-{input,output,target,error}.jpg. An error map is the mean over the channels of
-the absolute difference of output and target, both as 8-bit sRGB, averaged over what a pixel of the
-map covers; the colours are matplotlib's inferno, from black at 0 to pale yellow at ERROR_WHITE and
+Where they lie says ../result_pictures.py. An error map is the mean over the channels of the
+absolute difference of output and target, both as 8-bit sRGB, averaged over what a pixel of the map
+covers; the colours are matplotlib's inferno, from black at 0 to pale yellow at ERROR_WHITE and
 above.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from ..drawing import import_matplotlib
 from ..files import atomic_path
 from ..images.files import write_thumbnail
 from ..model.encoding import to_display
-from ..results import Shown, Size
+from ..results import Shown
 from .score import saved_levels
 
-ROLES = ("input", "output", "target", "error")
 ERROR_WHITE = 0.1  # of the whole range: 25.5 levels of 255
 _LONG_EDGE = 480
+# Of WebP. A map has hard edges everywhere, which cost much, and is only glanced at.
+_QUALITY, _ERROR_QUALITY = 75, 50
 
 
 def choose(rows: Sequence[dict[str, Any]]) -> list[Shown]:
@@ -44,38 +45,30 @@ def choose(rows: Sequence[dict[str, Any]]) -> list[Shown]:
 
 def write_gallery(
     writing: ExitStack,
-    folder: Path,
-    size: Size,
-    shown: Sequence[Shown],
+    places: Mapping[str, Mapping[str, Path]],
     render: Callable[[str], tuple[Pair, Tensor]],
     encoding: Encoding,
 ) -> None:
     """Write the pictures of a result: under temporary names, until `writing` is closed.
 
     Args:
-        folder: the result's.
+        places: of each id, where its pictures are to lie, by role; roles that share a place are one
+            picture.
         render: id to its pair and the method's output (3, H, W).
         encoding: of the inputs.
     """
-    for picture_of in shown:
-        pair, output = render(picture_of.id)
+    for id_, files in places.items():
+        pair, output = render(id_)
         pictures = {
             "input": to_display(pair.input, encoding).cpu().numpy(),
             "output": output.cpu().numpy(),
             "target": pair.target.cpu().numpy(),
             "error": error_map(output, pair.target),
         }
-        paths = pictures_of(folder, size, [picture_of])
-        for path, role in zip(paths, ROLES, strict=True):
-            write_thumbnail(writing.enter_context(atomic_path(path)), pictures[role], _LONG_EDGE)
-
-
-def pictures_of(folder: Path, size: Size, shown: Sequence[Shown]) -> list[Path]:
-    return pictures_of_ids(folder, size, [picture.id for picture in shown])
-
-
-def pictures_of_ids(folder: Path, size: Size, ids: Iterable[str]) -> list[Path]:
-    return [folder / "pictures" / size / f"{id_}-{role}.jpg" for id_ in ids for role in ROLES]
+        for path, role in {path: role for role, path in files.items()}.items():
+            quality = _ERROR_QUALITY if role == "error" else _QUALITY
+            file = writing.enter_context(atomic_path(path))
+            write_thumbnail(file, pictures[role], _LONG_EDGE, quality)
 
 
 def error_map(output: Tensor, target: Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ old JSON is put back; else it is removed last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,25 +27,36 @@ from ..errors import DataError, StorageError, UsageError, first_fault
 from ..files import atomic_path, json_line, json_value, read_text, sha256_text, sweep, unreadable
 from ..locks import locked
 from ..metrics.lpips import check_backbone, fetch_backbone
-from ..results import Evaluation, MetricSummary, ResultRow, read_result, write_result
+from ..result_pictures import (
+    PICTURES,
+    ROLES,
+    SUFFIX,
+    data_pictures,
+    method_pictures,
+    picture_files,
+)
+from ..results import Evaluation, MetricSummary, ResultRow, Shown, read_result, write_result
 from ..runs import LOG
 from ..stopping import asked_to_stop, says_when_stopped
-from .gallery import choose, pictures_of, pictures_of_ids, write_gallery
+from .gallery import choose, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
 from .score import Method, score_pair, split_available, summarise_rows
 
 
 def up_to_date(job: EvaluationJob) -> bool:
-    """Whether a result is there that measured the same model, data, recipe and metrics.
+    """Whether a result is there that measured the same model, data, recipe and metrics, with its
+    pictures.
 
     Raises StorageError where it cannot be read: nobody knows what it is.
     """
-    return _there(job) is not None
+    result = _there(job)
+    return result is not None and not _pictures_missing(job, result)
 
 
 def _there(job: EvaluationJob) -> Evaluation | None:
-    """The result that is there, where it is up to date. Raises as `up_to_date`."""
+    """The result that is there, where it is up to date but for its pictures. Raises as
+    `up_to_date`."""
     if not job.path.exists():
         return None
     try:
@@ -57,7 +68,7 @@ def _there(job: EvaluationJob) -> Evaluation | None:
     if not isinstance(result, Evaluation):
         return None
     names, missing = split_available(job.metrics, check_backbone)
-    outputs = [job.path.with_suffix(".csv"), *pictures_of(job.path.parent, job.size, result.shown)]
+    outputs = [job.path.with_suffix(".csv")]
     outputs += [job.path.with_name("train.csv")] if job.run else []
     same = (
         all(path.exists() for path in outputs)
@@ -69,6 +80,7 @@ def _there(job: EvaluationJob) -> Evaluation | None:
         and result.size == job.size
         and set(result.metrics) == {*names, *missing}
         and not result.stale()
+        and {shown.id for shown in result.shown} <= {row.id for row in job.rows}
         and all(name in (result.rows[0].model_extra or {}) for name in names)
     )
     return result if same else None
@@ -101,7 +113,7 @@ def evaluate_job(
     log: Callable[[str], None] = lambda note: None,
 ) -> Evaluation:
     """Measure and write a result; where one is there that is up to date, as another process may
-    have written it just now, it is that one.
+    have written it just now, it is that one. Pictures that it lacks are made.
 
     Args:
         step: is called after each picture.
@@ -122,6 +134,8 @@ def evaluate_job(
     with _alone(job, log):
         if not overwrite:
             if (result := _there(job)) is not None:
+                if _pictures_missing(job, result):
+                    _show(job, method, device, result)
                 for _ in job.rows:
                     step()
                 return result
@@ -134,8 +148,9 @@ def _alone(job: EvaluationJob, log: Callable[[str], None]) -> Iterator[None]:
     busy = f"another process is evaluating {job.title} into {job.path}"
     lock = job.path.with_name(f".{job.path.stem}.lock")
     with locked(lock, busy, lambda text: log(f"{text}: waiting for its end")):
-        for folder in (job.path.parent, job.path.parent / "pictures" / job.size):
-            sweep(folder)
+        for places in (method_pictures, data_pictures):
+            sweep(places(job.path.parent, job.dataset, job.size))
+        sweep(job.path.parent)
         yield
 
 
@@ -148,7 +163,6 @@ def _evaluate(
     curve: str | None,
     step: Callable[[], None],
 ) -> Evaluation:
-    dataset, by_id = job.spec.dataset, {row.id: row for row in job.rows}
     environment = describe()
     decides = {
         "recipe": job.spec.recipe.model_dump(),
@@ -158,12 +172,10 @@ def _evaluate(
         "cells": job.cells,
         "device": device,
         "metrics": {name: metrics.METRICS[name].version for name in names},
-        "environment": environment.model_dump(exclude={"load"}),
+        "environment": environment.model_dump(exclude={"load", "date"}),
     }
 
-    def pair(id_: str) -> Pair:
-        return load_pair_at(dataset, by_id[id_], job.size).to(device)
-
+    pair = _loader(job, device)
     partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
 
     def kept() -> str:
@@ -181,14 +193,15 @@ def _evaluate(
             step()
         measured = [partial.rows[row.id] for row in job.rows]
         result = _result(job, measured, names, missing, environment)
-
-        def render(id_: str) -> tuple[Pair, Tensor]:
-            with torch.no_grad():
-                return (loaded := pair(id_)), method(loaded)
-
-        _write(job, result, render, _rows_csv(measured, names), curve)
+        _write(job, result, method, device, _rows_csv(measured, names), curve)
         partial.remove()
     return result
+
+
+def _loader(job: EvaluationJob, device: str) -> Callable[[str], Pair]:
+    """From a picture's id to its pair, at the job's size and on the device."""
+    by_id = {row.id: row for row in job.rows}
+    return lambda id_: load_pair_at(job.spec.dataset, by_id[id_], job.size).to(device)
 
 
 def _result(
@@ -235,26 +248,20 @@ def _rows_csv(measured: list[dict[str, Any]], names: list[str]) -> str:
 def _write(
     job: EvaluationJob,
     result: Evaluation,
-    render: Callable[[str], tuple[Pair, Tensor]],
+    method: Method,
+    device: str,
     rows: str,
     curve: str | None,
 ) -> None:
     """Replace a result and what lies beside it, and remove pictures that it does not show."""
-    old, dataset = _pictures_there(job), job.spec.dataset
+    old = _own_pictures(job)
     texts = {job.path.with_suffix(".csv"): rows}
     texts |= {} if curve is None else {job.path.with_name("train.csv"): curve}
     with ExitStack() as writing:
         try:
             # The JSON first: what is left first gets its name last.
             write_result(writing.enter_context(atomic_path(job.path, durable=True)), result)
-            write_gallery(
-                writing,
-                job.path.parent,
-                job.size,
-                result.shown,
-                render,
-                dataset.header.input_encoding,
-            )
+            _write_pictures(writing, job, result.shown, method, device)
             for path, text in texts.items():
                 writing.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
         except OSError as error:
@@ -265,8 +272,7 @@ def _write(
                 with suppress(FileNotFoundError):
                     job.path.replace(aside)
                 writing.close()
-                for path in old - set(pictures_of(job.path.parent, job.size, result.shown)):
-                    path.unlink(missing_ok=True)
+                _remove(old, job, result.shown)
                 aside.unlink(missing_ok=True)
             except OSError as error:
                 if not job.path.exists():
@@ -284,18 +290,72 @@ def _not_written(job: EvaluationJob, error: OSError) -> StorageError:
     )
 
 
-def _pictures_there(job: EvaluationJob) -> set[Path]:
+def _picture_files(job: EvaluationJob, shown: Sequence[Shown]) -> dict[str, dict[str, Path]]:
+    """Where a result's pictures lie, by id and role."""
+    folder, dataset, method = job.path.parent, job.dataset, job.method
+    return {one.id: picture_files(folder, dataset, method, job.size, one.id) for one in shown}
+
+
+def _pictures_missing(job: EvaluationJob, result: Evaluation) -> bool:
+    files = _picture_files(job, result.shown).values()
+    return not all(path.exists() for by_role in files for path in by_role.values())
+
+
+def _show(job: EvaluationJob, method: Method, device: str, result: Evaluation) -> None:
+    """Make the pictures of a result that is there, as of one whose pictures were not passed on with
+    it, or that an older version made in another form."""
+    old = _own_pictures(job)
+    try:
+        with ExitStack() as writing:
+            _write_pictures(writing, job, result.shown, method, device)
+        _remove(old, job, result.shown)
+    except OSError as error:
+        raise _not_written(job, error) from None
+
+
+def _write_pictures(
+    writing: ExitStack,
+    job: EvaluationJob,
+    shown: Sequence[Shown],
+    method: Method,
+    device: str,
+) -> None:
+    pair = _loader(job, device)
+
+    def render(id_: str) -> tuple[Pair, Tensor]:
+        with torch.no_grad():
+            return (loaded := pair(id_)), method(loaded)
+
+    encoding = job.spec.dataset.header.input_encoding
+    write_gallery(writing, _picture_files(job, shown), render, encoding)
+
+
+def _own_pictures(job: EvaluationJob) -> set[Path]:
     """The pictures that are of this result as it was: of its split, and that it showed; none that
-    another split shows, and nothing that somebody else has put there."""
+    another split shows, and nothing that somebody else has put there. Those that other methods show
+    as well are not its own.
+
+    Older versions kept all four as JPEGs, of all splits in one folder.
+    """
     ids = {row.id for row in job.rows}
     try:
         before = read_result(job.path)
         ids |= {shown.id for shown in before.shown} if isinstance(before, Evaluation) else set()
     except DataError:
         pass  # none yet, or one that says nothing
+    folder = method_pictures(job.path.parent, job.dataset, job.size)
+    names = {folder / f"{id_}-{role}{SUFFIX}" for id_ in ids for role in ROLES}
+    folder = job.path.parent / PICTURES / job.size
     ids -= {row.id for row in job.spec.dataset.rows if row.split != job.spec.split}
-    there = set((job.path.parent / "pictures" / job.size).glob("*.jpg"))
-    return there & set(pictures_of_ids(job.path.parent, job.size, ids))
+    names |= {folder / f"{id_}-{role}.jpg" for id_ in ids for role in ROLES}
+    return {path for path in names if path.is_file()}
+
+
+def _remove(old: set[Path], job: EvaluationJob, shown: Sequence[Shown]) -> None:
+    """Of a result's own pictures, those that it does not show any more."""
+    files = _picture_files(job, shown).values()
+    for path in old - {path for by_role in files for path in by_role.values()}:
+        path.unlink(missing_ok=True)
 
 
 def _training_curve(log: Path) -> str:

@@ -18,6 +18,7 @@ from .. import metrics
 from ..data.pairs import Pair
 from ..errors import DataError, UsageError
 from ..files import sha256_file
+from ..metric_specs import METRICS
 from ..metrics import as_published
 from ..metrics.grid_artefact import CELLS, grid_artefact
 from ..metrics.lpips import NETS, Net
@@ -26,7 +27,7 @@ from ..model.file import read_model_header
 from ..recipe import Recipe
 from ..result_ids import SLUG, MethodId, RecipeId
 from ..runs import Run
-from ..statistics import mean_interval
+from ..statistics import Bounds, mean_interval
 
 # A method: a pair at its size to an output (3, H, W), not clamped. Only oracles look at the target.
 Method = Callable[[Pair], Tensor]
@@ -155,7 +156,8 @@ def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> 
 def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """The summary of a metric over the rows for whose pictures it is defined; how many others."""
     reasons = [r["undefined"][name] for r in rows if name in r.get("undefined", {})]
-    summary = summarise([row[name] for row in rows if name not in row.get("undefined", {})])
+    values = [row[name] for row in rows if name not in row.get("undefined", {})]
+    summary = summarise(values, METRICS[name].bounds)
     if reasons:
         summary["undefined"] = len(reasons)
     if len(reasons) == len(rows) > 0:
@@ -163,11 +165,11 @@ def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     return summary
 
 
-def summarise(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean with its 95 % interval (Student's t), or null with a reason; n; extremes.
+def summarise(values: Sequence[float | None], bounds: Bounds = None) -> dict[str, Any]:
+    """Mean with its 95 % interval, kept within the bounds, or null with a reason; n; extremes.
     None is a value that is not finite."""
     numbers = [math.nan if v is None else v for v in values]
-    summary = mean_interval(numbers)._asdict()
+    summary = mean_interval(numbers, bounds)._asdict() | ({"bounds": bounds} if bounds else {})
     if summary["mean"] is None:
         return summary
     return summary | {"min": min(numbers), "max": max(numbers)}

@@ -73,9 +73,9 @@ def write_png(path: str | Path, pixels: Pixels) -> None:
         temporary.write_bytes(content)
 
 
-def write_thumbnail(path: Path, image: NDArray[np.floating], long_edge: int) -> None:
-    """(3, H, W) in [0, 1] as a small JPEG: for looking at, never for measuring."""
+def write_thumbnail(path: Path, image: NDArray[np.floating], long_edge: int, quality: int) -> None:
+    """(3, H, W) in [0, 1] as a small WebP: for looking at, never for measuring."""
     thumbnail = Image.fromarray(quantise(image))
     thumbnail.thumbnail((long_edge, long_edge), Image.Resampling.LANCZOS)
     with atomic_path(path) as temporary:
-        thumbnail.save(temporary, format="JPEG", quality=75)
+        thumbnail.save(temporary, format="WEBP", quality=quality, method=6)

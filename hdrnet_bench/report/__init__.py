@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ from ..errors import DataError, UsageError
 from ..files import read_bytes, read_text, unreadable
 from ..locks import locked
 from ..stopping import says_when_stopped
-from . import contents, page, pictures, plots, readme, table, written
-from .written import FIGURES, MANIFEST, PRIVATE_PAGE, TABLES
+from . import contents, page, pictures, plots, published_page, readme, table, written
+from .published import FOLDER
+from .written import FIGURES, MANIFEST, PRIVATE_MANIFEST, PRIVATE_PAGE, TABLES
 
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 PAGE, README = "report.html", "README.md"
 LOCK = ".report.lock"
 
@@ -46,13 +46,15 @@ def build_report(
     log: Callable[[str], None] = lambda note: None,
 ) -> Report:
     """Write README.md, report.html, tables/ and figures/ of a results directory, and report.json,
-    which lists them: only what it lists, and is as it was written, is ever replaced or removed.
+    which lists them: only what it lists, and is as it was written, is ever replaced or removed. It
+    does not depend on `private`.
 
     Args:
         root: a results directory.
-        insert: a Markdown file whose part between the results marks becomes the quality tables.
+        insert: a Markdown file whose parts between marks become the tables of `readme.blocks`.
         dry_run: write nothing.
-        private: also write report-private.html, with the pictures that may not be passed on.
+        private: also write report-private.html, with every picture of every method and size, also
+            those that may not be passed on, and report-private.json, which lists it.
         overwrite: replace what stands where the report is written, whoever wrote it.
         out: write there instead of into `root`.
         log: is told where another report is waited for.
@@ -96,14 +98,15 @@ def _made(root: Path, insert: Path | None, private: bool, overwrite: bool, folde
     others: dict[Path, bytes] = {}
     if insert is not None:
         # Through a link: it stays one.
-        others[insert.resolve()] = with_insertion(insert, readme.quality(read)).encode()
+        others[insert.resolve()] = with_insertion(insert, readme.blocks(read)).encode()
     files = render(read, private)
     if clash := {(folder / name).resolve() for name in files} & set(others):
         raise UsageError(f"{clash.pop()} is a file of the report: --insert needs another")
     planned = written.plan(folder, files, overwrite=overwrite)
     named = [[folder / name for name in names] for names in planned[1:4]]
     inserted = [] if insert is None else [insert]
-    report = Report([*inserted, *(folder / name for name in (*files, MANIFEST))], *named)
+    lists = [MANIFEST, PRIVATE_MANIFEST] if private else [MANIFEST]
+    report = Report([*inserted, *(folder / name for name in (*files, *lists))], *named)
     return _Made(files, others, planned, report)
 
 
@@ -120,12 +123,9 @@ def render(report: contents.Contents, private: bool = False) -> dict[str, bytes]
                 raise DataError(f"two results would be shown in {path}: rename one of them")
             files[path] = content
 
-    sheets = {
-        part.group.slug: sheet
-        for part in report.groups
-        if (sheet := pictures.comparison(part.group)) is not None
-    }
-    names = {slug: f"comparison-{slug}.jpg" for slug in sheets}
+    groups = [part.group for part in report.groups]
+    sheets = pictures.comparisons(groups)
+    names = {slug: f"comparison-{slug}.webp" for slug in sheets}
     add(FIGURES, {names[slug]: sheet for slug, sheet in sheets.items()})
     figures: dict[str, bytes] = {}
     for plot, drawn in zip(report.plots, plots.render(report.plots), strict=True):
@@ -134,6 +134,9 @@ def render(report: contents.Contents, private: bool = False) -> dict[str, bytes]
     for one in report.tables:
         add(TABLES, table.render(one))
     files[README] = readme.page(report, names).encode()
+    if report.own_published:
+        text = published_page.page(report.published, report.published_speed)
+        files[f"{FOLDER}/{README}"] = text.encode()
     files[PAGE] = page.render(report, figures).encode()
     if private:
         files[PRIVATE_PAGE] = page.render(report, figures, private=True).encode()
@@ -148,7 +151,7 @@ def outdated(root: Path, insert: Path | None = None) -> list[str]:
     """
     report = contents.read(root)
     fresh = render(report)
-    known = written.read_manifest(root).files
+    known = written.read_manifests(root).shown.files
     names = [name for name, content in fresh.items() if _differs(root / name, content)]
     present = {name: written.digest_of(root / name) for name in {*fresh, *known}}
     names += sorted(
@@ -157,7 +160,7 @@ def outdated(root: Path, insert: Path | None = None) -> list[str]:
     same = set(fresh) - set(names)
     if {name: known.get(name) for name in same} != {name: present[name] for name in same}:
         names.append(MANIFEST)
-    if insert is not None and _text(insert) != with_insertion(insert, readme.quality(report)):
+    if insert is not None and _text(insert) != with_insertion(insert, readme.blocks(report)):
         names.append(str(insert))
     return names
 
@@ -169,8 +172,8 @@ def _differs(old: Path, content: bytes) -> bool:
         return True
     except OSError as error:
         raise unreadable(old, error) from None
-    # They show what the SVG and the thumbnails do, and depend on the version of Pillow besides.
-    if before == content or old.suffix in {".jpg", ".png"}:
+    # A sheet shows what the thumbnails do, and depends on the version of Pillow besides.
+    if before == content or old.suffix == ".webp":
         return False
     old_text, text = before.decode(errors="replace"), content.decode()
     if old.suffix == ".svg":
@@ -181,15 +184,25 @@ def _differs(old: Path, content: bytes) -> bool:
     return True
 
 
-def with_insertion(path: Path, text: str) -> str:
-    """A Markdown file's content with `text` between its results marks. Raises DataError where it
-    cannot be read, or has no marks."""
-    try:
-        before, rest = _text(path).split(BEGIN, 1)
-        _, after = rest.split(END, 1)
-    except ValueError:
-        raise DataError(f"{path} has no {BEGIN} … {END} to put the tables between") from None
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+def with_insertion(path: Path, blocks: Mapping[str, str]) -> str:
+    """A Markdown file's content with each block between the marks that bear its name, as
+    <!-- results --> and <!-- /results -->, as far as the file has them.
+
+    Raises DataError where it cannot be read, or has no marks, or one without its end.
+    """
+    text, found = _text(path), False
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin not in text:
+            continue
+        before, rest = text.split(begin, 1)
+        if end not in rest:
+            raise DataError(f"{path} has {begin} without {end} after it")
+        text, found = f"{before}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}", True
+    if not found:
+        marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in blocks)
+        raise DataError(f"{path} has no marks to put tables between: {marks}")
+    return text
 
 
 def _text(path: Path) -> str:

@@ -19,7 +19,9 @@ from . import plots_quality, plots_time
 from .groups import Group, TimingResult, group_results, timing_results
 from .plots import Plot
 from .published import (
+    FOLDER,
     PublishedRow,
+    SpeedRow,
     read_published,
     read_speed,
     rows_of_group,
@@ -77,7 +79,9 @@ class StepsPart(NamedTuple):
 class Contents(NamedTuple):
     """training: a figure a recipe. networks: of the untrained network. steps: of training steps.
     speed: published times on GPUs, where something was timed on one. where: which machine measured
-    what. unmeasured: the protocols with published figures on which nothing was measured."""
+    what. unmeasured: the protocols with published figures on which nothing was measured. published,
+    published_speed: all published figures. own_published: whether they are those of the directory,
+    in a folder that is no link; else they came with the package."""
 
     groups: list[GroupPart]
     training: list[Plot]
@@ -88,6 +92,9 @@ class Contents(NamedTuple):
     speed: Table | None
     where: Table
     unmeasured: list[str]
+    published: list[PublishedRow]
+    published_speed: list[SpeedRow]
+    own_published: bool
 
     @property
     def tables(self) -> list[Table]:
@@ -131,7 +138,8 @@ def read(root: Path) -> Contents:
     published = read_published(root)
     timed = [*(part.timing for part in timings), *(r for _, r in (*machines, *kernels))]
     on_gpu = any(timing.device.startswith("cuda") for timing in timed)
-    speed = read_speed(root) if on_gpu else []
+    speed = read_speed(root)
+    own = root / FOLDER
     return Contents(
         groups=[_group_part(group, timings, published) for group in groups],
         training=plots_quality.training(evaluations),
@@ -145,9 +153,12 @@ def read(root: Path) -> Contents:
         ],
         steps=[_steps_part(r, path.stem) for path, r in machines if isinstance(r, TrainingTiming)],
         kernels=[KernelPart(r, kernel_table(r, path.stem)) for path, r in kernels],
-        speed=speed_table(speed) if speed else None,
+        speed=speed_table(speed) if speed and on_gpu else None,
         where=where_table([*results, *machines]),
         unmeasured=unmeasured_protocols(groups, published),
+        published=published,
+        published_speed=speed,
+        own_published=own.is_dir() and not own.is_symlink(),
     )
 
 

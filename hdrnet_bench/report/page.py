@@ -5,23 +5,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jinja2
 from markupsafe import Markup, escape
 
 from ..cleaning import clean
+from ..result_pictures import ROLES
 from . import pictures, plots
-from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart
-from .groups import best_method
+from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents
+from .groups import Group, best_method
+from .headline import Headline, headline, measured_on
+from .pictures import Gallery, GalleryPicture
 from .plots import Plot
 from .readme import unmeasured_text
-from .table import Cell
+from .table import Cell, Table, Value
 from .tables import KERNELS_NOTE, machine_text
 from .tables_time import NETWORK_NOTE
 
+# "29.36 [25.59, 33.12] (n 5)": a number, its interval, and the rest.
+_INTERVAL = re.compile(r"([^\[]*) (\[[^\]]*\],?) ?(.*)", re.DOTALL)
+# Of "1920 x 1080", which is no place to end a line.
+_SIZE = re.compile(r"(?<=\d) x (?=\d)")
 _FIGURE = re.compile(r"<!--figure-->.*?<!--/figure-->", re.DOTALL)
 
 
@@ -40,13 +46,28 @@ def render(contents: Contents, figures: Mapping[str, bytes], private: bool = Fal
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
     )
-    environment.filters |= {"sort_value": sort_value, "code": code, "uri": _data_uri}
+    environment.filters |= {
+        "sort_value": sort_value,
+        "code": code,
+        "lines": with_lines,
+        "numeric": numeric,
+        "empty": empty,
+        "uri": pictures.data_uri,
+    }
     environment.globals["figure"] = lambda plot: _figure(plot, figures)
-    groups, weight = _galleries(contents, private)
+    shown = _pictures(contents, private)
     script = environment.get_template("report.js").render()
     return environment.get_template("report.html.j2").render(
         contents=contents,
-        groups=groups,
+        shown=shown,
+        groups=[
+            {
+                "part": part,
+                "machines": sorted({machine_text(r.environment) for _, r in part.group.results}),
+            }
+            for part in contents.groups
+        ],
+        measured_on=measured_on(contents, shown.headline),
         private=private,
         unmeasured=unmeasured_text(contents),
         texts={
@@ -57,9 +78,8 @@ def render(contents: Contents, figures: Mapping[str, bytes], private: bool = Fal
             "network": NETWORK_NOTE,
         },
         machine_text=machine_text,
-        roles=pictures.ROLES,
-        weight=f"{weight / 1e6:.1f}",
-        limit=f"{pictures.PAGE_BYTES / 1e6:.0f}",
+        roles=ROLES,
+        weight=f"{shown.weight / 1e6:.1f}",
         # A browser runs this script and no other, whatever text ever got into the page unescaped.
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -77,46 +97,99 @@ def without_figures(html: str) -> str:
     return _FIGURE.sub("", html)
 
 
-def _galleries(contents: Contents, private: bool) -> tuple[list[dict[str, Any]], int]:
-    """Each group's parts for the template, and the bytes that all their pictures take."""
-    galleries = [
-        [pictures.gallery(part.group, path, r, private) for path, r in part.group.results]
-        for part in contents.groups
-    ]
-    # Where there is no room for all pictures, those of every group's best method come first.
-    order = [
-        (group, number)
-        for group, part in enumerate(contents.groups)
-        for number in _best_first(part)
-    ]
-    order.sort(key=lambda place: place[1] != _best_first(contents.groups[place[0]])[0])
-    page_galleries = pictures.fit_to_page([galleries[group][number] for group, number in order])
-    by_place = dict(zip(order, page_galleries, strict=True))
-    groups = [
-        {
-            "part": part,
-            "machines": sorted({machine_text(r.environment) for _, r in part.group.results}),
-            "galleries": [by_place[group, number] for number in range(len(part.group.results))],
-            "open": _best_first(part)[0],
-        }
-        for group, part in enumerate(contents.groups)
-    ]
-    page_pictures = [picture for gallery in page_galleries for picture in gallery.pictures]
-    return groups, sum(map(pictures.weight, page_pictures))
+class _Section(NamedTuple):
+    """The pictures of some data at one size. galleries: each with whether it is open."""
+
+    group: Group
+    galleries: list[tuple[Gallery, bool]]
 
 
-def _best_first(part: GroupPart) -> list[int]:
-    """The numbers of a group's results, the best method's first."""
-    results = part.group.results
-    best = best_method(part.group)
-    numbers: Sequence[int] = range(len(results))
-    return sorted(numbers, key=lambda number: results[number] is not best)
+class _Pictures(NamedTuple):
+    """left_out: whether results have pictures that are not on this page. weight: bytes."""
+
+    headline: Headline | None
+    sections: list[_Section]
+    left_out: bool
+    weight: int
 
 
-def sort_value(cell: Cell) -> str:
-    """What the page's script sorts a cell by; empty where there is no value."""
-    value = cell.values[0]
-    return "" if value is None else str(value)
+def _pictures(contents: Contents, private: bool) -> _Pictures:
+    """The best method's pictures of each dataset at one size; private: all that there are."""
+    groups = {part.group.slug: part.group for part in contents.groups}
+    best = {slug: found for slug, group in groups.items() if (found := best_method(group))}
+    of_best = (
+        {slug: pictures.gallery(groups[slug], *item, private) for slug, item in best.items()}
+        if private
+        else pictures.of_datasets(list(groups.values()))
+    )
+    top = headline(contents.groups, of_best)
+    weight = 0
+    if top and top.picture:
+        weight = pictures.weight(top.picture)
+        of_best[top.group.slug] = _without(of_best[top.group.slug], top.picture)
+    galleries = [(slug, gallery, True) for slug, gallery in of_best.items()]
+    if private:
+        galleries += [
+            (slug, pictures.gallery(group, *item, private), False)
+            for slug, group in groups.items()
+            for item in group.results
+            if item is not best.get(slug)
+        ]
+    limit = pictures.PRIVATE_PAGE_BYTES if private else pictures.PAGE_BYTES
+    fitting = pictures.fit_to_page([gallery for _, gallery, _ in galleries], limit - weight)
+    sections: dict[str, list[tuple[Gallery, bool]]] = {slug: [] for slug in groups}
+    for (slug, _, is_open), gallery in zip(galleries, fitting, strict=True):
+        sections[slug].append((gallery, is_open))
+        weight += sum(map(pictures.weight, gallery.pictures))
+    left_out = not private and any(
+        item[1].shown and (slug not in of_best or item is not best[slug])
+        for slug, group in groups.items()
+        for item in group.results
+    )
+    return _Pictures(
+        top,
+        [_Section(groups[slug], found) for slug, found in sections.items() if found],
+        left_out,
+        weight,
+    )
+
+
+def _without(gallery: Gallery, picture: GalleryPicture) -> Gallery:
+    others = [other for other in gallery.pictures if other is not picture]
+    note = f"{picture.id}: at the top of this page"
+    return gallery._replace(pictures=others, absent=[*gallery.absent, note])
+
+
+def sort_value(cell: Cell) -> Markup:
+    """As an attribute, what the page's script sorts a cell by: empty where there is no value, and
+    none where it is the text that is shown."""
+    value = "" if cell.values[0] is None else str(cell.values[0])
+    return Markup("") if value == cell.text else Markup(' data-value="{}"').format(_shown(value))
+
+
+def numeric(table: Table) -> list[bool]:
+    """Of each column, whether it holds no text."""
+    return [not any(isinstance(value, str) for value in column) for column in _columns(table)]
+
+
+def empty(table: Table) -> list[bool]:
+    """Of each column, whether it holds nothing."""
+    return [all(value is None for value in column) for column in _columns(table)]
+
+
+def _columns(table: Table) -> list[list[Value]]:
+    """The values that rows are sorted by, column by column."""
+    return [[row[i].values[0] for row in table.rows] for i in range(len(table.columns))]
+
+
+def with_lines(cell: Cell) -> Markup:
+    """A cell's text; of a number, its interval and what follows that as lines of their own."""
+    text = _SIZE.sub("\u00a0x\u00a0", clean(cell.text, "terminal"))
+    found = _INTERVAL.fullmatch(text)
+    if found is None or isinstance(cell.values[0], str):
+        return escape(text)
+    lines = [Markup(" <small>{}</small>").format(line) for line in found.groups()[1:] if line]
+    return escape(found[1]) + Markup("").join(lines)
 
 
 def code(text: str) -> Markup:
@@ -134,9 +207,16 @@ def code(text: str) -> Markup:
 
 
 def _figure(plot: Plot, figures: Mapping[str, bytes]) -> Markup:
+    """A figure without what nobody sees, which is half of it: decimals, its fonts' names (the page
+    has them once), ids that nothing refers to. Text stays as it is."""
     svg = plots.inline(figures[plot.stem].decode(), plot.stem)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+
+    def slim(tag: re.Match[str]) -> str:
+        text = re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
+        text = re.sub(r"font-family: [^;\"]*(; )?", "", text)
+        id_ = re.search(r' id="([^"]*)"', text)
+        return text if id_ is None or id_[1] in used else text.replace(id_[0], "")
+
+    svg = re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", slim, svg))
     return Markup(f"<!--figure-->{svg}<!--/figure-->")
-
-
-def _data_uri(path: Path) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(pictures.content(path)).decode()}"

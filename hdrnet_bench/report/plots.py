@@ -1,9 +1,10 @@
-"""Figures as SVG and PNG, the same bytes for the same results and the same matplotlib."""
+"""Figures as SVG, the same bytes for the same results and the same matplotlib."""
 
 from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,9 +12,12 @@ from typing import Any, NamedTuple
 from ..drawing import import_matplotlib
 
 INK, PAPER, GRID = "#1d2733", "#ffffff", "#8b96a3"
-# Each has enough contrast both with white and with the dark page (WCAG: 3 to 1).
-COLOURS = ("#2b7bbf", "#d1603d", "#4a9447", "#9a6bc4", "#a8800f", "#c4508c", "#168f8f")
-MARKERS = "os^Dvph"
+# Each has a contrast of 3 to 1 at least, both with white and with the dark page (WCAG), and differs
+# from each other and from GRID by 13 in CIEDE2000 at least, also as the colour-blind see them
+# (tests/report/test_plots.py simulates it). Of Okabe and Ito's first six, two have too little
+# contrast with white, and the nearest two differ by 11.
+COLOURS = ("#695ad2", "#969600", "#d20f78", "#007878", "#d27878", "#5a96e1", "#87693c")
+MARKERS = "os^DvphX"  # one more than colours, so that the two do not come round together
 DOTS_PER_INCH = 110
 
 _STYLE = {
@@ -47,13 +51,12 @@ class Plot(NamedTuple):
 
 
 def render(plots: Sequence[Plot]) -> list[dict[str, bytes]]:
-    """Each figure's files, <stem>.svg and <stem>.png."""
+    """Each figure's file, <stem>.svg."""
     files: list[dict[str, bytes]] = []
     if not plots:
         return files
     matplotlib = import_matplotlib()
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     # The names of an SVG's clip paths are hashes of numbers as text, which depends on NumPy's print
@@ -64,14 +67,10 @@ def render(plots: Sequence[Plot]) -> list[dict[str, bytes]]:
     ):
         for plot in plots:
             figure = Figure(figsize=plot.size, dpi=DOTS_PER_INCH)
-            FigureCanvasAgg(figure)
             plot.draw(figure)
-            files.append({})
-            for kind in ("svg", "png"):
-                metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                stream = io.BytesIO()
-                figure.savefig(stream, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-                files[-1][f"{plot.stem}.{kind}"] = stream.getvalue()
+            stream = io.BytesIO()
+            figure.savefig(stream, format="svg", dpi=DOTS_PER_INCH, metadata={"Date": None})
+            files.append({f"{plot.stem}.svg": stream.getvalue()})
     return files
 
 
@@ -121,18 +120,44 @@ def text_width(texts: Sequence[str], size: float = 9) -> float:
 
 
 def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
-    """Makes an axis ("x" or "y") logarithmic, with ticks in plain numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
+    """Makes an axis ("x" or "y") logarithmic, with three ticks or more, in plain numbers."""
     low, high = min(values) / 1.25, max(values) * 1.25
-    # The coarsest ticks of which at least three lie on the axis: fewer do not show its scale.
-    for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
-        ticks = [s * 10.0**e for e in range(-7, 9) for s in steps if low <= s * 10.0**e <= high]
-        if len(ticks) >= 3:
-            break
     getattr(axes, f"set_{axis}scale")("log")
     getattr(axes, f"set_{axis}lim")(low, high)
+    # The coarsest of which there are three: fewer do not show that the scale is logarithmic.
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [s * 10.0**e for e in range(-13, 13) for s in steps if low <= s * 10.0**e <= high]
+        if len(ticks) >= 3:
+            break
+    else:  # less than a decade
+        ticks = even_ticks(low, high, 3)
+    _set_ticks(axes, axis, ticks, [f"{tick:,.10g}" for tick in ticks])
+
+
+def linear(axes: Any, axis: str, least: int = 3) -> None:
+    """Gives an axis ("x" or "y") on which all is drawn as many ticks in plain numbers: two give at
+    most three, three at most five."""
+    low, high = sorted(getattr(axes, f"get_{axis}lim")())
+    ticks = even_ticks(low, high, least)
+    decimals = max(len(f"{tick:.10g}".partition(".")[2]) for tick in ticks)
+    _set_ticks(axes, axis, ticks, [f"{tick:,.{decimals}f}" for tick in ticks])
+
+
+def even_ticks(low: float, high: float, least: int) -> list[float]:
+    """The coarsest multiples of 1, 2, 2.5 or 5 times a power of ten of which at least that many lie
+    between low and high, both included."""
+    largest = math.floor(math.log10(high - low))
+    for step in (s * 10.0**e for e in range(largest, largest - 3, -1) for s in (5, 2.5, 2, 1)):
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first + 1 >= least:
+            return [number * step for number in range(first, last + 1)]
+    return [low, high]  # so near each other that no float lies between
+
+
+def _set_ticks(axes: Any, axis: str, ticks: Sequence[float], labels: Sequence[str]) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
     ruler = getattr(axes, f"{axis}axis")
     ruler.set_major_locator(FixedLocator(ticks))
     ruler.set_minor_locator(NullLocator())
-    ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ruler.set_major_formatter(FixedFormatter(labels))

@@ -24,6 +24,7 @@ _MANY_POINTS = 1000
 # Line styles of the oracles, so that several can be told apart.
 _ORACLE_LINES = (":", "-.", (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _ROW, _REFERENCE_SIZE = 0.27, (1920, 1080)
+_PANELS = 5  # of metrics beside each other: more would be too small to read on a page
 
 
 def of_group(group: Group, timings: Sequence[TimingResult]) -> list[Plot]:
@@ -35,26 +36,32 @@ def _metrics(group: Group) -> Plot:
     """Means with their intervals: a panel for each metric, a row for each method."""
     labels = [label(group, result) for _, result in group.results]
     names = [n for n in group.metrics if any(_mean(r, n) is not None for _, r in group.results)]
+    inks = _colours(group)
+    down = max(1, -(-len(names) // _PANELS))
+    across = max(1, -(-len(names) // down))
+    height = _ROW * len(labels) + 0.1
 
     def draw(figure: Any) -> None:
-        panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
         for name, axes in zip(names, panels, strict=False):
-            for y, (_, result) in enumerate(group.results):
+            for y, ((_, result), ink) in enumerate(zip(group.results, inks, strict=True)):
                 summary = result.metrics.get(name)
                 if summary is None or summary.mean is None:
                     continue
                 if summary.interval:
-                    axes.plot(summary.interval, (y, y), color=_colour(result, y), linewidth=2)
-                axes.plot(summary.mean, y, _marker(result), color=_colour(result, y))
+                    axes.plot(summary.interval, (y, y), color=ink, linewidth=2)
+                axes.plot(summary.mean, y, _marker(result), color=ink)
             axes.set_title(heading(name))
             axes.margins(x=0.15)
-            axes.locator_params(axis="x", nbins=3)
+            plots.linear(axes, "x", 2)
             axes.grid(True, axis="both")
         _method_rows(panels[0], labels)
         margins(figure, text_width(labels), 0.25, 0.4, 0.4)
-        figure.subplots_adjust(wspace=0.18)
+        figure.subplots_adjust(wspace=0.25, hspace=0.75 / height)
 
-    size = (text_width(labels) + 1.75 * max(len(names), 1) + 0.4, _ROW * len(labels) + 0.9)
+    size = (text_width(labels) + 1.75 * across + 0.4, (height + 0.75) * down + 0.05)
     title = f"Mean and 95 % interval of each metric, {group.title}"
     return Plot(f"metrics-{group.slug}", title, size, draw)
 
@@ -66,13 +73,14 @@ def _distribution(group: Group) -> Plot:
         [v for row in r.rows if (v := row.value("psnr")) is not None] for _, r in group.results
     ]
     many = sum(map(len, values)) > _MANY_POINTS
+    inks = _colours(group)
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for y, ((_, result), psnr) in enumerate(zip(group.results, values, strict=True)):
+        for y, (psnr, colour_of_row) in enumerate(zip(values, inks, strict=True)):
             if not psnr:
                 continue
-            ink = {"color": _colour(result, y)}
+            ink = {"color": colour_of_row}
             axes.boxplot(
                 [psnr],
                 positions=[y],
@@ -87,7 +95,8 @@ def _distribution(group: Group) -> Plot:
             # Points of similar PSNR must not hide each other. Steps of the golden ratio spread them
             # evenly, and, unlike random numbers, need no seed.
             heights = [y + ((i * 0.618) % 1 - 0.5) * 0.4 for i in range(len(psnr))]
-            axes.plot(psnr, heights, ".", markersize=5, alpha=0.6, rasterized=many, **ink)
+            axes.plot(psnr, heights, ".", markersize=5, alpha=0.8, rasterized=many, **ink)
+        plots.linear(axes, "x")
         axes.set_xlabel("PSNR (dB) of each picture")
         axes.grid(True, axis="x")
         _method_rows(axes, labels)
@@ -116,8 +125,8 @@ def _against_time(group: Group, timings: Sequence[TimingResult]) -> list[Plot]:
     for device in sorted({timed.device for timed in timings}):
         by_folder = {timed.folder: timed for timed in timings if timed.device == device}
         methods = [
-            (i, result, by_folder[folder], _whole(by_folder[folder]))
-            for i, (folder, result) in enumerate(group.results)
+            (order, result, by_folder[folder], _whole(by_folder[folder]))
+            for order, (folder, result) in zip(_orders(group), group.results, strict=True)
             if folder in by_folder
         ]
         # The size that most methods were timed at: in one figure, all times are of one size.
@@ -130,9 +139,9 @@ def _against_time(group: Group, timings: Sequence[TimingResult]) -> list[Plot]:
                 label(group, result) + (" (time stale)" if timed.stale else ""),
                 result,
                 rows[size],
-                i,
+                order,
             )
-            for i, result, timed, rows in methods
+            for order, result, timed, rows in methods
             if size in rows and _mean(result, "psnr") is not None
         ]
         if points:
@@ -179,6 +188,7 @@ def _time_plot(group: Group, device: str, size: tuple[int, int], points: list[_P
         axes.set_xlabel(f"milliseconds, whole forward pass at {size[0]} x {size[1]}, {device}")
         axes.set_ylabel("mean PSNR (dB)")
         axes.margins(y=0.15)
+        plots.linear(axes, "y")
         axes.grid(True)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         margins(figure, 0.75, side, 0.6, 0.2)
@@ -214,7 +224,7 @@ def _training(recipe: str, names: dict[Path, str]) -> Plot:
         axes = figure.subplots()
         for number, (name, curve) in enumerate(curves):
             ink = colour(number)
-            axes.plot(curve.steps, curve.psnr, color=ink, linewidth=1, alpha=0.6, label=name)
+            axes.plot(curve.steps, curve.psnr, color=ink, linewidth=0.8, label=name)
             if curve.validation:
                 marker = f"-{plots.MARKERS[number % len(plots.MARKERS)]}"
                 axes.plot(
@@ -224,6 +234,8 @@ def _training(recipe: str, names: dict[Path, str]) -> Plot:
                     markersize=4,
                     label=f"{name}, validation",
                 )
+        plots.linear(axes, "x")
+        plots.linear(axes, "y")
         axes.set(xlabel="step", ylabel="PSNR (dB)")
         axes.grid(True)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -274,8 +286,15 @@ def _mean(result: Evaluation, name: str) -> float | None:
     return None if summary is None else summary.mean
 
 
-def _colour(result: Evaluation, index: int) -> str:
-    return plots.GRID if is_baseline(result) else colour(index)
+def _orders(group: Group) -> list[int]:
+    """The number of each result among the methods, which its colour and marker go by; baselines
+    count for none."""
+    return [0, *itertools.accumulate(not is_baseline(r) for _, r in group.results[:-1])]
+
+
+def _colours(group: Group) -> list[str]:
+    rows = zip(_orders(group), group.results, strict=True)
+    return [plots.GRID if is_baseline(result) else colour(order) for order, (_, result) in rows]
 
 
 def _marker(result: Evaluation) -> str:

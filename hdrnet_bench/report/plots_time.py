@@ -47,17 +47,16 @@ def of_timing(timed: TimingResult) -> Plot:
             style = _LINES[backend] + marker
             medians = [row.median_ms for row in line]
             axes.plot(x, medians, style, color=ink, markersize=5, label=_name(part, backend))
-            band = [
-                (m, r.p5_ms, r.p95_ms) for m, r in zip(x, line, strict=True) if r.p5_ms and r.p95_ms
-            ]
-            if backend == "native" and band:
+            band = [(m, *ends) for m, r in zip(x, line, strict=True) if (ends := _band(r))]
+            if band:
                 axes.fill_between(*zip(*band, strict=True), color=ink, alpha=0.15)
         if copies:
             x, medians = map(list, zip(*copies, strict=True))
             axes.plot(x, medians, "-", color=plots.GRID, label="a copy of the picture")
             axes.fill_between(x, medians, 1e-9, color=plots.GRID, alpha=0.2)
         every_x = [row.megapixels for row in rows] + [m for m, _ in copies]
-        every_y = [row.median_ms or 0 for row in rows] + [ms for _, ms in copies]
+        every_y = [ms for row in rows for ms in (row.median_ms, *_band(row)) if ms]
+        every_y += [ms for _, ms in copies]
         if every_x:
             plots.logarithmic(axes, "x", every_x)
             plots.logarithmic(axes, "y", every_y)
@@ -74,6 +73,13 @@ def of_timing(timed: TimingResult) -> Plot:
 def _line(rows: Sequence[TimingRow], part: str, backend: str) -> list[TimingRow]:
     line = [row for row in rows if row.part == part and row.backend == backend]
     return sorted(line, key=lambda row: row.megapixels)
+
+
+def _band(row: TimingRow) -> tuple[()] | tuple[float, float]:
+    """The percentiles that are drawn: of the native backend, where they are known."""
+    if row.backend != "native" or row.p5_ms is None or row.p95_ms is None:
+        return ()
+    return row.p5_ms, row.p95_ms
 
 
 def _name(part: str, backend: str) -> str:

@@ -21,6 +21,8 @@ FOLDER = "published"
 SPEED = "speed.csv"
 
 _Positive = Annotated[float, Field(gt=0)]
+# An arXiv id, or a DOI of characters that mean nothing in Markdown and HTML: both become links.
+_PaperId = Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|10\.\d{4,9}/[A-Za-z0-9._/-]+)$")]
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
@@ -32,6 +34,9 @@ class PublishedRow(BaseModel):
         it cannot be prepared. The row is shown beside what was measured on it, and nowhere else.
     checked: "primary" where the figure was read in the paper itself, "transcription" where in
         another paper's table that cites it.
+    arxiv: the arXiv id of the paper that `source` names (of the later one where it says "via"), or
+        its DOI where it is not on arXiv; None where neither was found.
+    table: the number of the table in that paper; None where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,6 +52,8 @@ class PublishedRow(BaseModel):
     time_ms: _Positive | None
     gpu: str | None
     source: str = Field(min_length=1)
+    arxiv: _PaperId | None = None
+    table: Annotated[int, Field(ge=1, le=99)] | None = None
     checked: Literal["transcription", "primary"]
 
 
@@ -54,8 +61,8 @@ class SpeedRow(BaseModel):
     """A published time on a GPU.
 
     timed: what of the method. resolution: as the source calls it. place: where in the source the
-    figure stands. checked: as for `PublishedRow`; "primary" for a file of the source too. differs:
-    why it does not compare with a time of this project.
+    figure stands. arxiv, checked: as for `PublishedRow`; "primary" for a file of the source too.
+    differs: why it does not compare with a time of this project.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +73,7 @@ class SpeedRow(BaseModel):
     device: str = Field(min_length=1)
     ms: _Positive
     source: str = Field(min_length=1)
+    arxiv: _PaperId | None = None
     place: str = Field(min_length=1)
     checked: Literal["transcription", "primary"]
     differs: str = Field(min_length=1)

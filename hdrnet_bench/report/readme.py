@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ..cleaning import clean
 from ..environment import Environment
+from ..result_ids import DatasetId
+from . import front, published_page
 from .contents import NO_GPU, NOTHING_MEASURED, NOTHING_TIMED, Contents, GroupPart, TimingPart
 from .plots import Plot
 from .published import FOLDER
@@ -18,6 +20,7 @@ def page(contents: Contents, comparisons: Mapping[str, str]) -> str:
     """The whole page. comparisons: the file of a group's sheet of pictures, by the group's slug."""
     parts = [
         "# Results",
+        *_summary(contents),
         "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
         "`hdrbench time` measured (`make results` runs them all). [report.html](report.html) shows "
         "the same with pictures; [tables/](tables) holds the same tables as CSV, unrounded, and "
@@ -25,8 +28,13 @@ def page(contents: Contents, comparisons: Mapping[str, str]) -> str:
         "## Quality",
         *([] if contents.groups else [NOTHING_MEASURED]),
     ]
+    shown = {_data(part) for part in contents.groups if part.group.slug in comparisons}
     for part in contents.groups:
-        parts += _group(part, comparisons.get(part.group.slug))
+        parts += _group(part)
+        if part.group.slug in comparisons:
+            parts.append(f"![Input, output and target](figures/{comparisons[part.group.slug]})")
+        elif _data(part) not in shown:
+            parts.append("Its pictures are not here: no trained method, or they may not be shown.")
     if note := unmeasured_text(contents):
         parts.append(note)
     if contents.training:
@@ -55,9 +63,30 @@ def page(contents: Contents, comparisons: Mapping[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def quality(contents: Contents) -> str:
-    """The quality tables alone, to be inserted into another page."""
-    return "\n\n".join(_with_title(part.quality) for part in contents.groups) or NOTHING_MEASURED
+def _summary(contents: Contents) -> list[str]:
+    """The page's first tables; none where there is nothing to sum up."""
+    quality, speed = front.quality(contents), front.speed(contents)
+    parts = [_with_title(table) for table in (quality, speed) if table.rows]
+    return ["## Summary", *parts, "## How to read this"] if parts else []
+
+
+def blocks(contents: Contents) -> dict[str, str]:
+    """What stands between the marks of another page, by the marks' names."""
+    return {
+        "results": _or(front.quality(contents), NOTHING_MEASURED),
+        "quality": "\n\n".join(_with_title(part.quality) for part in contents.groups),
+        "speed": "\n\n".join(
+            [
+                _or(front.speed(contents), NOTHING_TIMED),
+                *(clean(text, "markdown") for text in front.kernels(contents)),
+            ]
+        ),
+        "published": published_page.hdrnet_table(contents.published),
+    }
+
+
+def _or(table: Table, nothing: str) -> str:
+    return markdown(table) if table.rows else nothing
 
 
 def unmeasured_text(contents: Contents) -> str | None:
@@ -71,17 +100,17 @@ def unmeasured_text(contents: Contents) -> str | None:
     )
 
 
-def _group(part: GroupPart, comparison: str | None) -> list[str]:
+def _data(part: GroupPart) -> DatasetId:
+    """What was measured on, at whatever size: of one there is one sheet of pictures."""
+    return part.group.first.dataset
+
+
+def _group(part: GroupPart) -> list[str]:
     tables = (part.quality, part.paired, part.published)
     parts = [_with_title(table) for table in tables if table]
     machines = sorted({machine_text(result.environment) for _, result in part.group.results})
     parts.append(clean("Measured on " + "; and on ".join(machines) + ".", "markdown"))
-    parts += map(_figure, part.plots)
-    if comparison is not None:
-        parts.append(f"![Input, output and target](figures/{comparison})")
-    else:
-        parts.append("Its pictures are not here: no trained method, or they may not be shown.")
-    return parts
+    return [*parts, *map(_figure, part.plots)]
 
 
 def _timing(part: TimingPart) -> list[str]:

@@ -14,10 +14,18 @@ Value = float | int | str | None
 
 
 class Column(NamedTuple):
-    """A heading, and in `keys` the CSV columns that its cells' values go to."""
+    """A heading, and in `keys` the CSV columns that its cells' values go to.
+
+    better: 1 where a higher value is better, -1 where a lower one is, 0 where it has no direction.
+    Rows of different data or sizes are not to be compared for all that.
+    priority: 1 is always shown, on a phone too; 2 from a width of 1280 pixels on; 3 only where a
+    reader asks for it.
+    """
 
     heading: str
     keys: tuple[str, ...]
+    better: int = 0
+    priority: int = 1
 
 
 class Cell(NamedTuple):
@@ -27,8 +35,21 @@ class Cell(NamedTuple):
     values: tuple[Value, ...]
 
 
+class Narrow(NamedTuple):
+    """What of a table fits a column of a two-column paper: texts without intervals, the first of a
+    row its name. best: of which columns a row has the best value; rules: before which rows a line
+    is drawn; note: what the texts are."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    best: list[set[int]]
+    rules: set[int]
+    note: str
+
+
 class Table(NamedTuple):
-    """slug: its file's name. row_header: the index of the column that names a row."""
+    """slug: its file's name. row_header: the index of the column that names a row. narrow: for
+    papers, where there is such."""
 
     slug: str
     title: str
@@ -36,6 +57,7 @@ class Table(NamedTuple):
     rows: list[list[Cell]]
     notes: list[str]
     row_header: int = 0
+    narrow: Narrow | None = None
 
 
 def plain(text: str | None) -> Cell:
@@ -48,10 +70,14 @@ def number(value: float | None, pattern: str) -> Cell:
     return Cell(NONE if value is None else pattern.format(value), (value,))
 
 
-def columns(*names: str) -> list[Column]:
-    """One column a name: "heading=key", or a heading that is its own key."""
+def columns(*names: str, better: int = 0, priority: int = 1) -> list[Column]:
+    """One column a name: "heading=key", or a heading that is its own key; all of one direction and
+    priority."""
     pairs = [name.partition("=") for name in names]
-    return [Column(heading, (key or heading.replace(" ", "_"),)) for heading, _, key in pairs]
+    return [
+        Column(heading, (key or heading.replace(" ", "_"),), better, priority)
+        for heading, _, key in pairs
+    ]
 
 
 def markdown(table: Table) -> str:
@@ -93,24 +119,63 @@ def _csv_value(value: Value) -> float | int | str:
 def latex_text(table: Table) -> str:
     """A tabular for the package booktabs; numbers to the right, the notes as comments."""
     alignment = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(clean(cell, "latex") for cell in cells) + r" \\"
-
-    # A comment ends with its line, and nothing in it needs an escape.
-    comments = [" ".join(clean(n, "terminal").split()) for n in (table.title, *table.notes)]
     lines = [
-        *(f"% {comment}" for comment in comments),
-        r"% Needs \usepackage{booktabs}.",
+        *_comments(table.title, *table.notes),
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
-        line([column.heading for column in table.columns]),
+        _latex_line([clean(column.heading, "latex") for column in table.columns]),
         r"\midrule",
-        *(line([cell.text for cell in row]) for row in table.rows),
+        *(_latex_line([clean(cell.text, "latex") for cell in row]) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def narrow_latex_text(title: str, narrow: Narrow) -> str:
+    """A tabular for the package booktabs that fits 8.4 cm at 8 points (\\footnotesize of a paper at
+    10): of names longer than `NAME` characters the middle is left out. The best in bold."""
+
+    def line(row: Sequence[str], best: set[int]) -> str:
+        first, *others = row
+        cells = [clean(cell, "latex") for cell in (_short(first), *others)]
+        return _latex_line([rf"\textbf{{{c}}}" if i in best else c for i, c in enumerate(cells)])
+
+    body = []
+    for number, (row, best) in enumerate(zip(narrow.rows, narrow.best, strict=True)):
+        body += [r"\midrule"] if number in narrow.rules else []
+        body.append(line(row, best))
+    lines = [
+        *_comments(title, narrow.note),
+        r"{\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * (len(narrow.headings) - 1)}@{{}}}}",
+        r"\toprule",
+        line(narrow.headings, set()),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+NAME = 24
+
+
+def _short(name: str) -> str:
+    """The beginning and the end, which tell names apart."""
+    line = " ".join(name.split())
+    return line if len(line) <= NAME else f"{line[: NAME // 2 - 1]}...{line[2 - NAME // 2 :]}"
+
+
+def _comments(*texts: str) -> list[str]:
+    # A comment ends with its line, and nothing in it needs an escape.
+    lines = [" ".join(clean(text, "terminal").split()) for text in texts]
+    return [*(f"% {line}" for line in lines), r"% Needs \usepackage{booktabs}."]
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def _is_text(table: Table, index: int) -> bool:
@@ -118,6 +183,8 @@ def _is_text(table: Table, index: int) -> bool:
 
 
 def render(table: Table) -> dict[str, bytes]:
-    """The table's files, <slug>.csv and <slug>.tex."""
-    texts = {"csv": csv_text(table), "tex": latex_text(table)}
-    return {f"{table.slug}.{kind}": text.encode() for kind, text in texts.items()}
+    """The table's files, <slug>.csv, <slug>.tex and, of one for papers, <slug>-column.tex."""
+    texts = {".csv": csv_text(table), ".tex": latex_text(table)}
+    if table.narrow:
+        texts["-column.tex"] = narrow_latex_text(table.title, table.narrow)
+    return {table.slug + ending: text.encode() for ending, text in texts.items()}

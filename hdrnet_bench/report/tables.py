@@ -8,20 +8,30 @@ from collections.abc import Sequence
 from ..environment import Environment
 from ..metric_specs import METRICS, heading
 from ..result_timing import KernelTiming
-from ..results import NONE, Evaluation, MetricSummary, cell, undefined_notes
+from ..results import NONE, Evaluation, MetricSummary, cell, group_seeds, undefined_notes
 from ..statistics import mean_interval, spread
-from .groups import Group, by_seed, marks
+from .groups import Group, by_seed, is_baseline, marks
 from .published import PublishedRow
-from .table import Cell, Column, Table, columns, number, plain
+from .table import Cell, Column, Narrow, Table, columns, number, plain
 
 
 def quality_table(group: Group) -> Table:
     """Means with intervals, n and what a method costs; besides, a row for each method with several
     seeds."""
-    head = columns("recipe", "method", "run", "parameters", "network MACs=network_macs")
-    head += columns("MACs/pixel=pixel_macs", "n")
+    head = [*columns("recipe", priority=2), *columns("method")]
+    head += columns("run", "parameters", priority=2)
+    head += columns("network MACs=network_macs", "MACs/pixel=pixel_macs", priority=3)
+    head += columns("n")
     suffixes = ("", "_low", "_high", "_n", "_seeds_sd")
-    head += [Column(heading(name), tuple(name + s for s in suffixes)) for name in group.metrics]
+    head += [
+        Column(
+            heading(name),
+            tuple(name + s for s in suffixes),
+            METRICS[name].sign,
+            metric_priority(name),
+        )
+        for name in group.metrics
+    ]
     rows = []
     for _, result in group.results:
         rows.append(
@@ -41,7 +51,62 @@ def quality_table(group: Group) -> Table:
         rows + [_seeds(group, results) for results in by_seed(group)],
         notes(group),
         row_header=1,
+        narrow=_narrow(group),
     )
+
+
+def _narrow(group: Group) -> Narrow:
+    """A row a method, its seeds together: PSNR, SSIM and one perceptual distance: LPIPS where it
+    was measured, else CIEDE2000."""
+    methods = group_seeds(result for _, result in group.results)
+    measured = {n for _, r in group.results for n, s in r.metrics.items() if s.mean is not None}
+    last = "lpips" if "lpips" in measured else "delta_e_2000"
+    metrics = [name for name in ("psnr", "ssim", last) if name in measured]
+    rows = [[name] for name in _names(methods)]
+    best: list[set[int]] = [set() for _ in rows]
+    fair = [not is_baseline(s[0]) and not any(r.leaked or r.stale() for r in s) for s in methods]
+    for column, name in enumerate(metrics, 1):
+        means = [_over_seeds(name, seeds) for seeds in methods]
+        for row, mean in zip(rows, means, strict=True):
+            row.append(NONE if mean is None else f"{mean:.{METRICS[name].decimals}f}")
+        rivals = [i for i, mean in enumerate(means) if fair[i] and mean is not None]
+        if len(rivals) > 1:
+            top = max(rivals, key=lambda i: METRICS[name].sign * (means[i] or 0.0))
+            for i in rivals:
+                # What is shown alike is as good.
+                best[i] |= {column} if rows[i][column] == rows[top][column] else set()
+    oracles = [i for i, seeds in enumerate(methods) if seeds[0].method.oracle]
+    note = "Means over the pictures, of several seeds the mean of theirs; intervals stand in "
+    note += f"quality-{group.slug}.tex."
+    note += " Bold: the best method." if any(best) else ""
+    note += " Oracles, which are fitted to the targets, stand below a line." if oracles else ""
+    return Narrow(["method", *map(heading, metrics)], rows, best, set(oracles[:1]) - {0}, note)
+
+
+def _names(methods: Sequence[Sequence[Evaluation]]) -> list[str]:
+    """As short as tells them apart: the method, its recipe where others have that method too, and
+    its run where that is still not enough."""
+    names = []
+    for seeds in methods:
+        first = seeds[0]
+        alike = [other[0] for other in methods if other[0].method.name == first.method.name]
+        recipes = [other.recipe.name for other in alike]
+        parts = [first.method.name, *([first.recipe.name] if len(set(recipes)) > 1 else [])]
+        if recipes.count(first.recipe.name) > 1:
+            parts.append(first.method.run if len(seeds) == 1 else f"{len(seeds)} seeds")
+        names.append(", ".join(parts) + marks(first))
+    return names
+
+
+def _over_seeds(name: str, seeds: Sequence[Evaluation]) -> float | None:
+    means = [result.metrics[name].mean for result in seeds if name in result.metrics]
+    values = [mean for mean in means if mean is not None]
+    return statistics.fmean(values) if len(values) == len(seeds) else None
+
+
+def metric_priority(name: str) -> int:
+    """Of a metric's column: those that every paper on this task gives, then the perceptual ones."""
+    return {"psnr": 1, "ssim": 1, "delta_e_2000": 1, "lpips": 2, "grid_artefact": 2}.get(name, 3)
 
 
 def _cost(result: Evaluation) -> list[Cell]:
@@ -93,7 +158,7 @@ def _over_pictures(
         if (value := row.value(name)) is not None:
             by_id.setdefault(row.id, []).append(value)
     means = [statistics.fmean(v) for v in by_id.values() if len(v) == len(results)]
-    return len(means), mean_interval(means).interval
+    return len(means), mean_interval(means, METRICS[name].bounds).interval
 
 
 def _seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
@@ -106,6 +171,12 @@ def _seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
         number(first.metrics["psnr"].n, "{}"),
         *over_seeds(group, results),
     ]
+
+
+INTERVAL_NOTE = (
+    "Intervals: 95 %, of the mean over the pictures, by Student's t; of metrics with bounds on a "
+    "scale that has these at infinity, so that no interval reaches beyond what the metric can be."
+)
 
 
 def notes(group: Group) -> list[str]:
@@ -121,6 +192,8 @@ def notes(group: Group) -> list[str]:
                     labels.append(METRICS[name].label)
     lines = [f"{', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
     results = [result for _, result in group.results]
+    if any(s.interval for result in results for s in result.metrics.values()):
+        lines.insert(0, INTERVAL_NOTE)
     lines += [f"{note}." for note in undefined_notes(results)]
     if by_seed(group):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
@@ -157,8 +230,11 @@ PUBLISHED_NOTE = (
 
 def published_table(group: Group, rows: Sequence[PublishedRow]) -> Table:
     """Published figures as the papers give them."""
-    head = columns("method", "resolution", "PSNR (dB) ↑=psnr", "SSIM ↑=ssim", "ΔE76 ↓=delta_e_76")
-    head += columns("LPIPS ↓=lpips", "ms=time_ms", "GPU=gpu", "source", "checked")
+    head = [*columns("method"), *columns("resolution", priority=2)]
+    head += columns("PSNR (dB) ↑=psnr", "SSIM ↑=ssim", better=1)
+    head += columns("ΔE76 ↓=delta_e_76", better=-1)
+    head += columns("LPIPS ↓=lpips", "ms=time_ms", better=-1, priority=2)
+    head += [*columns("GPU=gpu", "source", priority=2), *columns("checked", priority=3)]
     return Table(
         f"published-{group.slug}",
         f"Published on {group.first.dataset.protocol}",
@@ -192,10 +268,12 @@ def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
 def kernel_table(timing: KernelTiming, slug: str) -> Table:
     """Each kernel at each size, beside plain and compiled PyTorch and a copy."""
     head = columns("size, guide=size_guide", "kernel")
-    head += [Column("ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
-    head += columns("ns/pixel=ns_per_pixel", "plain torch ms=reference_ms")
-    head += columns("compiled torch ms=compiled_ms", "faster than plain=times_reference")
-    head += columns("of a copy=copy_share", "max error")
+    head += [Column("ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"), better=-1)]
+    head += columns("ns/pixel=ns_per_pixel", better=-1, priority=3)
+    head += columns("plain torch ms=reference_ms", better=-1, priority=2)
+    head += columns("compiled torch ms=compiled_ms", better=-1, priority=2)
+    head += columns("faster than plain=times_reference", "of a copy=copy_share", better=1)
+    head += columns("max error", better=-1, priority=3)
     rows = [
         [
             plain(f"{row.size}, {row.guide}"),

@@ -12,6 +12,7 @@ from ..results import NONE, Evaluation
 from ..statistics import CONFIDENCE
 from .groups import Group, by_method, is_identity
 from .table import Cell, Column, Table, columns, number, plain
+from .tables import metric_priority
 
 _VERDICTS = {"A better": "better", "B better": "worse", "within noise": "noise"}
 _SUFFIXES = ("", "_low", "_high", "_wins", "_ties", "_p", "_verdict")
@@ -39,8 +40,17 @@ def paired_table(group: Group) -> Table | None:
     others = [s for s in others if set(common_ids(best)) & set(common_ids(s))]
     if not others:
         return None
-    head = [*columns("recipe", "method", "run", "n")]
-    head += [Column(heading(name), tuple(name + s for s in _SUFFIXES)) for name in group.metrics]
+    head = [*columns("recipe", priority=2), *columns("method"), *columns("run", priority=2)]
+    head += columns("n")
+    # No direction: a row's difference is what the best method gains over it, no value of its own.
+    head += [
+        Column(
+            heading(name),
+            tuple(name + s for s in _SUFFIXES),
+            priority=metric_priority(name),
+        )
+        for name in group.metrics
+    ]
     single = any(len(s) == 1 and s[0].method.seed is not None for s in (best, *others))
     comparisons = [compare(best, other) for other in others]
     left_out = dict.fromkeys(f"{n}." for c in comparisons for n in left_out_notes(c))

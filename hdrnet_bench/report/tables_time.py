@@ -25,7 +25,7 @@ from ..result_timing import (
 from ..results import NONE, Result
 from .groups import TimingResult
 from .published import SpeedRow
-from .table import Cell, Column, Table, columns, number, plain
+from .table import Cell, Column, Narrow, Table, columns, number, plain
 from .tables import device_name
 
 
@@ -41,10 +41,16 @@ def timing_cells(
     rows: Sequence[TimingRow], copies: Sequence[CopyRow]
 ) -> tuple[list[Column], list[list[Cell]]]:
     """Columns and rows, as the report and the terminal have them."""
-    head = columns("resolution", "batch", "dtype", "backend", "part")
-    head += [Column("median ms", ("median_ms", "median_ms_low", "median_ms_high"))]
-    head += columns("p5 ms", "p95 ms", "repeats", "MP/s=megapixels_per_s", "GB/s=gigabytes_per_s")
-    head += columns("of a copy's=copy_share", "peak MiB", "max error", "note")
+    head = [*columns("resolution"), *columns("batch", "dtype", priority=2)]
+    head += columns("backend", "part")
+    head += [Column("median ms", ("median_ms", "median_ms_low", "median_ms_high"), better=-1)]
+    head += columns("p5 ms", "p95 ms", better=-1, priority=3)
+    head += columns("repeats", priority=3)
+    head += columns("MP/s=megapixels_per_s", better=1, priority=2)
+    head += columns("GB/s=gigabytes_per_s", better=1, priority=3)
+    head += columns("of a copy's=copy_share", better=1)
+    head += columns("peak MiB", better=-1, priority=2)
+    head += [*columns("max error", better=-1, priority=3), *columns("note", priority=2)]
     return head, [*map(_timing_cells, rows), *map(_copy_cells, copies)]
 
 
@@ -123,10 +129,15 @@ NETWORK_NOTE = (
 
 def network_table(timing: NetworkTiming, slug: str) -> Table:
     """A row a resolution and type of pictures."""
-    head = columns("resolution", "MP=megapixels", "batch", "dtype", "coefficients=coefficients_ms")
-    head += columns("guide + slice + apply=slice_ms", "of a copy=slice_copy_share")
-    head += columns("whole=whole_ms", "max error=whole_max_error")
-    head += columns("whole, plain torch=reference_ms", "whole, torch.compile=compiled_ms")
+    head = [*columns("resolution"), *columns("MP=megapixels", priority=3)]
+    head += [*columns("batch", priority=2), *columns("dtype")]
+    head += columns("coefficients=coefficients_ms", better=-1, priority=2)
+    head += columns("guide + slice + apply=slice_ms", better=-1, priority=2)
+    head += columns("of a copy=slice_copy_share", better=1)
+    head += columns("whole=whole_ms", better=-1)
+    head += columns("max error=whole_max_error", better=-1, priority=3)
+    head += columns("whole, plain torch=reference_ms", better=-1)
+    head += columns("whole, torch.compile=compiled_ms", better=-1, priority=2)
     rows, notes = [], dict[str, None]()
     for size in timing.sizes:
         by_part = {(row.backend, row.part): row for row in size.rows}
@@ -163,7 +174,33 @@ def network_table(timing: NetworkTiming, slug: str) -> Table:
     state = combined(size.state for size in timing.sizes)
     states = [state_text(state, timing.environment)]
     title = f"The paper's network, untrained, {_on(timing)}"
-    return Table(slug, title, head, rows, [*notes, *states])
+    return Table(slug, title, head, rows, [*notes, *states], narrow=_narrow(timing))
+
+
+def _narrow(timing: NetworkTiming) -> Narrow:
+    """Of the type and batch size that come first, native beside plain torch."""
+    kind = (timing.sizes[0].rows[0].dtype, timing.sizes[0].rows[0].batch)
+    rows = []
+    for size in timing.sizes:
+        if (size.rows[0].dtype, size.rows[0].batch) != kind:
+            continue
+        whole = {row.backend: row.median_ms for row in size.rows if row.part == "whole"}
+        native, plain_torch = whole.get("native"), whole.get("reference")
+        rows.append(
+            [
+                _resolution(size.rows[0]).text,
+                number(native, "{:.3f}").text,
+                number(plain_torch, "{:.3f}").text,
+                f"{plain_torch / native:.1f}×" if native and plain_torch else NONE,
+            ]
+        )
+    return Narrow(
+        ["resolution", "whole (ms)", "plain torch (ms)", "speed-up"],
+        rows,
+        [set() for _ in rows],
+        set(),
+        f"Medians of {kind[0]} pictures, batch {kind[1]}.",
+    )
 
 
 def _on(timing: MachineTiming) -> str:
@@ -191,10 +228,10 @@ def parts_table(timing: TrainingTiming, slug: str) -> Table:
     head = columns("part of a step=part")
     head += [
         _spread_column("native"),
-        *columns("share"),
+        *columns("share", priority=2),
         _spread_column("plain torch", "reference"),
     ]
-    head += columns("faster=speedup")
+    head += columns("faster=speedup", better=1)
     rows = [_part_cells(row) for row in timing.parts]
     notes = sorted({f"{row.note}." for row in timing.parts if row.note})
     if timing.device.startswith("cuda"):
@@ -205,7 +242,8 @@ def parts_table(timing: TrainingTiming, slug: str) -> Table:
 
 def _spread_column(name: str, key: str | None = None) -> Column:
     key = key or name
-    return Column(f"{name} ms [p5, p95]", (f"{key}_ms", f"{key}_p5_ms", f"{key}_p95_ms"))
+    keys = (f"{key}_ms", f"{key}_p5_ms", f"{key}_p95_ms")
+    return Column(f"{name} ms [p5, p95]", keys, better=-1)
 
 
 def _part_cells(row: StepRow) -> list[Cell]:
@@ -225,9 +263,10 @@ def _spread(median: float | None, p5: float | None, p95: float | None) -> Cell:
 
 def throughput_table(timing: TrainingTiming, slug: str) -> Table:
     """Steps a second by precision and number of data workers."""
-    head = columns("precision", "data workers=workers", "steps/s=steps_per_s", "steps")
-    head += [Column("step ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"))]
-    head += columns("of it waiting for data=data_wait_share")
+    head = columns("precision", "data workers=workers")
+    head += [*columns("steps/s=steps_per_s", better=1), *columns("steps", priority=3)]
+    head += [Column("step ms [p5, p95]", ("median_ms", "p5_ms", "p95_ms"), better=-1)]
+    head += columns("of it waiting for data=data_wait_share", better=-1, priority=2)
     rows = [_throughput_cells(row) for row in timing.throughput]
     title = f"Training steps as the loop takes them, {training_text(timing)}, {_on(timing)}"
     return Table(slug, title, head, rows, [], row_header=1)
@@ -253,8 +292,10 @@ SPEED_NOTE = (
 
 def speed_table(rows: Sequence[SpeedRow]) -> Table:
     """Published times on GPUs."""
-    head = columns("method", "timed", "resolution", "ms", "device", "source", "place", "checked")
-    head += columns("not comparable=differs")
+    head = [*columns("method"), *columns("timed", priority=2), *columns("resolution")]
+    head += [*columns("ms", better=-1), *columns("device"), *columns("source", priority=2)]
+    head += columns("place", "checked", priority=3)
+    head += columns("not comparable=differs", priority=2)
     cells = [
         [
             plain(row.method),
@@ -274,7 +315,9 @@ def speed_table(rows: Sequence[SpeedRow]) -> Table:
 
 def where_table(results: Sequence[tuple[Path, Result | MachineTiming]]) -> Table:
     """A row for each result file: what was measured, of which data and model, on which machine."""
-    head = columns("what", "recipe", "method", "run", "data", "model", "machine", "commit", "load")
+    head = [*columns("what"), *columns("recipe", priority=2), *columns("method")]
+    head += [*columns("run", "data", "model", priority=3), *columns("machine")]
+    head += [*columns("commit", priority=2), *columns("load", priority=3)]
     rows = [_where_cells(path, result) for path, result in results]
     return Table("where", "What ran where", head, rows, [])
 

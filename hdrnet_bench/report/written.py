@@ -1,5 +1,9 @@
 """report.json: what the last report wrote, so that nothing else is ever replaced or removed; and
-writing a report whole or not at all."""
+writing a report whole or not at all.
+
+The page for its maker's own eyes has a list of its own, report-private.json: report.json, which
+goes where the results go, says nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,18 @@ from ..files import (
 from ..result_ids import Record
 from ..stopping import asked_to_stop
 
-MANIFEST = "report.json"
+MANIFEST, PRIVATE_MANIFEST = "report.json", "report-private.json"
 FIGURES, TABLES = "figures", "tables"
-# Made on demand alone: a report without it leaves the one that is there, and goes on listing it.
+# Made on demand alone: a report without it leaves the one that is there, and its list.
 PRIVATE_PAGE = "report-private.html"
 _NAMED = 5  # files that a refusal names
 
-# No other file is a report's, whatever a manifest says.
+# No other file is a report's, whatever a manifest says. Older versions made PNG and JPEG.
 _Name = Annotated[
     str,
     Field(
-        pattern=r"^(README\.md|report(-private)?\.html"
-        r"|figures/[A-Za-z0-9][A-Za-z0-9._-]*\.(svg|png|jpg)"
+        pattern=r"^((published/)?README\.md|report(-private)?\.html"
+        r"|figures/[A-Za-z0-9][A-Za-z0-9._-]*\.(svg|png|jpg|webp)"
         r"|tables/[A-Za-z0-9][A-Za-z0-9._-]*\.(csv|tex))$"
     ),
 ]
@@ -59,6 +63,21 @@ class Manifest(Record):
         return digest in (self.files.get(name), self.before.get(name))
 
 
+class Manifests(NamedTuple):
+    """The list of the report, and that of the page for its maker's own eyes, which versions before
+    had in the first."""
+
+    shown: Manifest
+    private: Manifest
+
+    def lists(self, name: str, digest: str) -> bool:
+        return any(manifest.lists(name, digest) for manifest in self)
+
+    @property
+    def names(self) -> set[str]:
+        return {name for manifest in self for name in (*manifest.files, *manifest.before)}
+
+
 class Plan(NamedTuple):
     """What a report does to a folder; paths relative to it.
 
@@ -74,9 +93,12 @@ class Plan(NamedTuple):
     missing: list[str]
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """An empty one where there is none. Raises DataError where it is broken."""
-    path = folder / MANIFEST
+def read_manifests(folder: Path) -> Manifests:
+    """Empty ones where there are none. Raises DataError where one is broken."""
+    return Manifests(_read(folder / MANIFEST), _read(folder / PRIVATE_MANIFEST))
+
+
+def _read(path: Path) -> Manifest:
     if not path.is_symlink() and not path.exists():
         return Manifest()
     try:
@@ -95,7 +117,7 @@ def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
     since, unless `overwrite`; and where the folders of figures and tables are elsewhere.
     """
     _check_folders(folder)
-    known = read_manifest(folder)
+    known = read_manifests(folder)
     foreign, missing = [], []
     for name, content in files.items():
         path = folder / name
@@ -114,7 +136,7 @@ def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
         )
     removed: list[str] = []
     left: list[str] = []
-    for name in sorted({*known.files, *known.before} - {*files, PRIVATE_PAGE}):
+    for name in sorted(known.names - {*files, PRIVATE_PAGE}):
         digest = digest_of(folder / name)
         if digest is not None:
             (removed if known.lists(name, digest) else left).append(name)
@@ -172,17 +194,18 @@ def write(
 
     Raises what `asked_to_stop` has for a signal that came while the files got their names.
     """
-    for path in (folder, folder / FIGURES, folder / TABLES, *(path.parent for path in others)):
+    written = (*others, *(folder / name for name in files))
+    for path in {folder / FIGURES, folder / TABLES, *(path.parent for path in written)}:
         sweep(path)
-    before = read_manifest(folder)
+    before = read_manifests(folder)
     digests = {name: _sha256(content) for name, content in files.items()}
     # What is there and is a report's, whichever one's: where several are killed in turn, it is
     # neither of the last nor of the one before.
-    there = {name: digest_of(folder / name) for name in {*before.files, *before.before}}
+    there = {name: digest_of(folder / name) for name in before.names}
     known = {name: sha for name, sha in there.items() if sha and before.lists(name, sha)}
     if PRIVATE_PAGE in known:
         digests = {PRIVATE_PAGE: known[PRIVATE_PAGE]} | digests
-    after = Manifest(files=digests)
+    after = _manifests(digests)
     todo = {folder / name: files[name] for name in planned.missing}
     todo |= {path: content for path, content in others.items() if read_bytes(path) != content}
     if not todo and not planned.removed and before == after:
@@ -201,11 +224,11 @@ def write(
             # First which files are a report's, then the files: of one that is killed in between,
             # the next one knows all.
             try:
-                _write_manifest(folder, after.model_copy(update={"before": known}))
+                _write_manifests(folder, _manifests(digests, known))
                 writing.close()
                 for name in planned.removed:
                     (folder / name).unlink(missing_ok=True)
-                _write_manifest(folder, after)
+                _write_manifests(folder, after)
             except OSError as error:
                 raise StorageError(
                     f"the report in {folder} cannot be replaced: {error.strerror or error}; "
@@ -216,11 +239,34 @@ def write(
         raise stop.stop()
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
+def _manifests(files: Mapping[str, str], before: Mapping[str, str] | None = None) -> Manifests:
+    """Each file, by its digest, in the list that it belongs to."""
+
+    def of(private: bool) -> Manifest:
+        parts = [
+            {name: sha for name, sha in some.items() if (name == PRIVATE_PAGE) is private}
+            for some in (files, before or {})
+        ]
+        return Manifest(files=parts[0], before=parts[1])
+
+    return Manifests(of(private=False), of(private=True))
+
+
+def _write_manifests(folder: Path, manifests: Manifests) -> None:
+    # The private one first: what the other one of an older version lists has its place then.
+    private = folder / PRIVATE_MANIFEST
+    if manifests.private.files or manifests.private.before:
+        _write_manifest(private, manifests.private)
+    else:
+        private.unlink(missing_ok=True)
+    _write_manifest(folder / MANIFEST, manifests.shown)
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
     content = manifest.model_dump(mode="json")
     if not manifest.before:
         del content["before"]
-    write_text(folder / MANIFEST, json_text(content), durable=True)
+    write_text(path, json_text(content), durable=True)
 
 
 def _sha256(content: bytes) -> str:

@@ -136,6 +136,14 @@ def test_a_steady_gain_is_better_and_says_by_how_much() -> None:
     assert (found.a, found.b) == ("tiny, hdrnet-curves, seed-0", "tiny, hdrnet-curves, seed-1")
 
 
+def test_each_sides_interval_stays_within_what_the_metric_can_be() -> None:
+    values = [0.99, 0.995, 0.999, 1.0, 0.93, 0.998]
+    assert mean_interval(values).interval[1] > 1
+    found = of(compare(result(ssim=values), result(run="seed-1", ssim=values)), "ssim")
+    assert found.paired.a.interval == mean_interval(values, METRICS["ssim"].bounds).interval
+    assert found.paired.b.interval[1] < 1
+
+
 def test_pairing_sees_what_the_intervals_of_the_means_do_not() -> None:
     """Pictures differ by decibels, methods by 0.1 dB on each: the means' intervals overlap."""
     found = of(compare(result(shifted([0.1, 0.12, 0.08, 0.1, 0.11, 0.09])), result()))

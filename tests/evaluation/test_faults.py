@@ -94,7 +94,7 @@ def test_two_runs_evaluated_at_once_share_the_identity(
         assert process.returncode == 0, said
         assert [r["method"]["name"] for r in json.loads(content)] == ["identity", "hdrnet-curves"]
     assert {path.name for path in (trained.path / FOLDER).iterdir()} == {
-        "eval-test-full.json", "eval-test-full.csv", "pictures"}  # fmt: skip
+        "eval-test-full.json", "eval-test-full.csv"}  # fmt: skip
 
 
 @pytest.mark.fault("several at once")
@@ -152,13 +152,13 @@ def test_a_prediction_that_was_changed_since_it_was_paired(tiny: Workspace) -> N
 
 
 @pytest.mark.fault("I/O errors")
-@pytest.mark.parametrize("name", ["eval-test-full.csv", "eval-test-full.json", "d-output.jpg"])
+@pytest.mark.parametrize("name", ["eval-test-full.csv", "eval-test-full.json", "d-target.webp"])
 def test_a_name_that_cannot_be_given_leaves_the_old_result(
     tiny: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     tiny.json(*IDENTITY)
     result = tiny.path / FOLDER / "eval-test-full.json"
-    old, names = result.read_bytes(), set(contents_of(tiny.path / FOLDER))
+    old, names = result.read_bytes(), set(contents_of(tiny.path / "results"))
     rename = Path.replace
 
     def broken(path: Path, target: Path) -> Path:
@@ -174,7 +174,7 @@ def test_a_name_that_cannot_be_given_leaves_the_old_result(
     assert result.read_bytes() == old
     assert not list(result.parent.glob(".*before"))
     tiny.json(*IDENTITY, "--overwrite")
-    assert set(contents_of(tiny.path / FOLDER)) == names
+    assert set(contents_of(tiny.path / "results")) == names
 
 
 @pytest.mark.fault("kills")
@@ -182,8 +182,8 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
     tiny: Workspace, record_property: Record
 ) -> None:
     tiny.json(*IDENTITY)
-    folder = tiny.path / FOLDER
-    before = contents_of(folder)
+    results = tiny.path / "results"
+    before = contents_of(results)
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
@@ -199,7 +199,7 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
         "main()\n"
     )
     # As the old result was moved aside, in the middle of the pictures, and the result's own.
-    moments = (2, 5, 11)
+    moments = (2, 5, 8)
     record_property("faults", len(moments))
     for at in moments:
         killed = subprocess.run(
@@ -207,11 +207,12 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
             env=clean_environment(), capture_output=True, check=False,
         )  # fmt: skip
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not (folder / "eval-test-full.json").exists()
+        assert not (tiny.path / FOLDER / "eval-test-full.json").exists()
         (result,) = tiny.json(*IDENTITY)
-        after = contents_of(folder)
+        after = contents_of(results)
         assert set(after) == set(before), "nothing half-written stays"
-        assert result["rows"] == json.loads(before["eval-test-full.json"])["rows"]
+        old = before["tiny/identity/baseline/eval-test-full.json"]
+        assert result["rows"] == json.loads(old)["rows"]
 
 
 @pytest.mark.fault("full disks")
@@ -219,7 +220,7 @@ def test_an_evaluation_killed_while_it_replaces_a_result(
 def test_a_full_disk_keeps_the_old_result(tiny: Workspace, size: int) -> None:
     """Of the rows, and of the pictures: nothing of the old result has gone until all is written."""
     tiny.json(*IDENTITY)
-    before = contents_of(tiny.path / FOLDER)
+    before = contents_of(tiny.path / "results")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -228,11 +229,35 @@ def test_a_full_disk_keeps_the_old_result(tiny: Workspace, size: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "kept, and the same command goes on" in said
     assert str(FOLDER) in said
-    after = contents_of(tiny.path / FOLDER)
-    after.pop(".eval-test-full.partial.jsonl", None)
+    after = contents_of(tiny.path / "results")
+    after.pop("tiny/identity/baseline/.eval-test-full.partial.jsonl", None)
     assert after == before
     tiny.json(*IDENTITY, "--overwrite")
-    assert set(contents_of(tiny.path / FOLDER)) == set(before)
+    assert set(contents_of(tiny.path / "results")) == set(before)
+
+
+@pytest.mark.fault("full disks")
+def test_pictures_that_no_disk_takes_cost_no_result(
+    tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.json(*IDENTITY)
+    pictures = list((tiny.path / "results/pictures").rglob("*.webp"))
+    before = contents_of(tiny.path / FOLDER)
+    for path in pictures:
+        path.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(measure, "write_gallery", _no_space)
+        said = tiny.fails(3, *IDENTITY)
+    assert "cannot be written to: No space left on device" in said
+    assert contents_of(tiny.path / "results") == {
+        f"tiny/identity/baseline/{name}": content for name, content in before.items()
+    }
+    tiny.json(*IDENTITY)
+    assert all(path.exists() for path in pictures)
+
+
+def _no_space(*arguments: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 @pytest.mark.fault("I/O errors")

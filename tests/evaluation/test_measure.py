@@ -20,7 +20,26 @@ from hdrnet_bench.prepare.staging import Plan, Task
 from tests import running
 from tests.conftest import Workspace, make_tiny
 
-ROLES = ("input", "output", "target", "error")
+
+def own(*ids: str) -> set[str]:
+    """What lies in a method's folder, whose output is its own."""
+    return {f"{id_}-{role}.webp" for id_ in ids for role in ("output", "error")}
+
+
+def shared(*ids: str, identity: bool = False) -> set[str]:
+    """What lies in a dataset's, where the identity was evaluated or was not."""
+    roles = ("input", "target", "error") if identity else ("input", "target")
+    return {f"{id_}-{role}.webp" for id_ in ids for role in roles}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def of_data(workspace: Workspace, name: str = "demo-tiny") -> Path:
+    """The folder of the pictures that every method on a dataset shares."""
+    digest = Dataset(workspace.path / "data" / name).header.digest
+    return workspace.path / f"results/pictures/{name}-{digest[:12]}"
 
 
 def prepare(workspace: Workspace, name: str, sizes: list[tuple[int, int]]) -> Dataset:
@@ -56,8 +75,12 @@ def test_both_sizes_where_they_differ(trained: Workspace) -> None:
     folder = trained.path / "results/tiny-on-demo-big/hdrnet-curves/seed-0"
     for size, longest in (("full", 480), ("480p", 480)):
         assert (folder / f"eval-test-{size}.csv").exists()
-        for role in ROLES:
-            with Image.open(folder / f"pictures/{size}/p00-{role}.jpg") as picture:
+        assert names(folder / f"pictures/test-{size}") == own("p00", "p01")
+        data = of_data(trained, "demo-big") / f"test-{size}"
+        assert names(data) == shared("p00", "p01", identity=True)
+        for path in (*data.glob("p00-*"), *(folder / f"pictures/test-{size}").glob("p00-*")):
+            with Image.open(path) as picture:
+                assert picture.format == "WEBP"
                 assert max(picture.size) == longest
     assert trained.json("eval", "tiny/seed-0", "--dataset", "demo-big", "--dry-run") == {
         "would measure": []
@@ -238,33 +261,91 @@ def test_error_map_is_its_scale() -> None:
 
 def test_pictures_of_before_do_not_stay_and_other_files_do(trained: Workspace) -> None:
     trained.json("eval")
-    folder = trained.path / "results/tiny/hdrnet-curves/seed-0/pictures"
-    path = folder.parent / "eval-test-full.json"
+    folder = trained.path / "results/tiny/hdrnet-curves/seed-0/pictures/test-full"
+    path = folder.parents[1] / "eval-test-full.json"
     shown_before = json.loads(path.read_text())
-    shown_before["shown"].append({"id": "of-an-older-dataset", "why": ["best"]})
+    shown_before["shown"] += [{"id": id_, "why": ["best"]} for id_ in ("of-an-older-dataset", "c")]
     path.write_text(json.dumps(shown_before))
-    for role in ROLES:
-        (folder / f"full/of-an-older-dataset-{role}.jpg").write_bytes(b"shown before")
-    mine = [folder / "full/zz-input.jpg", folder / "full/d-input-mine.jpg", folder / "d-input.jpg"]
+    # An older version kept all splits' in one folder: "c" is of another one.
+    jpegs = folder.parent / "full"
+    jpegs.mkdir()
+    gone = [folder / name for name in own("of-an-older-dataset")]
+    gone += [jpegs / f"of-an-older-dataset-{role}.jpg" for role in ("input", "error")]
+    for old in gone:
+        old.write_bytes(b"shown before")
+    mine = [folder / "zz-output.webp", folder / "d-output-mine.webp"]
+    mine.append(folder.parent / "d-error.webp")
+    # A picture of the data that no method shows: another one may.
+    mine.append(of_data(trained) / "test-full/old-input.webp")
+    mine += [jpegs / "c-input.jpg", jpegs / "zz-input.jpg"]
     for other in mine:
         other.write_bytes(b"somebody's own")
     trained.json("eval", "--overwrite")
+    assert not [old for old in gone if old.exists()]
     assert {other.read_bytes() for other in mine} == {b"somebody's own"}
-    assert {p for p in folder.rglob("*.jpg") if p not in mine} == {
-        folder / f"full/{i}-{role}.jpg" for i in "de" for role in ROLES
-    }
-    (folder / "full/d-error.jpg").unlink()
+    assert names(folder) - {"zz-output.webp", "d-output-mine.webp"} == own("d", "e")
+    (folder / "d-error.webp").unlink()
     plan = trained.json("eval", "--dry-run")["would measure"]
     assert plan == ["results/tiny/hdrnet-curves/seed-0/eval-test-full.json"]
 
 
+def test_pictures_that_are_missing_are_made_and_nothing_is_measured(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of results that came without them, or with those of an older version."""
+    trained.json("eval")
+    results = trained.path / "results"
+    documents = {path: path.read_bytes() for path in results.rglob("eval-*")}
+    pictures = {path: path.read_bytes() for path in results.rglob("*.webp")}
+    assert {path.name for path in pictures} == {*own("d", "e"), *shared("d", "e", identity=True)}
+    for path in pictures:
+        path.unlink()
+    kept = []
+    for method in ("identity/baseline", "hdrnet-curves/seed-0"):
+        folder = results / "tiny" / method / "pictures/full"
+        folder.mkdir(parents=True)
+        for role in ("input", "output", "target", "error"):
+            (folder / f"d-{role}.jpg").write_bytes(b"of an older version")
+        # "c" is of the validation split, which an older version kept in the same folder.
+        kept += [folder / "c-output.jpg", folder / "d-holiday.jpg"]
+    for path in kept:
+        path.write_bytes(b"not this result's")
+    monkeypatch.setattr("hdrnet_bench.evaluation.measure.score_pair", None)
+    trained.json("eval")
+    assert {path: path.read_bytes() for path in results.rglob("eval-*")} == documents
+    assert {path: path.read_bytes() for path in results.rglob("*.webp")} == pictures
+    assert set(results.rglob("*.jpg")) == set(kept)
+    assert trained.json("eval", "--dry-run") == {"would measure": []}
+
+
+def test_a_result_that_shows_what_the_data_lacks_is_measured_again(tiny: Workspace) -> None:
+    (result,) = tiny.json("eval", "./tiny.yaml", "--baseline", "identity")
+    path = tiny.path / "results/tiny/identity/baseline/eval-test-full.json"
+    path.write_text(json.dumps(result | {"shown": [{"id": "gone", "why": ["best"]}]}))
+    (again,) = tiny.json("eval", "./tiny.yaml", "--baseline", "identity")
+    assert again["shown"] == result["shown"]
+
+
+def test_the_identity_has_no_pictures_of_its_own(tiny: Workspace) -> None:
+    tiny.json("eval", "./tiny.yaml", "--baseline", "affine")
+    data = of_data(tiny) / "test-full"
+    assert names(data) == shared("d", "e")
+    before = {path: path.read_bytes() for path in data.iterdir()}
+    tiny.json("eval", "./tiny.yaml", "--baseline", "identity")
+    assert names(data) == shared("d", "e", identity=True)
+    assert {path: path.read_bytes() for path in before} == before, "input and target are the same"
+    assert names(tiny.path / "results/tiny/identity/baseline") == {
+        "eval-test-full.json", "eval-test-full.csv"}  # fmt: skip
+
+
 def test_splits_keep_their_pictures(tiny: Workspace) -> None:
-    command = ("eval", "./tiny.yaml", "--baseline", "identity")
+    command = ("eval", "./tiny.yaml", "--baseline", "affine")
     for split in ("test", "validation", "test"):
         tiny.json(*command, "--split", split, "--overwrite")
-        folder = tiny.path / "results/tiny/identity/baseline/pictures/full"
-    assert {p.name for p in folder.iterdir()} == {f"{i}-{r}.jpg" for i in "cde" for r in ROLES}
-    for split in ("test", "validation"):
+    for split, ids in (("test", "de"), ("validation", "c")):
+        folder = tiny.path / f"results/tiny/oracle-affine/baseline/pictures/{split}-full"
+        assert names(folder) == own(*ids)
+        assert names(of_data(tiny) / f"{split}-full") == shared(*ids)
         assert tiny.json(*command, "--split", split, "--dry-run") == {"would measure": []}
 
 

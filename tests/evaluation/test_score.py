@@ -11,9 +11,9 @@ from scipy import stats
 
 from hdrnet_bench import metrics
 from hdrnet_bench.data.manifest import Dataset
-from hdrnet_bench.evaluation.score import saved_levels, score, summarise
+from hdrnet_bench.evaluation.score import saved_levels, score, summarise, summarise_rows
 from hdrnet_bench.images.files import read_picture, write_png
-from hdrnet_bench.metric_specs import PUBLISHED
+from hdrnet_bench.metric_specs import METRICS, PUBLISHED
 from hdrnet_bench.metrics.as_published import MODES
 from tests.conftest import Workspace, no_network, smooth_picture, write_recipe
 
@@ -28,6 +28,15 @@ def test_summary_has_an_interval_from_six_pictures_on() -> None:
     assert six["interval"] == pytest.approx([low, high])
     assert six["reason"] is None
     assert (six["n"], six["min"], six["max"]) == (6, 19.0, 24.0)
+
+
+def test_summary_of_a_bounded_metric_stays_within_and_says_so() -> None:
+    rows = [{"ssim": value} for value in (0.99, 0.995, 0.999, 1.0, 0.93, 0.998)]
+    summary = summarise_rows(rows, "ssim")
+    assert summary["bounds"] == METRICS["ssim"].bounds == (-1, 1)
+    assert summary["interval"][1] < 1 < summarise([row["ssim"] for row in rows])["interval"][1]
+    assert summary["mean"] == pytest.approx(np.mean([row["ssim"] for row in rows]))
+    assert "bounds" not in summarise_rows([{"psnr": 20.0 + i} for i in range(6)], "psnr")
 
 
 def test_summary_of_what_has_no_mean_says_why() -> None:
@@ -130,10 +139,8 @@ def test_eval_writes_all_it_should(trained: Workspace) -> None:
     folder = trained.path / "results/tiny/hdrnet-curves/seed-0"
     names = {p.name for p in folder.iterdir()}
     assert names == {"eval-test-full.json", "eval-test-full.csv", "train.csv", "pictures"}
-    roles = ("input", "output", "target", "error")
-    for of in ("hdrnet-curves/seed-0", "identity/baseline"):
-        pictures = {p.name for p in (trained.path / f"results/tiny/{of}/pictures/full").iterdir()}
-        assert pictures == {f"{i}-{r}.jpg" for i in "de" for r in roles}
+    pictures = {path.name for path in (folder / "pictures/test-full").iterdir()}
+    assert pictures == {f"{id_}-{role}.webp" for id_ in "de" for role in ("output", "error")}
 
     result = json.loads((folder / "eval-test-full.json").read_text())
     assert result == results[1]

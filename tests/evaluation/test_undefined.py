@@ -14,6 +14,7 @@ from hdrnet_bench.errors import DataError
 from hdrnet_bench.evaluation.compare import check, compare
 from hdrnet_bench.evaluation.score import measure, score, summarise_rows
 from hdrnet_bench.files import json_text, read_json
+from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.metrics import Undefined, ssim
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
@@ -59,7 +60,8 @@ def test_a_small_picture_does_not_stop_the_others(
             assert row["undefined"] == {"ssim": SSIM_REASON, "grid_artefact": CELLS_REASON}
         else:
             assert "undefined" not in row
-    expected = mean_interval([row["ssim"] for id_, row in rows.items() if id_ not in SMALL])
+    of_the_others = [row["ssim"] for id_, row in rows.items() if id_ not in SMALL]
+    expected = mean_interval(of_the_others, METRICS["ssim"].bounds)
     summary = evaluated["metrics"]["ssim"]
     assert summary["mean"] == pytest.approx(expected.mean)
     assert summary["interval"] == pytest.approx(expected.interval)
@@ -199,7 +201,8 @@ def test_against_an_earlier_result_they_are_left_out(
         row["ssim"] = None if row["ssim"] is None else row["ssim"] + 0.01
     summary = before["metrics"]["ssim"]
     values = [row["ssim"] for row in before["rows"] if row["ssim"] is not None]
-    before["metrics"]["ssim"] = summary | mean_interval(values)._asdict() | {
+    found = mean_interval(values, METRICS["ssim"].bounds)
+    before["metrics"]["ssim"] = summary | found._asdict() | {
         "min": min(values), "max": max(values),
     }  # fmt: skip
     found = check(Evaluation.model_validate(evaluated), Evaluation.model_validate(before))

@@ -1,8 +1,10 @@
-"""The page in a real, headless Chromium: it asks for nothing, sorts, slides and zooms."""
+"""The page in a real, headless Chromium: it asks for nothing, sorts, slides, zooms and prints, and
+axe-core finds no fault with it."""
 
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,21 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_up.evaluation(root)
     made_up.evaluation(root, "hdrnet-pyramid", gain=5)
     made_up.timing(root)
-    build_report(root)
+    made_up.kernels(root)
+    made_up.network(root)
+    made_up.training(root)
+    build_report(root, private=True)
     return root / "report.html"
 
 
-def look(driver: Driver, page: Path, width: int = 1200, scheme: str = "light") -> None:
+@pytest.fixture(scope="module")
+def private(page: Path) -> Path:
+    return page.with_name("report-private.html")
+
+
+def look(
+    driver: Driver, page: Path, width: int = 1200, height: int = 900, scheme: str = "light"
+) -> None:
     """Open a page as on a screen of that width, in that colour scheme."""
     driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia",
@@ -61,7 +73,7 @@ def look(driver: Driver, page: Path, width: int = 1200, scheme: str = "light") -
     )
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
     )
     driver.get_log("browser")
     driver.get_log("performance")
@@ -79,12 +91,19 @@ def requested(driver: Driver) -> set[str]:
 
 
 def slider(driver: Driver) -> tuple[Any, Any]:
-    """The first picture's range and its stage."""
-    picture = driver.find_element(By.CSS_SELECTOR, "details[open] .picture")
+    """The range and the stage that the page opens with."""
+    picture = driver.find_element(By.CSS_SELECTOR, "#headline .picture")
     return (
         picture.find_element(By.CSS_SELECTOR, "input[type=range]"),
         picture.find_element(By.CSS_SELECTOR, ".stage"),
     )
+
+
+def open_all(driver: Driver) -> None:
+    for closed in driver.find_elements(By.CSS_SELECTOR, "details:not([open]) > summary"):
+        driver.execute_script("arguments[0].click()", closed)
+    # What opens is told so in a task of its own.
+    driver.execute_async_script("setTimeout(arguments[0], 100)")
 
 
 def at(stage: Any) -> str:
@@ -97,12 +116,35 @@ def overflow(driver: Driver) -> int:
     return driver.execute_script(f"return {root}.scrollWidth - {root}.clientWidth")
 
 
-def rows(driver: Driver, column: int) -> list[str]:
-    body = driver.find_elements(By.CSS_SELECTOR, "main table:first-of-type tbody")[0]
-    return [
-        tr.find_elements(By.CSS_SELECTOR, "td, th")[column].text
-        for tr in body.find_elements(By.TAG_NAME, "tr")
-    ]
+def heading(driver: Driver, name: str) -> Any:
+    """Of the first table that sorts, by the beginning of its text."""
+    cells = driver.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    return next(cell for cell in cells if said(cell).startswith(name))
+
+
+def said(element: Any) -> str:
+    """Its text, also where it is not on the screen."""
+    return element.get_attribute("textContent")
+
+
+def column(driver: Driver, name: str) -> list[str]:
+    """A column of the first table that sorts."""
+    script = """
+      const table = document.querySelector("table.sortable");
+      const heads = [...table.tHead.rows[0].cells];
+      const place = heads.findIndex((head) => head.textContent.startsWith(arguments[0]));
+      return [...table.tBodies[0].rows].map((row) => row.cells[place].textContent);
+    """
+    return driver.execute_script(script, name)
+
+
+def seen(driver: Driver, table: str = "table.sortable") -> list[str]:
+    """The headings that are on the screen, of the first of such tables."""
+    script = """
+      const cells = [...document.querySelector(arguments[0]).tHead.rows[0].cells];
+      return cells.filter((cell) => cell.offsetWidth).map((cell) => cell.textContent);
+    """
+    return driver.execute_script(script, table)
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
@@ -110,9 +152,8 @@ def rows(driver: Driver, column: int) -> list[str]:
 def test_opens_without_an_error_or_a_request(
     driver: Driver, page: Path, width: int, scheme: str
 ) -> None:
-    look(driver, page, width, scheme)
-    for closed in driver.find_elements(By.CSS_SELECTOR, "details:not([open]) > summary"):
-        closed.click()
+    look(driver, page, width, scheme=scheme)
+    open_all(driver)
     assert driver.find_elements(By.CSS_SELECTOR, ".compare")
     assert driver.get_log("browser") == []
     asked = requested(driver)
@@ -144,10 +185,9 @@ def test_nothing_that_results_hold_runs(
     record_property("faults", hostile.results(tmp_path))
     build_report(tmp_path)
     look(driver, tmp_path / "report.html")
-    for closed in driver.find_elements(By.CSS_SELECTOR, "details:not([open]) > summary"):
-        closed.click()
-    for heading in driver.find_elements(By.CSS_SELECTOR, "th button"):
-        driver.execute_script("arguments[0].click()", heading)
+    open_all(driver)
+    for button in driver.find_elements(By.CSS_SELECTOR, "th button"):
+        driver.execute_script("arguments[0].click()", button)
     assert driver.title == "hdrnet-bench: results"
     assert len(driver.find_elements(By.TAG_NAME, "script")) == 1
     handlers = "return [...document.querySelectorAll('*')].filter(one => one.onerror || one.onload)"
@@ -171,30 +211,36 @@ def test_a_script_that_got_in_all_the_same_does_not_run(
     assert driver.find_elements(By.CSS_SELECTOR, "th button"), "its own script ran"
 
 
-def test_sorting_sorts(driver: Driver, page: Path) -> None:
+def test_the_first_click_puts_the_best_first(driver: Driver, page: Path) -> None:
     look(driver, page)
-    methods, parameters, psnr = 1, 3, 7
-    assert rows(driver, methods) == ["identity", "hdrnet-curves", "hdrnet-pyramid"]
-    headings = driver.find_elements(By.CSS_SELECTOR, "main table:first-of-type thead th")
-    button = headings[psnr].find_element(By.TAG_NAME, "button")
-    button.click()
-    assert rows(driver, methods) == ["identity", "hdrnet-curves", "hdrnet-pyramid"]
-    assert headings[psnr].get_attribute("aria-sort") == "ascending"
-    button.click()
-    assert rows(driver, methods) == ["hdrnet-pyramid", "hdrnet-curves", "identity"]
-    assert headings[psnr].get_attribute("aria-sort") == "descending"
+    unsorted, best_first = ["identity", "hdrnet-curves", "hdrnet-pyramid"], None
+    assert column(driver, "method") == unsorted
+    for name, direction in (("PSNR", "descending"), ("ΔE00", "ascending")):
+        head = heading(driver, name)
+        button = head.find_element(By.TAG_NAME, "button")
+        button.click()
+        best_first = ["hdrnet-pyramid", "hdrnet-curves", "identity"]
+        assert column(driver, "method") == best_first, name
+        assert head.get_attribute("aria-sort") == direction
+        button.click()
+        assert column(driver, "method") == best_first[::-1]
+        assert head.get_attribute("aria-sort") != direction
     status = driver.find_element(By.ID, "status")
-    assert status.get_attribute("textContent") == "Sorted by PSNR (dB) ↑, descending"
+    assert said(status) == "Sorted by ΔE00 ↓, descending"
     # By key; names by their letters; and only one column is the sorted one.
-    headings[methods].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
-    assert rows(driver, methods) == ["hdrnet-curves", "hdrnet-pyramid", "identity"]
-    assert headings[methods].get_attribute("aria-sort") == "ascending"
-    assert headings[psnr].get_attribute("aria-sort") is None
-    # What is missing stays last, either way.
+    heading(driver, "method").find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert column(driver, "method") == sorted(unsorted)
+    assert heading(driver, "method").get_attribute("aria-sort") == "ascending"
+    assert heading(driver, "ΔE00").get_attribute("aria-sort") is None
+
+
+def test_what_is_missing_stays_last_either_way(driver: Driver, page: Path) -> None:
+    look(driver, page)
     for direction in ("ascending", "descending"):
-        headings[parameters].find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
-        assert headings[parameters].get_attribute("aria-sort") == direction
-        assert rows(driver, parameters)[-1] == "–"
+        head = heading(driver, "parameters")
+        head.find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
+        assert head.get_attribute("aria-sort") == direction
+        assert column(driver, "parameters")[-1] == "–"
 
 
 def test_sorting_is_by_value_not_by_letter(driver: Driver, page: Path) -> None:
@@ -202,15 +248,80 @@ def test_sorting_is_by_value_not_by_letter(driver: Driver, page: Path) -> None:
     script = """
       const table = [...document.querySelectorAll("table")].find(t =>
         t.tHead.textContent.includes("median ms"));
-      table.tHead.rows[0].cells[5].querySelector("button").click();
-      return [...table.tBodies[0].rows].map(row => row.cells[5].dataset.value);
+      const heads = [...table.tHead.rows[0].cells];
+      const place = heads.findIndex((head) => head.textContent.startsWith("median ms"));
+      heads[place].querySelector("button").click();
+      return [...table.tBodies[0].rows].map(row => row.cells[place].dataset.value);
     """
     values = driver.execute_script(script)
     known = [float(value) for value in values if value]
-    assert known == sorted(known)
+    assert known == sorted(known), "times: the shortest is the best"
     assert max(known) > 100 > min(known)
     assert values[: len(known)] == [value for value in values if value], "missing last"
     assert "" in values
+
+
+def test_columns_by_the_width_and_all_where_they_are_asked_for(driver: Driver, page: Path) -> None:
+    everything = [
+        *("recipe", "method", "run", "parameters", "network MACs", "MACs/pixel", "n"),
+        *("PSNR (dB) ↑", "SSIM ↑", "LPIPS ↓", "ΔE76 ↓", "ΔE00 ↓"),
+    ]
+    wide = [name for name in everything if name not in ("network MACs", "MACs/pixel", "ΔE76 ↓")]
+    narrow = ["method", "n", "PSNR (dB) ↑", "SSIM ↑", "ΔE00 ↓"]
+    for width, expected in ((1280, wide), (390, narrow)):
+        look(driver, page, width)
+        assert seen(driver) == expected
+        choice = driver.find_element(By.CSS_SELECTOR, "#group-made-up-test ~ .all")
+        choice.click()
+        assert seen(driver) == everything
+        choice.click()
+        assert seen(driver) == expected
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_table_of_what_matters_is_wider_than_its_screen(
+    driver: Driver, page: Path, width: int
+) -> None:
+    look(driver, page, width)
+    open_all(driver)
+    script = """
+      return [...document.querySelectorAll(".scroll > table, #headline table")].map((table) =>
+        [table.getAttribute("aria-labelledby"), table.parentElement.scrollWidth
+          - table.parentElement.clientWidth]);
+    """
+    tables = driver.execute_script(script)
+    assert len(tables) > 7
+    assert [name for name, more in tables if more > 0] == []
+    stops = "return document.querySelectorAll('.scroll[tabindex] table').length"
+    assert driver.execute_script(stops) == 0, "what does not scroll is no stop on the way"
+    driver.find_element(By.CSS_SELECTOR, "#group-made-up-test ~ .all").click()
+    driver.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
+    assert driver.execute_script(stops) == (1 if width == 390 else 0)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_the_first_screen_says_it_all(
+    driver: Driver, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    made_up.evaluation(tmp_path)
+    for name in ("identity", "oracle-affine", "oracle-grid-16x16x8-luma"):
+        made_up.evaluation(tmp_path, name, "baseline", seed=None, gain=0, kept=())
+    build_report(tmp_path)
+    look(driver, tmp_path / "report.html", *size)
+    assert len(driver.find_elements(By.CSS_SELECTOR, "#headline tbody tr")) == 4
+    for css in ("h1", ".lead", "header .soft", "#headline .stage", "#headline table"):
+        element = driver.find_element(By.CSS_SELECTOR, css)
+        assert element.is_displayed()
+        assert element.rect["y"] + element.rect["height"] <= size[1], css
+
+
+def test_the_divider_says_what_stands_on_either_side(driver: Driver, page: Path) -> None:
+    look(driver, page)
+    picture = driver.find_element(By.CSS_SELECTOR, "#headline .picture")
+    sides = picture.find_elements(By.CSS_SELECTOR, ".side")
+    assert [side.text for side in sides] == ["input", "output"]
+    picture.find_element(By.CSS_SELECTOR, "input[value=error]").click()
+    assert [side.text for side in sides] == ["error map", "output"]
 
 
 def test_slider_moves_by_key(driver: Driver, page: Path) -> None:
@@ -275,19 +386,19 @@ def test_slider_follows_a_finger_on_its_handle(driver: Driver, page: Path) -> No
 
 def test_compares_with_target_and_error_map(driver: Driver, page: Path) -> None:
     look(driver, page)
-    picture = driver.find_element(By.CSS_SELECTOR, "details[open] .picture")
+    picture = driver.find_element(By.CSS_SELECTOR, "#headline .picture")
     left = picture.find_element(By.CSS_SELECTOR, ".stage .left")
     for role in ("target", "error", "input"):
         picture.find_element(By.CSS_SELECTOR, f"input[value={role}]").click()
         thumbnail = picture.find_element(By.CSS_SELECTOR, f"figure[data-role={role}] img")
         assert left.get_attribute("src") == thumbnail.get_attribute("src")
-    others = driver.find_elements(By.CSS_SELECTOR, "details[open] .picture")[1]
+    others = driver.find_element(By.CSS_SELECTOR, ".pictures .picture")
     assert others.find_element(By.CSS_SELECTOR, "input[value=input]").is_selected()
 
 
 def test_zooms_in_and_out_and_can_be_scrolled_by_key(driver: Driver, page: Path) -> None:
     look(driver, page)
-    picture = driver.find_element(By.CSS_SELECTOR, "details[open] .picture")
+    picture = driver.find_element(By.CSS_SELECTOR, ".pictures .picture")
     view = picture.find_element(By.CSS_SELECTOR, ".view")
     stage = picture.find_element(By.CSS_SELECTOR, ".stage")
     smaller, larger = picture.find_elements(By.CSS_SELECTOR, ".zoom button")
@@ -312,10 +423,10 @@ def test_zooms_in_and_out_and_can_be_scrolled_by_key(driver: Driver, page: Path)
     assert view.get_attribute("tabindex") is None
 
 
-def test_a_gallery_is_built_when_it_is_opened(driver: Driver, page: Path) -> None:
-    look(driver, page)
+def test_a_gallery_is_built_when_it_is_opened(driver: Driver, private: Path) -> None:
+    look(driver, private)
     assert len(driver.find_elements(By.CSS_SELECTOR, ".compare")) == 3
-    driver.find_element(By.CSS_SELECTOR, "details:not([open]) > summary").send_keys(Keys.ENTER)
+    driver.find_element(By.CSS_SELECTOR, ".gallery:not([open]) > summary").send_keys(Keys.ENTER)
     driver.execute_async_script("setTimeout(arguments[0], 100)")
     assert len(driver.find_elements(By.CSS_SELECTOR, ".compare")) == 6
 
@@ -350,9 +461,18 @@ def test_is_a_plain_page_without_javascript(driver: Driver, page: Path) -> None:
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         look(driver, page)
-        assert rows(driver, 1) == ["identity", "hdrnet-curves", "hdrnet-pyramid"]
+        table = driver.find_element(By.CSS_SELECTOR, "table.sortable")
+        names = [cell.text for cell in table.find_elements(By.CSS_SELECTOR, "tbody th")]
+        assert names == ["identity", "hdrnet-curves", "hdrnet-pyramid"]
         assert driver.find_elements(By.CSS_SELECTOR, "main button, .compare") == []
-        shown = driver.find_elements(By.CSS_SELECTOR, "details[open] figure img")
+        # Every column can be had, and every table be unfolded.
+        parameters = table.find_element(By.CSS_SELECTOR, "thead th:nth-child(6)")
+        assert not parameters.is_displayed()
+        driver.find_element(By.CSS_SELECTOR, "#group-made-up-test ~ .all").click()
+        assert parameters.is_displayed()
+        driver.find_element(By.CSS_SELECTOR, "details.long > summary").click()
+        assert driver.find_element(By.CSS_SELECTOR, "details.long table").is_displayed()
+        shown = driver.find_elements(By.CSS_SELECTOR, ".picture figure img")
         assert len(shown) == 12
         assert all(image.is_displayed() and image.size["width"] > 100 for image in shown)
     finally:
@@ -365,8 +485,8 @@ def test_thirty_methods_open_on_a_phone(
     root = made_up.many(tmp_path_factory.mktemp("many"), n=8)
     build_report(root)
     look(driver, root / "report.html", width=400)
-    assert len(rows(driver, 1)) == 30
-    assert len(driver.find_elements(By.CSS_SELECTOR, "details.gallery")) == 30
+    assert len(column(driver, "method")) == 30
+    assert len(driver.find_elements(By.CSS_SELECTOR, ".compare")) == 3
     assert overflow(driver) == 0
     assert driver.get_log("browser") == []
 
@@ -376,3 +496,75 @@ def test_nothing_measured_opens(driver: Driver, tmp_path: Path) -> None:
     look(driver, tmp_path / "report.html")
     assert "Nothing measured yet: hdrbench eval." in driver.find_element(By.TAG_NAME, "main").text
     assert driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize("paper", [(8.27, 11.69), (8.5, 11)], ids=["A4", "letter"])
+def test_no_table_is_cut_off_on_paper(
+    driver: Driver, page: Path, paper: tuple[float, float]
+) -> None:
+    """As wide as the paper without its margins: nothing that is printed reaches beyond."""
+    look(driver, page)
+    driver.find_element(By.CSS_SELECTOR, "#group-made-up-test ~ .all").click()
+    heading(driver, "PSNR").find_element(By.TAG_NAME, "button").click()
+    width = int((paper[0] - 2 * 12 / 25.4) * 96)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": True},
+    )
+    try:
+        script = """
+          return [...document.querySelectorAll("table, svg, .shots")].map((one) =>
+            [one.tagName, one.getBoundingClientRect().right, one.checkVisibility()]);
+        """
+        edges = driver.execute_script(script)
+        assert len(edges) > 15
+        assert max(right for _, right, _ in edges) <= width
+        assert all(printed for name, _, printed in edges if name == "TABLE"), "folded ones too"
+        assert overflow(driver) == 0
+        assert "MACs/pixel" not in seen(driver), "what is asked for on a screen is for the screen"
+        hidden = driver.find_elements(By.CSS_SELECTOR, "nav, .compare, .all")
+        assert hidden
+        assert not any(one.is_displayed() for one in hidden)
+        assert driver.find_element(By.CSS_SELECTOR, "#headline .shots img").size["width"] > 100
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    path = Path(sys.prefix) / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        pytest.skip("axe-core is missing: make setup, with npm in PATH")
+    return path.read_text()
+
+
+def faults(driver: Driver, axe: str) -> list[tuple[str, str, str]]:
+    """What axe-core finds: the rule, how bad it is, the first element."""
+    script = "axe.run({ resultTypes: ['violations'] }).then(arguments[0])"
+    driver.set_script_timeout(120)
+    driver.execute_script(axe)
+    found = driver.execute_async_script(script)["violations"]
+    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["page", "private"])
+def test_axe_finds_nothing(
+    driver: Driver, axe: str, page: Path, private: Path, which: str, width: int, scheme: str
+) -> None:
+    """With all that unfolds unfolded, and a table sorted."""
+    look(driver, page if which == "page" else private, width, scheme=scheme)
+    open_all(driver)
+    heading(driver, "PSNR").find_element(By.TAG_NAME, "button").click()
+    assert faults(driver, axe) == []
+
+
+def test_axe_would_find_a_fault(driver: Driver, axe: str, page: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    harm = '<img src="data:,"><p style="color: #999; background: #fff">pale</p>'
+    other.write_text(page.read_text().replace("<footer>", f"<footer>{harm}", 1))
+    look(driver, other)
+    found = {(rule, impact) for rule, impact, _ in faults(driver, axe)}
+    assert found == {("image-alt", "critical"), ("color-contrast", "serious")}

@@ -38,9 +38,7 @@ def harmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, str
     root = tmp_path_factory.mktemp("hostile")
     places = hostile.results(root)
     files = render(contents.read(root))
-    texts = {
-        name: content for name, content in files.items() if not name.endswith((".png", ".jpg"))
-    }
+    texts = {name: content for name, content in files.items() if not name.endswith(".webp")}
     return places, {name: content.decode() for name, content in texts.items()}
 
 
@@ -153,25 +151,25 @@ def test_a_curve_of_absurd_numbers_is_named(tmp_path: Path, number: str) -> None
         contents.read(tmp_path)
 
 
-def _jpeg(path: Path, width: int, height: int) -> None:
-    """A small JPEG whose header says another size."""
+def _webp(path: Path, width: int, height: int) -> None:
+    """A small WebP whose canvas is said to have another size."""
     stream = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(stream, format="JPEG")
-    content = bytearray(stream.getvalue())
-    frame = content.index(b"\xff\xc0") + 5
-    content[frame : frame + 4] = struct.pack(">HH", height, width)
-    path.write_bytes(content)
+    Image.new("RGB", (16, 16)).save(stream, format="WEBP")
+    coded = stream.getvalue()[12:]
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunks = b"WEBP" + b"VP8X" + struct.pack("<II", 10, 0) + canvas + coded
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
 
 
 @pytest.mark.fault("hostile pictures")
 @pytest.mark.parametrize("size", [(65_000, 65_000), (12_000, 12_000), (3000, 2000)])
 def test_no_thumbnail_of_a_huge_size_is_decoded(tmp_path: Path, size: tuple[int, int]) -> None:
     made_up.evaluation(tmp_path)
-    _jpeg(path := next(tmp_path.rglob("picture-0-output.jpg")), *size)
+    _webp(path := next(tmp_path.rglob("picture-0-output.webp")), *size)
     (part,) = contents.read(tmp_path).groups
     ((folder, result),) = part.group.results
-    if size[0] == 65_000:  # above Pillow's own limit
-        with pytest.raises(DataError, match=rf"{path.name} cannot be decoded.* exceeds limit"):
+    if size[0] == 65_000:  # above the limit of any picture
+        with pytest.raises(DataError, match=rf"{path.name} cannot be decoded.* over the limit"):
             pictures.gallery(part.group, folder, result, private=False)
         return
     found = pictures.gallery(part.group, folder, result, private=False)
@@ -179,21 +177,54 @@ def test_no_thumbnail_of_a_huge_size_is_decoded(tmp_path: Path, size: tuple[int,
 
 
 @pytest.mark.fault("hostile pictures")
-@pytest.mark.parametrize("size", [(8, 60_000), (60_000, 8)])
+@pytest.mark.parametrize("size", [(1, 16_000), (16_000, 1), (8, 16_000), (16_000, 8)])
 def test_a_sliver_makes_no_huge_sheet(tmp_path: Path, size: tuple[int, int]) -> None:
     made_up.evaluation(tmp_path)
-    for path in tmp_path.rglob("picture-0-*.jpg"):
-        Image.new("RGB", size).save(path, quality=5)
+    for path in tmp_path.rglob("picture-0-*.webp"):
+        Image.new("RGB", size, (200, 90, 0)).save(path, quality=5)
     (part,) = contents.read(tmp_path).groups
-    sheet = pictures.comparison(part.group)
-    assert sheet is not None
+    (sheet,) = pictures.comparisons([part.group]).values()
     with Image.open(io.BytesIO(sheet)) as image:
-        assert image.height < 3000
+        assert image.width == 3 * 408 + 8
+        assert image.height <= 2 * (267 + 30 + 8) + 8
+
+
+@pytest.mark.fault("hostile pictures")
+@pytest.mark.parametrize("how", ["animated", "transparent", "a canvas too small"])
+def test_a_thumbnail_of_another_form(tmp_path: Path, how: str) -> None:
+    made_up.evaluation(tmp_path)
+    path = next(tmp_path.rglob("picture-0-output.webp"))
+    if how == "animated":
+        frames = [Image.new("RGB", (480, 320), colour) for colour in ("red", "blue")]
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    elif how == "transparent":
+        Image.new("RGBA", (480, 320), (9, 9, 9, 9)).save(path)
+    else:
+        _webp(path, 8, 8)
+    (part,) = contents.read(tmp_path).groups
+    ((folder, result),) = part.group.results
+    if how == "transparent":
+        assert len(pictures.gallery(part.group, folder, result, private=False).pictures) == 3
+        return
+    with pytest.raises(DataError, match=rf"{path.name} cannot be decoded"):
+        pictures.gallery(part.group, folder, result, private=False)
+
+
+@pytest.mark.fault("hostile results")
+@pytest.mark.parametrize("digest", ["../../../..", "/etc", "a/../../b", "", ".", "x" * 300])
+def test_a_digest_leads_to_no_other_folder(tmp_path: Path, digest: str) -> None:
+    """It is part of the path of pictures."""
+    path = made_up.evaluation(tmp_path)
+    content = read_json(path)
+    content["dataset"]["digest"] = digest
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"dataset\.digest"):
+        contents.read(tmp_path)
 
 
 @pytest.mark.fault("hostile results")
 @pytest.mark.parametrize(
-    "name", ["eval-test-full.json", "train.csv", "pictures/full/picture-0-input.jpg"]
+    "name", ["eval-test-full.json", "train.csv", "pictures/test-full/picture-0-output.webp"]
 )
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "ring of links", "huge"])
 def test_only_regular_files_of_a_bounded_size_are_read(

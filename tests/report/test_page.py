@@ -5,10 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.report import build_report, plots
-from hdrnet_bench.report.page import code
+from hdrnet_bench.report.page import code, with_lines
+from hdrnet_bench.report.table import Cell
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 
@@ -17,7 +19,8 @@ VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
-    """What a page refers to, its text, its headings; complains of what is not closed in order."""
+    """What a page refers to, its text, its headings (levels, and the text of the second level's);
+    complains of what is not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -25,6 +28,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.images: list[dict[str, str | None]] = []
         self.headings: list[int] = []
+        self.second: list[str] = []
         self.text = ""
         self.open: list[str] = []
         self.feed(text)
@@ -56,6 +60,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in {"style", "script"}:
             self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.second.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +89,188 @@ def test_holds_everything_and_refers_to_nothing_else(text: str) -> None:
 
 
 def test_works_without_javascript(text: str) -> None:
-    """Every table, figure and picture is in the page itself, and a gallery opens by itself."""
+    """Every table, figure and picture is in the page itself, and what hides columns or tables is
+    the page's own."""
     plain = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     page = Page(plain)
     roles = re.findall(r'data-role="(\w+)"', plain)
     assert roles == ["input", "output", "target", "error"] * 3
     assert len(page.images) == 12
-    assert plain.count("<details") == 1
-    assert plain.count("<table") == 5
+    assert "<details" not in plain.split("Time</h2>")[0], "pictures and quality stand open"
+    assert plain.count("<table") == 6
     assert "<button" not in plain, "what does nothing without JavaScript is made by it"
-    assert "identity: no pictures were kept" in page.text
+    assert plain.count('type="checkbox"') == len(re.findall(r'<label for="all-', plain)) == 5
+    assert page.text.count("All columns of ") == 5
+
+
+def test_opens_with_a_picture_and_the_figures_that_matter(text: str) -> None:
+    top = text[
+        text.index('<section id="headline"') : text.index('<section aria-labelledby="pictures"')
+    ]
+    page = Page(top)
+    assert len(page.images) == 4
+    assert "picture-4, the median of its pictures" in page.text
+    for said in ("hdrnet-curves", "identity", "25.97 dB", "21.97 dB", "Mean of 8 pictures"):
+        assert said in page.text
+    assert [re.sub("<.*?>", "", row) for row in re.findall(r"<th scope=.row.*?</th>", top)] == [
+        "hdrnet-curves",
+        "identity",
+    ]
+    assert "0" * 12 in page.text, "the commit"
+    before = Page(text[: text.index('<section id="headline"')] + "</main></body></html>")
+    assert f"Measured on CPU {made_up.MADE_UP}, 2 cores" in " ".join(before.text.split())
+
+
+def test_a_picture_stands_in_the_page_once(text: str) -> None:
+    found = Page(text)
+    names = [str(image["alt"]) for image in found.images]
+    assert sorted(names) == sorted(set(names))
+    assert sum("picture-4" in name for name in names) == 4
+    assert "picture-4: at the top of this page" in found.text
+
+
+def shown(root: Path) -> Page:
+    build_report(root)
+    return Page((root / "report.html").read_text())
+
+
+def test_the_headline_is_of_the_data_with_most_methods(tmp_path: Path) -> None:
+    """Not of the one where a method does best, nor of the first."""
+    for dataset, methods, gain in (("alpha", 1, 20.0), ("beta", 2, 3.0), ("gamma", 2, 9.0)):
+        for number in range(methods):
+            made_up.evaluation(
+                tmp_path, f"hdrnet-{number}", recipe=dataset, dataset=dataset, gain=gain + number
+            )
+    page = shown(tmp_path)
+    assert page.second[0] == "beta, test split, full size"
+
+
+def test_the_headline_is_in_colour_where_there_is_any(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path, "one", recipe="grey", dataset="grey")
+    made_up.evaluation(tmp_path, "two", recipe="grey", dataset="grey")
+    made_up.evaluation(tmp_path, recipe="colour", dataset="colour")
+    for path in tmp_path.glob("pictures/grey-*/*/*.webp"):
+        with Image.open(path) as image:
+            grey = image.convert("L").convert("RGB")
+        grey.save(path)
+    assert shown(tmp_path).second[0] == "colour, test split, full size"
+    # Without pictures at all, it is still the data on which most was measured.
+    for path in tmp_path.rglob("*.webp"):
+        path.unlink()
+    page = shown(tmp_path)
+    assert page.second[0] == "grey, test split, full size"
+    assert page.images == []
+
+
+def test_several_seeds_stand_in_the_headline_as_their_mean(tmp_path: Path) -> None:
+    """Not the luckiest one."""
+    for seed, gain in ((0, 4.0), (1, 6.0)):
+        made_up.evaluation(tmp_path, run=f"seed-{seed}", seed=seed, gain=gain)
+    page = shown(tmp_path)
+    assert re.search(r"26\.97 ± 1\.41 dB\s+PSNR with hdrnet-curves", page.text)
+
+
+def test_the_newest_date_of_the_measurements_is_said(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path)
+    assert "last on" not in shown(tmp_path).text, "no file has a date"
+    for method, date in (("one", "2026-03-02"), ("two", "2026-11-30")):
+        made_up.evaluation(tmp_path, method, environment=made_up.environment(date=date))
+    assert "last on 2026-11-30 (" in shown(tmp_path).text
+
+
+def test_what_is_left_out_is_said_and_is_on_the_private_page(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path)
+    build_report(tmp_path, private=True)
+    pages = [(tmp_path / name).read_text() for name in ("report.html", "report-private.html")]
+    assert [page.count("<img") for page in pages] == [12, 12]
+    assert "hdrbench report --private" not in pages[0]
+    made_up.evaluation(tmp_path, size="480p")
+    made_up.evaluation(tmp_path, "identity", "baseline", seed=None, gain=0)
+    build_report(tmp_path, private=True)
+    pages = [(tmp_path / name).read_text() for name in ("report.html", "report-private.html")]
+    # Of the identity, input and output are one.
+    assert [page.count("<img") for page in pages] == [12, 12 + 12 + 9]
+    assert "<code>hdrbench report --private</code> makes a page" in pages[0]
+    assert "makes a page" not in pages[1]
+
+
+def test_columns_are_marked_for_who_reads_them(text: str) -> None:
+    quality = text[text.index('id="quality"') :]
+    quality = quality[: quality.index("</table>")]
+    heads = {
+        re.sub("<.*?>", "", inner): attributes
+        for attributes, inner in re.findall(r'<th scope="col"([^>]*)>(.*?)</th>', quality)
+    }
+    assert heads["PSNR (dB) ↑"] == ' class="number" data-highest'
+    assert heads["ΔE00 ↓"] == ' class="number"'
+    assert heads["method"] == ""
+    assert 'class="number more-3"' in heads["MACs/pixel"]
+    assert "more-2" in heads["recipe"]
+    cells = re.findall(r'<td class="number more-3"[^>]*>150</td>', quality)
+    assert len(cells) == 1
+
+
+def test_a_column_with_nothing_in_it_waits_to_be_asked_for(tmp_path: Path) -> None:
+    path = made_up.evaluation(tmp_path)
+    content = read_json(path)
+    made_up.without(content, "lpips", "no weights")
+    path.write_text(json_text(content))
+    build_report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert re.search(r'<th scope="col" class="number more-3">LPIPS ↓', text)
+    assert "LPIPS: no weights." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("29.36 [25.59, 33.12]", 29.36, "29.36 <small>[25.59, 33.12]</small>"),
+        ("1.5 [1, 2] (n 5)", 1.5, "1.5 <small>[1, 2]</small> <small>(n 5)</small>"),
+        (
+            "+1.9 [+0.4, +3.6], 6/6: better",
+            1.9,
+            "+1.9 <small>[+0.4, +3.6],</small> <small>6/6: better</small>",
+        ),
+        ("a [b] <c>", "a [b] <c>", "a [b] &lt;c&gt;"),
+        ("1920 x 1080", "1920x1080", "1920\u00a0x\u00a01080"),
+        ("–", None, "–"),
+    ],
+)
+def test_an_interval_stands_below_its_number(
+    text: str, value: float | str | None, expected: str
+) -> None:
+    assert with_lines(Cell(text, (value,))) == expected
+
+
+def test_long_tables_are_folded_but_never_those_of_quality(tmp_path: Path) -> None:
+    def folded(evaluations: int) -> list[str]:
+        for number in range(evaluations):
+            made_up.evaluation(tmp_path, f"hdrnet-{number:02}", pictures=False, curve=False, n=3)
+        build_report(tmp_path)
+        return re.findall(r"<summary>(.*?)</summary>", (tmp_path / "report.html").read_text())
+
+    assert folded(24) == []
+    assert folded(25) == ["What ran where: table of 25 rows"]
+
+
+def test_a_figure_in_the_page_loses_only_what_is_not_seen(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path)
+    build_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    drawn = (tmp_path / "figures/distribution-made-up-test.svg").read_text()
+    (shown,) = re.findall(r"<svg[^>]*distribution-made-up-test-caption.*?</svg>", page, re.DOTALL)
+
+    def texts(svg: str) -> list[str]:
+        return re.findall(r"<text[^>]*>(.*?)</text>", svg)
+
+    assert texts(shown) == texts(drawn)
+    assert len(shown) < 0.75 * len(drawn)
+    ids = re.findall(r' id="([^"]+)"', shown)
+    used = re.findall(r'(?:href="|url\()#([^")]+)', shown)
+    assert set(ids) == set(used), "every shape that is used is there"
+    numbers = [float(x) for x in re.findall(r'<use[^>]* x="([^"]+)"', drawn)]
+    kept = [float(x) for x in re.findall(r'<use[^>]* x="([^"]+)"', shown)]
+    assert kept == pytest.approx(numbers, abs=0.01)
 
 
 def test_structure_can_be_heard(text: str) -> None:
@@ -105,7 +283,9 @@ def test_structure_can_be_heard(text: str) -> None:
         assert image["width"] == "480"
         assert image["height"] == "320"
     assert len({image["alt"] for image in page.images}) == len(page.images)
-    assert text.count("<caption") == text.count("<table")
+    named = re.findall(r'<table class="sortable" aria-labelledby="([^"]+)"', text)
+    assert len(named) + text.count("<caption") == text.count("<table")
+    assert set(named) <= set(page.ids)
     assert text.count('<th scope="row"') == text.count("<tr>") - text.count("<thead>")
     for tag in ("header", "nav", "main", "footer"):
         assert text.count(f"<{tag}") - text.count(f"<{tag}er") * (tag == "head") == 1

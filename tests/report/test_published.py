@@ -9,14 +9,15 @@ import pytest
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.prepare.protocols import Protocol, load_protocol
 from hdrnet_bench.prepare.sources.fivek import FiveKChoice
-from hdrnet_bench.report import contents, page, readme
-from hdrnet_bench.report.published import SpeedRow, read_published, read_speed
+from hdrnet_bench.report import contents, page, published_page, readme
+from hdrnet_bench.report.published import PublishedRow, SpeedRow, read_published, read_speed
 from hdrnet_bench.report.table import csv_text
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 
 PUBLISHED = read_published(ROOT / "results")
 HEAD = "protocol,resolution,dataset,method,psnr,ssim,delta_e76,lpips,time_ms,gpu,source,checked"
+PAPER_HEAD = HEAD.replace("source,", "source,arxiv,table,")
 
 
 def on(root: Path, dataset: str, protocol: str, size: str = "full", split: str = "test") -> str:
@@ -143,6 +144,48 @@ def test_a_faulty_line_is_named(tmp_path: Path, line: str, fault: str) -> None:
     assert [row.checked for row in read_published(tmp_path)] == ["primary"]
 
 
+@pytest.mark.parametrize(
+    ("arxiv", "table", "fault"),
+    [
+        ("2204.1398", "2", None),
+        ("2204.13983", "2", None),
+        ("10.1007/978-3-031-72967-6_6", "", None),
+        ("", "", None),
+        ("2204.139", "2", "arxiv"),
+        ("2204.139833", "2", "arxiv"),
+        ("arXiv:2204.13983", "2", "arxiv"),
+        ("2204.13983v1", "2", "arxiv"),
+        ("10.1007/a) [b](c", "2", "arxiv"),
+        ("2204.13983", "1", None),
+        ("2204.13983", "0", "table"),
+        ("2204.13983", "99", None),
+        ("2204.13983", "100", "table"),
+        ("2204.13983", "II", "table"),
+    ],
+)
+def test_a_papers_id_and_table_are_checked(
+    tmp_path: Path, arxiv: str, table: str, fault: str | None
+) -> None:
+    path = tmp_path / "published" / "fivek.csv"
+    path.parent.mkdir()
+    row = f"a,480p,,HDRNet,24.1,0.9,,,,,a paper,{arxiv},{table},primary"
+    path.write_text(f"{PAPER_HEAD}\n{row}\n")
+    if fault:
+        with pytest.raises(DataError, match=rf"fivek\.csv, line 2: {fault}"):
+            read_published(tmp_path)
+    else:
+        (read,) = read_published(tmp_path)
+        assert (read.arxiv or "", read.table) == (arxiv, int(table) if table else None)
+
+
+def test_a_malformed_id_of_a_time_is_refused(tmp_path: Path) -> None:
+    path = made_up.published_speed(tmp_path)
+    head, row = path.read_text().splitlines()
+    path.write_text(f"{head},arxiv\n{row},2204\n")
+    with pytest.raises(DataError, match=r"speed\.csv, line 2: arxiv"):
+        read_speed(tmp_path)
+
+
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "published" / "fivek.csv"
     path.parent.mkdir()
@@ -192,7 +235,7 @@ def test_published_times_are_none_where_there_is_no_file(tmp_path: Path) -> None
     assert contents.read(tmp_path).speed is None
 
 
-@pytest.mark.parametrize("column", [c for c in SpeedRow.model_fields if c != "ms"])
+@pytest.mark.parametrize("column", sorted(SpeedRow.model_fields.keys() - {"ms", "arxiv"}))
 def test_a_published_time_without_its_device_or_place_is_refused(
     tmp_path: Path, column: str
 ) -> None:
@@ -205,3 +248,104 @@ def test_a_published_time_without_its_device_or_place_is_refused(
         writer.writerow(row | {column: ""})
     with pytest.raises(DataError, match=rf"speed\.csv, line 2: {column}"):
         read_speed(tmp_path)
+
+
+PAGE = published_page.page(PUBLISHED, read_speed(ROOT / "results"))
+
+
+def section(title: str) -> str:
+    """The part of the page below a heading, up to the next."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def cells(table: str, length: int) -> list[list[str]]:
+    """The rows of a Markdown table that has so many columns, without its head."""
+    rows = [line.strip("|").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    assert {len(row) for row in rows} == {length}
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_the_page_has_every_row_of_every_file_once() -> None:
+    shown = [
+        (protocol, *row)
+        for protocol in dict.fromkeys(row.protocol for row in PUBLISHED)
+        for row in cells(section(protocol), 12)
+    ]
+    assert len(shown) == len(PUBLISHED)
+    for path in (ROOT / "results/published/fivek.csv", ROOT / "results/published/hdrplus.csv"):
+        with path.open(newline="") as stream:
+            for want in csv.DictReader(stream):
+                site = "https://doi.org" if "/" in want["arxiv"] else "https://arxiv.org/abs"
+                link = f"[{want['arxiv']}]({site}/{want['arxiv']})"
+                name = want["method"]
+                method = f"**{name}**" if name.startswith("HDRNet") else name
+                (row,) = [
+                    row
+                    for row in shown
+                    if row[:3] == (want["protocol"], method, want["resolution"])
+                    and row[3] == want["psnr"]
+                ]
+                numbers = ("ssim", "delta_e76", "lpips", "time_ms", "gpu", "source")
+                assert list(row[4:10]) == [want[key] or "–" for key in numbers]
+                assert row[10:] == (link, want["table"] or "–", "transcription")
+    speed = cells(section("Times on GPUs"), 10)
+    assert [(row[0].strip("*"), row[2], row[3]) for row in speed] == [
+        (row.method, row.resolution, f"{row.ms:.2f}") for row in read_speed(ROOT / "results")
+    ]
+
+
+def test_the_page_says_what_each_protocol_is() -> None:
+    assert load_protocol("fivek", "upe").summary in section("upe")
+    assert "Used by DeepUPE, DeepLPF-UPE, 4D-LUT." in section("upe")
+    assert "It cannot be prepared: its random 4500/500 split" in section("csrnet")
+    assert "None of this project's protocols" in section("hdrplus-zeng")
+    sizes = [row[1] for row in cells(section("zeng-srgb"), 12)]
+    assert sizes == sorted(sizes), "480p and full mixed"
+
+
+def test_what_is_not_known_is_a_dash_and_names_are_only_read() -> None:
+    row = PublishedRow(
+        **dict.fromkeys(("delta_e76", "lpips", "time_ms", "gpu", "dataset")),
+        protocol="unheard-of",
+        resolution="480p",
+        method="A|B <img src=x> [c](https://d)",
+        psnr=20.0,
+        ssim=None,
+        source="a *paper*",
+        checked="primary",
+    )
+    text = published_page.page([row], [])
+    row_text = (
+        r"| A\|B &lt;img src=x&gt; [c]\(https://d) | 480p | 20.00 | – | – | – | – | – "
+        r"| a \*paper\* | – | – | primary |"
+    )
+    assert row_text in text
+    assert "Times on GPUs" not in text
+
+
+def test_hdrnets_own_table_has_its_figures_on_fivek_alone() -> None:
+    table = published_page.hdrnet_table(PUBLISHED)
+    assert [row.count(" | ") for row in table.splitlines()] == [3] * 8
+    rows = cells(table, 4)
+    own = [row for row in PUBLISHED if row.method in ("HDRNet", "HDRNet (re-run)")]
+    figures = [
+        (row[0], row[2], figure.partition(",")[0].split()[0])
+        for row in rows
+        for figure in row[3].split("; ")
+    ]
+    assert sorted(figures) == sorted(
+        (row.protocol, row.resolution, f"{row.psnr:.2f}")
+        for row in own
+        if row.protocol != "hdrplus-zeng"
+    )
+    assert rows[0] == [
+        "zeng-srgb",
+        'collection "InputZeroed with ExpertC WhiteBalance"',
+        "480p",
+        "24.32, [3D-LUT paper (2020)](https://arxiv.org/abs/2009.14468); "
+        "24.66 re-run, [AdaInt paper (2022)](https://arxiv.org/abs/2204.13983)",
+    ]
+    other = own[0].model_copy(update={"method": "HDRNet++", "psnr": 31.41})
+    assert "31.41" not in published_page.hdrnet_table([*own, other])
+    plain = own[0].model_copy(update={"arxiv": None, "source": "a [paper]", "table": 3})
+    assert r"| 24.32, a \[paper\], table 3 |" in published_page.hdrnet_table([plain])

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hdrnet_bench import stopping
-from hdrnet_bench.errors import StorageError, UsageError
+from hdrnet_bench.errors import DataError, StorageError, UsageError
 from hdrnet_bench.files import json_text, read_json, sha256_file
 from hdrnet_bench.locks import locked
 from hdrnet_bench.report import LOCK, build_report, outdated, written
@@ -67,7 +67,7 @@ def test_everything_in_the_committed_report_is_listed() -> None:
         for folder in ("figures", "tables")
         for path in (ROOT / "results" / folder).iterdir()
     }
-    assert {name for name in listed if "/" in name} == there
+    assert {name for name in listed if name.startswith(("figures/", "tables/"))} == there
     assert listed == {name: sha256_file(ROOT / "results" / name) for name in listed}
 
 
@@ -141,7 +141,10 @@ def test_a_file_of_a_result_that_is_gone_goes_unless_it_was_changed(
     assert (root / "tables/kernels-cpu-another.tex").exists()
     done = workspace.run("report")
     assert done.returncode == 0
-    assert "results/tables/kernels-cpu-another.csv is of a result that is gone" in done.stderr
+    assert (
+        "results/tables/kernels-cpu-another.csv is of the last report, not of this one"
+        in done.stderr
+    )
     assert kept.read_text() == "mine"
     assert not (root / "tables/kernels-cpu-another.tex").exists()
     assert outdated(root) == []
@@ -159,7 +162,67 @@ def test_a_private_page_stays_until_it_is_asked_for_again(root: Path) -> None:
     assert (root / "report-private.html").read_bytes() != before
     (root / "report-private.html").unlink()
     build_report(root)
+    assert not (root / "report-private.json").exists()
+
+
+def test_what_is_listed_does_not_tell_of_a_private_page(root: Path) -> None:
+    """report.json goes where the results go, the private page nowhere."""
+    made_up.evaluation(root, licence="LicenseAdobe")
+    build_report(root)
+    before = files_of(root)
+    report = build_report(root, private=True)
+    private = {"report-private.html", "report-private.json"}
+    assert {path.name for path in report.files} >= private
+    assert {name: content for name, content in files_of(root).items() if name not in private} == (
+        before
+    )
+    listed = read_json(root / "report-private.json")["files"]
+    assert listed == {"report-private.html": sha256_file(root / "report-private.html")}
+    assert outdated(root) == []
+    # As on a clean clone, which has neither.
+    for name in private:
+        (root / name).unlink()
+    assert outdated(root) == []
+
+
+def test_a_private_page_that_no_report_wrote_is_not_replaced(root: Path) -> None:
+    page = root / "report-private.html"
+    page.write_text("mine")
+    build_report(root)
+    with pytest.raises(UsageError, match=r"report-private\.html; nothing was written"):
+        build_report(root, private=True)
+    assert page.read_text() == "mine"
+    build_report(root, private=True, overwrite=True)
+    another(root)
+    assert build_report(root, private=True).replaced == []
+    page.write_text(page.read_text() + "mine")
+    with pytest.raises(UsageError, match=r"report-private\.html; nothing was written"):
+        build_report(root, private=True)
+    (root / "report-private.json").write_text('{"files": {"README.md": "mine"}}')
+    with pytest.raises(DataError, match=r"report-private\.json is no list of a report's files"):
+        build_report(root)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_what_an_older_version_made_and_listed_is_known(root: Path, private: bool) -> None:
+    """One list for all, figures also as PNG, sheets as JPEG."""
+    build_report(root, private=True)
+    (root / "report-private.json").unlink()
+    listed = read_json(root / "report.json")
+    (root / "figures").mkdir()
+    for name in ("figures/comparison-a.jpg", "figures/time-a.png", "figures/time-b.png"):
+        (root / name).write_bytes(b"of the last report")
+        listed["files"][name] = sha256_file(root / name)
+    listed["files"]["report-private.html"] = sha256_file(root / "report-private.html")
+    (root / "report.json").write_text(json_text(listed))
+    (root / "figures/time-b.png").write_bytes(b"changed since")
+    another(root)
+    report = build_report(root, private=private)
+    assert {path.name for path in report.removed} == {"comparison-a.jpg", "time-a.png"}
+    assert [path.name for path in report.left] == ["time-b.png"]
+    assert list(read_json(root / "report-private.json")["files"]) == ["report-private.html"]
     assert "report-private.html" not in read_json(root / "report.json")["files"]
+    assert build_report(root, private=True).replaced == []
 
 
 def test_folders_that_lie_elsewhere_are_refused(root: Path, workspace: Workspace) -> None:
@@ -404,15 +467,18 @@ def test_a_nonsense_backend_disturbs_no_figure(root: Path) -> None:
     assert any(path.endswith(".svg") for path in json.loads(done.stdout)["files"])
 
 
-def test_temporary_files_of_a_process_that_ended_are_swept(root: Path) -> None:
+@pytest.mark.parametrize("name", ["README.md", "tables/where.csv", "published/README.md"])
+def test_temporary_files_of_a_process_that_ended_are_swept(root: Path, name: str) -> None:
+    made_up.published_speed(root)
     build_report(root)
+    before = set(files_of(root))
     shutil.rmtree(root / "tables")
     ended = subprocess.run(
         [sys.executable, "-c", "from hdrnet_bench import files; from pathlib import Path\n"
-         f"with files.atomic_path(Path({str(root / 'README.md')!r})) as path:\n"
+         f"with files.atomic_path(Path({str(root / name)!r})) as path:\n"
          "    path.write_text('half'); import os; os._exit(9)"], cwd=ROOT, check=False,
     )  # fmt: skip
     assert ended.returncode == 9
     assert any(".tmp-" in name for name in files_of(root))
     build_report(root)
-    assert set(files_of(root)) == {*OWN, "kernels-cpu-made-up.json"}
+    assert set(files_of(root)) == before

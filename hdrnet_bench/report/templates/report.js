@@ -7,14 +7,16 @@
     return made;
   };
 
-  // Tables: a button in every heading; what is missing stays at the end.
+  // Tables: a button in every heading. The first click puts the best first; what is missing stays
+  // at the end.
   const status = document.getElementById("status");
   const collator = new Intl.Collator("en", { numeric: true });
 
   const sort = (table, column, heading) => {
-    const descending = heading.getAttribute("aria-sort") === "ascending";
+    const before = heading.getAttribute("aria-sort");
+    const descending = before ? before === "ascending" : "highest" in heading.dataset;
     const body = table.tBodies[0];
-    const value = (row) => row.cells[column].dataset.value;
+    const value = ({ cells: { [column]: cell } }) => cell.dataset.value ?? cell.textContent;
     const rows = [...body.rows];
     const numeric = rows.every((row) => value(row) === "" || isFinite(value(row)));
     rows.sort((one, other) => {
@@ -38,16 +40,36 @@
     });
   }
 
-  // Galleries: a stage above each picture's four views, the output under what it is compared with.
+  // What scrolls can be reached by key, and nothing else is a stop on the way.
+  const frames = new Map();
+  const reachable = new ResizeObserver((entries) => {
+    for (const frame of new Set(entries.map((entry) => entry.target.closest(".scroll")))) {
+      const scrolls = frame.scrollWidth > frame.clientWidth;
+      for (const [key, value] of Object.entries(frames.get(frame))) {
+        if (scrolls) frame.setAttribute(key, value);
+        else frame.removeAttribute(key);
+      }
+    }
+  });
+  for (const frame of document.querySelectorAll(".scroll")) {
+    const name = frame.getAttribute("aria-labelledby");
+    frames.set(frame, { tabindex: "0", role: "region", "aria-labelledby": name });
+    reachable.observe(frame);
+    reachable.observe(frame.firstElementChild);
+  }
+
+  // Pictures: a stage above each one's four views, the output under what it is compared with.
   const ZOOMS = [1, 2, 4];
   let count = 0;
 
   const compare = (picture) => {
+    picture.classList.add("built");
     const shots = {};
     for (const figure of picture.querySelectorAll("figure[data-role]")) {
       const caption = figure.querySelector("figcaption").textContent;
       shots[figure.dataset.role] = { image: figure.querySelector("img"), caption };
     }
+    shots.output ??= shots.input;
     const name = picture.dataset.name;
     const group = `left-${(count += 1)}`;
     const copy = (role, side) => {
@@ -56,7 +78,9 @@
         width: width.value, height: height.value });
     };
     const left = copy("input", "left");
-    const stage = element("div", { class: "stage" }, copy("output", "right"), left,
+    const says = element("span", { class: "side of-left" });
+    const stage = element("div", { class: "stage" }, copy("output", "right"), left, says,
+      element("span", { class: "side of-right" }, shots.output.caption),
       element("div", { class: "handle" }));
     const view = element("div", { class: "view" }, stage);
     const range = element("input", { type: "range", min: 0, max: 100, value: 50,
@@ -66,6 +90,7 @@
       stage.style.setProperty("--at", `${range.value}%`);
       const chosen = shots[picture.querySelector(`input[name="${group}"]:checked`).value];
       left.src = chosen.image.src;
+      says.textContent = chosen.caption;
       range.setAttribute("aria-valuetext", `${range.value} % ${chosen.caption}, the rest output`);
     };
     const follow = (event) => {
@@ -91,7 +116,7 @@
     stage.addEventListener("click", follow);
     range.addEventListener("input", show);
 
-    const choices = element("fieldset", {}, element("legend", {}, "Left of it:"));
+    const choices = element("fieldset", {}, element("legend", {}, "Left:"));
     for (const role of ["input", "target", "error"]) {
       const radio = element("input", { type: "radio", name: group, value: role });
       radio.checked = role === "input";
@@ -100,7 +125,7 @@
     }
 
     let zoom = 0;
-    const says = element("output", {}, "1×");
+    const factorSays = element("output", {}, "1×");
     const smaller = element("button", { type: "button", "aria-label": `Zoom out, ${name}` }, "−");
     const larger = element("button", { type: "button", "aria-label": `Zoom in, ${name}` }, "+");
     const change = (by) => {
@@ -110,7 +135,7 @@
       const [x, y] = [view.scrollLeft + view.clientWidth / 2, view.scrollTop + view.clientHeight / 2];
       stage.style.setProperty("--zoom", ZOOMS[zoom]);
       view.scrollTo(x * factor - view.clientWidth / 2, y * factor - view.clientHeight / 2);
-      says.textContent = `${ZOOMS[zoom]}×`;
+      factorSays.textContent = `${ZOOMS[zoom]}×`;
       smaller.disabled = zoom === 0;
       larger.disabled = zoom === ZOOMS.length - 1;
       if (zoom === 0) {
@@ -125,20 +150,17 @@
     smaller.addEventListener("click", () => change(-1));
     larger.addEventListener("click", () => change(1));
 
+    const framed = element("div", { class: "framed" }, view,
+      element("div", { class: "zoom" }, smaller, factorSays, larger));
     const controls = element("div", { class: "controls" },
-      element("label", { class: "divider" }, "Divider", range), choices,
-      element("div", { class: "zoom" }, "Zoom", smaller, says, larger));
-    picture.querySelector(".shots").before(element("div", { class: "compare" }, view, controls));
+      element("label", { class: "divider" }, range), choices);
+    picture.querySelector(".shots").before(element("div", { class: "compare" }, framed, controls));
     show();
   };
 
-  for (const gallery of document.querySelectorAll("details.gallery")) {
-    const build = () => {
-      if (!gallery.open || gallery.dataset.built) return;
-      gallery.dataset.built = "yes";
-      gallery.querySelectorAll(".picture").forEach(compare);
-    };
-    gallery.addEventListener("toggle", build);
-    build();
+  for (const gallery of document.querySelectorAll("details.gallery:not([open])")) {
+    const build = () => gallery.querySelectorAll(".picture").forEach(compare);
+    gallery.addEventListener("toggle", build, { once: true });
   }
+  document.querySelectorAll(":not(details:not([open]) *) > .picture").forEach(compare);
 })();
