@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from importlib.metadata import version
 from typing import Any
 from urllib.request import getproxies
 from weakref import WeakKeyDictionary
@@ -29,6 +28,7 @@ from requests.exceptions import InvalidHeader, InvalidProxyURL
 
 from .addresses import fault, is_less_secure, redirected, shown
 from .errors import DataError, UsageError
+from .version import __version__
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 30.0
 # Of an answer's head, with what may come before it (100 Continue, any number of times).
@@ -187,7 +187,7 @@ def session(connections: int = 1) -> Session:
         made.mount(scheme, _Adapter(made.lines, connections))
     # Cookies would be shared between threads, and no server here needs one.
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    made.headers["User-Agent"] = f"hdrnet-bench/{version('hdrnet-bench')}"
+    made.headers["User-Agent"] = f"hdrnet-bench/{__version__}"
     # Sizes, ranges and digests are of the file's own bytes, not of a compressed body's.
     made.headers["Accept-Encoding"] = "identity"
     return made

@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from .cleaning import clean
 from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
@@ -37,8 +36,8 @@ _LONGEST_SIDE = 1 << 16  # pixels
 class DatasetSpec(_Section):
     """Which prepared dataset: <source>-<protocol>[-<expert>][-<part>][-<size>]."""
 
-    source: _Name
-    protocol: _Name
+    source: _Name = Field(description="demo, folder, fivek, hdrplus or synthetic-hdrplus")
+    protocol: _Name = Field(description="what the pairs are; of folder, a name of your own")
     expert: _Name | None = Field(None, description="whose edit is the target")
     part: Literal["subset", "full"] | None = Field(
         None, description="of hdrplus: which set of bursts"
@@ -110,7 +109,9 @@ class TrainingSpec(_Section):
     """How a model is trained. Loss and optimiser are by default the paper's: mean squared error,
     Adam."""
 
-    seeds: Annotated[tuple[int, ...], Field(strict=False)] = (0,)
+    seeds: Annotated[
+        tuple[int, ...], Field(strict=False, description="a run for each; integers, all different")
+    ] = (0,)
     steps: int | None = Field(None, ge=1, le=10**9, description="this, or epochs")
     epochs: int | None = Field(
         None, ge=1, le=10**9, description="how often each picture is shown, rounded up to a batch"
@@ -124,9 +125,11 @@ class TrainingSpec(_Section):
     )
     flips: bool = Field(True, description="left-right and up-down, each with probability 1/2")
     rot90: bool = Field(False, description="rotate by 0, 90, 180 or 270 degrees")
-    loss: Literal["l2", "l1", "charbonnier"] = "l2"
-    optimiser: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = Field(gt=0, le=1)
+    loss: Literal["l2", "l1", "charbonnier"] = Field(
+        "l2", description="l2: mean squared error; l1: mean absolute error; charbonnier: l1, smooth"
+    )
+    optimiser: Literal["adam", "adamw"] = Field("adam", description="of torch")
+    learning_rate: float = Field(gt=0, le=1, description="its largest, after the warm-up")
     weight_decay: float = Field(
         0.0,
         ge=0,
@@ -134,8 +137,12 @@ class TrainingSpec(_Section):
         description="on the weights of convolutions and dense layers alone; adam: the gradient of "
         "weight_decay * sum(w^2) / 2 added to the loss's, as in the reference; adamw: decoupled",
     )
-    warmup_steps: int = Field(0, ge=0, le=10**9)
-    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(
+        0, ge=0, le=10**9, description="over which the learning rate rises from near 0"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="of the learning rate; cosine: falls to the end"
+    )
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the averaged weights, which are validated and kept"
@@ -144,7 +151,7 @@ class TrainingSpec(_Section):
         "float32", description="of the coefficient network on CUDA; the rest is float32 always"
     )
     compile: bool = Field(False, description="torch.compile the training step's forward pass")
-    validate_every: int = Field(ge=1, le=10**9, description="steps")
+    validate_every: int = Field(ge=1, le=10**9, description="steps between validations")
     checkpoint_every: int | None = Field(
         None, ge=1, le=10**9, description="steps between states to resume from; as validate_every"
     )
@@ -186,8 +193,13 @@ _Resolution = Annotated[tuple[int, int], Field(strict=False)]
 class EvaluationSpec(_Section):
     """What `eval` measures, and the sizes (width, height) that `time` times."""
 
-    metrics: Annotated[tuple[str, ...], Field(strict=False)] = CANONICAL
-    resolutions: Annotated[tuple[_Resolution, ...], Field(strict=False)] = (
+    metrics: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="names of metrics, psnr among them; also as published"),
+    ] = CANONICAL
+    resolutions: Annotated[
+        tuple[_Resolution, ...], Field(strict=False, description="pairs of width and height")
+    ] = (
         (640, 480),
         (1280, 720),
         (1920, 1080),
@@ -207,9 +219,9 @@ class EvaluationSpec(_Section):
 class Recipe(_Section):
     """A recipe, validated: unknown keys and wrong types are errors."""
 
-    name: _Name
-    version: int = Field(ge=1, le=10**9)
-    summary: str = Field(min_length=1)
+    name: _Name = Field(description="in commands, in the names of runs and results")
+    version: int = Field(ge=1, le=10**9, description="raised with every change of what it gives")
+    summary: str = Field(min_length=1, description="what it is, in a sentence")
     published: str = Field(
         "none stated",
         min_length=1,
@@ -309,21 +321,3 @@ def parse_recipe(path: Path) -> Recipe:
 def validate_recipe(content: dict[str, Any], where: str) -> Recipe:
     """A recipe from plain values. Raises UsageError that names `where` and every faulty key."""
     return validated(Recipe, content, where)
-
-
-def markdown_list(recipes: list[Recipe]) -> str:
-    """recipes/README.md: generated, so that it cannot drift from the files."""
-    lines = [
-        "# Recipes",
-        "",
-        "Made by `hdrbench recipes --markdown` (run by `make results`); the files are the source.",
-        "",
-        "| recipe | data | model | what it is | published experiment |",
-        "|---|---|---|---|---|",
-    ]
-    for recipe in recipes:
-        prose = (recipe.summary, recipe.published)
-        cells = [f"[{recipe.name}]({recipe.name}.yaml)", f"`{recipe.dataset.prepare_command}`"]
-        cells += [recipe.model.variant, *(clean(t, "markdown") for t in prose)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"

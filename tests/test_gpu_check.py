@@ -285,7 +285,7 @@ def test_only_what_is_lacking_is_unpacked(
     site = tmp_path / "site"
     assert variables["PYTHONPATH"].split(os.pathsep)[:2] == [str(ROOT), str(site)]
     unpacked = {path.name.split("-")[0] for path in site.iterdir()}
-    assert unpacked == {"hdrnet_bench", "pydantic", "pydantic_core", "rich"}
+    assert unpacked == {"pydantic", "pydantic_core", "rich"}
     said = capsys.readouterr().out
     assert "neither here nor in the pack: torch" in said
     assert said.count("neither") == 1

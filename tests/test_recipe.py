@@ -1,4 +1,5 @@
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hdrnet_bench.config import HDRNetConfig
 from hdrnet_bench.errors import DataError, HdrbenchError, StorageError, UsageError
-from hdrnet_bench.recipe import load_recipe, markdown_list, parse_recipe, recipe_paths
+from hdrnet_bench.recipe import (
+    DatasetSpec,
+    EvaluationSpec,
+    Recipe,
+    TrainingSpec,
+    load_recipe,
+    parse_recipe,
+    recipe_paths,
+    validate_recipe,
+)
+from hdrnet_bench.recipe_page import markdown_list
 from hdrnet_bench.training.overrides import override
 from tests.conftest import ROOT, write_recipe
 
@@ -19,10 +31,55 @@ def test_every_shipped_recipe_loads_and_is_named_as_its_file(path: Path) -> None
     assert recipe.summary
 
 
-def test_generated_list_is_what_is_committed() -> None:
-    recipes = [parse_recipe(p) for p in sorted((ROOT / "recipes").glob("*.yaml"))]
-    committed = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
-    assert committed == markdown_list(recipes)
+PAGE = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+
+
+def shipped() -> list[Recipe]:
+    return [parse_recipe(path) for path in sorted((ROOT / "recipes").glob("*.yaml"))]
+
+
+def test_generated_page_is_what_is_committed() -> None:
+    assert markdown_list(shipped()) == PAGE
+
+
+def test_the_page_has_every_recipe_once_and_says_once_what_a_group_shares() -> None:
+    for recipe in shipped():
+        assert PAGE.count(f"]({recipe.name}.yaml)") == 1
+        assert recipe.dataset.prepare_command in PAGE.splitlines()
+    assert PAGE.count("DNGs are developed by LibRaw, not Lightroom") == 1
+    for expert in "ABCDE":
+        assert PAGE.count(f"The reference's FiveK expert {expert} experiment.") == 1
+    sections = {part.split("\n")[0]: part for part in PAGE.split("\n## ")}
+    assert "(fivek-expert-e.yaml)" in sections["FiveK"]
+    assert "(local-laplacian-strong-l4s8.yaml)" in sections["Local Laplacian, strong"]
+    assert "(demo-hdrplus.yaml)" in sections["Demo"]
+    assert "Your own" not in sections
+
+
+def test_a_recipe_of_ones_own_is_on_the_page_and_begins_no_markup(tmp_path: Path) -> None:
+    data = {"source": "folder", "protocol": "mine"}
+    write_recipe(tmp_path / "a.yaml", lambda r: r.update(dataset=data, summary="a|b <script>"))
+    page = markdown_list([parse_recipe(tmp_path / "a.yaml")])
+    own = page.split("## Your own")[1].split("\n## ")[0]
+    assert "a\\|b" in own
+    assert "<script>" not in page
+    assert "## FiveK" not in page  # nothing of an empty group
+
+
+def test_the_recipe_that_the_page_shows_is_one() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    dataset = validate_recipe(yaml.safe_load(text), "the page").dataset
+    assert dataset.source == "folder"
+    assert f"hdrbench prepare folder --protocol {dataset.protocol} --input-dir A " in PAGE
+
+
+def test_the_page_explains_every_key() -> None:
+    sections = {"model": HDRNetConfig, "training": TrainingSpec, "evaluation": EvaluationSpec}
+    for model in (Recipe, DatasetSpec, *sections.values()):
+        for key, field in model.model_fields.items():
+            if model is not Recipe or key not in {"dataset", *sections}:
+                assert field.description, key
+                assert PAGE.count(f"| `{key}` |") == 1, key
 
 
 def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:

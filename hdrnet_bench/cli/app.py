@@ -17,6 +17,7 @@ import typer
 from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed
 from ..memory import lack_of_memory
 from ..stopping import Stopped, heeded, leave_when_asked_to_stop, raise_when_asked_to_stop
+from ..version import __version__
 from . import compare, data, eval, models, report, time
 from .console import err, out, print_json, report_rows
 from .options import Device, DryRun, Json, Overwrite
@@ -129,9 +130,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
-        from ..environment import package_version
-
-        print(package_version())
+        print(__version__)
         raise typer.Exit
 
 
@@ -216,7 +215,9 @@ def recipes(
         return
     loaded_all = [recipe_module.parse_recipe(p) for p in recipe_module.recipe_paths().values()]
     if markdown:
-        print(recipe_module.markdown_list(loaded_all), end="")
+        from ..recipe_page import markdown_list
+
+        print(markdown_list(loaded_all), end="")
         return
     rows = [
         {

@@ -28,6 +28,7 @@ from ..config import FULL_SCALE, Encoding
 from ..data.manifest import SPLITS, Row, Split
 from ..errors import DataError, StorageError, UsageError
 from ..files import json_line, json_text, read_json, sweep, write_text
+from ..version import __version__
 
 PLAN, TOOLS = "plan.json", "tools.json"
 RAW, DATASET, ROWS = "raw", "dataset", "rows"
@@ -251,6 +252,10 @@ def tool_versions() -> dict[str, str]:
     """Versions of what decodes and computes: recorded in the header, no part of the digest."""
     import rawpy
 
-    packages = ("hdrnet-bench", "imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")
-    libraw = ".".join(map(str, rawpy.libraw_version))
-    return {"python": sys.version.split()[0], "libraw": libraw} | {n: version(n) for n in packages}
+    packages = ("imagecodecs", "numpy", "pillow", "rawpy", "scipy", "tifffile")
+    own = {
+        "python": sys.version.split()[0],
+        "libraw": ".".join(map(str, rawpy.libraw_version)),
+        "hdrnet-bench": __version__,
+    }
+    return own | {name: version(name) for name in packages}

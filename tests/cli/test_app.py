@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from hdrnet_bench import __version__
 from hdrnet_bench.images.files import write_png
 from tests.conftest import Workspace, smooth_picture, write_recipe
 
@@ -30,7 +31,7 @@ def test_help_and_version_are_quick_of_foot(workspace: Workspace) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "0.1.0"
+    assert done.stdout.strip() == __version__
 
 
 @pytest.mark.parametrize(

@@ -545,12 +545,6 @@ def install(pack: Path, work: Path) -> dict[str, str]:
     for text in lacking.values():
         print(f"neither here nor in the pack: {text}", flush=True)
     print("from the pack:", *(packed[name].name.rsplit("-", 3)[0] for name in sorted(taken)))
-    # Results name the version of the package, which is not installed but lies in the sources.
-    own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    about = site / f"hdrnet_bench-{own['version']}.dist-info"
-    about.mkdir()
-    text = f"Metadata-Version: 2.1\nName: hdrnet-bench\nVersion: {own['version']}\n"
-    (about / "METADATA").write_text(text)
     # In front: what was unpacked and is here as well is here too old.
     paths = [str(ROOT), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     # A proxy that refuses ends a search for LPIPS' weights at once; there is no way out anyway.

@@ -1,0 +1,63 @@
+"""A picture in by PIL, HDRNet, a picture out by PIL.
+
+    python -m hdrnet_bench.examples.enhance_with_pil MODEL INPUT OUTPUT
+
+MODEL is a run directory or a .safetensors file for sRGB pictures; OUTPUT's suffix says its format.
+
+PIL gives the numbers that a file stores. So that the model sees sRGB, upright, two things are done
+here by hand: the orientation in the EXIF block is applied, and a colour profile is converted to
+sRGB. `hdrbench enhance` does more: 16 bits stay 16 bits (PIL makes 8 of a colour PNG's without a
+word), the colours go back into the picture's own profile, EXIF, XMP and transparency are kept,
+damage is said, and the large picture is never held as floating point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps
+
+from hdrnet_bench import load_model
+from hdrnet_bench.errors import DataError, UsageError
+from hdrnet_bench.examples.script import run
+
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
+
+
+def read_srgb(path: str) -> Image.Image:
+    """An 8-bit sRGB picture, upright. Raises DataError for modes that PIL would cut to 8 bits."""
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode not in EIGHT_BITS:
+        raise DataError(f"{path} is of PIL's mode {image.mode}: use `hdrbench enhance` for it")
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("L", "CMYK"):  # those have profiles of their own kinds
+        image = image.convert("RGB")
+    if profile:
+        source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+        assert converted is not None  # it is None only where it works in place
+        return converted
+    return image.convert("RGB")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Enhance a picture, read and written by PIL.")
+    for name in ("model", "input", "output"):
+        parser.add_argument(name)
+    options = parser.parse_args(argv)
+    model = load_model(options.model)
+    if model.config.input_encoding != "srgb":
+        raise UsageError(f"{options.model} takes {model.config.input_encoding}: PIL reads no such")
+    pixels = torch.from_numpy(np.array(read_srgb(options.input)))  # (H, W, 3) uint8
+    enhanced = model.enhance(pixels.permute(2, 0, 1))  # (3, H, W) uint8, clamped and rounded
+    image = Image.fromarray(enhanced.permute(1, 2, 0).contiguous().numpy())
+    image.save(options.output, quality=95)  # formats without losses take no notice of quality
+    print(f"{options.output}: {image.width} x {image.height}")
+
+
+if __name__ == "__main__":
+    run(main)

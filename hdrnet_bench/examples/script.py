@@ -1,0 +1,40 @@
+"""What the examples share. They end as the commands do: an error that the user can do something
+about is one line, any other shows its traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from ..cleaning import clean
+from ..errors import CapabilityError, DataError, HdrbenchError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Call main with the process's arguments, and exit."""
+    try:
+        main(sys.argv[1:])
+    except HdrbenchError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:  # PIL's and PyAV's too
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", DataError.exit_code)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(clean(" ".join(message.split()), "line"), file=sys.stderr)
+    sys.exit(code)
+
+
+def usable(device: str) -> torch.device:
+    """Raises CapabilityError for "cuda" where torch sees none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CapabilityError("torch sees no CUDA device here: leave --device out")
+    return torch.device(device)

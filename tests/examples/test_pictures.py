@@ -1,0 +1,272 @@
+"""The examples on single pictures: by PIL, by onnxruntime, in a network of one's own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from hdrnet_bench import HDRNet, HDRNetConfig, load_model
+from hdrnet_bench.errors import CapabilityError, DataError, UsageError
+from hdrnet_bench.examples import (
+    enhance_with_pil,
+    onnx_inference,
+    script,
+    slice_in_your_network,
+)
+from hdrnet_bench.images import read_picture, write_png
+from hdrnet_bench.model import lowres
+from hdrnet_bench.model.export import export
+from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.slicing import bilateral_slice_apply
+from tests import pictures
+from tests.conftest import Workspace, clean_environment, smooth_picture
+
+MODEL = "runs/tiny/seed-0"
+
+
+def by_the_model(pixels: np.ndarray, model: HDRNet | None = None) -> np.ndarray:
+    planar = torch.from_numpy(pixels).permute(2, 0, 1)
+    return (model or load_model(MODEL)).enhance(planar).permute(1, 2, 0).numpy()
+
+
+def saved_model(path: Path, **config: object) -> HDRNet:
+    """A network of random weights, as a file."""
+    torch.manual_seed(1)
+    settings = {"net_input_size": 32, "spatial_bin": 4, "luma_bins": 4} | config
+    model = HDRNet(HDRNetConfig(**settings)).eval()
+    save_model(path, model, ModelHeader(config=model.config))
+    return model
+
+
+def test_pil_in_and_out_is_what_the_model_makes(trained: Workspace) -> None:
+    pixels = smooth_picture(7, 60, 90)
+    Image.fromarray(pixels).save("in.png")
+    enhance_with_pil.main([MODEL, "in.png", "out.png"])
+    enhanced = np.array(Image.open("out.png"))
+    np.testing.assert_array_equal(enhanced, by_the_model(pixels))
+    assert np.abs(enhanced.astype(int) - pixels).mean() > 1, "the model changed nothing"
+
+
+def test_pil_pictures_are_upright_and_srgb(tmp_path: Path) -> None:
+    path = tmp_path / "turned.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(smooth_picture(7, 60, 90)).save(
+        path, exif=exif, icc_profile=pictures.DISPLAY_P3
+    )
+    read = np.array(enhance_with_pil.read_srgb(str(path)))
+    assert read.shape == (90, 60, 3)
+    difference = np.abs(read.astype(int) - read_picture(path).pixels)
+    assert difference.max() <= 2, "another conversion than hdrbench's own"
+    assert np.abs(read.astype(int) - np.rot90(smooth_picture(7, 60, 90), -1)).max() > 5
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1"])
+def test_pil_modes_of_8_bits_become_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "picture.png"
+    image = Image.fromarray(smooth_picture(7, 20, 30)).convert(mode)
+    image.save(path)
+    read = enhance_with_pil.read_srgb(str(path))
+    assert read.mode == "RGB"
+    np.testing.assert_array_equal(np.array(read), np.array(image.convert("RGB")))
+
+
+def test_pil_refuses_what_it_would_spoil(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((20, 30), 40000, np.uint16)).save(path)
+    with pytest.raises(DataError, match=r"grey\.png is of PIL's mode I;16: .*hdrbench enhance"):
+        enhance_with_pil.read_srgb(str(path))
+
+
+def test_pil_and_a_model_for_linear_light(workspace: Workspace) -> None:
+    saved_model(workspace.path / "linear.safetensors", input_encoding="linear")
+    with pytest.raises(UsageError, match=r"linear\.safetensors takes linear"):
+        enhance_with_pil.main(["linear.safetensors", "in.png", "out.png"])
+
+
+def test_errors_are_one_line(workspace: Workspace) -> None:
+    saved_model(workspace.path / "model.safetensors")
+    Path("text.png").write_text("no picture")
+    arguments = ["model.safetensors", "text.png", "out.png"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hdrnet_bench.examples.enhance_with_pil", *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "text.png" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (FileNotFoundError(2, "No such file", "in.png"), "No such file: in.png\n"),
+        (OSError("of PIL's own"), "of PIL's own\n"),
+    ],
+)
+def test_what_the_system_says_is_one_line(error: OSError, says: str, capsys) -> None:
+    def main(argv: object) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as exit_:
+        script.run(main)
+    assert exit_.value.code == 3
+    assert capsys.readouterr().err == says
+
+
+def test_errors_move_no_cursor(capsys) -> None:
+    def main(argv: object) -> None:
+        raise DataError("a name\x1b[2J\nof two lines")
+
+    with pytest.raises(SystemExit) as exit_:
+        script.run(main)
+    assert exit_.value.code == 3
+    assert capsys.readouterr().err == "a name\\x1b[2J of two lines\n"
+
+
+def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert script.usable("cpu") == torch.device("cpu")
+    with pytest.raises(CapabilityError, match="--device"):
+        script.usable("cuda")
+
+
+@pytest.mark.parametrize("resize", ["area", "nearest"])
+@pytest.mark.parametrize("size", [(64, 64), (97, 61), (480, 641), (20, 30), (1, 33)])
+def test_the_small_copy_is_torchs(resize: str, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(3).random((3, *size), np.float32)
+    expected = lowres.make_lowres(torch.from_numpy(picture)[None], 32, resize)[0].numpy()
+    made = onnx_inference.make_lowres(picture, 32, resize)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, expected, rtol=0, atol=0 if resize == "nearest" else 1e-6)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """`saved_model`'s network, exported."""
+    folder = tmp_path_factory.mktemp("exported")
+    export(saved_model(folder / "model.safetensors"), folder / "model.onnx", "onnx")
+    return (folder / "model.onnx").read_bytes()
+
+
+def write_exported(path: Path, content: bytes, **config: object) -> HDRNet:
+    """It as a file, with another input, which stands in the metadata alone; the model as well."""
+    proto = onnx.load_model_from_string(content)
+    (entry,) = (entry for entry in proto.metadata_props if entry.key == "config")
+    entry.value = json.dumps(json.loads(entry.value) | config)
+    path.write_bytes(proto.SerializeToString())
+    return saved_model(path.with_suffix(".safetensors"), **config)
+
+
+@pytest.mark.parametrize("resize", ["area", "nearest"])
+def test_onnx_gives_what_the_model_gives(
+    workspace: Workspace, exported: bytes, resize: str, capsys
+) -> None:
+    model = write_exported(workspace.path / "model.onnx", exported, lowres_resize=resize)
+    pixels = smooth_picture(7, 97, 61)
+    write_png("in.png", pixels)
+    onnx_inference.main(["model.onnx", "in.png", "out.png", "--compare", "model.safetensors"])
+    enhanced, expected = np.array(Image.open("out.png")), by_the_model(pixels, model)
+    difference = np.abs(enhanced.astype(int) - expected).max()
+    assert difference <= 1
+    assert len(np.unique(expected)) > 20, "all clipped"
+    out = capsys.readouterr().out
+    printed = re.search(r"largest difference from the model itself: (\d+) of 255", out)
+    assert printed
+    assert int(printed[1]) == difference
+
+
+def test_onnx_says_how_far_it_is_off(workspace: Workspace, exported: bytes, capsys) -> None:
+    write_exported(workspace.path / "model.onnx", exported)
+    torch.manual_seed(2)
+    other = HDRNet(saved_model(workspace.path / "other.safetensors").config)
+    save_model(workspace.path / "other.safetensors", other, ModelHeader(config=other.config))
+    write_png("in.png", smooth_picture(7, 97, 61))
+    onnx_inference.main(["model.onnx", "in.png", "out.png", "--compare", "other.safetensors"])
+    printed = re.search(r"itself: (\d+) of 255", capsys.readouterr().out)
+    assert printed
+    assert int(printed[1]) > 10
+
+
+def test_onnx_needs_no_torch(workspace: Workspace, exported: bytes) -> None:
+    Path("model.onnx").write_bytes(exported)
+    write_png("in.png", smooth_picture(7, 40, 50))
+    code = (
+        "import sys; from hdrnet_bench.examples import onnx_inference; "
+        "onnx_inference.main(['model.onnx', 'in.png', 'out.png']); print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True
+    )
+    assert done.stdout == "out.png: 50 x 40\nFalse\n", done.stderr
+
+
+def test_onnx_says_what_it_does_not_take(
+    workspace: Workspace, exported: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("text.onnx").write_text("no model")
+    for name in ("text.onnx", "none.onnx"):
+        with pytest.raises(DataError, match=rf"{name} is no model that `hdrbench export` wrote"):
+            onnx_inference.open_model(name)
+    write_exported(workspace.path / "linear.onnx", exported, input_encoding="linear")
+    with pytest.raises(DataError, match=r"linear\.onnx takes linear light"):
+        onnx_inference.open_model("linear.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(CapabilityError, match="pip install onnxruntime"):
+        onnx_inference.open_model("linear.onnx")
+
+
+def test_a_network_of_your_own_learns(workspace: Workspace, capsys) -> None:
+    pixels = smooth_picture(7, 80, 96)
+    write_png("before.png", pixels)
+    write_png("after.png", (255 * (pixels / 255.0) ** 0.6 * [1.0, 0.9, 0.7]).astype(np.uint8))
+    slice_in_your_network.main(["before.png", "after.png", "--steps", "70"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["steps 1 to 50", "steps 51 to 70"]
+    first, last = (float(line.rsplit(" ", 1)[1]) for line in lines)
+    assert 0 < last < first / 3
+
+
+def test_under_autocast_the_operator_gets_one_type() -> None:
+    network, seen = slice_in_your_network.LocalColours(), []
+    network.predictor.register_forward_hook(lambda _, __, output: seen.append(output))
+    image = torch.rand(2, 3, 70, 81)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(image)
+    (grid,) = seen
+    assert (grid.dtype, output.dtype, output.shape) == (torch.bfloat16, torch.float32, image.shape)
+    output.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    # What the docstring says of it.
+    cells, guide = grid.detach().unflatten(1, (12, -1)), image[:, 0]
+    with pytest.raises(ValueError, match="of one dtype"):
+        bilateral_slice_apply(cells, guide, image)
+    half = bilateral_slice_apply(cells, guide.bfloat16(), image.bfloat16())
+    assert half.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("height", "fits"), [(63, False), (64, True)])
+def test_a_pair_is_of_one_size_and_large_enough(
+    workspace: Workspace, height: int, fits: bool
+) -> None:
+    write_png("a.png", smooth_picture(7, height, 90))
+    write_png("b.png", smooth_picture(8, height, 91))
+    with pytest.raises(DataError, match=r"a\.png and b\.png: not one size"):
+        slice_in_your_network.main(["a.png", "b.png", "--steps", "1"])
+    if fits:
+        slice_in_your_network.main(["a.png", "a.png", "--steps", "1"])
+    else:
+        with pytest.raises(DataError, match="64 or more"):
+            slice_in_your_network.main(["a.png", "a.png", "--steps", "1"])

@@ -1,0 +1,215 @@
+"""The example that enhances videos, on videos that the tests make."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.errors import CapabilityError, DataError, UsageError
+from hdrnet_bench.examples import video_frames
+from hdrnet_bench.images import write_png
+from hdrnet_bench.model.file import ModelHeader, save_model
+from tests.conftest import Workspace, smooth_picture
+
+BT709, PQ, HLG = 1, 16, 18
+
+
+@pytest.fixture
+def model(workspace: Workspace) -> HDRNet:
+    """A network of random weights, also as model.safetensors."""
+    torch.manual_seed(3)
+    config = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
+    network = HDRNet(config).eval()
+    with torch.no_grad():  # each colour gets a share of all, so that little is clipped
+        for layer in network.coefficient_network.modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+                last = layer
+        assert last.bias is not None
+        last.bias.fill_(0.25)
+    save_model(workspace.path / "model.safetensors", network, ModelHeader(config=config))
+    return network
+
+
+def pan(count: int, height: int = 64, width: int = 96) -> list[np.ndarray]:
+    """Frames that move over a picture, brighter from one to the next."""
+    wide = smooth_picture(5, height, width + 4 * count)
+    views = [wide[:, 4 * i : 4 * i + width] for i in range(count)]
+    return [np.ascontiguousarray(view // 2 + 8 * i) for i, view in enumerate(views)]
+
+
+def write_video(path: str, frames: Sequence[np.ndarray], curve: int = BT709) -> None:
+    """H.264 at 10 frames a second, the third a frame late."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "4"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, 10)
+        context.colorspace = context.color_primaries = BT709
+        context.color_range, context.color_trc = 1, curve
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=BT709,
+                dst_color_range=1,
+                interpolation=video_frames.EXACT,
+            )
+            frame.pts, frame.time_base = index + (index >= 2), Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_video(path: str) -> list[av.VideoFrame]:
+    with av.open(path) as container:
+        return list(container.decode(video=0))
+
+
+def rgb(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(format="rgb24", interpolation=video_frames.EXACT).astype(int)
+
+
+def by_the_model(model: HDRNet, pixels: np.ndarray) -> np.ndarray:
+    planar = torch.from_numpy(np.ascontiguousarray(pixels, np.uint8)).permute(2, 0, 1)
+    return model.enhance(planar).permute(1, 2, 0).numpy().astype(int)
+
+
+def test_a_video_is_enhanced_frame_by_frame(model: HDRNet, capsys) -> None:
+    write_video("in.mp4", pan(5))
+    arguments = ["model.safetensors", "in.mp4", "out.mp4", "--every", "1", "--smoothing", "0"]
+    video_frames.main(arguments)
+    before, after = read_video("in.mp4"), read_video("out.mp4")
+    assert [frame.time for frame in after] == [frame.time for frame in before]
+    assert [frame.time for frame in after] == pytest.approx([0, 0.1, 0.3, 0.4, 0.5])
+    for old, new in zip(before, after, strict=True):
+        expected = by_the_model(model, rgb(old))
+        assert np.abs(rgb(new) - expected).mean() < 4, "half the colours' resolution, and crf 18"
+        assert abs((rgb(new) - expected).mean()) < 0.7, "brighter or darker as a whole"
+        assert np.abs(expected - rgb(old)).mean() > 8, "the model changes nothing"
+        assert (new.colorspace, new.color_primaries, new.color_trc) == (BT709, BT709, BT709)
+        assert new.color_range == 1
+    assert capsys.readouterr().out.startswith("out.mp4: 5 frames in ")
+
+
+def test_each_frame_is_what_enhance_makes(model: HDRNet) -> None:
+    enhance = video_frames.Enhancer(model, every=1, smoothing=0)
+    for pixels in pan(3):
+        assert np.abs(enhance(pixels) - by_the_model(model, pixels)).max() <= 1
+
+
+def test_the_grid_is_predicted_for_one_in_n_and_smoothed(model: HDRNet) -> None:
+    frames = pan(7)
+    grids = [video_frames.Enhancer(model, 1, 0) for _ in frames]
+    for one, pixels in zip(grids, frames, strict=True):
+        one(pixels)
+    own = [one.grid for one in grids]
+    assert not torch.equal(own[0], own[3])
+    enhance, seen = video_frames.Enhancer(model, every=3, smoothing=0.75), []
+    for pixels in frames:
+        enhance(pixels)
+        seen.append(enhance.grid)
+    second = 0.75 * own[0] + 0.25 * own[3]
+    third = 0.75 * second + 0.25 * own[6]
+    for grid, expected in zip(seen, [*[own[0]] * 3, *[second] * 3, third], strict=True):
+        torch.testing.assert_close(grid, expected)
+
+
+def test_16_bit_frames_and_folders(model: HDRNet) -> None:
+    frames = pan(3, height=33, width=47)
+    Path("frames").mkdir()
+    for index, pixels in enumerate(frames):
+        write_png(f"frames/{index}.png", pixels.astype(np.uint16) * 257)
+    video_frames.main(["model.safetensors", "frames", "out.mp4", "--rate", "50/2", "--every", "1"])
+    read = read_video("out.mp4")
+    assert [frame.time for frame in read] == pytest.approx([0, 0.04, 0.08])
+    assert {rgb(frame).shape for frame in read} == {(33, 47, 3)}
+    assert np.abs(rgb(read[0]) - by_the_model(model, frames[0])).mean() < 4
+
+
+def test_a_turned_video_is_upright(model: HDRNet) -> None:
+    """By a quarter to the right, as a telephone's: the frame's left is the picture's top."""
+    pixels = pan(1)[0]
+    write_video("in.mp4", [pixels, pixels])
+    content = bytearray(Path("in.mp4").read_bytes())
+    matrix = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    at = content.index(b"tkhd") + 44
+    assert content[at : at + 4] == struct.pack(">i", 1 << 16)
+    content[at : at + 36] = matrix
+    Path("in.mp4").write_bytes(content)
+    video_frames.main(["model.safetensors", "in.mp4", "out.mp4"])
+    (frame, _) = read_video("out.mp4")
+    assert frame.rotation == 0
+    expected = by_the_model(model, np.rot90(pixels, -1))
+    assert rgb(frame).shape == expected.shape
+    right, wrong = (np.abs(rgb(frame) - one).mean() for one in (expected, expected[::-1, ::-1]))
+    assert right < wrong / 3
+
+
+@pytest.mark.parametrize("curve", [PQ, HLG])
+def test_hdr_is_refused(model: HDRNet, curve: int) -> None:
+    write_video("in.mp4", pan(2), curve)
+    with pytest.raises(DataError, match=r"in\.mp4 is HDR video"):
+        video_frames.main(["model.safetensors", "in.mp4", "out.mp4"])
+
+
+def test_what_is_no_video_is_named(model: HDRNet) -> None:
+    Path("text.mp4").write_text("no video")
+    with pytest.raises(DataError, match=r"text\.mp4"):
+        video_frames.main(["model.safetensors", "text.mp4", "out.mp4"])
+    with pytest.raises(DataError, match=r"none\.mp4"):
+        video_frames.main(["model.safetensors", "none.mp4", "out.mp4"])
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match="no frames"):
+        video_frames.main(["model.safetensors", "empty", "out.mp4"])
+
+
+def test_frames_of_two_sizes_are_refused(model: HDRNet) -> None:
+    Path("frames").mkdir()
+    for index, height in enumerate((32, 32, 34)):
+        write_png(f"frames/{index}.png", smooth_picture(1, height, 40))
+    Path("out.mp4").write_text("of before")
+    with pytest.raises(DataError, match="frame 3 is of another size"):
+        video_frames.main(["model.safetensors", "frames", "out.mp4"])
+    assert Path("out.mp4").read_text() == "of before"
+    assert not list(Path().glob(".tmp-*"))
+
+
+def test_a_model_for_linear_light_is_refused(workspace: Workspace) -> None:
+    config = HDRNetConfig(input_encoding="linear")
+    save_model(Path("linear.safetensors"), HDRNet(config), ModelHeader(config=config))
+    with pytest.raises(UsageError, match=r"linear\.safetensors takes linear light"):
+        video_frames.main(["linear.safetensors", "in.mp4", "out.mp4"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "good"),
+    [
+        ("--every", "0", False),
+        ("--every", "1", True),
+        ("--smoothing", "-0.01", False),
+        ("--smoothing", "0", True),
+        ("--smoothing", "1", False),
+        ("--smoothing", "0.99", True),
+        ("--rate", "0", False),
+    ],
+)
+def test_options_have_bounds(model: HDRNet, option: str, value: str, good: bool) -> None:
+    arguments = ["model.safetensors", "none.mp4", "out.mp4", f"{option}={value}"]
+    with pytest.raises(DataError if good else UsageError, match="none.mp4" if good else option):
+        video_frames.main(arguments)
+
+
+def test_without_pyav_it_says_what_to_install(
+    model: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(CapabilityError, match="pip install av"):
+        video_frames.main(["model.safetensors", "in.mp4", "out.mp4"])
