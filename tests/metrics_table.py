@@ -1,5 +1,6 @@
-"""The README's table of our metrics beside the reference libraries' on the same photographs:
-`.venv/bin/python -m tests.metrics_table` prints it, with `--insert` it is put into the README.
+"""The table of our metrics beside the reference libraries' on the same photographs:
+`.venv/bin/python -m tests.metrics_table` prints it, with `--insert` it is put into the metrics'
+chapter.
 
 Each library takes sRGB in float64 (PSNR: 8 bits) to its own value; the photographs are
 scikit-image's, against themselves made lighter and noisy.
@@ -23,7 +24,7 @@ from hdrnet_bench.metric_specs import CANONICAL, METRICS
 from hdrnet_bench.metrics.lpips import BACKBONES, check_backbone
 from tests.conftest import ROOT
 
-README = ROOT / "README.md"
+CHAPTER = ROOT / "hdrnet_bench/metrics/README.md"
 MARKS = ("<!-- metrics -->", "<!-- /metrics -->")
 PICTURES = ("astronaut", "coffee")
 LIBRARIES = ("scikit-image", "colour-science", "torchmetrics", "lpips")
@@ -105,7 +106,7 @@ def table() -> str:
 
 
 def with_table(text: str) -> str:
-    """The README with the table between its marks."""
+    """The chapter with the table between its marks."""
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
     return f"{before}{MARKS[0]}\n{table()}\n{MARKS[1]}{after}"
@@ -113,7 +114,7 @@ def with_table(text: str) -> str:
 
 def main() -> None:
     if sys.argv[1:] == ["--insert"]:
-        README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+        CHAPTER.write_text(with_table(CHAPTER.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         print(table())
 
