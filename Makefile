@@ -54,7 +54,7 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-report: setup  ## make the tables, figures and pages in results/ from the result files there
+report: setup  ## make the report in results/ from the result files there; also report-private.html
 	$(HDRBENCH) report --private --insert README.md
 
 report-check: setup  ## whether the committed tables, figures and page are what the result files give

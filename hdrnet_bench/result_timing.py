@@ -200,11 +200,15 @@ class NetworkTiming(Record):
         """Those that were timed of a size, type and batch (`SizeTiming.key`)."""
         return {row.backend for size in self.sizes if size.key == key for row in size.rows}
 
-    def with_size(self, size: SizeTiming) -> NetworkTiming:
-        """With what was measured of one size, in the place of what there was of it: rows of two
-        runs were not taken in turns."""
-        sizes = {one.key: one for one in self.sizes} | {size.key: size}
-        return self.model_copy(update={"sizes": [sizes[key] for key in sorted(sizes)]})
+    def added_to(self, old: NetworkTiming) -> NetworkTiming:
+        """What is there of the same network, device and installation, with these sizes in the place
+        of what there was of them: rows of two runs were not taken in turns. The environment, and
+        so the date, is the newer one."""
+        sizes = {size.key: size for timing in (old, self) for size in timing.sizes}
+        # Another process may have measured later and saved before. Dates sort as text.
+        newer = max((self.environment, old.environment), key=lambda one: one.date or "")
+        ordered = [sizes[key] for key in sorted(sizes)]
+        return old.model_copy(update={"sizes": ordered, "environment": newer})
 
     def continues(self, other: NetworkTiming) -> bool:
         """Whether both are of one network, device and installation, so that they may share a

@@ -182,15 +182,15 @@ def _numbers(values: Iterable[float | None]) -> list[float]:
 
 
 def with_bounds(result: Evaluation) -> Evaluation:
-    """The same result, with every metric's interval within its bounds: what older versions wrote
-    has plain Student's t there, which can end where no value can lie."""
+    """The same result, with every metric's interval within the bounds that this version knows of
+    it: what older versions wrote has plain Student's t there, which can end where no value can lie.
+    A metric that this version does not know keeps what the file says."""
     summaries = dict(result.metrics)
     for name, summary in result.metrics.items():
         bounds = METRICS[name].bounds if name in METRICS else summary.bounds
-        if summary.bounds != bounds and summary.interval is not None:
+        if summary.bounds != bounds and summary.mean is not None:
             found = mean_interval(_numbers(result.values(name)), bounds)
-            new = {"bounds": bounds, "interval": found.interval, "reason": found.reason}
-            summaries[name] = summary.model_copy(update=new)
+            summaries[name] = summary.model_copy(update=found._asdict() | {"bounds": bounds})
     return result.model_copy(update={"metrics": summaries})
 
 

@@ -64,8 +64,8 @@ def mean_interval(values: ArrayLike, bounds: Bounds = None) -> Mean:
     where g is the logarithm of the distance to the one bound, or of the ratio of the distances to
     both (the logit). So R's survey::svyciprop (method "xlogit") and Stata's svy: tabulate do it for
     proportions, and Meeker and Escobar (Statistical Methods for Reliability Data, 1998, chapters 7
-    and 8) for what is positive. The mean stays the plain one; where all values lie on a bound, the
-    interval is that point.
+    and 8) for what is positive. The mean stays the plain one, of the values cut at the bounds;
+    where all are within `ROUNDING` of a bound, mean and interval are that bound.
 
     Of 100 such intervals so many hold the true mean (20 000 simulations each of n values; in turn
     plain t, t cut at the bounds, the expanded bootstrap of `paired_bootstraps`, and this):
@@ -90,8 +90,8 @@ def mean_interval(values: ArrayLike, bounds: Bounds = None) -> Mean:
     mean = _mean_alone(array)
     if mean.mean is None or mean.reason:
         return mean
-    half_width = _t_quantile(mean.n) * float(array.std(ddof=1)) / math.sqrt(mean.n)
     if bounds is None:
+        half_width = _half_width(array)
         return mean._replace(interval=(mean.mean - half_width, mean.mean + half_width))
     least, greatest = bounds
     highest = math.inf if greatest is None else greatest
@@ -99,29 +99,43 @@ def mean_interval(values: ArrayLike, bounds: Bounds = None) -> Mean:
     if outside := int(beyond.sum()):
         reason = f"no interval: beyond the metric's bounds for {outside} of {mean.n} pictures"
         return mean._replace(reason=reason)
-    if half_width == 0:
-        return mean._replace(interval=(mean.mean, mean.mean))
-    return mean._replace(interval=_bounded(array, half_width, least, greatest))
+    # Deviation, distances and mean are all of the same values: what rounding put beyond a bound
+    # would add to the one and not to the others.
+    array = array.clip(least, highest)
+    for bound in (least, highest):
+        if (np.abs(array - bound) <= ROUNDING).all():
+            return Mean(mean.n, bound, (bound, bound))
+    middle = min(max(float(array.mean()), least), highest)
+    low, high = _bounded(array, least, greatest)
+    # A mean, and an end that is all but the mean, are rounded each by itself.
+    return Mean(mean.n, middle, (max(min(low, middle), least), min(max(high, middle), highest)))
 
 
-def _bounded(
-    array: np.ndarray, half_width: float, least: float, greatest: float | None
-) -> tuple[float, float]:
-    """The interval that a plain one of this half width becomes on the scale of `mean_interval`."""
+def _bounded(array: np.ndarray, least: float, greatest: float | None) -> tuple[float, float]:
+    """The interval of `mean_interval` of values within the bounds, not all of them on one.
+
+    No exponent is large: the standard error of values that have one sign is at most their mean, so
+    that each of its terms is at most t. Where squares overflow it is infinite, and the ends are the
+    bounds.
+    """
+    half_width = _half_width(array)
     # Means of the distances, not the distances of the mean: near a bound they keep their digits.
-    above = float(np.maximum(array - least, 0).mean())
-    if above == 0:  # all within rounding of it
-        return least, least
+    above = float((array - least).mean())
     if greatest is None:
         ratio = math.exp(half_width / above)
         return least + above / ratio, least + above * ratio
-    below = float(np.maximum(greatest - array, 0).mean())
-    if below == 0:
-        return greatest, greatest
+    below = float((greatest - array).mean())
     ratio = math.exp(half_width * (1 / above + 1 / below))
     odds, width = above / below, greatest - least
     low, high = odds / ratio, odds * ratio
     return least + width * low / (1 + low), greatest - width / (1 + high)
+
+
+def _half_width(array: np.ndarray) -> float:
+    """Of Student's interval of the mean; infinite where squares overflow."""
+    with np.errstate(over="ignore"):
+        deviation = float(array.std(ddof=1))
+    return _t_quantile(len(array)) * deviation / math.sqrt(len(array))
 
 
 def paired_bootstraps(

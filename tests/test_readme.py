@@ -265,23 +265,6 @@ def test_a_command_that_hdrbench_would_refuse_is_seen(line: str, fits: bool) -> 
             check_command(command)
 
 
-@pytest.mark.parametrize("line", [
-    line
-    for page in PAGES
-    for block in blocks(text_of(page))
-    for line in block.text.splitlines()
-    if line.startswith("sed ")
-])  # fmt: skip
-def test_a_recipe_that_a_page_makes_of_another_is_one(line: str, workspace: Workspace) -> None:
-    """It is of the dataset that is prepared on the same page, and named as its file."""
-    shutil.copytree(ROOT / "recipes", "recipes")
-    subprocess.run(["bash", "-c", line], check=True)
-    (path,) = Path().glob("*.yaml")
-    recipe = load_recipe(str(path))
-    assert recipe.name == path.stem
-    assert recipe.dataset.name == f"folder-{path.stem}"
-
-
 @pytest.mark.parametrize(("page", "found"), documented_commands("make"))
 def test_make_targets_exist(page: Path, found: list[Command]) -> None:
     for command in found:

@@ -211,6 +211,52 @@ def test_a_result_says_what_its_intervals_were_kept_within(older: Path, tmp_path
             read_result(path)
 
 
+def test_bounds_in_a_file_that_a_metric_has_not_take_no_interval_away(older: Path) -> None:
+    content = read_json(older)
+    reason = "no interval: beyond the metric's bounds for 6 of 6 pictures"
+    content["metrics"]["psnr"] |= {"bounds": [0, 1], "interval": None, "reason": reason}
+    older.write_text(json_text(content))
+    result = read_result(older)
+    psnr = result.metrics["psnr"]
+    low, high = stats.ttest_1samp(result.values("psnr"), 0).confidence_interval(0.95)
+    assert psnr.interval == pytest.approx((low, high))
+    assert (psnr.reason, psnr.bounds) == (None, None)
+
+
+def test_a_file_that_is_written_again_is_read_again(older: Path, tmp_path: Path) -> None:
+    """Also where an older version's mean was of values that rounding had put beyond the bounds."""
+    content = read_json(older)
+    values = [-5e-10] * 5 + [0.0]
+    for row, value in zip(content["rows"], values, strict=True):
+        row["lpips"] = value
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    content["metrics"]["lpips"] |= {"mean": np.mean(values), "interval": [low, high]}
+    older.write_text(json_text(content))
+    result, path = read_result(older), tmp_path / "eval-again.json"
+    assert (result.metrics["lpips"].mean, result.metrics["lpips"].interval) == (0, (0, 0))
+    write_result(path, result)
+    assert read_result(path) == result
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, None), None])
+def test_of_a_metric_that_this_version_does_not_know_the_files_interval_stays(
+    older: Path, bounds: tuple[float, float | None] | None
+) -> None:
+    assert "sharpness" not in METRICS
+    content = read_json(older)
+    for row, value in zip(content["rows"], NEAR_ONE, strict=True):
+        row["sharpness"] = value
+    found = mean_interval(NEAR_ONE, bounds)
+    content["metrics"]["sharpness"] = {
+        "version": 1, "n": 6, "mean": found.mean, "interval": found.interval,
+        **({"bounds": bounds} if bounds else {}),
+    }  # fmt: skip
+    older.write_text(json_text(content))
+    summary = read_result(older).metrics["sharpness"]
+    assert summary.interval == pytest.approx(found.interval)
+    assert summary.bounds == bounds
+
+
 def test_an_older_result_with_an_impossible_value_has_no_interval(older: Path) -> None:
     content = read_json(older)
     values = [1.5, *NEAR_ONE[1:]]

@@ -85,6 +85,61 @@ def test_a_bounded_interval_holds_the_mean_and_no_impossible_value(
     assert found.mean - 1e-12 <= high <= (greatest or math.inf)
 
 
+_within_rounding = st.floats(-ROUNDING, ROUNDING)
+_beside_a_bound = _within_rounding | st.sampled_from([-1e-9, 1e-9, 1e-12, 5e-324])
+
+
+@given(st.lists(_beside_a_bound | st.floats(0, 1e300), min_size=6, max_size=20))
+def test_above_one_bound_rounding_and_huge_spreads_end_within_it(sample: list[float]) -> None:
+    found = mean_interval(sample, (0, None))
+    low, high = found.interval
+    assert 0 <= low <= found.mean <= high
+    assert found.mean == pytest.approx(float(np.mean(sample)), rel=1e-12, abs=ROUNDING)
+
+
+@given(
+    st.lists(
+        _beside_a_bound.map(lambda value: 1 + value)
+        | _within_rounding.map(lambda value: value - 1)
+        | st.floats(-1, 1),
+        min_size=6,
+        max_size=20,
+    ).filter(lambda sample: -1 - ROUNDING <= min(sample) <= max(sample) <= 1 + ROUNDING)
+)
+def test_between_two_bounds_what_rounding_put_beyond_ends_within_them(sample: list[float]) -> None:
+    found = mean_interval(sample, (-1, 1))
+    low, high = found.interval
+    assert -1 <= low <= found.mean <= high <= 1
+    assert found.mean == pytest.approx(float(np.mean(sample)), abs=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("sample", "bounds", "bound"),
+    [
+        ([-1e-9] * 5 + [1e-12], (0, None), 0),
+        ([-1e-9] * 4 + [1e-9] * 4, (0, None), 0),
+        ([1 + 5e-10] * 5 + [1 - 1e-13], (-1, 1), 1),
+        ([-1 - 5e-10] * 5 + [-1 + 5e-10], (-1, 1), -1),
+    ],
+)
+def test_within_rounding_of_a_bound_mean_and_interval_are_it(
+    sample: list[float], bounds: Bounds, bound: float
+) -> None:
+    assert mean_interval(sample, bounds) == (len(sample), bound, (bound, bound), None)
+
+
+def test_what_lies_beyond_by_rounding_counts_as_on_the_bound() -> None:
+    others = [0.5, 0.25, 0.75, 0.5]
+    for bounds in ((0, 1), (0, None)):
+        found = mean_interval([*others, -ROUNDING / 2, -ROUNDING / 4], bounds)
+        assert found == mean_interval([*others, 0, 0], bounds)
+
+
+def test_squares_that_overflow_leave_no_bound_to_the_interval() -> None:
+    assert mean_interval([0.0] * 5 + [1e200], (0, None)).interval == (0, math.inf)
+    assert mean_interval([0.0] * 5 + [1e200], (0, 1e200)).interval == (0, 1e200)
+
+
 @pytest.mark.parametrize(("bound", "inwards"), [(-1.0, 1), (1.0, -1)])
 def test_where_all_lie_on_a_bound_the_interval_does_too(bound: float, inwards: int) -> None:
     assert mean_interval([bound] * 6, (-1, 1)).interval == (bound, bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -115,7 +115,12 @@ def evaluate(
 
     where = choose_device(device)
 
-    from ..evaluation.measure import check_replaceable, evaluate_job, up_to_date
+    from ..evaluation.measure import (
+        check_replaceable,
+        evaluate_job,
+        lacks_only_pictures,
+        up_to_date,
+    )
     from ..results import Evaluation, read_result
 
     if lpips_weights and not dry_run:
@@ -130,7 +135,11 @@ def evaluate(
     for job in [] if overwrite else todo:
         check_replaceable(job)
     if dry_run:
-        would = {"would measure": [str(job.path) for job in todo]}
+        shown = [] if overwrite else [job.path for job in todo if lacks_only_pictures(job)]
+        would: dict[str, Any] = {
+            "would measure": [str(job.path) for job in todo if job.path not in shown]
+        }
+        would |= {"would make the pictures of": [str(path) for path in shown]} if shown else {}
         report_values(would | ({"cannot measure": missing} if missing and as_json else {}), as_json)
         _say_missing(missing)
         return

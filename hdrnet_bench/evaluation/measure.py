@@ -54,6 +54,13 @@ def up_to_date(job: EvaluationJob) -> bool:
     return result is not None and not _pictures_missing(job, result)
 
 
+def lacks_only_pictures(job: EvaluationJob) -> bool:
+    """Whether the result is up to date but for its pictures, so that nothing is measured. Raises as
+    `up_to_date`."""
+    result = _there(job)
+    return result is not None and _pictures_missing(job, result)
+
+
 def _there(job: EvaluationJob) -> Evaluation | None:
     """The result that is there, where it is up to date but for its pictures. Raises as
     `up_to_date`."""

@@ -23,25 +23,42 @@ from PIL import Image, ImageCms, ImageOps
 
 from hdrnet_bench import load_model
 from hdrnet_bench.errors import DataError, UsageError
-from hdrnet_bench.examples.script import run
+from hdrnet_bench.examples.script import check_suffix, run
 
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 
 
 def read_srgb(path: str) -> Image.Image:
-    """An 8-bit sRGB picture, upright. Raises DataError for modes that PIL would cut to 8 bits."""
-    image = ImageOps.exif_transpose(Image.open(path))
+    """An 8-bit sRGB picture, upright. Raises DataError for modes that PIL would cut to 8 bits, for
+    what PIL refuses as too large, and for a profile that is broken or of another kind of picture;
+    OSError as PIL does."""
+    try:
+        image = ImageOps.exif_transpose(Image.open(path))
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is too large for PIL: {error}") from None
     if image.mode not in EIGHT_BITS:
         raise DataError(f"{path} is of PIL's mode {image.mode}: use `hdrbench enhance` for it")
     profile = image.info.get("icc_profile")
-    if image.mode not in ("L", "CMYK"):  # those have profiles of their own kinds
-        image = image.convert("RGB")
-    if profile:
-        source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
-        assert converted is not None  # it is None only where it works in place
-        return converted
-    return image.convert("RGB")
+    numbers = image if image.mode == "CMYK" else image.convert("RGB")
+    if not profile:
+        return numbers.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space == "GRAY" and _is_grey(numbers):
+            numbers = numbers.convert("L")  # grey, black and white, or a palette of greys
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(numbers, source, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise DataError(
+            f"{path} has a colour profile that is broken or not for PIL's mode {image.mode} "
+            f"({error}): `hdrbench enhance` leaves such a profile out and says so"
+        ) from None
+    assert converted is not None  # it is None only where it works in place
+    return converted
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode == "RGB" and not np.ptp(np.asarray(image), axis=2).any()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("model", "input", "output"):
         parser.add_argument(name)
     options = parser.parse_args(argv)
+    check_suffix(options.output)
     model = load_model(options.model)
     if model.config.input_encoding != "srgb":
         raise UsageError(f"{options.model} takes {model.config.input_encoding}: PIL reads no such")

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hdrnet_bench.errors import CapabilityError, DataError
-from hdrnet_bench.examples.script import run
+from hdrnet_bench.examples.script import check_suffix, run
 
 
 def make_lowres(picture: np.ndarray, size: int, resize: str) -> np.ndarray:
@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(name)
     parser.add_argument("--compare", metavar="MODEL", help="what was exported: a run or a file")
     options = parser.parse_args(argv)
+    check_suffix(options.output)
     session, config = open_model(options.exported)
     pixels = np.array(ImageOps.exif_transpose(Image.open(options.input)).convert("RGB"))
     enhanced = enhance(session, config, pixels)

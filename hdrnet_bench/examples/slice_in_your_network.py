@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdrnet_bench.errors import DataError
+from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.examples.script import run, usable
 from hdrnet_bench.images import read_picture
 from hdrnet_bench.slicing import bilateral_slice_apply
@@ -87,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args(argv)
+    if options.steps < 1:
+        raise UsageError("--steps is 1 or more")
     device = usable(options.device)
     bfloat16 = device.type == "cpu" or torch.cuda.is_bf16_supported()
     dtype = torch.bfloat16 if bfloat16 else torch.float16

@@ -7,11 +7,12 @@ INPUTS and TARGETS hold the same photographs before and after an edit, under the
 in the current directory:
 
     hdrbench prepare folder --protocol NAME --input-dir INPUTS --target-dir TARGETS
-    hdrbench train NAME.yaml            the recipe, which is written here unless it is there
+    hdrbench train NAME.yaml            the recipe, which is written here
     hdrbench eval runs/NAME/seed-0      on the pictures that prepare kept out, beside doing nothing
     hdrbench enhance runs/NAME/seed-0 data/folder-NAME/test/input NAME-enhanced
 
-Each can be stopped, run again by hand, and looked into with --help. One in ten pictures is kept out
+Each can be stopped, run again by hand, and looked into with --help. Where the run is there, or
+another NAME.yaml, this does nothing, and says what to do by hand. One in ten pictures is kept out
 for the score, by a hash of its name, so that a folder of a few may give none.
 """
 
@@ -22,6 +23,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from hdrnet_bench.errors import UsageError
+from hdrnet_bench.examples.script import run
+from hdrnet_bench.runs import resume_command
 
 RECIPE = """\
 name: {name}
@@ -55,7 +60,24 @@ def hdrbench(*arguments: str) -> None:
     print("$ hdrbench", *arguments, flush=True)
     done = subprocess.run([sys.executable, "-m", "hdrnet_bench", *arguments])
     if done.returncode:
+        # Such as --overwrite, which this program has not.
+        print("An option that this names is the command's: run it by hand.", file=sys.stderr)
         sys.exit(done.returncode)
+
+
+def check_nothing_there(name: str, steps: int) -> None:
+    """Raises UsageError where a run of that name, or another recipe, is there already."""
+    path, directory = Path(f"{name}.yaml"), Path(f"runs/{name}/seed-0")
+    if directory.exists():
+        raise UsageError(
+            f"{directory} is there: `{resume_command(directory, 0)}` goes on with it, and eval and "
+            "enhance come after that by hand; to train anew remove it, or take another NAME"
+        )
+    if path.exists() and path.read_bytes() != recipe(name, steps).encode():
+        raise UsageError(
+            f"{path} is there, and is not what --steps {steps} gives: use it by hand (`hdrbench "
+            f"train {path}`), remove it, or take another NAME"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1200)
     options = parser.parse_args(argv)
     name = options.name
+    if options.steps < 1:
+        raise UsageError("--steps is 1 or more")
+    check_nothing_there(name, options.steps)
     folders = ("--input-dir", options.inputs, "--target-dir", options.targets)
     hdrbench("prepare", "folder", "--protocol", name, *folders)
     path = Path(f"{name}.yaml")
@@ -76,4 +101,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -33,6 +33,8 @@ from hdrnet_bench.images import read_picture
 
 HDR = (16, 18)  # AVCOL_TRC_SMPTE2084 and AVCOL_TRC_ARIB_STD_B67
 BT709, VIDEO_RANGE = 1, 1
+BOUNDS = "--every is 1 or more, --smoothing from 0 to below 1, --rate from 1/1000 to 1000"
+RATES = (Fraction(1, 1000), 1000)  # of an MP4 at 90,000 FFmpeg gives no frame back
 # swscale's bicubic, accurate rounding, full chroma in and out: its default darkens by a level.
 EXACT = 0x4 | 0x40000 | 0x2000 | 0x4000
 
@@ -74,13 +76,24 @@ class Enhancer:
 
 def frames_of(path: Path, rate: Fraction) -> Iterator[Frame]:
     """Raises DataError where there is no video, or a frame cannot be read."""
-    import av
-
     if path.is_dir():
         for index, file in enumerate(sorted(file for file in path.iterdir() if file.is_file())):
             yield Frame(read_picture(file).pixels, index, 1 / rate, (BT709, BT709, BT709))
         return
+    import av
+
+    try:
+        yield from _decoded(path)
+    except av.FFmpegError as error:
+        raise DataError(f"{path} cannot be read as a video: {error.strerror}") from None
+
+
+def _decoded(path: Path) -> Iterator[Frame]:
+    import av
+
     with av.open(str(path)) as container:
+        if container.format.name == "tty":  # FFmpeg takes any .txt for one, and draws its letters
+            raise DataError(f"{path} cannot be read as a video: it is text")
         if not container.streams.video:
             raise DataError(f"{path} has no video")
         for frame in container.decode(video=0):
@@ -128,17 +141,31 @@ def write(path: Path, frames: Iterator[Frame], rate: Fraction) -> int:
     return count
 
 
+def parse_rate(text: str) -> Fraction:
+    """Frames a second: 25, 29.97, 30000/1001. Raises ValueError for no number, or UsageError."""
+    try:
+        # FFmpeg's fractions have 32 bits; television's have 1001.
+        return Fraction(text).limit_denominator(1001)
+    except ZeroDivisionError:  # which argparse would let through
+        raise UsageError(BOUNDS) from None
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Enhance the frames of a video.")
     for name in ("model", "input", "output"):
         parser.add_argument(name)
     parser.add_argument("--every", type=int, default=4, help="frames between predictions")
     parser.add_argument("--smoothing", type=float, default=0.8, help="share of the grid before")
-    parser.add_argument("--rate", type=Fraction, default=Fraction(25), help="of a folder's frames")
+    parser.add_argument(
+        "--rate", type=parse_rate, default=Fraction(25), help="of a folder's frames"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args(argv)
-    if options.every < 1 or not 0 <= options.smoothing < 1 or options.rate <= 0:
-        raise UsageError("--every is 1 or more, --smoothing from 0 to below 1, --rate above 0")
+    in_bounds = 0 <= options.smoothing < 1 and RATES[0] <= options.rate <= RATES[1]
+    if options.every < 1 or not in_bounds:
+        raise UsageError(BOUNDS)
+    if Path(options.output).suffix.lower() != ".mp4":
+        raise UsageError(f"{options.output}: the output is an MP4, so give it the suffix .mp4")
     try:
         import av
     except ImportError:
@@ -155,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         count = write(Path(options.output), enhanced, options.rate)
     except av.FFmpegError as error:
-        raise DataError(str(error)) from None
+        raise DataError(f"{options.output} cannot be written: {error.strerror}") from None
     seconds = time.perf_counter() - start
     print(
         f"{options.output}: {count} frames in {seconds:.1f} s, {count / seconds:.1f} a second, "

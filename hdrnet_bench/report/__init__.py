@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -188,21 +190,25 @@ def with_insertion(path: Path, blocks: Mapping[str, str]) -> str:
     """A Markdown file's content with each block between the marks that bear its name, as
     <!-- results --> and <!-- /results -->, as far as the file has them.
 
-    Raises DataError where it cannot be read, or has no marks, or one without its end.
+    Raises DataError where it cannot be read, or has no marks, or where they do not stand one after
+    the other: what is between a mark and its end is replaced, and nothing else may be there.
     """
-    text, found = _text(path), False
-    for name, block in blocks.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if begin not in text:
-            continue
-        before, rest = text.split(begin, 1)
-        if end not in rest:
-            raise DataError(f"{path} has {begin} without {end} after it")
-        text, found = f"{before}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}", True
-    if not found:
-        marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in blocks)
-        raise DataError(f"{path} has no marks to put tables between: {marks}")
-    return text
+    text = _text(path)
+    names = "|".join(map(re.escape, blocks))
+    marks = list(re.finditer(rf"<!-- (/?)({names}) -->", text))
+    if not marks:
+        known = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in blocks)
+        raise DataError(f"{path} has no marks to put tables between: {known}")
+    parts, done = [], 0
+    for begin, end in itertools.zip_longest(marks[::2], marks[1::2]):
+        if begin[1]:
+            raise DataError(f"{path}: {begin[0]} has no <!-- {begin[2]} --> before it")
+        if end is None or end.groups() != ("/", begin[2]):
+            other = f", but by {end[0]}" if end else ""
+            raise DataError(f"{path}: {begin[0]} is not followed by <!-- /{begin[2]} -->{other}")
+        parts += [text[done : begin.end()], f"\n{blocks[begin[2]]}\n"]
+        done = end.start()
+    return "".join([*parts, text[done:]])
 
 
 def _text(path: Path) -> str:

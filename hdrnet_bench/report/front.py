@@ -13,6 +13,8 @@ from .table import Cell, Table, columns, number, plain
 
 _SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160), "12 MP": (4000, 3000)}
 _KERNEL_SIZE = ("12 MP", "natural")
+# Intervals that are wider than this part of their median are shown.
+_WIDE = 0.05
 
 
 def quality(contents: Contents) -> Table:
@@ -45,8 +47,8 @@ def _psnr(result: Evaluation | None) -> Cell:
 
 
 def speed(contents: Contents) -> Table:
-    """A row for each device and size: milliseconds of one float32 picture, native and in plain
-    torch. Of a noisy row the interval stands beside its median."""
+    """A row for each device and size: milliseconds of one float32 picture that is on the device
+    already, native and in plain torch. Of a wide interval the ends stand beside the median."""
     head = columns("picture", "device")
     head += columns("guide, slice, apply=slice_ms", "whole=whole_ms", better=-1)
     head += [*columns("plain torch=reference_ms", better=-1), *columns("faster=speedup", better=1)]
@@ -59,6 +61,20 @@ def speed(contents: Contents) -> Table:
     return Table("front-speed", "Milliseconds a picture", head, rows, [])
 
 
+def transfers(contents: Contents) -> list[str]:
+    """A sentence for each GPU: how long the largest size takes with both transfers."""
+    (size, sides) = list(_SIZES.items())[-1]
+    sentences = []
+    for environment, device, rows in _by_device(contents):
+        of_size = [row for row in rows if (row.width, row.height) == sides]
+        if row := _row(of_size, "native", "whole with transfer"):
+            sentences.append(
+                f"On {environment.gpu or device}, with transfers to the device and back, {size} "
+                f"take {_figures(row.median_ms or 0)} ms."
+            )
+    return sentences
+
+
 def kernels(contents: Contents) -> list[str]:
     """A sentence for each GPU: how near to a copy slicing and its gradients come at 12 MP."""
     sentences = []
@@ -68,9 +84,9 @@ def kernels(contents: Contents) -> list[str]:
         forward, backward = rows.get("forward, out given"), rows.get("backward")
         if timing.device.startswith("cuda") and forward and backward:
             sentences.append(
-                f"On {timing.environment.gpu or timing.device}, slice + apply alone reaches "
-                f"{forward.copy_share:.0%} of a copy's bandwidth at 12 megapixels, and its "
-                f"gradients {backward.copy_share:.0%} (`hdrbench time --kernels`)."
+                f"On {timing.environment.gpu or timing.device}, slice + apply of 12 MP reaches "
+                f"{forward.copy_share:.0%} of a copy's bandwidth, its gradients "
+                f"{backward.copy_share:.0%}."
             )
     return sentences
 
@@ -120,22 +136,44 @@ def _speed_row(
     cores = "" if device.startswith("cuda") else f", {environment.cores} cores"
     slicing = _row(rows, "native", "guide + slice + apply")
     whole, reference = _row(rows, "native", "whole"), _row(rows, "reference", "whole")
-    times = None
-    if whole and reference and whole.median_ms and reference.median_ms:
-        times = reference.median_ms / whole.median_ms
     return [
         plain(size),
         plain(f"{name or device}{cores}"),
         *map(_milliseconds, (slicing, whole, reference)),
-        number(times, "{:.0f}x"),
+        _times(whole, reference),
     ]
 
 
 def _milliseconds(row: TimingRow | None) -> Cell:
     if row is None or row.median_ms is None:
         return Cell(NONE, (None,))
-    text = f"{row.median_ms:,.3g}" if row.median_ms < 100 else f"{row.median_ms:,.0f}"
-    if row.noisy and row.interval_ms:
-        low, high = row.interval_ms
-        text += f" [{low:,.3g}, {high:,.3g}]"
+    text = _figures(row.median_ms)
+    if _is_wide(row):
+        text += " [{}, {}]".format(*map(_figures, _ends(row)))
     return Cell(text, (row.median_ms,))
+
+
+def _times(row: TimingRow | None, reference: TimingRow | None) -> Cell:
+    """How many times faster: of wide intervals, the least and the most that their ends give."""
+    if row is None or reference is None or not row.median_ms or not reference.median_ms:
+        return Cell(NONE, (None,))
+    times = reference.median_ms / row.median_ms
+    text = f"{times:.0f}x"
+    if _is_wide(row) or _is_wide(reference):
+        (low, high), (reference_low, reference_high) = _ends(row), _ends(reference)
+        text += f" [{reference_low / high:.0f}, {reference_high / low:.0f}]"
+    return Cell(text, (times,))
+
+
+def _ends(row: TimingRow) -> tuple[float, float]:
+    assert row.median_ms is not None
+    return row.interval_ms or (row.median_ms, row.median_ms)
+
+
+def _is_wide(row: TimingRow) -> bool:
+    low, high = _ends(row)
+    return high - low > _WIDE * (row.median_ms or 0)
+
+
+def _figures(ms: float) -> str:
+    return f"{ms:,.3g}" if ms < 100 else f"{ms:,.0f}"

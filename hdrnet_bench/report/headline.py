@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..results import Evaluation
 from .contents import Contents, GroupPart
 from .groups import Group, best_method, by_seed, is_identity
 from .pictures import Gallery, GalleryPicture, in_colour
@@ -18,12 +19,14 @@ _TRADE = re.compile(r"\((R|TM)\)| Processor| CPU|@.*")
 
 class Headline(NamedTuple):
     """group: what it is of. table: of the best method, the identity and the bounds. method: the
-    best one's name. psnr: its own and the identity's in dB; None where there is no method or no
+    best one's name. pictures: how many the rows' means are over, as "6 pictures" or "6 to 8
+    pictures". psnr: its own and the identity's in dB; None where there is no method or no
     identity. picture: of the best method; None where none may be shown."""
 
     group: Group
     table: Table
     method: str | None
+    pictures: str
     psnr: tuple[str | None, str | None]
     picture: GalleryPicture | None
 
@@ -46,12 +49,13 @@ def headline(parts: Sequence[GroupPart], galleries: Mapping[str, Gallery]) -> He
     keys = [column.keys[0] for column in head]
     places = [keys.index(key) for key in _COLUMNS if key in keys]
     psnr = keys.index("psnr")
+    counts = [result.metrics["psnr"].n for _, of in rows.values() for result in of]
     table = part.quality._replace(
         slug=f"headline-{part.group.slug}",
         columns=[
             head[place]._replace(priority=2 if place == places[-1] else 1) for place in places
         ],
-        rows=[[row[place] for place in places] for row in rows.values()],
+        rows=[[row[place] for place in places] for row, _ in rows.values()],
         notes=[],
         row_header=0,
     )
@@ -60,6 +64,7 @@ def headline(parts: Sequence[GroupPart], galleries: Mapping[str, Gallery]) -> He
         part.group,
         table,
         best[1].method.name if best else None,
+        _pictures(min(counts, default=0), max(counts, default=0)),
         (_mean(rows.get("best"), psnr), _mean(rows.get("identity"), psnr)),
         found[chosen][1],
     )
@@ -74,28 +79,38 @@ def _picture(gallery: Gallery | None) -> tuple[int, GalleryPicture | None]:
     return max(found, key=lambda item: (item[0], "median" in item[1].why))
 
 
-def _rows(part: GroupPart) -> dict[str, list[Cell]]:
-    """Rows of the quality table: the best method's, over its seeds where it has several, the
-    identity's, and the bounds'."""
+def _pictures(least: int, most: int) -> str:
+    if least < most:
+        return f"{least} to {most} pictures"
+    return f"{most} picture{'' if most == 1 else 's'}"
+
+
+# A row of the quality table, and the results that it is of: several seeds, or one.
+_Row = tuple[list[Cell], list[Evaluation]]
+
+
+def _rows(part: GroupPart) -> dict[str, _Row]:
+    """The best method's row, over its seeds where it has several, the identity's, and the
+    bounds'."""
     results = [result for _, result in part.group.results]
-    rows: dict[str, list[Cell]] = {}
+    rows: dict[str, _Row] = {}
     best = best_method(part.group)
     # The table has a row for each result, then one for each method with several seeds.
     of_rows = [*([result] for result in results), *by_seed(part.group)]
     for row, of in zip(part.quality.rows, of_rows, strict=True):
         if best and any(result is best[1] for result in of):
-            rows["best"] = row
+            rows["best"] = row, of
     for row, result in zip(part.quality.rows, results, strict=False):
         if is_identity(result):
-            rows.setdefault("identity", row)
+            rows.setdefault("identity", (row, [result]))
         elif result.method.oracle:
-            rows[f"bound {len(rows)}"] = row
+            rows[f"bound {len(rows)}"] = row, [result]
     return rows
 
 
-def _mean(row: list[Cell] | None, place: int) -> str | None:
+def _mean(row: _Row | None, place: int) -> str | None:
     """A mean without its interval."""
-    return row[place].text.partition(" [")[0] if row else None
+    return row[0][place].text.partition(" [")[0] if row else None
 
 
 class Measured(NamedTuple):

@@ -26,8 +26,14 @@ from .tables_time import NETWORK_NOTE
 
 # "29.36 [25.59, 33.12] (n 5)": a number, its interval, and the rest.
 _INTERVAL = re.compile(r"([^\[]*) (\[[^\]]*\],?) ?(.*)", re.DOTALL)
-# Of "1920 x 1080", which is no place to end a line.
-_SIZE = re.compile(r"(?<=\d) x (?=\d)")
+# "1920 x 1080", in which no line ends, however narrow the column.
+_SIZE = re.compile(r"(\d+ x \d+)")
+# The attributes of an SVG whose values are numbers; others may name something, and names have dots.
+_GEOMETRY = re.compile(
+    r' (?:d|x|y|x1|y1|x2|y2|cx|cy|r|rx|ry|dx|dy|width|height|points|transform|style)="[^"]*"'
+)
+# A style too may refer to an id.
+_DECIMALS = re.compile(r"(url\([^)]*\)|\.\d\d)\d*")
 _FIGURE = re.compile(r"<!--figure-->.*?<!--/figure-->", re.DOTALL)
 
 
@@ -184,10 +190,15 @@ def _columns(table: Table) -> list[list[Value]]:
 
 def with_lines(cell: Cell) -> Markup:
     """A cell's text; of a number, its interval and what follows that as lines of their own."""
-    text = _SIZE.sub("\u00a0x\u00a0", clean(cell.text, "terminal"))
+    text = clean(cell.text, "terminal")
     found = _INTERVAL.fullmatch(text)
     if found is None or isinstance(cell.values[0], str):
-        return escape(text)
+        pieces = _SIZE.split(text)
+        whole = Markup('<span class="size">{}</span>')
+        return Markup("").join(
+            whole.format(piece) if number % 2 else escape(piece)
+            for number, piece in enumerate(pieces)
+        )
     lines = [Markup(" <small>{}</small>").format(line) for line in found.groups()[1:] if line]
     return escape(found[1]) + Markup("").join(lines)
 
@@ -213,7 +224,7 @@ def _figure(plot: Plot, figures: Mapping[str, bytes]) -> Markup:
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
 
     def slim(tag: re.Match[str]) -> str:
-        text = re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
+        text = _GEOMETRY.sub(lambda found: _DECIMALS.sub(r"\1", found[0]), tag[0])
         text = re.sub(r"font-family: [^;\"]*(; )?", "", text)
         id_ = re.search(r' id="([^"]*)"', text)
         return text if id_ is None or id_[1] in used else text.replace(id_[0], "")

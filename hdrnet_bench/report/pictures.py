@@ -104,13 +104,18 @@ def _files(
     if not private and not may_be_passed_on(row.licence):
         licence = f"its licence ({row.licence}) does not let it be passed on"
         return f"{licence}; `hdrbench report --private` makes a page for your own eyes", {}
-    if missing := [role for role, path in files.items() if not path.is_file()]:
+    if missing := [role for role, path in files.items() if not _is_file(path)]:
         return f"{', '.join(missing)} not in these results; `hdrbench eval` makes them", {}
     if any(path.stat().st_size > PICTURE_BYTES for path in files.values()):
         return f"a file is larger than a thumbnail of {PICTURE_BYTES // 1000} kB", {}
     if any(width * height > PICTURE_PIXELS for width, height in map(_size, files.values())):
         return f"a file has over {PICTURE_PIXELS // 1_000_000} megapixels, and is no thumbnail", {}
     return None, files
+
+
+def _is_file(path: Path) -> bool:
+    """A link is none: it may show what is no result's."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _picture(entry: Shown, row: ResultRow, files: dict[str, Path]) -> GalleryPicture:

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ..drawing import import_matplotlib
@@ -130,28 +131,40 @@ def logarithmic(axes: Any, axis: str, values: Sequence[float]) -> None:
         if len(ticks) >= 3:
             break
     else:  # less than a decade
-        ticks = even_ticks(low, high, 3)
+        ticks = [float(tick) for tick in even_ticks(low, high, 3)]
     _set_ticks(axes, axis, ticks, [f"{tick:,.10g}" for tick in ticks])
 
 
 def linear(axes: Any, axis: str, least: int = 3) -> None:
-    """Gives an axis ("x" or "y") on which all is drawn as many ticks in plain numbers: two give at
-    most three, three at most five."""
+    """Gives an axis ("x" or "y") on which all is drawn as many ticks: two give at most three, three
+    at most five."""
     low, high = sorted(getattr(axes, f"get_{axis}lim")())
     ticks = even_ticks(low, high, least)
-    decimals = max(len(f"{tick:.10g}".partition(".")[2]) for tick in ticks)
-    _set_ticks(axes, axis, ticks, [f"{tick:,.{decimals}f}" for tick in ticks])
+    _set_ticks(axes, axis, [float(tick) for tick in ticks], tick_labels(ticks))
 
 
-def even_ticks(low: float, high: float, least: int) -> list[float]:
+def tick_labels(ticks: Sequence[Decimal]) -> list[str]:
+    """Exactly the ticks' values: plain numbers with as many decimals as the step between them
+    needs; where all are below 0.0001 or one reaches ten million, as 2.5e-5."""
+    normal = [tick.normalize() for tick in ticks]
+    if not Decimal("1e-4") <= max(map(abs, normal)) < Decimal("1e7"):
+        return [f"{tick:e}" if tick else "0" for tick in normal]
+    decimals = max(0, *(-int(tick.as_tuple().exponent) for tick in normal))
+    return [f"{tick:,.{decimals}f}" for tick in normal]
+
+
+def even_ticks(low: float, high: float, least: int) -> list[Decimal]:
     """The coarsest multiples of 1, 2, 2.5 or 5 times a power of ten of which at least that many lie
-    between low and high, both included."""
-    largest = math.floor(math.log10(high - low))
-    for step in (s * 10.0**e for e in range(largest, largest - 3, -1) for s in (5, 2.5, 2, 1)):
-        first, last = math.ceil(low / step), math.floor(high / step)
+    between low and high, both included. Low must be less than high, and least at most 10."""
+    # As they are written: to a float's last digit, 0.3 is less than three times 0.1.
+    start, end = Decimal(str(float(low))), Decimal(str(float(high)))
+    largest = (end - start).adjusted()
+    digits = [Decimal(digit) for digit in ("5", "2.5", "2", "1")]
+    for step in (s.scaleb(e) for e in (largest, largest - 1) for s in digits):
+        first, last = math.ceil(start / step), math.floor(end / step)
         if last - first + 1 >= least:
-            return [number * step for number in range(first, last + 1)]
-    return [low, high]  # so near each other that no float lies between
+            break
+    return [number * step for number in range(first, last + 1)]
 
 
 def _set_ticks(axes: Any, axis: str, ticks: Sequence[float], labels: Sequence[str]) -> None:

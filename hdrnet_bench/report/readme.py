@@ -78,11 +78,17 @@ def blocks(contents: Contents) -> dict[str, str]:
         "speed": "\n\n".join(
             [
                 _or(front.speed(contents), NOTHING_TIMED),
-                *(clean(text, "markdown") for text in front.kernels(contents)),
+                *_sentences(front.transfers(contents), front.kernels(contents)),
             ]
         ),
         "published": published_page.hdrnet_table(contents.published),
     }
+
+
+def _sentences(*of: Sequence[str]) -> list[str]:
+    """All of them, as a paragraph; none where there is none."""
+    text = " ".join(sentence for sentences in of for sentence in sentences)
+    return [clean(text, "markdown")] if text else []
 
 
 def _or(table: Table, nothing: str) -> str:

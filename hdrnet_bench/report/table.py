@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -134,19 +135,22 @@ def latex_text(table: Table) -> str:
 
 def narrow_latex_text(title: str, narrow: Narrow) -> str:
     """A tabular for the package booktabs that fits 8.4 cm at 8 points (\\footnotesize of a paper at
-    10): of names longer than `NAME` characters the middle is left out. The best in bold."""
+    10): of names longer than `NAME` characters the middle is left out, and they stand in full in
+    comments. The best in bold."""
 
     def line(row: Sequence[str], best: set[int]) -> str:
-        first, *others = row
-        cells = [clean(cell, "latex") for cell in (_short(first), *others)]
+        cells = [clean(cell, "latex") for cell in row]
         return _latex_line([rf"\textbf{{{c}}}" if i in best else c for i, c in enumerate(cells)])
 
+    names = [" ".join(clean(row[0], "terminal").split()) for row in narrow.rows]
+    shown = _distinct(names)
     body = []
-    for number, (row, best) in enumerate(zip(narrow.rows, narrow.best, strict=True)):
+    for number, (name, row, best) in enumerate(zip(shown, narrow.rows, narrow.best, strict=True)):
         body += [r"\midrule"] if number in narrow.rules else []
-        body.append(line(row, best))
+        body.append(line([name, *row[1:]], best))
+    changed = [f"{a}: {b}" for a, b in zip(shown, names, strict=True) if a != b]
     lines = [
-        *_comments(title, narrow.note),
+        *_comments(title, narrow.note, *changed),
         r"{\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\begin{{tabular}}{{@{{}}l{'r' * (len(narrow.headings) - 1)}@{{}}}}",
         r"\toprule",
@@ -162,10 +166,26 @@ def narrow_latex_text(title: str, narrow: Narrow) -> str:
 NAME = 24
 
 
-def _short(name: str) -> str:
-    """The beginning and the end, which tell names apart."""
-    line = " ".join(name.split())
-    return line if len(line) <= NAME else f"{line[: NAME // 2 - 1]}...{line[2 - NAME // 2 :]}"
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of at most `NAME` characters, numbered where they would be alike."""
+    short = [_short(name, NAME) for name in names]
+    taken, distinct = set(short), []
+    for name, shown in zip(names, short, strict=True):
+        if short.count(shown) > 1:
+            endings = (f" {number}" for number in itertools.count(1))
+            numbered = (_short(name, NAME - len(ending)) + ending for ending in endings)
+            shown = next(one for one in numbered if one not in taken)
+            taken.add(shown)
+        distinct.append(shown)
+    return distinct
+
+
+def _short(name: str, most: int) -> str:
+    """The beginning and the end, which tell most names apart."""
+    if len(name) <= most:
+        return name
+    end = (most - 3) // 2
+    return f"{name[: most - 3 - end]}...{name[-end:]}"
 
 
 def _comments(*texts: str) -> list[str]:

@@ -120,9 +120,11 @@ NETWORK_NOTE = (
     "Medians in ms, each row of one run that took its backends in turns. Of a copy: the part of "
     "the bandwidth of a copy of the picture in float32, whatever the row's type, that guide + "
     "slice + apply reach by the bytes that they must at least read and write. They are timed into "
-    "a result that is there already; the whole makes one. On CUDA the whole replays its network "
-    "as one graph, where the coefficients alone are launched layer by layer, and torch computes "
-    "convolutions in TF32 by default, which the error against float64 shows (of uint8 in levels). "
+    "a result that is there already; the whole makes one, of a picture that is on the device "
+    "already; with transfers, from the host's pinned memory and back. On CUDA it replays its "
+    "network as one graph, where the coefficients alone are launched layer by layer, and torch "
+    "computes convolutions in TF32 by default, which the error against float64 shows (of uint8 in "
+    "levels). "
     "An empty cell was not timed."
 )
 
@@ -135,6 +137,7 @@ def network_table(timing: NetworkTiming, slug: str) -> Table:
     head += columns("guide + slice + apply=slice_ms", better=-1, priority=2)
     head += columns("of a copy=slice_copy_share", better=1)
     head += columns("whole=whole_ms", better=-1)
+    head += columns("with transfers=whole_with_transfer_ms", better=-1)
     head += columns("max error=whole_max_error", better=-1, priority=3)
     head += columns("whole, plain torch=reference_ms", better=-1)
     head += columns("whole, torch.compile=compiled_ms", better=-1, priority=2)
@@ -160,6 +163,7 @@ def network_table(timing: NetworkTiming, slug: str) -> Table:
                 _median(slicing),
                 _share(slicing),
                 _median(whole),
+                _median(of("native", "whole with transfer")),
                 number(None if whole is None else whole.max_error, "{:.1e}"),
                 *map(_median, others),
             ]

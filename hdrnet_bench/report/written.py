@@ -28,6 +28,7 @@ from ..files import (
 )
 from ..result_ids import Record
 from ..stopping import asked_to_stop
+from .published import FOLDER
 
 MANIFEST, PRIVATE_MANIFEST = "report.json", "report-private.json"
 FIGURES, TABLES = "figures", "tables"
@@ -163,8 +164,9 @@ def _check_folders(folder: Path) -> None:
 
 def digest_of(path: Path) -> str | None:
     """A file's SHA-256; None where there is none; a word that is no digest where it is no regular
-    file, or a link, which is never a report's."""
-    if path.is_symlink():
+    file, or a link, which is never a report's, nor is what lies in a linked folder of papers'
+    figures."""
+    if path.is_symlink() or (path.parent.name == FOLDER and path.parent.is_symlink()):
         return "a link"
     try:
         with open_regular(path) as stream:

@@ -33,7 +33,7 @@ def _save_size(path: Path, timing: NetworkTiming) -> str | None:
     (size,) = timing.sizes
     lost, old = None, saved_network(path)
     if old is not None and timing.continues(old):
-        timing = old.with_size(size)
+        timing = timing.added_to(old)
         gone = old.backends_of(size.key) - {row.backend for row in size.rows}
         if gone:
             lost = (

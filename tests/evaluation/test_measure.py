@@ -285,8 +285,19 @@ def test_pictures_of_before_do_not_stay_and_other_files_do(trained: Workspace) -
     assert {other.read_bytes() for other in mine} == {b"somebody's own"}
     assert names(folder) - {"zz-output.webp", "d-output-mine.webp"} == own("d", "e")
     (folder / "d-error.webp").unlink()
-    plan = trained.json("eval", "--dry-run")["would measure"]
-    assert plan == ["results/tiny/hdrnet-curves/seed-0/eval-test-full.json"]
+    path = "results/tiny/hdrnet-curves/seed-0/eval-test-full.json"
+    plan = trained.json("eval", "--dry-run")
+    assert plan == {"would measure": [], "would make the pictures of": [path]}
+    assert trained.run("eval", "--dry-run").stdout.splitlines() == [
+        "would measure: nothing",
+        f"would make the pictures of: {path}",
+    ]
+    identity = "results/tiny/identity/baseline/eval-test-full.json"
+    # Measuring anew makes the pictures too.
+    assert trained.json("eval", "--overwrite", "--dry-run") == {"would measure": [identity, path]}
+    (trained.path / identity).unlink()
+    plan = trained.json("eval", "--dry-run")
+    assert plan == {"would measure": [identity], "would make the pictures of": [path]}
 
 
 def test_pictures_that_are_missing_are_made_and_nothing_is_measured(

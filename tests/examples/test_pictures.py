@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -80,6 +81,59 @@ def test_pil_modes_of_8_bits_become_rgb(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(np.array(read), np.array(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_pil_greys_have_profiles_of_grey(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "grey.png"
+    grey = Image.fromarray(smooth_picture(7, 20, 30)).convert("L")
+    image = grey.convert(mode, dither=Image.Dither.NONE)
+    image.save(path, icc_profile=pictures.GREY_LINEAR)
+    with Image.open(path) as saved:
+        assert saved.mode == mode
+    read = np.array(enhance_with_pil.read_srgb(str(path))).astype(int)
+    # The profile's greys are proportional to light: sRGB's own curve leads from there.
+    light = np.array(image.convert("RGB")) / 255
+    expected = 255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(read - expected).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_pil_greys_under_a_profile_of_rgb_are_three_equal_channels(
+    tmp_path: Path, mode: str
+) -> None:
+    path = tmp_path / "grey.png"
+    image = Image.fromarray(smooth_picture(7, 20, 30)).convert("L").convert(mode)
+    image.save(path, icc_profile=pictures.SRGB_OF_PILLOW)
+    read = np.array(enhance_with_pil.read_srgb(str(path))).astype(int)
+    assert np.abs(read - np.array(image.convert("RGB"))).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("profile", [pictures.GREY_LINEAR, b"no profile"], ids=["grey", "broken"])
+def test_pil_and_a_profile_that_does_not_fit(tmp_path: Path, mode: str, profile: bytes) -> None:
+    path = tmp_path / "picture.tif"
+    image = Image.fromarray(smooth_picture(7, 20, 30)).convert(mode)
+    image.save(path, icc_profile=profile)
+    with pytest.raises(DataError) as raised:
+        enhance_with_pil.read_srgb(str(path))
+    assert f"picture.tif has a colour profile that is broken or not for PIL's mode {mode} (" in str(
+        raised.value
+    )
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_pil_and_a_picture_that_it_takes_for_a_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.png"
+    Image.fromarray(smooth_picture(7, 20, 30)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # refused above twice that
+    assert enhance_with_pil.read_srgb(str(path)).size == (30, 20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
+    with pytest.raises(DataError, match=r"large\.png is too large for PIL: .*598 pixels"):
+        enhance_with_pil.read_srgb(str(path))
+
+
 def test_pil_refuses_what_it_would_spoil(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((20, 30), 40000, np.uint16)).save(path)
@@ -134,6 +188,30 @@ def test_errors_move_no_cursor(capsys) -> None:
         script.run(main)
     assert exit_.value.code == 3
     assert capsys.readouterr().err == "a name\\x1b[2J of two lines\n"
+
+
+@pytest.mark.parametrize("suffix", sorted({*Image.registered_extensions(), ".PNG", ".xyz", ""}))
+def test_a_suffix_is_good_where_pil_writes_colours(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    try:
+        Image.new("RGB", (8, 8)).save(path, quality=95)
+    except (KeyError, OSError, ValueError):
+        with pytest.raises(UsageError, match=rf"out{suffix}: PIL writes no .*: use .png"):
+            script.check_suffix(str(path))
+    else:
+        script.check_suffix(str(path))
+
+
+@pytest.mark.parametrize("example", [enhance_with_pil, onnx_inference])
+def test_the_suffix_is_looked_at_before_anything_is_loaded(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys, example: ModuleType
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["example", "none.onnx", "none.png", "out.xyz"])
+    with pytest.raises(SystemExit) as exit_:
+        script.run(example.main)
+    assert exit_.value.code == 2
+    says = "out.xyz: PIL writes no .xyz files: use .png, .jpg or .tif\n"
+    assert capsys.readouterr().err == says
 
 
 def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,3 +348,11 @@ def test_a_pair_is_of_one_size_and_large_enough(
     else:
         with pytest.raises(DataError, match="64 or more"):
             slice_in_your_network.main(["a.png", "a.png", "--steps", "1"])
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1])
+def test_a_network_of_your_own_takes_a_step_at_least(workspace: Workspace, steps: int) -> None:
+    """The bound is met before the pictures, which are not there."""
+    with pytest.raises(UsageError if steps < 1 else DataError) as error:
+        slice_in_your_network.main(["none.png", "none.png", f"--steps={steps}"])
+    assert str(error.value) == ("none.png is missing" if steps == 1 else "--steps is 1 or more")

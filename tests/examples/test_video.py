@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
-from hdrnet_bench.errors import CapabilityError, DataError, UsageError
+from hdrnet_bench.errors import CapabilityError, DataError, HdrbenchError, UsageError
 from hdrnet_bench.examples import video_frames
 from hdrnet_bench.images import write_png
 from hdrnet_bench.model.file import ModelHeader, save_model
@@ -161,14 +161,74 @@ def test_hdr_is_refused(model: HDRNet, curve: int) -> None:
 
 
 def test_what_is_no_video_is_named(model: HDRNet) -> None:
-    Path("text.mp4").write_text("no video")
-    with pytest.raises(DataError, match=r"text\.mp4"):
-        video_frames.main(["model.safetensors", "text.mp4", "out.mp4"])
-    with pytest.raises(DataError, match=r"none\.mp4"):
-        video_frames.main(["model.safetensors", "none.mp4", "out.mp4"])
+    for name, why in [
+        ("README.md", "Invalid data found when processing input"),
+        ("text.mp4", "Invalid data found when processing input"),
+        ("text.txt", "it is text"),  # which FFmpeg would draw, letter by letter
+        ("none.mp4", "No such file or directory"),
+    ]:
+        if not name.startswith("none"):
+            Path(name).write_text("no video\n" * 1000)
+        with pytest.raises(DataError) as error:
+            video_frames.main(["model.safetensors", name, "out.mp4"])
+        assert str(error.value) == f"{name} cannot be read as a video: {why}"
+        assert not Path("out.mp4").exists()
     Path("empty").mkdir()
     with pytest.raises(DataError, match="no frames"):
         video_frames.main(["model.safetensors", "empty", "out.mp4"])
+
+
+def test_a_video_that_ends_early_is_named(model: HDRNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage that is met among the frames is the input's too, and not the output's."""
+    write_video("in.mp4", pan(3))
+
+    def damaged(path: Path) -> Iterator[video_frames.Frame]:
+        yield video_frames.Frame(pan(1)[0], 0, Fraction(1, 10), (BT709, BT709, BT709))
+        raise av.error.InvalidDataError(1, "damaged")
+
+    monkeypatch.setattr(video_frames, "_decoded", damaged)
+    with pytest.raises(DataError, match=r"^in\.mp4 cannot be read as a video: damaged$"):
+        video_frames.main(["model.safetensors", "in.mp4", "out.mp4"])
+
+
+def test_what_cannot_be_encoded_names_the_output(
+    model: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video("in.mp4", pan(3))
+
+    def full(*arguments: object) -> int:
+        raise av.error.OSError(28, "No space left on device")
+
+    monkeypatch.setattr(video_frames, "write", full)
+    with pytest.raises(DataError, match=r"^out\.mp4 cannot be written: No space left"):
+        video_frames.main(["model.safetensors", "in.mp4", "out.mp4"])
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out", "mp4", "out.MP4"])
+def test_the_output_is_an_mp4_by_name(workspace: Workspace, name: str) -> None:
+    """Looked at before the model, which is not there."""
+    good = name == "out.MP4"
+    says = "none.safetensors" if good else f"^{name}: .* suffix .mp4"
+    with pytest.raises(HdrbenchError, match=says) as error:
+        video_frames.main(["none.safetensors", "in.mp4", name])
+    assert good or isinstance(error.value, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("23.976023976", Fraction(24000, 1001)),
+        ("30000/1001", Fraction(30000, 1001)),
+        ("29.97", Fraction(2997, 100)),
+    ],
+)
+def test_rates_are_fractions_that_ffmpeg_takes(model: HDRNet, text: str, rate: Fraction) -> None:
+    Path("frames").mkdir()
+    for index, pixels in enumerate(pan(3)):
+        write_png(f"frames/{index}.png", pixels)
+    video_frames.main(["model.safetensors", "frames", "out.mp4", f"--rate={text}"])
+    times = [frame.time for frame in read_video("out.mp4")]
+    assert times == pytest.approx([0, float(1 / rate), float(2 / rate)], abs=1e-5)
 
 
 def test_frames_of_two_sizes_are_refused(model: HDRNet) -> None:
@@ -199,6 +259,11 @@ def test_a_model_for_linear_light_is_refused(workspace: Workspace) -> None:
         ("--smoothing", "1", False),
         ("--smoothing", "0.99", True),
         ("--rate", "0", False),
+        ("--rate", "1/1001", False),
+        ("--rate", "1/1000", True),
+        ("--rate", "1000", True),
+        ("--rate", "1000.01", False),
+        ("--rate", "1/0", False),
     ],
 )
 def test_options_have_bounds(model: HDRNet, option: str, value: str, good: bool) -> None:

@@ -3,13 +3,14 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.report import build_report, plots
-from hdrnet_bench.report.page import code, with_lines
+from hdrnet_bench.report.page import _figure, code, with_lines
 from hdrnet_bench.report.table import Cell
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
@@ -75,17 +76,81 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (root / "report.html").read_text()
 
 
-def test_holds_everything_and_refers_to_nothing_else(text: str) -> None:
+def check_references(text: str) -> Page:
+    """Whatever refers to a part of the page leads to one."""
     page = Page(text)
     assert page.links
-    assert all(link.startswith(("data:", "#")) for link in page.links)
     own = {f"#{id_}" for id_ in page.ids}
     assert {link for link in page.links if link.startswith("#")} <= own
     assert set(re.findall(r"url\((.*?)\)", text)) <= own
+    labels = re.findall(r' (?:aria-labelledby|for)="([^"]+)"', text)
+    assert {f"#{label}" for label in labels} <= own
     assert len(page.ids) == len(set(page.ids)), "figures keep their ids apart"
+    return page
+
+
+def test_holds_everything_and_refers_to_nothing_else(text: str) -> None:
+    page = check_references(text)
+    assert all(link.startswith(("data:", "#")) for link in page.links)
     assert "@import" not in text
     assert "25.97" in page.text
     assert "default-src 'none'" in text
+
+
+def test_names_with_decimals_are_referred_to_as_they_are(tmp_path: Path) -> None:
+    """The page shortens the numbers of figures, and no names."""
+    look, run = "look-v1.2345", "lr-0.0005"
+    made_up.evaluation(tmp_path, run=run, recipe=look, dataset=look)
+    made_up.evaluation(tmp_path, "identity", "baseline", dataset=look, seed=None, gain=0)
+    made_up.timing(tmp_path, run=run, recipe=look, slug="cpu-3.1415")
+    build_report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    check_references(text)
+    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(figures) == 5
+    for figure in figures:
+        assert re.search(r'<use xlink:href="#[^"]*(1\.2345|0\.0005)[^"]*"', figure)
+        assert re.search(r'clip-path="url\(#[^"]*(1\.2345|0\.0005)[^"]*"', figure)
+        assert not re.search(r' (d|x|y|style|transform)="[^"]*\.\d{3}', figure)
+
+
+def test_a_style_refers_to_a_name_with_decimals_as_it_is() -> None:
+    def draw(figure: Any) -> None:
+        figure.subplots().bar([0, 1], [1 / 3, 2 / 3], hatch="/")
+
+    plot = plots.Plot("look-1.2345", "Made up", (3, 2), draw)
+    (files,) = plots.render([plot])
+    drawn = _figure(plot, {plot.stem: files["look-1.2345.svg"]})
+    used = re.findall(r'style="fill: url\(#([^)]+)\)', drawn)
+    assert len(used) == 2
+    assert f'id="{used[0]}"' in drawn
+    assert used[0].startswith("look-1.2345-")
+
+
+@pytest.mark.parametrize(
+    ("least", "said"), [(8, "Mean of 8 pictures and"), (6, "Mean of 6 to 8 pictures and")]
+)
+@pytest.mark.parametrize("fewer", ["identity", "hdrnet-curves", "oracle-affine"])
+def test_the_headline_says_how_many_pictures_its_rows_are_of(
+    tmp_path: Path, fewer: str, least: int, said: str
+) -> None:
+    for method, gain in (("identity", 0.0), ("hdrnet-curves", 4.0), ("oracle-affine", 6.0)):
+        seed = 0 if method == "hdrnet-curves" else None
+        n = least if method == fewer else 8
+        made_up.evaluation(tmp_path, method, seed=seed, gain=gain, n=n)
+    made_up.evaluation(tmp_path, "hdrnet-worse", gain=1.0, n=3)  # is no row of it
+    assert said in " ".join(shown(tmp_path).text.split())
+
+
+def test_the_headline_counts_the_pictures_of_every_seed(tmp_path: Path) -> None:
+    for seed, n in ((0, 8), (1, 7)):
+        made_up.evaluation(tmp_path, run=f"seed-{seed}", seed=seed, n=n)
+    assert "Mean of 7 to 8 pictures" in shown(tmp_path).text
+
+
+def test_the_headline_of_one_picture_says_so(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path, n=1)
+    assert "Mean of 1 picture and" in " ".join(shown(tmp_path).text.split())
 
 
 def test_works_without_javascript(text: str) -> None:
@@ -232,7 +297,7 @@ def test_a_column_with_nothing_in_it_waits_to_be_asked_for(tmp_path: Path) -> No
             "+1.9 <small>[+0.4, +3.6],</small> <small>6/6: better</small>",
         ),
         ("a [b] <c>", "a [b] <c>", "a [b] &lt;c&gt;"),
-        ("1920 x 1080", "1920x1080", "1920\u00a0x\u00a01080"),
+        ("1920 x 1080", "1920x1080", '<span class="size">1920 x 1080</span>'),
         ("–", None, "–"),
     ],
 )

@@ -291,3 +291,14 @@ def test_colour_is_seen_and_grey_is_not(tmp_path: Path) -> None:
     assert coloured((200, 150, 100))
     assert not coloured((128, 128, 128))
     assert not coloured((255, 255, 255))
+
+
+def test_a_link_is_no_thumbnail(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path / "results")
+    before = {picture.id for picture in only_gallery(tmp_path / "results").pictures}
+    (file,) = (tmp_path / "results").rglob("picture-0-output.webp")
+    file.rename(tmp_path / "photograph.webp")
+    file.symlink_to(tmp_path / "photograph.webp")
+    found = only_gallery(tmp_path / "results")
+    assert {picture.id for picture in found.pictures} == before - {"picture-0"}
+    assert any("output not in these results" in said for said in found.absent)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -26,6 +27,7 @@ from hdrnet_bench.report.table import (
     render,
 )
 from tests.conftest import ROOT
+from tests.report.fixtures import made_up
 
 ODD = 'a|b <script>*c* [d](http://e) & 50% "x_y" \\ #1 $2 {f} ~g^h\nsecond line'
 
@@ -173,6 +175,55 @@ def test_the_projects_own_narrow_tables_fit_a_column() -> None:
 def test_long_names_keep_their_beginning_and_end(name: str, shown: str) -> None:
     body = well_formed(narrow_latex_text("Made up", narrow([name, "1", "2", "3"])))
     assert body[1].split(" & ")[0] == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (
+            ["hdrnet-curves, look-one-final-version", "hdrnet-curves, look-two-final-version"],
+            ["hdrnet-cur...l-version 1", "hdrnet-cur...l-version 2"],
+        ),
+        (
+            ["the theirs of look-1, final version", "b", "the theirs of look-2, final version"],
+            ["the theirs...l version 1", "b", "the theirs...l version 2"],
+        ),
+        (["a", "a 1", "a"], ["a 2", "a 1", "a 3"]),
+        (["m" * 24, "m" * 25], ["m" * 24, "m" * 11 + "..." + "m" * 10]),
+    ],
+)
+def test_no_two_rows_have_one_name_and_comments_say_all_of_it(
+    names: list[str], shown: list[str]
+) -> None:
+    text = narrow_latex_text("Made up", narrow(*([name, "1", "2", "3"] for name in names)))
+    assert [line.split(" & ")[0] for line in well_formed(text)[1:]] == shown
+    comments = [line for line in text.splitlines() if line.startswith("%")]
+    changed = [f"% {a}: {b}" for a, b in zip(shown, names, strict=True) if a != b]
+    assert comments == ["% Made up", "% A note", *changed, r"% Needs \usepackage{booktabs}."]
+
+
+def test_many_names_that_are_shortened_alike_fit_and_differ() -> None:
+    names = [f"hdrnet-curves, recipe-{i:03}-of-a-long-name" for i in range(120)]
+    text = narrow_latex_text("Made up", narrow(*([name, "1", "2", "3"] for name in names)))
+    shown = [line.split(" & ")[0] for line in well_formed(text)[1:]]
+    assert len(set(shown)) == len(names)
+    assert max(map(len, shown)) == NAME
+
+
+def test_oracles_alone_have_no_line_above_them(tmp_path: Path) -> None:
+    """It would be the second below the head."""
+
+    def rules() -> list[int]:
+        (one,) = [table.narrow for table in contents.read(tmp_path).tables if table.narrow]
+        lines = narrow_latex_text("Made up", one).splitlines()
+        return [number for number, line in enumerate(lines) if line == r"\midrule"]
+
+    for gain, method in ((6, "oracle-affine"), (9, "oracle-grid-16x16x8-luma")):
+        made_up.evaluation(tmp_path, method, "baseline", gain=gain, seed=None, pictures=False)
+    (head,) = rules()
+    made_up.evaluation(tmp_path, pictures=False)
+    assert rules() == [head, head + 2]
 
 
 def test_a_narrow_table_keeps_odd_text_in_its_cell() -> None:
