@@ -122,7 +122,7 @@ def test_times_and_sizes_are_above_zero(tmp_path: Path, where: str, value: float
         ("metrics.psnr.interval", [19.0, 20.0]),
         ("metrics.psnr.interval", None),
         ("metrics.ssim.interval", [0.5, 0.6]),
-        ("metrics.ssim.bounds", [-1.0, 1.0]),
+        ("metrics.ssim.bounds", [-2.0, 1.0]),
         ("metrics.psnr.max", 99.0),
         ("metrics.psnr.n", 5),
         ("rows.0.psnr", 99.0),

@@ -33,7 +33,9 @@ def read_srgb(path: str) -> Image.Image:
     what PIL refuses as too large, and for a profile that is broken or of another kind of picture;
     OSError as PIL does."""
     try:
-        image = ImageOps.exif_transpose(Image.open(path))
+        # Among all that PIL knows are kinds that it starts programs for.
+        opened = Image.open(path, formats=("BMP", "JPEG", "PNG", "TIFF", "WEBP"))
+        image = ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large for PIL: {error}") from None
     if image.mode not in EIGHT_BITS:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.examples.script import run
+from hdrnet_bench.files import read_bytes
 from hdrnet_bench.runs import resume_command
 
 RECIPE = """\
@@ -73,7 +74,7 @@ def check_nothing_there(name: str, steps: int) -> None:
             f"{directory} is there: `{resume_command(directory, 0)}` goes on with it, and eval and "
             "enhance come after that by hand; to train anew remove it, or take another NAME"
         )
-    if path.exists() and path.read_bytes() != recipe(name, steps).encode():
+    if path.exists() and read_bytes(path) != recipe(name, steps).encode():
         raise UsageError(
             f"{path} is there, and is not what --steps {steps} gives: use it by hand (`hdrbench "
             f"train {path}`), remove it, or take another NAME"
