@@ -10,6 +10,7 @@ from ..results import NONE, Evaluation, cell
 from .contents import Contents
 from .groups import Group, best_method, is_identity
 from .table import Cell, Table, columns, number, plain
+from .tables import processor
 
 _SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160), "12 MP": (4000, 3000)}
 _KERNEL_SIZE = ("12 MP", "natural")
@@ -56,7 +57,7 @@ def speed(contents: Contents) -> Table:
         _speed_row(environment, device, size, of_size)
         for environment, device, timed in _by_device(contents)
         for size in _SIZES
-        if (of_size := [row for row in timed if (row.width, row.height) == _SIZES[size]])
+        if (of_size := _at(timed, _SIZES[size]))
     ]
     return Table("front-speed", "Milliseconds a picture", head, rows, [])
 
@@ -66,8 +67,7 @@ def transfers(contents: Contents) -> list[str]:
     (size, sides) = list(_SIZES.items())[-1]
     sentences = []
     for environment, device, rows in _by_device(contents):
-        of_size = [row for row in rows if (row.width, row.height) == sides]
-        if row := _row(of_size, "native", "whole with transfer"):
+        if row := _row(_at(rows, sides), "native", "whole with transfer"):
             sentences.append(
                 f"On {environment.gpu or device}, with transfers to the device and back, {size} "
                 f"take {_figures(row.median_ms or 0)} ms."
@@ -111,7 +111,7 @@ def _sizes(run: tuple[Environment, Sequence[TimingRow]]) -> int:
     """Of how many of the sizes both times are there."""
     rows = _single(run[1])
     return sum(
-        all(_whole(rows, backend, size) for backend in ("native", "reference"))
+        all(_row(_at(rows, size), backend, "whole") for backend in ("native", "reference"))
         for size in _SIZES.values()
     )
 
@@ -120,9 +120,8 @@ def _single(rows: Iterable[TimingRow]) -> list[TimingRow]:
     return [row for row in rows if (row.dtype, row.batch) == ("float32", 1) and row.median_ms]
 
 
-def _whole(rows: Iterable[TimingRow], backend: str, size: tuple[int, int]) -> TimingRow | None:
-    of_size = [row for row in rows if (row.width, row.height) == size]
-    return _row(of_size, backend, "whole")
+def _at(rows: Iterable[TimingRow], size: tuple[int, int]) -> list[TimingRow]:
+    return [row for row in rows if (row.width, row.height) == size]
 
 
 def _row(rows: Iterable[TimingRow], backend: str, part: str) -> TimingRow | None:
@@ -132,13 +131,11 @@ def _row(rows: Iterable[TimingRow], backend: str, part: str) -> TimingRow | None
 def _speed_row(
     environment: Environment, device: str, size: str, rows: Sequence[TimingRow]
 ) -> list[Cell]:
-    name = environment.gpu if device.startswith("cuda") else environment.cpu
-    cores = "" if device.startswith("cuda") else f", {environment.cores} cores"
     slicing = _row(rows, "native", "guide + slice + apply")
     whole, reference = _row(rows, "native", "whole"), _row(rows, "reference", "whole")
     return [
         plain(size),
-        plain(f"{name or device}{cores}"),
+        plain(processor(environment, on_gpu=device.startswith("cuda"))),
         *map(_milliseconds, (slicing, whole, reference)),
         _times(whole, reference),
     ]

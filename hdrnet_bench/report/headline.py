@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,10 +10,9 @@ from .contents import Contents, GroupPart
 from .groups import Group, best_method, by_seed, is_identity
 from .pictures import Gallery, GalleryPicture, in_colour
 from .table import Cell, Table
+from .tables import processor
 
 _COLUMNS = ("method", "psnr", "ssim", "delta_e_2000")
-# What makers add to a processor's name.
-_TRADE = re.compile(r"\((R|TM)\)| Processor| CPU|@.*")
 
 
 class Headline(NamedTuple):
@@ -130,9 +128,7 @@ def measured_on(contents: Contents, top: Headline | None) -> Measured:
     environments += [part.timing.environment for part in contents.networks]
     environments += [part.timing.environment for part in contents.kernels]
     environments += [part.timing.environment for part in contents.steps]
-    processors = [
-        one.gpu or f"{_TRADE.sub('', one.cpu).strip()}, {one.cores} cores" for one in environments
-    ]
+    processors = [processor(one, on_gpu=one.gpu is not None) for one in environments]
     dates = [one.date for one in environments if one.date]
     results = [result for _, result in top.group.results] if top else []
     commits = {result.environment.commit or "unknown" for result in results}

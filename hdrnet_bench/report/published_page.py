@@ -9,6 +9,7 @@ from ..prepare.protocol_models import Protocol, Unrunnable
 from ..prepare.protocols import SOURCES, all_protocols
 from ..results import NONE
 from .published import PublishedRow, SpeedRow
+from .table import markdown_table
 
 HDRNET = "HDRNet"  # a row's method, with or without a note in brackets
 SPACES = {"srgb": "sRGB", "xyz": "CIE XYZ", "linear-srgb": "linear sRGB", "camera": "camera RGB"}
@@ -70,7 +71,7 @@ def hdrnet_table(rows: Iterable[PublishedRow]) -> str:
         ]
         for (name, size), of in figures.items()
     ]
-    return _table(("protocol", "input", "size", "PSNR (dB)"), cells)
+    return markdown_table(("protocol", "input", "size", "PSNR (dB)"), cells)
 
 
 def _protocols() -> Mapping[str, Protocol | Unrunnable]:
@@ -124,7 +125,7 @@ def _quality(rows: Sequence[PublishedRow]) -> str:
         ]
         for row in sorted(rows, key=lambda row: sizes.index(row.resolution))
     ]
-    return _table(header, cells)
+    return markdown_table(header, cells)
 
 
 def _times(rows: Sequence[SpeedRow]) -> str:
@@ -142,7 +143,7 @@ def _times(rows: Sequence[SpeedRow]) -> str:
         ]
         for row in rows
     ]
-    return _table((*header, "not comparable"), cells)
+    return markdown_table((*header, "not comparable"), cells)
 
 
 def _is_hdrnet(method: str) -> bool:
@@ -175,9 +176,3 @@ def _address(identifier: str) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
-
-
-def _table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """A table whose cells are Markdown already."""
-    lines = [header, ["---"] * len(header), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

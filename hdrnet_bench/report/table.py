@@ -92,8 +92,16 @@ def markdown(table: Table) -> str:
 
 
 def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    head, *body = ([clean(text, "markdown") for text in row] for row in (header, *rows))
+    return markdown_table(head, body)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells are Markdown already."""
+
     def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(clean(cell, 'markdown') for cell in cells)} |"
+        return f"| {' | '.join(cells)} |"
 
     return "\n".join([line(header), f"|{'---|' * len(header)}", *map(line, rows)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 
@@ -13,6 +14,9 @@ from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, is_baseline, marks
 from .published import PublishedRow
 from .table import Cell, Column, Narrow, Table, columns, number, plain
+
+# As in "Intel(R) Xeon(R) CPU @ 2.80GHz".
+_TRADE = re.compile(r"\((R|TM)\)| Processor| CPU|@.*")
 
 
 def quality_table(group: Group) -> Table:
@@ -316,6 +320,13 @@ def device_name(device: str, environment: Environment) -> str:
     """A device by its processor's name."""
     name = environment.gpu if device.startswith("cuda") else environment.cpu
     return f"{device}: {name or 'not known'}"
+
+
+def processor(environment: Environment, on_gpu: bool) -> str:
+    """What computed, without what makers add to a processor's name."""
+    if on_gpu and environment.gpu:
+        return environment.gpu
+    return f"{_TRADE.sub('', environment.cpu).strip()}, {environment.cores} cores"
 
 
 def machine_text(environment: Environment) -> str:
