@@ -16,6 +16,7 @@ from hdrnet_bench.report import (
     with_insertion,
 )
 from hdrnet_bench.report.table import Table
+from hdrnet_bench.report.tables import processor
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 
@@ -204,9 +205,28 @@ def test_published_figures_get_their_page_in_a_folder_of_their_own(
     with pytest.raises(UsageError, match=r"published/README\.md"):
         build_report(root)
     page.unlink()
+    build_report(root)
     page.parent.rename(tmp_path / "elsewhere")
     page.parent.symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere" / "README.md").write_text("not ours")
-    build_report(root)
-    assert page.read_text() == "not ours"  # nothing is written or removed through a link
+    # Nothing is removed or written through a link: neither what a report wrote nor anything else.
+    for content in (page.read_text(), "not ours"):
+        page.write_text(content)
+        build_report(root)
+        assert page.read_text() == content
     assert "published/README.md" not in json.loads((root / "report.json").read_text())["files"]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "name"),
+    [
+        ("Intel(R) Xeon(R) CPU @ 2.80GHz", "Intel Xeon, 2 cores"),
+        ("Intel(R) Xeon(R) Processor", "Intel Xeon, 2 cores"),
+        ("AMD EPYC", "AMD EPYC, 2 cores"),
+    ],
+)
+def test_a_processor_is_named_without_what_its_makers_add(cpu: str, name: str) -> None:
+    assert processor(made_up.environment(cpu=cpu), on_gpu=False) == name
+    assert processor(made_up.environment(cpu=cpu), on_gpu=True) == name  # there is none
+    on_both = made_up.environment(gpu=True, cpu=cpu)
+    assert processor(on_both, on_gpu=True) == made_up.GPU
+    assert processor(on_both, on_gpu=False) == name
