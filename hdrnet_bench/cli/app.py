@@ -19,9 +19,10 @@ from ..memory import lack_of_memory
 from ..stopping import Stopped, heeded, leave_when_asked_to_stop, raise_when_asked_to_stop
 from ..version import __version__
 from . import compare, data, eval, models, report, time
-from .console import err, out, print_json, report_rows
+from .console import err, out, print_json
 from .options import Device, DryRun, Json, Overwrite
 from .streams import OutputFailed, give_up_stdout, guard
+from .tables import report_rows
 
 READER_GONE = 128 + 13  # as SIGPIPE would have it
 # Libraries that are loaded, workers and their pipes: some hundred in the largest case.

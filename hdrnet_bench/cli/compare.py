@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..metric_specs import METRICS, heading
-from .console import out, print_json, print_table
+from .console import out, print_json
 from .options import Json
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..evaluation.compare import Comparison, MethodSummary, MetricComparison

@@ -11,22 +11,12 @@ import typer
 
 from ..errors import DataError, UsageError, near_matches
 from ..files import json_value, read_text
-from .console import (
-    err,
-    note_counts,
-    out,
-    print_json,
-    print_notes,
-    print_table,
-    progress,
-    rejection_counts,
-    rejections_text,
-    report_rows,
-    report_values,
-    transfer_progress,
-)
+from .console import err, out, print_json, report_values
+from .notes import note_counts, print_notes, rejection_counts, rejections_text
 from .options import DryRun, Json, Overwrite
+from .progress import progress, transfer_progress
 from .sources import Preparation, SourceOptions, preparation_of
+from .tables import print_table, report_rows
 
 if TYPE_CHECKING:
     from ..data.manifest import Row

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import DataError, UsageError
-from .console import (
-    choose_device,
-    err,
-    note_counts,
-    print_evaluations,
-    print_json,
-    print_notes,
-    progress,
-    report_values,
-)
+from .console import choose_device, err, print_json, report_values
+from .evaluations import print_evaluations
+from .notes import note_counts, print_notes
 from .options import Device, DryRun, Json
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..data.manifest import Dataset, Split

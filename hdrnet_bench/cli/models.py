@@ -9,8 +9,9 @@ import typer
 
 from ..errors import CapabilityError, DataError, UsageError
 from ..stopping import says_when_stopped
-from .console import choose_device, err, out, print_json, progress, report_values
+from .console import choose_device, err, out, print_json, report_values
 from .options import Device, DryRun, Json, Overwrite
+from .progress import progress
 
 _Model = Annotated[str, typer.Argument(help="A .safetensors file, or a run directory.")]
 

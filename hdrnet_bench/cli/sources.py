@@ -12,7 +12,8 @@ import typer
 
 from .. import addresses
 from ..errors import DataError, UsageError
-from .console import err, progress
+from .console import err
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..prepare.build import Maker, Review

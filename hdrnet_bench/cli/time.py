@@ -11,18 +11,10 @@ import typer
 
 from ..errors import UsageError
 from ..stopping import says_when_stopped
-from .console import (
-    MAX_PIXELS,
-    choose_device,
-    err,
-    out,
-    parse_size,
-    print_json,
-    print_table,
-    progress,
-    report_values,
-)
+from .console import MAX_PIXELS, choose_device, err, out, parse_size, print_json, report_values
 from .options import Device, DryRun, Json
+from .progress import progress
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..environment import Environment

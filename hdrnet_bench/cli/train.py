@@ -16,16 +16,9 @@ from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
 from ..training.run_writer import TrainingStep
 from ..training.train import train
-from .console import (
-    choose_device,
-    err,
-    out,
-    print_json,
-    print_table,
-    progress,
-    report_values,
-    training_progress,
-)
+from .console import choose_device, err, out, print_json, report_values
+from .progress import progress, training_progress
+from .tables import print_table
 
 
 def train_recipe(

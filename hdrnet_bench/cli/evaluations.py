@@ -1,0 +1,72 @@
+"""What `eval` shows of its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..metric_specs import METRICS
+from .console import out
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..results import Evaluation
+
+
+def print_evaluations(results: list[Evaluation]) -> None:
+    """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
+    what is missing, and the distance to the identity baseline."""
+    from ..report.groups import by_seed, group_results, marks
+    from ..report.tables import over_seeds
+    from ..results import NONE, cell, undefined_notes
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
+    names = [name for name in METRICS if any(name in result.metrics for result in results)]
+    header = ["recipe", "method", "run", "size", "parameters", "MACs", "MACs/pixel", "n"]
+    rows = []
+    for result in results:
+        method = result.method
+        costs = (
+            method.parameters,
+            method.network_macs,
+            method.pixel_macs,
+            result.metrics["psnr"].n,
+        )
+        cells = [cell(name, result.metrics.get(name)) for name in names]
+        named = [result.recipe.name, method.name + marks(result), method.run, result.size]
+        rows.append([*named, *map(count, costs), *cells])
+    print_table([*header, *(METRICS[n].label for n in names)], rows)
+    for of in group_results([(Path(), result) for result in results]):
+        for seeds in by_seed(of):
+            first = seeds[0]
+            spread = zip(of.metrics, over_seeds(of, seeds), strict=True)
+            spreads = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
+            out.print(
+                f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
+                f"n {first.metrics['psnr'].n}: {', '.join(spreads)}"
+            )
+    reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
+    for reason in [*sorted(reasons), *undefined_notes(results)]:
+        out.print(f"  {reason}")
+    if any(r.method.oracle for r in results):
+        out.print("  oracle: fitted to each picture's target; a bound, not a method")
+    for result in results:
+        if result.unpaired and len(result.unpaired.missing + result.unpaired.wrong_size):
+            left_out = len(result.unpaired.missing + result.unpaired.wrong_size)
+            out.print(
+                f"  {result.method.name}: {left_out} pictures of the split are not among these"
+            )
+    baselines = {(r.recipe.name, r.size): r for r in results if r.method.name == "identity"}
+    for result in results:
+        base = baselines.get((result.recipe.name, result.size))
+        if base is None or result is base or len(base.rows) != len(result.rows):
+            continue
+        psnr, identity_psnr = result.metrics["psnr"].mean, base.metrics["psnr"].mean
+        if psnr is not None and identity_psnr is not None:
+            out.print(
+                f"{result.recipe.name}, {result.method.name} {result.method.run}, {result.size}: "
+                f"PSNR {psnr:.2f} dB, identity {identity_psnr:.2f} dB: "
+                f"{psnr - identity_psnr:+.2f} dB"
+            )
