@@ -37,7 +37,7 @@ class Stopped(BaseException):
 
 def raise_when_asked_to_stop() -> None:
     """From now on the first SIGINT or SIGTERM raises Stopped in the main thread."""
-    _handle(_raise)
+    _handle(_First())
 
 
 def leave_when_asked_to_stop() -> None:
@@ -51,15 +51,32 @@ def _handle(handler: Handler) -> None:
             signal.signal(number, handler)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
-    if _imports(frame):
-        # An extension whose beginning is cut off ends the process: asked again a little later.
-        again = threading.Timer(0.05, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
-        return
-    _leave_at_the_second(number)
-    raise Stopped(number)
+class _First:
+    """The handler that heeds a first signal. In the midst of an import it waits for the end of it,
+    as an extension whose beginning is cut off ends the process; a second signal does not wait."""
+
+    def __init__(self) -> None:
+        self.asked: float | None = None
+        self.waited = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        waited, self.waited = self.waited, False
+        if self.asked is None:
+            self.asked = now
+        elif not waited and now - self.asked > ONE_SIGNAL_S:
+            _leave(number, frame)
+        if _imports(frame):
+            again = threading.Timer(0.05, self._again, (number,))
+            again.daemon = True
+            again.start()
+            return
+        _leave_at_the_second(number, self.asked)
+        raise Stopped(number)
+
+    def _again(self, number: int) -> None:
+        self.waited = True
+        os.kill(os.getpid(), number)
 
 
 def _imports(frame: FrameType | None) -> bool:
@@ -71,15 +88,15 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _leave_at_the_second(number: int) -> None:
-    _handle(_Second(number))
+def _leave_at_the_second(number: int, first: float) -> None:
+    _handle(_Second(number, first))
 
 
 class _Second:
     """The handler once a first signal was heeded."""
 
-    def __init__(self, number: int) -> None:
-        self.number, self.first = number, time.monotonic()
+    def __init__(self, number: int, first: float) -> None:
+        self.number, self.first = number, first
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if time.monotonic() - self.first > ONE_SIGNAL_S:
@@ -136,8 +153,9 @@ def asked_to_stop() -> Iterator[Request]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     if threading.current_thread() is not threading.main_thread():
         before = {}
-    held = {n: h for n, h in before.items() if h in (_raise, signal.default_int_handler)}
-    request = Request(of_the_command_line=_raise in held.values())
+    ours = {n: h for n, h in before.items() if isinstance(h, _First)}
+    held = ours | {n: h for n, h in before.items() if h is signal.default_int_handler}
+    request = Request(of_the_command_line=bool(ours))
 
     def release() -> None:
         for number, handler in held.items():
@@ -146,7 +164,7 @@ def asked_to_stop() -> Iterator[Request]:
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
         if request.of_the_command_line:
-            _leave_at_the_second(number)
+            _leave_at_the_second(number, time.monotonic())
         else:
             release()
 

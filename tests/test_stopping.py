@@ -252,7 +252,7 @@ def test_a_stop_that_became_an_error_of_foreign_code_is_a_stop() -> None:
     code = """
 from hdrnet_bench.cli import app
 
-def command():
+def command(standalone_mode):
     try:
         print("ready", flush=True)
         time.sleep(20)
@@ -280,3 +280,38 @@ except Stopped:
     print("stopped")
 """
     assert run(code, signal.SIGINT) == (0, "imported\nstopped\n")
+
+
+IMPORTING = """
+import pathlib, tempfile
+folder = tempfile.mkdtemp()
+pathlib.Path(folder, "slow_module.py").write_text(
+    "import time\\nprint('ready', flush=True)\\n"
+    "end = time.monotonic() + {seconds}\\n"
+    "while time.monotonic() < end: time.sleep(0.01)\\n"
+    "print('imported', flush=True)\\n"
+)
+sys.path.insert(0, folder)
+try:
+    import slow_module
+    time.sleep(20)
+except Stopped as stop:
+    print(stop)
+    sys.exit(stop.exit_code)
+"""
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize(
+    ("seconds", "signals", "expected"),
+    [
+        (1.5, (signal.SIGINT,), (130, "imported\nstopped by Ctrl-C\n")),
+        (20, (signal.SIGINT, signal.SIGTERM), (143, "")),
+    ],
+)
+def test_a_signal_waits_for_an_import_and_a_second_one_does_not(
+    seconds: float, signals: tuple[int, ...], expected: tuple[int, str]
+) -> None:
+    start = time.monotonic()
+    assert run(IMPORTING.replace("{seconds}", str(seconds)), *signals) == expected
+    assert time.monotonic() - start < 15
