@@ -1,6 +1,6 @@
 """HDRNet on named data, measured honestly. See README.md.
 
-`HDRNet`, `HDRNetConfig` and `load_model` are imported when they are first asked for.
+`HDRNet`, `HDRNetConfig`, `load_model` and `load_pairs` are imported when they are first asked for.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .config import HDRNetConfig
+    from .data.load import load_pairs
     from .model.hdrnet import HDRNet
     from .model.load import load_model
 
-__all__ = ["HDRNet", "HDRNetConfig", "__version__", "load_model"]
+__all__ = ["HDRNet", "HDRNetConfig", "__version__", "load_model", "load_pairs"]
 
-_HOME = {"HDRNet": "model.hdrnet", "HDRNetConfig": "config", "load_model": "model.load"}
+_HOME = {
+    "HDRNet": "model.hdrnet",
+    "HDRNetConfig": "config",
+    "load_model": "model.load",
+    "load_pairs": "data.load",
+}
 
 
 def __getattr__(name: str) -> Any:

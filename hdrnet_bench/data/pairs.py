@@ -7,6 +7,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,17 +43,24 @@ def load_pair(dataset: Dataset, row: Row) -> Pair:
 
 def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
     """Input and target, (H, W, 3) as stored, 8 or 16 bit. Raises as `load_pair`."""
-    pictures = []
-    for path in (dataset.input_path(row), dataset.target_path(row)):
-        # The header is asked first: what does not fit is not decoded, however large it is.
-        width, height = (file := open_picture(path)).size()
-        if (width, height) != (row.width, row.height):
-            raise DataError(
-                f"{path} is {width}x{height}, its row says {row.width}x{row.height}; "
-                f"`hdrbench verify {dataset.header.name}` tells more"
-            )
-        pictures.append(file.read(STORED).pixels)
-    return pictures[0], pictures[1]
+    name, size = dataset.header.name, (row.width, row.height)
+    return (
+        decode_picture(dataset.input_path(row), size, name),
+        decode_picture(dataset.target_path(row), size, name),
+    )
+
+
+def decode_picture(path: Path, size: tuple[int, int], dataset: str) -> Pixels:
+    """A dataset's picture, (H, W, 3) as stored. size: (width, height), as its row says. Raises as
+    `load_pair`."""
+    # The header is asked first: what does not fit is not decoded, however large it is.
+    width, height = (file := open_picture(path)).size()
+    if (width, height) != size:
+        raise DataError(
+            f"{path} is {width}x{height}, its row says {size[0]}x{size[1]}; "
+            f"`hdrbench verify {dataset}` tells more"
+        )
+    return file.read(STORED).pixels
 
 
 def as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:

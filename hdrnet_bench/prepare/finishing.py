@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from ..data.card import CARD, card_text
 from ..data.manifest import SPLITS, Header, Row, rows_digest, write_rows
 from ..errors import StorageError
 from ..files import json_line, json_text, sync, write_text
+from . import SOURCES, protocols
 from .replacing import HEADER, METADATA, REJECTED, foreign_files
 from .schedule import in_threads
 from .staging import DATASET, Made, Plan, is_by_the_way, tool_versions
@@ -55,8 +59,8 @@ def leave_out(
 
 
 def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder: Path) -> Header:
-    """Write the splits' rows, what is left out, and last, once all else is on the disk, the
-    header."""
+    """Write the splits' rows, what is left out, the card, and last, once all else is on the disk,
+    the header."""
     for split in SPLITS:
         split_rows = [row for row in rows if row.split == split]
         if split_rows:
@@ -74,7 +78,44 @@ def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder
         counts=counts | {"rejected": len(rejections)},
         digest=rows_digest(rows),
     )
+    paper = protocols.load_source(plan.source).paper if plan.source in protocols.SOURCES else None
+    write_text(folder / CARD, card_text(header, rows, _command(plan), paper))
     # Many at once: a journal takes them together.
     in_threads(sync, [path for path in folder.rglob("*") if not is_by_the_way(path)], _SYNCS)
     write_text(folder / HEADER, json_text(header.model_dump()), durable=True)
     return header
+
+
+def _command(plan: Plan) -> str | None:
+    """The command line that prepares such a dataset, without what is of this machine alone: where
+    the files lie. None where no command does."""
+    settings = plan.settings
+    folders: dict[object, str] = {
+        "computed": " --input-dir DIR",
+        "names": " --input-dir DIR --target-dir DIR",
+        "filelist": " --source-dir DIR",
+    }
+    if plan.source == "folder":
+        options = folders.get(settings.get("pairing"), "")
+    elif plan.source == "synthetic-hdrplus":
+        options = " --source-dir DIR" if "files_sha256" in settings else ""
+    elif plan.source in protocols.SOURCES:
+        options = _choices(settings)
+    elif plan.source in SOURCES:
+        options = ""
+    else:
+        return None
+    return f"hdrbench prepare {plan.source} --protocol {shlex.quote(plan.protocol)}{options}"
+
+
+def _choices(settings: dict[str, Any]) -> str:
+    """What was chosen of a published dataset."""
+    expert, part = settings.get("expert"), settings.get("part")
+    size, subset = settings.get("size"), settings.get("subset")
+    options = f" --expert {expert}" if expert else ""
+    options += f" --{part}" if part else ""
+    options += f" --size {size['name']}" if size else ""
+    if subset:
+        first = subset.removeprefix("first")
+        options += f" --limit {first}" if first != subset else " --ids FILE"
+    return options

@@ -12,9 +12,10 @@ import os
 import shutil
 from pathlib import Path
 
+from ..data.card import CARD, MOST_BYTES, is_unedited
 from ..data.manifest import SPLITS, Dataset, Header, read_header, read_rows
 from ..errors import DataError, StorageError, UsageError
-from ..files import sync
+from ..files import read_text, sync, unreadable
 from ..stopping import asked_to_stop
 from .staging import Plan, is_by_the_way
 
@@ -124,9 +125,12 @@ def remove_replaced(final: Path) -> None:
 
 def foreign_files(folder: Path) -> list[Path]:
     """The files in a dataset's folder that are somebody's and no part of it, in order: neither its
-    own lists, nor pictures that its rows name. Where a split's rows are broken or missing, all that
-    lies where pictures lie counts as one. Raises StorageError where they cannot be read."""
+    own lists, nor pictures that its rows name, nor its card as it was written. Where a split's rows
+    are broken or missing, all that lies where pictures lie counts as a picture. Raises StorageError
+    where they cannot be read."""
     known = {folder / HEADER, folder / REJECTED}
+    if _is_own_card(folder / CARD):
+        known.add(folder / CARD)
     unknown_rows = []
     for split in SPLITS:
         known.add(folder / split / METADATA)
@@ -147,3 +151,16 @@ def foreign_files(folder: Path) -> list[Path]:
         and path.parent not in unknown_rows
         and not is_by_the_way(path)
     )
+
+
+def _is_own_card(path: Path) -> bool:
+    """Whether it is a dataset's card that nobody has edited. Raises StorageError where the system
+    does not give it."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return is_unedited(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (DataError, UnicodeDecodeError):
+        return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..data.licences import may_be_passed_on
 from ..errors import DataError
 from ..files import read_bytes, unreadable
 from ..images import webp
@@ -35,13 +35,6 @@ PAGE_BYTES, PRIVATE_PAGE_BYTES = 1_500_000, 50_000_000
 PICTURE_BYTES, PICTURE_PIXELS = 300_000, 4_000_000
 # Of a picture in colour, so many pixels have channels that lie so far apart.
 _COLOURED_SHARE, _COLOURED_LEVELS = 0.05, 20
-
-# Licences that let a picture be passed on, made smaller, by anybody.
-_FREE = re.compile(r"public-domain|CC0-1\.0|CC-BY(-SA)?-\d\.\d")
-
-
-def may_be_passed_on(licence: str) -> bool:
-    return _FREE.fullmatch(licence) is not None
 
 
 class GalleryPicture(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hdrnet_bench.report.pictures import may_be_passed_on
+from hdrnet_bench.data.licences import may_be_passed_on
 from hdrnet_bench.result_pictures import SUFFIX, picture_files
 from hdrnet_bench.results import Evaluation, read_all
 from tests.conftest import ROOT
