@@ -19,7 +19,7 @@ from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
 from .metric_specs import CANONICAL, METRICS
-from .paths import search
+from .paths import data_dir, search
 from .yaml_files import read_mapping, validated
 
 
@@ -87,7 +87,7 @@ class DatasetSpec(_Section):
         if self.source == "synthetic-hdrplus":
             from .prepare.sources import synthetic_hdrplus
 
-            command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source DIR"
+            command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source-dir DIR"
         command += f" --expert {self.expert}" if self.expert else ""
         command += f" --{self.part}" if self.part else ""
         return command + (f" --size {self.size}" if self.size else "")
@@ -156,6 +156,13 @@ class TrainingSpec(_Section):
         None, ge=1, le=10**9, description="steps between states to resume from; as validate_every"
     )
     best_metric: str = Field("psnr", description="by which best.safetensors is chosen")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        description="validations in a row without a better best_metric, after which training ends "
+        "early; the schedule goes by all steps, so that cosine is not at its end then",
+    )
 
     def model_post_init(self, context: Any) -> None:
         seeds = self.seeds
@@ -270,6 +277,14 @@ class Recipe(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+# A recipe's sections, and what each may say.
+SECTIONS: dict[str, type[BaseModel]] = {
+    "dataset": DatasetSpec,
+    "model": HDRNetConfig,
+    "training": TrainingSpec,
+    "evaluation": EvaluationSpec,
+}
+
 # The keys of the first version, always part of the digest. Nothing is ever added here.
 _FIRST_KEYS = {
     "dataset": "source protocol",
@@ -302,15 +317,27 @@ def load_recipe(name_or_path: str) -> Recipe:
     else:
         paths = recipe_paths()
         if name_or_path not in paths:
-            raise UsageError(
-                f"unknown recipe {name_or_path!r}: {near_matches(name_or_path, paths)}"
-            )
+            hint = _something_else(name_or_path) or near_matches(name_or_path, paths)
+            raise UsageError(f"unknown recipe {name_or_path!r}: {hint}")
         path = paths[name_or_path]
         recipe = parse_recipe(path)
         if recipe.name != path.stem:
             raise UsageError(f"{path}: its name {recipe.name!r} must be that of its file")
         return recipe
     return parse_recipe(path)
+
+
+def _something_else(name: str) -> str | None:
+    """What to do where the name is no recipe's, but a protocol's or a dataset's."""
+    from .prepare.protocols import SOURCES, protocol_names
+
+    for source in SOURCES:
+        if name in protocol_names(source):
+            return f"it is a protocol of {source}: `hdrbench protocols {name}`"
+    # Asked of the system with the name as part of a path: of one that cannot be, there is none.
+    if "\0" not in name and (data_dir() / name / "dataset.json").is_file():
+        return f"it is a dataset: `hdrbench train RECIPE --dataset {name}`"
+    return None
 
 
 def parse_recipe(path: Path) -> Recipe:

@@ -130,6 +130,17 @@ def test_digest_changes_with_any_value(tmp_path: Path) -> None:
     assert parse_recipe(tmp_path / "a.yaml").digest != parse_recipe(tmp_path / "b.yaml").digest
 
 
+def test_a_key_that_came_later_counts_in_the_digest_where_it_is_not_at_its_default(
+    tmp_path: Path,
+) -> None:
+    digests = []
+    for more in ({}, {"patience": None}, {"patience": 1}, {"patience": 2}):
+        write_recipe(tmp_path / "a.yaml", lambda r: r["training"].update(more))  # noqa: B023
+        digests.append(parse_recipe(tmp_path / "a.yaml").digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -150,6 +161,9 @@ def test_digest_changes_with_any_value(tmp_path: Path) -> None:
         (lambda r: r["training"].update(gradient_clip=float("inf")), "finite number"),
         (lambda r: r["training"].update(steps="1e3"), "training.steps: .*got '1e3'\\)$"),
         (lambda r: r["training"].update(steps=10**30), "training.steps"),
+        (lambda r: r["training"].update(patience=0), "training.patience: .*equal to 1"),
+        (lambda r: r["training"].update(patience=-1), "training.patience: .*equal to 1"),
+        (lambda r: r["training"].update(patience=2.5), "training.patience: .*integer"),
         (lambda r: r["training"].update(seeds=["7"]), "training.seeds.0: .*got '7'\\)$"),
         (lambda r: r["evaluation"].update(resolutions=[]), "at least one is needed"),
         (lambda r: r["evaluation"].update(metrics=["psnr", "psnr"]), "is named twice"),

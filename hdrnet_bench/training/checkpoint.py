@@ -40,7 +40,8 @@ class TrainingState(BaseModel):
     """Where training stands. `best`: the named metric's best value so far, at step `best_step`;
     `last`: validation metrics of the last time; `seconds`: trained, of which `data_wait` waiting
     for data. `unvalidated`: of the last step, where it was stopped in its validation, which then
-    comes first when training goes on."""
+    comes first when training goes on. `stopped_early`: ended at `step` for want of a better
+    validation (the recipe's patience)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -62,6 +63,7 @@ class TrainingState(BaseModel):
     threads: int
     scaler: dict[str, Any] | None = None
     unvalidated: StepValues | None = None
+    stopped_early: bool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -69,11 +71,13 @@ class TrainingState(BaseModel):
             raise ValueError(f"step {self.step} of {self.steps}")
         if (self.best_step is None) != (self.best is None):
             raise ValueError("best without its step")
+        if self.stopped_early and (self.step == self.steps or self.unvalidated is not None):
+            raise ValueError(f"stopped early at step {self.step}, and not")
         return self
 
     @property
     def finished(self) -> bool:
-        return self.step == self.steps and self.unvalidated is None
+        return (self.step == self.steps or self.stopped_early) and self.unvalidated is None
 
     @property
     def logged(self) -> int:

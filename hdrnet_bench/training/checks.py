@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -114,10 +115,14 @@ def check_recipe(recipe: Recipe, dataset: Dataset, device: str, processes: int) 
         raise CapabilityError(f"best_metric {spec.best_metric}: {missing[spec.best_metric]}")
 
 
+_SMALL_CROP = 0.25  # of the short edge
+
+
 def data_notes(
     recipe: Recipe, rows: Sequence[Row], validation: Sequence[Row], rule: str, in_memory: bool
 ) -> list[str]:
-    """Of the pictures: which are validated on, which are continued by their mirror image."""
+    """Of the pictures: which are validated on, which are continued by their mirror image, and
+    whether crops show little of them."""
     crop = recipe.training.crop
     notes = [f"validation: {len(validation)} picture(s), {rule}"]
     small = [row.id for row in rows if min(row.width, row.height) < crop]
@@ -125,6 +130,13 @@ def data_notes(
         notes.append(
             f"{len(small)} picture(s) smaller than the crop of {crop} go on "
             f"as their mirror image: {', '.join(small[:5])}{', …' if len(small) > 5 else ''}"
+        )
+    short_edge = median(min(row.width, row.height) for row in rows)
+    if crop < _SMALL_CROP * short_edge:
+        notes.append(
+            f"crops of {crop} are {crop / short_edge:.0%} of the pictures' short edge "
+            f"({short_edge:.0f} in the middle): what the network sees small is the crop in "
+            "training and the whole picture in use; a larger training.crop comes nearer to that"
         )
     if not in_memory:
         notes.append("the pictures do not fit into memory: decoded again for each crop")

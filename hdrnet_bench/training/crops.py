@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -146,22 +147,25 @@ def batch_loader(
     Raises DataError where a picture cannot be read, StorageError where a worker was killed,
     CapabilityError where there is no shared memory for the batches.
     """
-    loader = torch.utils.data.DataLoader(
-        _WithErrors(crops),
-        batch_sampler=sampler,
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-        generator=torch.Generator(),
-        timeout=_LOOK_EVERY_S if workers else 0,
-    )
-    try:
-        batches = _started(loader)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:  # where the locks of queues lie
-            raise CapabilityError(_SHARED_MEMORY) from None
-        raise
+    with warnings.catch_warnings():
+        # Twice, and of a line of torch, that the workers which somebody asked for are many.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = torch.utils.data.DataLoader(
+            _WithErrors(crops),
+            batch_sampler=sampler,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),
+            timeout=_LOOK_EVERY_S if workers else 0,
+        )
+        try:
+            batches = _started(loader)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # where the locks of queues lie
+                raise CapabilityError(_SHARED_MEMORY) from None
+            raise
     while True:
         try:
             batch = next(batches)

@@ -1,16 +1,20 @@
-"""What of a run is kept, as its errors and stops say it."""
+"""What of a run is kept, as its errors and stops say it, and where it is watched."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from ..model.export import SUFFIXES
 from ..paths import runs_dir
-from ..runs import BEST, LAST, resume_command
+from ..recipe import TrainingSpec
+from ..runs import BEST, LAST, LOG, resume_command
 from ..stopping import Request
 from .checkpoint import TrainingState
+from .picture import PICTURE
+from .validation import metric_text
 
 # Weights, and what `hdrbench export` makes of them and writes beside them.
 MODELS = {LAST, BEST} | {
@@ -50,6 +54,22 @@ def stop_note(state: TrainingState, directory: Path) -> str:
         where += ", before its validation"
     how = "was trained to its end" if state.finished else _goes_on(state, directory)
     return f"{where}; {how}"
+
+
+def early_note(spec: TrainingSpec, state: TrainingState) -> str:
+    """What is said of a run whose patience ran out."""
+    assert state.best is not None
+    times = "a validation" if spec.patience == 1 else f"{spec.patience} validations in a row"
+    return (
+        f"ended early, at step {state.step} of {state.steps}: {times} gave nothing better than "
+        f"{metric_text(spec.best_metric, state.best)}, at step {state.best_step}"
+    )
+
+
+def watch_note(directory: Path) -> str:
+    """Where a run is watched while it trains."""
+    folder = shlex.quote(str(directory))
+    return f"to watch in {folder}: {PICTURE}, {LOG}, or `tensorboard --logdir {folder}`"
 
 
 def said_once(request: Request, log: Callable[[str], None]) -> Callable[[], bool]:

@@ -16,7 +16,7 @@ from ..data.manifest import Dataset
 from ..data.pairs import Pair
 from ..environment import describe
 from ..errors import DataError, StorageError, UsageError
-from ..files import json_text, json_value, open_regular, sweep, write_bytes, write_text
+from ..files import atomic_path, json_text, json_value, open_regular, sweep, write_text
 from ..model.encoding import to_display
 from ..model.file import ModelHeader, save_model
 from ..recipe import Recipe
@@ -24,9 +24,10 @@ from ..runs import BEST, LAST, LOG, RECIPE, SETUP
 from .checkpoint import STATE, STATE_TEXT, Checkpoint, TrainingState
 from .events import Events
 from .kept import MODELS, kept
+from .picture import PICTURE, RunPicture
 
 ENVIRONMENT = "environment.json"
-_FILES = {RECIPE, ENVIRONMENT, SETUP, LOG, STATE, STATE_TEXT, *MODELS}
+_FILES = {RECIPE, ENVIRONMENT, SETUP, LOG, STATE, STATE_TEXT, PICTURE, *MODELS}
 _PATTERNS = ("events.out.tfevents.*", ".tmp-*")
 _LONGEST_LINE = 1 << 16  # of the log, in bytes
 
@@ -85,20 +86,18 @@ class TrainingStep(NamedTuple):
     def data_wait_share(self) -> float:
         return self.data_wait / max(self.seconds, 1e-9)
 
-    def line(self) -> str:
-        """As log.jsonl has it."""
+    def entry(self) -> dict[str, Any]:
+        """As log.jsonl has it, a line for each."""
         validation: Mapping[str, float | None] = self.validation or {"psnr": None}
-        return json.dumps(
-            {
-                "step": self.step,
-                "loss": self.loss,
-                "psnr": self.psnr,
-                "learning_rate": self.learning_rate,
-                **{f"validation_{name}": value for name, value in validation.items()},
-                "seconds": round(self.seconds, 3),
-                "data_wait": round(self.data_wait, 3),
-            }
-        )
+        return {
+            "step": self.step,
+            "loss": self.loss,
+            "psnr": self.psnr,
+            "learning_rate": self.learning_rate,
+            **{f"validation_{name}": value for name, value in validation.items()},
+            "seconds": round(self.seconds, 3),
+            "data_wait": round(self.data_wait, 3),
+        }
 
     def scalars(self) -> dict[str, float]:
         """As TensorBoard shows it."""
@@ -112,12 +111,15 @@ class TrainingStep(NamedTuple):
 
 
 def run_summary(directory: Path, state: TrainingState, recipe: Recipe) -> dict[str, Any]:
-    """What `train` returns of where a run stands."""
+    """What `train` returns of where a run stands. Of one that ended early, `steps` is how many it
+    had, `planned_steps` how many the recipe asks for at most."""
     last, best = state.last or {}, state.best_validation or {}
+    early = {"stopped_early": True, "planned_steps": state.steps} if state.stopped_early else {}
     return {
         "run": str(directory),
         "seed": state.seed,
-        "steps": state.steps,
+        "steps": state.step if state.stopped_early else state.steps,
+        **early,
         "seconds": state.seconds,
         "data_wait_seconds": state.data_wait,
         "data_wait_share": round(state.data_wait / max(state.seconds, 1e-9), 4),
@@ -148,6 +150,8 @@ class RunWriter:
     ) -> None:
         self.directory, self.recipe, self.dataset = directory, recipe, dataset
         self.state, self.checkpoint, self._say = state, checkpoint, log
+        best_metric = recipe.training.best_metric
+        self._picture = RunPicture(directory, recipe.label, state.steps, best_metric, log)
 
     def open(self, setup: dict[str, Any]) -> None:
         """Make a new run's directory, or bring one that is resumed back to its state. Raises
@@ -195,20 +199,31 @@ class RunWriter:
 
     def _bring_back(self, setup: dict[str, Any]) -> None:
         directory, state = self.directory, self.state
-        lines = list(_log_lines(directory / LOG, state.logged))
-        if len(lines) < state.logged:
-            self._say(f"{directory / LOG} has {len(lines)} of the {state.logged} steps so far")
-        write_bytes(directory / LOG, b"".join(lines))
+        count = 0
+        with atomic_path(directory / LOG) as temporary, temporary.open("wb") as stream:
+            for line, entry in _log_lines(directory / LOG, state.logged):
+                stream.write(line)
+                self._picture.add(entry)
+                count += 1
+        if count < state.logged:
+            self._say(f"{directory / LOG} has {count} of the {state.logged} steps so far")
         if state.best_step is not None:
-            best = copy.deepcopy(self.checkpoint.validated_model())
-            best.load_state_dict(self.checkpoint.best)
-            save_model(directory / BEST, best, self._header(state.best_step))
+            self._save_best(state.best_step, state.steps)
         write_text(directory / SETUP, json_text(setup))
 
+    def _save_best(self, step: int, steps: int) -> None:
+        best = copy.deepcopy(self.checkpoint.validated_model())
+        best.load_state_dict(self.checkpoint.best)
+        save_model(self.directory / BEST, best, self._header(step, steps))
+
     def step(self, progress: TrainingStep) -> None:
+        entry = progress.entry()
         with self._writing():
-            self._log.write(progress.line() + "\n")
+            self._log.write(json.dumps(entry) + "\n")
         self._events.scalars(progress.step, progress.scalars())
+        self._picture.add(entry)
+        if self._picture.is_due():
+            self._draw()
 
     def save(self, state: TrainingState) -> None:
         """What training is resumed from. The log's lines are on the disk before it."""
@@ -221,11 +236,15 @@ class RunWriter:
     def models(self, state: TrainingState, step: int, pair: Pair) -> None:
         """After a validation: the last weights, the best where these are, and how `pair` looks."""
         model = self.checkpoint.validated_model()
+        # A training that ends early has no more steps than up to here, and its best says so too.
+        steps = step if state.stopped_early else state.steps
         self._check_there()
         with self._writing():
             if state.best_step == step:
-                save_model(self.directory / BEST, model, self._header(step))
-            save_model(self.directory / LAST, model, self._header(step))
+                save_model(self.directory / BEST, model, self._header(step, steps))
+            elif state.stopped_early and state.best_step is not None:
+                self._save_best(state.best_step, steps)
+            save_model(self.directory / LAST, model, self._header(step, steps))
         training = model.training
         output = model.eval().enhance(pair.input)
         model.train(training)
@@ -237,6 +256,11 @@ class RunWriter:
         with suppress(OSError):  # a line that could not be written was an error when it was tried
             self._log.close()
         self._events.close()
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._is_there():
+            self._picture.draw()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -252,10 +276,13 @@ class RunWriter:
     def _check_there(self) -> None:
         """Files are written with the folders they need: a run that was removed would come back as
         half of one."""
-        if not (self.directory / RECIPE).exists():
+        if not self._is_there():
             raise StorageError(f"{self.directory} was removed, or replaced, while it was trained")
 
-    def _header(self, step: int) -> ModelHeader:
+    def _is_there(self) -> bool:
+        return (self.directory / RECIPE).exists()
+
+    def _header(self, step: int, steps: int) -> ModelHeader:
         return ModelHeader(
             config=self.recipe.model,
             recipe=self.recipe.name,
@@ -265,13 +292,13 @@ class RunWriter:
             trained_on=trained_on(self.dataset),
             seed=self.state.seed,
             step=step,
-            steps=self.state.steps,
+            steps=steps,
         )
 
 
-def _log_lines(path: Path, count: int) -> Iterator[bytes]:
-    """The first lines of a run's log, as many as there are of `count`; none where it is missing.
-    Raises DataError where it is no log."""
+def _log_lines(path: Path, count: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The first lines of a run's log and what they say, as many as there are of `count`; none where
+    it is missing. Raises DataError where it is no log."""
     try:
         with open_regular(path) as stream:
             for step in range(1, count + 1):
@@ -281,7 +308,7 @@ def _log_lines(path: Path, count: int) -> Iterator[bytes]:
                 entry = json_value(line) if line.endswith(b"\n") else None
                 if not isinstance(entry, dict) or entry.get("step") != step:
                     raise ValueError
-                yield line
+                yield line, entry
     except FileNotFoundError:
         return
     except ValueError:

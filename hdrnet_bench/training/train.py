@@ -30,11 +30,12 @@ from .checkpoint import Checkpoint, StepValues, TrainingState
 from .checks import check_run, data_notes, process_notes
 from .crops import Batch, BatchSampler, CropDataset, batch_loader, training_rows
 from .distributed import World
-from .kept import kept, said_once, stop_note
+from .forecast import Forecast
+from .kept import early_note, kept, said_once, stop_note, watch_note
 from .memory import check_memory, memory_advice, workers_for
 from .optimisation import TrainingForward, diverged, loss_of, optimiser_of, rate, update_average
 from .run_writer import RunWriter, TrainingStep, run_summary, sweep_run
-from .validation import validate
+from .validation import out_of_patience, validate
 
 
 class TrainingError(UsageError):
@@ -171,7 +172,7 @@ class Trainer:
             batches = batch_loader(self.crops, sampler, self.workers, pin_memory, given_up)
             try:
                 with memory_advice(self.recipe):
-                    state = self.loop(state, writer, batches, asked, on_step)
+                    state = self.loop(state, writer, batches, asked, on_step, log)
             finally:
                 batches.close()
                 if self.world.is_rank_zero:
@@ -192,13 +193,15 @@ class Trainer:
         batches: Generator[Batch, None, None],
         asked: Callable[[], bool],
         on_step: Callable[[TrainingStep], None],
+        log: Callable[[str], None],
     ) -> TrainingState:
-        """Steps up to the last, or to the one at which any process is asked to stop; the state,
-        which is saved once there was a step."""
+        """Steps up to the last, or to the one at which patience runs out or any process is asked to
+        stop; the state, which is saved once there was a step."""
         spec, rank_zero = self.spec, self.world.is_rank_zero
         save_every = spec.checkpoint_every or spec.validate_every
         start, data_wait = time.perf_counter() - state.seconds, state.data_wait
         step, values, stop = state.step, state.unvalidated, False
+        forecast = Forecast(spec, self.steps, log)
 
         def now(unvalidated: StepValues | None = None) -> dict[str, Any]:
             spent = {"seconds": time.perf_counter() - start, "data_wait": data_wait}
@@ -206,7 +209,7 @@ class Trainer:
                 name: round(seconds, 3) for name, seconds in spent.items()
             }
 
-        while not stop and (step < self.steps or values is not None):
+        while not stop and not state.stopped_early and (step < self.steps or values is not None):
             if values is None:  # else the step was done when its validation was stopped
                 waiting = time.perf_counter()
                 try:
@@ -220,7 +223,7 @@ class Trainer:
                 step += 1
                 values, stop = self.train_step(step, batch, asked)
 
-            metrics, shown = None, None
+            metrics, shown, stepped = None, None, time.perf_counter()
             if step % spec.validate_every == 0 or step == self.steps:
                 try:
                     metrics = self.validate(step, asked)
@@ -239,10 +242,13 @@ class Trainer:
                 writer.step(record)
                 if shown:
                     writer.models(state, step, shown.to(self.device))
-            if stop or step % save_every == 0 or step == self.steps:
+            if stop or step % save_every == 0 or step == self.steps or state.stopped_early:
                 state = self.save(writer, state, now())
+            forecast.passed(step, time.perf_counter() - stepped if metrics else None)
             if rank_zero:
                 on_step(record)
+        if state.stopped_early:
+            log(early_note(self.spec, state))
         return state
 
     def train_step(
@@ -298,9 +304,11 @@ class Trainer:
         value = metrics[self.spec.best_metric]
         sign = METRICS[self.spec.best_metric].sign
         changes: dict[str, Any] = {"last": metrics}
-        if state.best is None or sign * value > sign * state.best:
+        if state.best is None or state.best_step is None or sign * value > sign * state.best:
             self.checkpoint.remember_best()
             changes |= {"best": value, "best_step": step, "best_validation": metrics}
+        elif step < self.steps:
+            changes["stopped_early"] = out_of_patience(self.spec, state.best_step, step)
         return state.model_copy(update=changes)
 
     def save(
@@ -371,7 +379,7 @@ class Trainer:
         }
         writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint, log)
         self.world.on_rank_zero(lambda: writer.open(setup))
-        for note in notes:
+        for note in [*notes, watch_note(self.directory)]:
             log(note)
         return writer
 

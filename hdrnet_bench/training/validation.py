@@ -10,7 +10,9 @@ import torch
 from ..data.pairs import PictureStore
 from ..errors import DataError
 from ..evaluation.score import measure
+from ..metric_specs import METRICS
 from ..model.hdrnet import HDRNet
+from ..recipe import TrainingSpec
 from .distributed import World
 
 
@@ -54,6 +56,20 @@ def validate(
     shares = world.all_gather(mine)
     values = [shares[i % world.size][i // world.size] for i in range(len(pictures))]
     return {name: _mean(name, [v[name] for v in values if name in v]) for name in ordered}
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric's value as it is read: PSNR 23.45 dB."""
+    spec = METRICS[name]
+    return f"{spec.label} {value:.{spec.decimals}f} {spec.unit or ''}".rstrip()
+
+
+def out_of_patience(spec: TrainingSpec, best_step: int, step: int) -> bool:
+    """Whether the recipe's patience has run out at a validation: as many in a row, this one among
+    them, brought nothing better than the one at `best_step`. Not for the last step, whose
+    validation may follow on the one before sooner than after `validate_every` steps."""
+    since = (step - best_step) // spec.validate_every
+    return spec.patience is not None and since >= spec.patience
 
 
 def _mean(name: str, values: list[float]) -> float:
