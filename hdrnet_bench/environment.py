@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .install import checkout
 from .version import __version__
 
 
@@ -39,6 +41,11 @@ class Environment(BaseModel):
     gpu: str | None
     load: float | None
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+
+    @property
+    def commit_text(self) -> str:
+        """For pages: where no checkout ran, the version is what there is."""
+        return self.commit or f"none known (version {self.package})"
 
     def machine(self) -> str:
         """One line that names the machine and what was installed on it."""
@@ -70,23 +77,60 @@ def describe() -> Environment:
 
 
 def commit() -> str | None:
-    """The checkout's commit, "-dirty" where files differ; None outside a checkout."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
+    """The checkout's commit, "-dirty" where files differ; None where there is none to be had."""
+    return revision().commit
 
-    def git(*arguments: str) -> str:
-        run = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
-        )
-        return run.stdout.strip() if run.returncode == 0 else ""
 
+class Revision(NamedTuple):
+    """commit: as `commit` gives it. why: there is none, in words; "" where there is one.
+    wrong: whether there should be one."""
+
+    commit: str | None
+    why: str = ""
+    wrong: bool = False
+
+
+def revision(package: Path = Path(__file__).parent) -> Revision:
+    """The commit that the package at `package` is of, or why none is known."""
+    top = package.parent
+    if not (top / ".git").exists():
+        what = "an installed package" if checkout(package) is None else "sources"
+        return Revision(None, f"{what}, no checkout: its version says what it is")
     try:
-        head = git("rev-parse", "--short=12", "HEAD")
-        dirty = git("status", "--porcelain", "--", "hdrnet_bench", "recipes", "pyproject.toml")
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return f"{head}{'-dirty' if dirty else ''}" if head else None
+        head = _git(top, "rev-parse", "--short=12", "HEAD")
+        dirty = _git(top, "status", "--porcelain", "--", *_WHAT_COUNTS)
+    except FileNotFoundError:
+        return Revision(None, "a checkout, but git is not installed", wrong=True)
+    except subprocess.TimeoutExpired:
+        return Revision(None, f"git did not answer within {_GIT_S} s", wrong=True)
+    except OSError as error:
+        return Revision(None, f"git cannot be run: {error.strerror}", wrong=True)
+    except subprocess.CalledProcessError as error:
+        return Revision(None, _why_git_failed(error.stderr, top), wrong=True)
+    return Revision(f"{head}{'-dirty' if dirty else ''}")
+
+
+_GIT_S = 10
+_WHAT_COUNTS = ("hdrnet_bench", "recipes", "pyproject.toml")
+
+
+def _git(top: Path, *arguments: str) -> str:
+    """What git says, in English. Raises CalledProcessError where it fails."""
+    run = subprocess.run(
+        ["git", "-C", str(top), *arguments], env=os.environ | {"LC_ALL": "C"}, check=True,
+        capture_output=True, encoding="utf-8", errors="replace", timeout=_GIT_S,
+    )  # fmt: skip
+    return run.stdout.strip()
+
+
+def _why_git_failed(said: str, top: Path) -> str:
+    if "dubious ownership" in said:
+        trust = shlex.join(["git", "config", "--global", "--add", "safe.directory", str(top)])
+        return f"the checkout is another user's, and git refuses it: `{trust}` trusts it"
+    if "unknown revision" in said or "Needed a single revision" in said:
+        return "a checkout without a commit yet"
+    reason = (said.strip().splitlines() or ["no reason given"])[0].removeprefix("fatal: ")
+    return f"git fails: {reason[:200]}"
 
 
 def cpu_name() -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .cgroups import groups, system_text
+
 _UNLIMITED = 1 << 60  # what cgroups of version 1 have for none is above it
 _DROPPED = ("inactive_file", "active_file", "slab_reclaimable")
 # Of torch, its workers and CUDA's libraries, of C++, of the system and of its loader of libraries.
@@ -34,43 +36,52 @@ def available(root: Path = Path("/")) -> int:
 
     root: where /proc and /sys are looked for.
     """
-    return min([_of_machine(root), *_of_groups(root)])
+    free = _of_machine("MemAvailable", root)
+    if free is None:
+        free = total(root)
+    left = [max(0, most - used) for most, used in _limits(root)]
+    return min([_UNLIMITED if free is None else free, *left])
 
 
-def _of_machine(root: Path) -> int:
-    match = re.search(r"^MemAvailable:\s*(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
-    if match:
-        return int(match[1]) * 1024
+def total(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that the machine has; None where nothing tells."""
+    if (stated := _of_machine("MemTotal", root)) is not None:
+        return stated
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return _UNLIMITED
+        return None
 
 
-def _of_groups(root: Path) -> Iterator[int]:
-    """What is left in each group around this process that has a limit."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, name = [*line.split(":", 2), "", ""][:3]
-        if controllers not in ("", "memory"):
-            continue
-        second = controllers == ""
-        top = root / "sys/fs/cgroup" / controllers
-        limit, used = (
-            ("memory.max", "memory.current")
-            if second
-            else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+def limit(root: Path = Path("/")) -> int | None:
+    """Bytes that the tightest group around this process may have; None without a limit."""
+    return min((most for most, _ in _limits(root)), default=None)
+
+
+def _of_machine(key: str, root: Path) -> int | None:
+    text = system_text(root / "proc/meminfo")
+    match = re.search(rf"^{key}:\s*(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of each group around this process that has a limit, in bytes."""
+    for folder, version in groups("memory", root):
+        most, used = (
+            _number(folder / name)
+            for name in (
+                ("memory.max", "memory.current")
+                if version == 2
+                else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            )
         )
-        # Inside a container the name may be that of outside: then the top is the container's own.
-        group = top / name.lstrip("/")
-        for folder in {top, group, *(p for p in group.parents if p.is_relative_to(top))}:
-            most, now = _number(folder / limit), _number(folder / used)
-            if most is not None and now is not None and most < _UNLIMITED:
-                yield max(0, most - now + _cached(folder))
+        if most is not None and used is not None and most < _UNLIMITED:
+            yield most, used - _cached(folder)
 
 
 def _cached(group: Path) -> int:
     """Bytes that the group's limit counts and that would be dropped: of files that were read."""
-    lines = (line.split() for line in _text(group / "memory.stat").splitlines())
+    lines = (line.split() for line in system_text(group / "memory.stat").splitlines())
     values = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdecimal()}
     return max(
         sum(values.get(f"{prefix}{kind}", 0) for kind in _DROPPED) for prefix in ("", "total_")
@@ -78,12 +89,5 @@ def _cached(group: Path) -> int:
 
 
 def _number(path: Path) -> int | None:
-    text = _text(path).strip()
+    text = system_text(path).strip()
     return int(text) if text.isdecimal() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import CapabilityError, DataError, HdrbenchError
 from .files import read_text
+from .install import install_advice
 
 _PREFIX = "inference/"
 _MOST_STATE = 1 << 16  # bytes of a folder's file `checkpoint`: a few lines
@@ -45,7 +46,7 @@ def read_checkpoint(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
         reason = " ".join((child.stderr.strip().splitlines() or ["no reason given"])[-1].split())
         if child.returncode == CapabilityError.exit_code:
             raise CapabilityError(
-                f"reading a checkpoint needs TensorFlow: pip install 'hdrnet-bench[tf1]' ({reason})"
+                f"reading a checkpoint needs TensorFlow: {install_advice('tf1')} ({reason})"
             )
         if child.returncode:
             raise DataError(f"{path} is not a whole TensorFlow checkpoint: {reason[:300]}")

@@ -1,6 +1,7 @@
 """Wheel and sdist hold what they should and no more; what is installed works anywhere; the version,
 the changelog, the hooks and the public names are what they are said to be."""
 
+import ast
 import email
 import itertools
 import re
@@ -211,6 +212,52 @@ def test_installed_tool_works_elsewhere(installed: Path, tmp_path: Path) -> None
     assert "demo-retouch" in hdrbench("recipes")
     hdrbench("prepare", "demo")
     assert "lock identical" in hdrbench("verify", "demo-retouch")
+
+
+ADVICE = """
+from hdrnet_bench import environment, install
+from hdrnet_bench.doctor.packages import EXTRAS
+print(*map(install.install_advice, EXTRAS), install.repeat_advice(), sep="\\n")
+print(environment.revision())
+"""
+
+
+def test_what_an_installed_tool_advises_works_there(installed: Path, tmp_path: Path) -> None:
+    """It is on no index, and has no Makefile."""
+    *lines, again, revision = run(
+        [installed / "python", "-c", ADVICE], tmp_path, clean_environment()
+    ).splitlines()
+    assert len(lines) == 5
+    for line in lines:
+        assert re.fullmatch(r"`\S*(pip|python -m pip) install [^`]+`", line)
+        assert "hdrnet-bench" not in line
+        assert str(ROOT) not in line.replace(str(Path(sys.executable).parent), "")
+    assert "'onnx>=1.17' 'onnxruntime>=1.20' 'onnxscript>=0.3'" in lines[0]
+    assert again == "install hdrnet-bench again"
+    assert "an installed package, no checkout" in revision
+    said = run([installed / "hdrbench", "doctor"], tmp_path, clean_environment())
+    assert "an installed package, no checkout: its version says what it is" in said
+    assert "commit" not in said
+    assert not re.search(r"`make |hdrnet-bench\[", said)
+
+
+def test_no_message_names_what_only_sources_have() -> None:
+    """A target of the Makefile, or an extra of a package that no index has."""
+    package = ROOT / "hdrnet_bench"
+    found = set()
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names = re.search(r"`make [a-z]|hdrnet-bench\[|\.venv", node.value)
+                if names and id(node) not in documentation:
+                    found.add(path.relative_to(package).as_posix())
+    assert not found
 
 
 def test_the_version_is_one(built: Built) -> None:

@@ -1,98 +1,109 @@
-"""What this machine can do, and what to do about the rest."""
+"""The command `doctor`."""
 
 from __future__ import annotations
 
-import shutil
-from importlib.util import find_spec
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
-from .. import environment
-from ..paths import data_dir, results_dir, runs_dir
+import typer
+
+from ..cleaning import clean
+from ..errors import UsageError
+from .console import out, print_json
+from .options import Json
+from .wrapping import wrapped
+
+if TYPE_CHECKING:
+    from ..doctor import Examination, Finding
+
+_STYLES = {"ok": None, "warning": "yellow", "missing": None}
+_REPORT_WIDTH = 100
+_HANG = 11  # columns: below the text, not below the state
 
 
-class Finding(NamedTuple):
-    capability: str
-    there: str
-    detail: str
-
-
-def examine() -> list[dict[str, str]]:
-    """Rows of capability, yes or no, and either the detail or what to do."""
-    import torch
-
-    from ..files import sha256_file
-    from ..metrics.lpips import BACKBONES, check_backbone
-    from ..slicing import cpu, cuda_launch
-
-    machine = environment.describe()
-    gpu = machine.gpu
-    kernels = cuda_launch.why_not(None)
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    findings = [
-        Finding("package", "yes", f"{machine.package}, commit {machine.commit or 'unknown'}"),
-        Finding("processor", "yes", machine.machine()),
-        Finding(
-            "native slicing",
-            "yes" if cpu.LIBRARY else "no",
-            "CPU library in use"
-            if cpu.LIBRARY
-            else f"{cpu.REASON}; until then slicing is plain torch, and slow",
+def doctor(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE", help="Whether this one could be trained here; by default the demo's."
         ),
-        Finding(
-            "CUDA",
-            "yes" if gpu else "no",
-            gpu
-            or (
-                "torch is built for CUDA "
-                f"{torch.version.cuda or '(no: install a CUDA build)'}, but sees no device: "
-                "everything runs on the CPU"
-            ),
+    ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Also ask the servers that files come from.")
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="As Markdown, to paste into a bug report: without the names of machine and user.",
         ),
-        Finding(
-            "CUDA slicing",
-            "no" if kernels else "yes",
-            f"{kernels}; slicing on CUDA would be plain torch" if kernels else "kernels in use",
-        ),
-        *(
-            Finding(
-                f"LPIPS weights, {backbone.label}",
-                "no" if check_backbone(net) else "yes",
-                f"put {backbone.url} (SHA-256 {backbone.sha256_start}…) at {backbone.path}, or "
-                "give it to `hdrbench eval --lpips-weights FILE`; until then it is null"
-                if check_backbone(net)
-                else f"{backbone.path}, SHA-256 {sha256_file(backbone.path)}",
-            )
-            for net, backbone in BACKBONES.items()
-        ),
-        *(
-            Finding(
-                capability,
-                "no" if missing else "yes",
-                f"{', '.join(missing)} not installed: pip install 'hdrnet-bench[{extra}]'"
-                if missing
-                else "installed",
-            )
-            for capability, extra, packages in (
-                ("export to ONNX", "onnx", ("onnx", "onnxscript")),
-                ("import-tf1", "tf1", ("tensorflow",)),
-                ("HEIC pictures", "heif", ("pillow_heif",)),
-            )
-            for missing in [[name for name in packages if find_spec(name) is None]]
-        ),
-        Finding(
-            "browser",
-            "yes" if browser else "no",
-            browser or "only for looking at report.html here: install Chromium",
-        ),
-    ]
-    for label, folder, variable in (
-        ("data", data_dir(), "HDRBENCH_DATA"),
-        ("runs", runs_dir(), "HDRBENCH_RUNS"),
-        ("results", results_dir(), "HDRBENCH_RESULTS"),
-    ):
-        detail = f"{folder} ({variable} moves it)"
-        findings.append(Finding(label, "yes" if folder.is_dir() else "not yet", detail))
-    return [finding._asdict() for finding in findings]
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine can do, and what to do about the rest.
+
+    Each finding is ok, a warning (something goes wrong, or makes figures worthless) or missing
+    (this machine has not got it, and can do without). The exit code is 0 whatever is found.
+    """
+    if report and as_json:
+        raise UsageError("--report or --json, not both")
+    from ..doctor import examine
+    from ..recipe import load_recipe
+
+    examination = examine(load_recipe(recipe) if recipe else None, network)
+    if as_json:
+        print_json(_as_json(examination))
+    elif report:
+        out.print_text(markdown(examination))
+    else:
+        _show(examination)
 
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+def _as_json(examination: Examination) -> dict[str, object]:
+    return {
+        "environment": examination.environment.model_dump(),
+        "versions": examination.versions,
+        "findings": [
+            {"group": group, **finding._asdict()}
+            for group, findings in examination.findings.items()
+            for finding in findings
+        ],
+    }
+
+
+def _show(examination: Examination) -> None:
+    for group, findings in examination.findings.items():
+        out.print(group, style="bold")
+        for finding in findings:
+            line, advice = _lines(finding)
+            out.print(line, style=_STYLES[finding.state], hang=_HANG - 2)
+            if advice:
+                out.print(advice, hang=2)
+    out.print(summary(examination))
+
+
+def _lines(finding: Finding) -> tuple[str, str]:
+    """What is found, and what to do about it or ""."""
+    line = f"  {finding.state:<7}  {finding.what}: {finding.text}"
+    return line, f"{' ' * _HANG}-> {finding.advice}" if finding.advice else ""
+
+
+def summary(examination: Examination) -> str:
+    states = [f.state for findings in examination.findings.values() for f in findings]
+    warnings, missing = states.count("warning"), states.count("missing")
+    return f"{len(states)} looked at: {warnings} with a warning, {missing} missing"
+
+
+def markdown(examination: Examination) -> str:
+    """A block for a bug report, of text alone: nothing in it is Markdown."""
+    from ..doctor.private import without_names
+
+    lines = []
+    for group, findings in examination.findings.items():
+        lines.append(group)
+        for finding in findings:
+            for text, hang in zip(_lines(finding), (_HANG - 2, 2), strict=True):
+                if text:
+                    shown = without_names(clean(text, "line"))
+                    lines += wrapped(shown, _REPORT_WIDTH, hang)
+    body = "\n".join(line.replace("```", "'''") for line in lines)
+    return f"```text\n{body}\n{summary(examination)}\n```\n"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapabilityError
+from ..install import install_advice
 from . import av1
 from .av1 import Sequence
 from .colour_tags import HDR, profile_of_cicp
@@ -282,7 +283,7 @@ def pillow_heif() -> ModuleType:
     except ImportError:
         raise CapabilityError(
             "HEIC is read and written by pillow-heif, which is not installed: "
-            "pip install 'hdrnet-bench[heif]'"
+            f"{install_advice('heif')}"
         ) from None
     return pillow_heif
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import CapabilityError, DataError, StorageError, raised_in
+from ..install import install_advice
 from ..processes import end_with_parent, signals_kept_from_children
 from ..stopping import asked_to_stop
 from .fetch.download import NotFound, Unreachable
@@ -130,9 +131,7 @@ def cluster(address: str) -> Iterator[Pool]:
     try:
         from distributed import Client
     except ImportError:
-        raise CapabilityError(
-            "--scheduler needs Dask: pip install 'hdrnet-bench[distributed]'"
-        ) from None
+        raise CapabilityError(f"--scheduler needs Dask: {install_advice('distributed')}") from None
     try:
         with Client(address, timeout="20s") as client:
             workers = sum(client.nthreads().values())

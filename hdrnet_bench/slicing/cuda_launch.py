@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..install import install_advice
 from .cuda import THREADS, Launch, Number, slice_apply
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _why_not(index: int | None) -> str:
         _try(torch.device("cuda", index))
     except ImportError as error:
         cuda = (torch.version.cuda or "").split(".")[0]
-        reason = f"{error}: pip install 'hdrnet-bench[cuda]' 'cuda-core[cu{cuda}]'"
+        reason = f"{error}: {install_advice('cuda', f'cuda-core[cu{cuda}]')}"
     except Exception as error:  # cuda-core's and the driver's, of many kinds
         text = f"{type(error).__name__}: {error}"
         help_text = next((LACKS[sign] for sign in LACKS if sign in text), None)

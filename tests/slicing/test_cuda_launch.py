@@ -199,7 +199,7 @@ def test_each_program_has_its_kernels_and_what_they_include_once(host_library: P
 @pytest.mark.parametrize(
     ("error", "lacking"),
     [
-        (ImportError("No module named 'cuda'"), "hdrnet-bench\\[cuda\\]"),
+        (ImportError("No module named 'cuda'"), r"\[cuda\]' 'cuda-core\[cu\d*\]'"),
         (RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"), "older than"),
         (RuntimeError("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image"), "update it"),
         (RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS"), None),

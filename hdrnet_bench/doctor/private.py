@@ -1,0 +1,30 @@
+"""A text without who and where: for a page that everybody reads."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import re
+from pathlib import Path
+
+
+def without_names(text: str) -> str:
+    """`text` without the home folder, which is ~, the user's name in paths, and this machine's."""
+    homes = {str(home) for home in (Path.home(), Path.home().resolve())} - {"/"}
+    for home in sorted(homes, key=len, reverse=True):
+        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
+    users = {Path(home).name for home in homes} | {_user()}
+    for user in sorted(filter(None, users), key=len, reverse=True):
+        text = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", "USER", text)
+    node = platform.node()
+    for host in (node, node.partition(".")[0]):
+        if host and host != "localhost":
+            text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a number that has no name, as in some containers
+        return ""
