@@ -34,7 +34,7 @@ demo: setup  ## prepare, train, evaluate, time and report on real photographs, i
 	$(HDRBENCH) train demo-retouch --run demo --overwrite
 	rm -rf $(DEMO_RESULTS)
 	$(HDRBENCH) eval demo-retouch/demo
-	$(HDRBENCH) time demo-retouch/demo --size 640x480 --size 1920x1080
+	$(HDRBENCH) time demo-retouch/demo --resolution 640x480 --resolution 1920x1080
 	$(HDRBENCH) report
 	@echo "Look at $(DEMO_RESULTS)/report.html"
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST_NAMES = 30  # that a line lists: runs and files may be thousands
+
 
 class HdrbenchError(Exception):
     """Base of every error that is reported as one clear line instead of a traceback."""
@@ -63,13 +65,20 @@ def raised_in(error: BaseException) -> str:
     return name
 
 
-def near_matches(name: str, names: Iterable[str]) -> str:
-    """'did you mean …?' for an unknown name, or all names where none is near."""
+def near_names(name: str, names: Iterable[str]) -> list[str]:
+    """Up to three names that are like an unknown one, the nearest first, or have it in them."""
     names = sorted(names)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
+    return near or [one for one in names if len(name) > 2 and name in one][:3]
+
+
+def near_matches(name: str, names: Iterable[str]) -> str:
+    """'did you mean …?' for an unknown name, or the names where none is near."""
+    names = sorted(names)
+    if near := near_names(name, names):
         return f"did you mean {' or '.join(near)}?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"known: {', '.join(names[:_MOST_NAMES])}{more}" if names else "none is known"
 
 
 def first_fault(error: ValueError) -> str:

@@ -55,16 +55,18 @@ training:
 _HOW_TO = f"""\
 ## How to write a recipe
 
-Begin with one that is there (`hdrbench recipes demo-retouch > mine.yaml` writes it whole), or
-with this, which has all that is needed:
+`hdrbench recipes new my-look --dataset folder-my-look` writes one for a prepared dataset, with what
+each key means, into `recipes/my-look.yaml`; `--from` says whose model and training it begins with.
+By hand, this is all that is needed:
 
 ```yaml
 {EXAMPLE}```
 
 ```
 hdrbench prepare folder --protocol my-look --input-dir A --target-dir B
-hdrbench train mine.yaml --dry-run                       # checks recipe and data, trains nothing
-hdrbench train mine.yaml --set training.steps=100        # one key changed
+hdrbench recipes new my-look --dataset folder-my-look
+hdrbench train my-look --dry-run                       # checks recipe and data, trains nothing
+hdrbench train my-look --set training.steps=100        # one key changed
 ```
 
 - An unknown key, a wrong type or a value out of range is an error that names the key. Numbers
@@ -95,21 +97,26 @@ _SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
 
 def markdown_list(recipes: list[Recipe]) -> str:
     """recipes/README.md of these recipes."""
-    groups: dict[str, list[Recipe]] = {title: [] for title in _GROUPS}
-    for recipe in recipes:
-        groups[_group_of(recipe)].append(recipe)
     parts = [
         "# Recipes\n\n"
         "A recipe is one YAML file that says what is trained on which data, how, and how it\n"
         "is measured. `hdrbench train RECIPE` makes a *run* of it, a trained model in a folder of\n"
         "its own; `hdrbench recipes NAME` shows one whole. Which pictures, rendered and split\n"
         "how, is a [protocol](protocols/README.md).\n\n"
-        "Made by `hdrbench recipes --markdown` (run by `make results`); the files are the source.\n"
+        "Made by `hdrbench recipes --markdown`; the files are the source.\n"
     ]
-    parts += [_group(title, members) for title, members in groups.items() if members]
+    parts += [_group(title, members) for title, members in groups(recipes).items() if members]
     parts += [_HOW_TO, "## The keys\n"]
     parts += [_keys(section, *content) for section, content in _SECTIONS.items()]
     return "\n".join(parts)
+
+
+def groups(recipes: list[Recipe]) -> dict[str, list[Recipe]]:
+    """The recipes by the headings they stand under, in the order of these."""
+    members: dict[str, list[Recipe]] = {title: [] for title in _GROUPS}
+    for recipe in recipes:
+        members[_group_of(recipe)].append(recipe)
+    return members
 
 
 def _group_of(recipe: Recipe) -> str:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import DataError, UsageError, near_matches
+from .model_names import LAST as LAST  # of a run's files, as those below
+from .model_names import find_model, no_model
 from .paths import runs_dir
 from .recipe import Recipe, load_recipe, parse_recipe, recipe_paths
 
 if TYPE_CHECKING:
     from .model.file import ModelHeader
 
-LAST, BEST, LOG, RECIPE = "last.safetensors", "best.safetensors", "log.jsonl", "recipe.yaml"
+BEST, LOG, RECIPE = "best.safetensors", "log.jsonl", "recipe.yaml"
 SETUP = "setup.json"
 
 
@@ -38,7 +40,10 @@ class Run(NamedTuple):
     def finished_header(self) -> ModelHeader:
         """The last checkpoint's header. Raises DataError where training did not reach its end."""
         if not self.model_path.exists():
-            raise DataError(f"{self.directory} has no {LAST}: its training did not get that far")
+            raise DataError(
+                f"{self.directory} has no {LAST}: its training did not get that far; "
+                f"`{resume_command(self.directory, self._seed())}` goes on"
+            )
         from .model.file import read_model_header
 
         header = read_model_header(self.model_path)
@@ -53,6 +58,11 @@ class Run(NamedTuple):
                 f"`{resume_command(self.directory, header.seed)}` goes on"
             )
         return header
+
+    def _seed(self) -> int | None:
+        """The seed where the run's name tells it: until there are weights, nothing else does."""
+        named = re.fullmatch(r"seed-(\d+)", self.name)
+        return int(named[1]) if named else None
 
 
 def resume_command(directory: Path, seed: int | None, processes: int = 1) -> str:
@@ -99,7 +109,17 @@ def resolve_runs(target: str) -> list[Path]:
 
     Raises UsageError for an unknown name, DataError where a recipe has no run yet.
     """
-    if target.endswith((".yaml", ".yml")) or target in recipe_paths():
+    if directories := _named_runs(target):
+        return directories
+    if Path(target).is_dir() and "/" in target:
+        raise DataError(f"{target} is not a run directory (no {RECIPE})")
+    names = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
+    raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, names)}")
+
+
+def _named_runs(target: str) -> list[Path]:
+    """Those directories; none where it is neither a run nor a recipe. Raises as `resolve_runs`."""
+    if _is_recipe_file(target) or target in recipe_paths():
         recipe = load_recipe(target)
         directories = run_directories(recipe.name)
         if not directories:
@@ -108,14 +128,52 @@ def resolve_runs(target: str) -> list[Path]:
     for directory in (Path(target), runs_dir() / target):
         if (directory / RECIPE).exists():
             return [directory]
-    if Path(target).is_dir() and "/" in target:
-        raise DataError(f"{target} is not a run directory (no {RECIPE})")
     # Runs outlast the recipe file that they were trained from.
-    directories = run_directories(target) if target and "/" not in target else []
-    if directories:
-        return directories
-    names = [*recipe_paths(), *("/".join(path.parts[-2:]) for path in run_directories())]
-    raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, names)}")
+    return run_directories(target) if target and "/" not in target else []
+
+
+def _is_recipe_file(target: str) -> bool:
+    return target.endswith((".yaml", ".yml"))
+
+
+def model_file(target: str) -> Path:
+    """The model file that a command's argument means: a file, a run's (finished or not), or that of
+    a recipe, by name or path, with one finished run. What is there wins over a recipe's name.
+
+    Raises UsageError for an unknown name and for a recipe with several finished runs, DataError
+    where there is no model yet.
+    """
+    found = None if _is_recipe_file(target) else find_model(target)
+    if found is not None:
+        return found
+    if not (directories := _named_runs(target)):
+        raise no_model(target, "a model file, a run nor a recipe", recipe_paths())
+    return _the_finished(target, directories).model_path
+
+
+def finished_run(target: str) -> Run:
+    """The one run that a command's argument means; of a recipe, its one finished run. Raises as
+    `model_file`, and DataError where the run is not finished."""
+    return _the_finished(target, resolve_runs(target))
+
+
+def _the_finished(target: str, directories: list[Path]) -> Run:
+    finished, reasons = [], []
+    for directory in directories:
+        try:
+            run = open_run(directory)
+            run.finished_header()
+            finished.append(run)
+        except DataError as error:
+            reasons.append(str(error))
+    if not finished:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise DataError(reasons[0] + more)
+    if len(finished) > 1:
+        names = [str(run.directory) for run in finished]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise UsageError(f"{target} has several runs, name one: {', '.join(names[:5])}{more}")
+    return finished[0]
 
 
 def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:

@@ -30,8 +30,9 @@ def main() -> None:
         with serve(root) as server:
             write_source(root, server.url, place)
             for workers in (1, os.cpu_count() or 1):
-                command = ["prepare", "fivek", "--source", str(root / "img"), "--overwrite"]
-                command += ["--source", str(root / "legal"), "--workers", str(workers), "--json"]
+                command = ["prepare", "fivek", "--source-dir", str(root / "img"), "--overwrite"]
+                command += ["--source-dir", str(root / "legal"), "--workers", str(workers)]
+                command += ["--json"]
                 done = Workspace(place).process(*command)
                 assert done.returncode == 0, done.stderr
                 print(workers, json.loads(done.stdout)["cost"])

@@ -123,8 +123,17 @@ def _given(line: str, program: str) -> list[str] | None:
 
 
 def recipes_made(text: str) -> set[str]:
-    """The recipes that a page's commands write, by name."""
-    return {name for block in blocks(text) for name in re.findall(r"> ?([\w-]+)\.yaml", block.text)}
+    """The recipes that a page's commands write, or train on another dataset, by name."""
+    written = {n for block in blocks(text) for n in re.findall(r"> ?([\w-]+)\.yaml", block.text)}
+    new = set(re.findall(r"recipes new ([a-z0-9-]+)", text))
+    on_others = re.findall(r"train ([a-z0-9-]+) --dataset ([a-z0-9-]+)", text)
+    return written | new | {f"{recipe}-on-{dataset}" for recipe, dataset in on_others}
+
+
+def datasets_made(text: str) -> set[str]:
+    """The datasets of folders of one's own that a page's commands prepare, by name."""
+    named = re.findall(r"prepare folder --protocol ([a-z0-9-]+)", text)
+    return {f"folder-{protocol}" for protocol in named}
 
 
 def is_placeholder(word: str) -> bool:

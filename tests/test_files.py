@@ -212,10 +212,10 @@ def test_what_the_system_says_is_no_verdict_on_the_file(
 
 # Which of the system's own files they read, or of the package's.
 READERS = {
+    "cgroups.py": "/proc, /sys/fs/cgroup",
     "cli/streams.py": "/dev/null",
     "environment.py": "/proc/cpuinfo",
     "files.py": "the readers that the others use",
-    "memory.py": "/proc, /sys/fs/cgroup",
     "slicing/cuda_launch.py": "the package's kernels",
     "timing/child.py": "/proc/self/status",
     "timing/state.py": "/proc/cpuinfo, /sys",

@@ -38,6 +38,7 @@ from tests.documentation import (
     blocks,
     broken_links,
     commands,
+    datasets_made,
     inline_code,
     is_placeholder,
     links,
@@ -138,13 +139,14 @@ def documented_commands(program: str) -> list[Any]:
 
 def check_command(command: Command, made: Set[str] = frozenset()) -> None:
     """Raises AssertionError where hdrbench would refuse the command, by what is known of it
-    without running it. made: recipes that are there by then."""
+    without running it. made: recipes and datasets that are there by then."""
     name, *rest = command.given or ["ANY"]
     if is_placeholder(name) or name.startswith("--"):
         name, rest = "", command.given
     assert not name or name in COMMANDS.commands, f"{command}: there is no command {name}"
     if "--help" in rest or not name:
-        assert set(rest) <= {"--help", "--version", "COMMAND", "ANY"}, command
+        own = {option for parameter in COMMANDS.params for option in parameter.opts}
+        assert set(rest) <= {"--help", "COMMAND", "ANY", *own}, command
         return
     # A placeholder passes for text and paths; numbers are what N stands for.
     words = ["1" if word == "N" else word for word in rest]
@@ -166,18 +168,24 @@ def check_names(command: str, values: dict[str, Any], made: Set[str]) -> None:
     named = {k: v for k, v in values.items() if isinstance(v, str) and not is_placeholder(v)}
     if command == "prepare":
         check_preparation(values, named)
-    elif command == "recipes" and values["protocols"]:
+    elif command == "protocols":
         names = [p.name for s in protocols.SOURCES for p in protocols.all_protocols(s)]
         assert named.get("name") in (None, *names), f"there is no protocol {named['name']}"
     elif command in ("train", "recipes"):
-        recipe = named.get("recipe", named.get("name"))
-        if recipe and not recipe.endswith(".yaml"):
-            override(load_recipe(recipe), values.get("settings") or [])
+        words = values.get("words") or []
+        new = words[:1] == ["new"]
+        assert new == bool(values.get("source")) or not values.get("source")
+        shown = named.get("recipe") or next((w for w in words if not is_placeholder(w)), None)
+        if shown and not new and not shown.endswith(".yaml") and shown not in made:
+            override(load_recipe(shown), values.get("settings") or [])
     elif command in ("verify", "compare-datasets"):
         datasets = {load_recipe(recipe).dataset.name for recipe in recipe_paths()}
         for key in named.keys() & {"dataset", "first", "second"}:
             assert named[key] in datasets, f"{named[key]} is no recipe's dataset"
-    for key in named.keys() & {"target", "a", "b", "model"}:
+    if command in ("train", "eval", "recipes") and "dataset" in named:
+        check_dataset(named["dataset"], made)
+    of_runs = {"target", "model"} | ({"first", "second"} if command == "compare" else set())
+    for key in named.keys() & of_runs:
         check_run(named[key], made)
     for metric in values.get("metric") or []:
         assert metric in METRICS, f"there is no metric {metric}"
@@ -189,6 +197,14 @@ def check_run(name: str, made: Set[str]) -> None:
     if not is_placeholder(recipe) and not name.endswith((".safetensors", ".json")):
         known = recipe in {*recipe_paths(), *made} or (not run and recipe == "identity")
         assert known, f"{name}: there is no recipe {recipe}"
+
+
+def check_dataset(name: str, made: Set[str]) -> None:
+    """A dataset's name begins with its source and protocol."""
+    known = {f"{s}-{p.name}" for s in protocols.SOURCES for p in protocols.all_protocols(s)}
+    known |= {load_recipe(recipe).dataset.name for recipe in recipe_paths()}
+    there = name in made or any(name == one or name.startswith(f"{one}-") for one in known)
+    assert there, f"there is no dataset {name}"
 
 
 DEFAULT_PROTOCOL = {"fivek": "libraw", "hdrplus": "hdrnet"}
@@ -217,7 +233,8 @@ def check_preparation(values: dict[str, Any], named: dict[str, str]) -> None:
 @pytest.mark.parametrize(("page", "found"), documented_commands("hdrbench"))
 def test_commands_are_what_hdrbench_takes(page: Path, found: list[Command]) -> None:
     for command in found:
-        check_command(command, recipes_made(text_of(page)))
+        text = text_of(page)
+        check_command(command, recipes_made(text) | datasets_made(text))
 
 
 @pytest.mark.parametrize(
@@ -246,8 +263,13 @@ def test_commands_are_what_hdrbench_takes(page: Path, found: list[Command]) -> N
         ("hdrbench prepare demo --protocol mine", False),
         ("hdrbench prepare folder --protocol mine --input-dir A --target-dir B", True),
         ("hdrbench prepare folder --protocol mine --input-dir A", False),
-        ("hdrbench recipes --protocols zeng-srgb", True),
-        ("hdrbench recipes --protocols zeng", False),
+        ("hdrbench train demo-retouch --dataset fivek-libraw-c", True),
+        ("hdrbench train demo-retouch --dataset folder-mine", False),
+        ("hdrbench recipes new mine --dataset demo-retouch", True),
+        ("hdrbench recipes new mine --dataset demo-retuch", False),
+        ("hdrbench recipes demo-retuch", False),
+        ("hdrbench protocols zeng-srgb", True),
+        ("hdrbench protocols zeng", False),
         ("hdrbench compare demo-retouch/seed-0 identity --metric psnr", True),
         ("hdrbench compare demo-retouch/seed-0 identity --metric psnrs", False),
         ("hdrbench verify demo-retouch", True),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
+from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import read_model_header
 from hdrnet_bench.tf1 import config_from_tf1, state_dict_from_tf1
 from tests.conftest import Workspace
@@ -155,6 +156,19 @@ def test_golden_weights_by_way_of_a_checkpoint_of_the_oldest_format(workspace: W
     assert (output - picture("output")).abs().max() <= 5e-4
 
 
+def test_what_comes_next_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "hdrnet_bench.tf1_checkpoint.read_checkpoint", lambda path: ("model", paper_weights())
+    )
+    done = workspace.run("import-tf1", "model", "a b.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert "next: `hdrbench enhance 'a b.safetensors' INPUT OUTPUT`; " in done.stderr
+    assert "`hdrbench eval RECIPE --predictions OUTPUT --name NAME`" in done.stderr
+    for silent in ("--quiet", "--json", "--dry-run"):
+        done = workspace.run("import-tf1", "model", "a b.safetensors", "--overwrite", silent)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_tensorflow_it_says_which_extra(
     workspace: Workspace,
 ) -> None:
@@ -163,7 +177,7 @@ def test_without_tensorflow_it_says_which_extra(
     Path("model.ckpt.index").write_bytes(b"")
     without = {"PYTHONPATH": str(Path("empty").resolve())}
     line = workspace.fails(4, "import-tf1", "model.ckpt", "m.safetensors", env=without)
-    assert "hdrnet-bench[tf1]" in line
+    assert install_advice("tf1") in line
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,33 +9,85 @@ gone. Heavy imports stand inside the commands, so that help is quick.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed
+from ..errors import CapabilityError, DataError, HdrbenchError, PeerFailed, UsageError
 from ..memory import lack_of_memory
 from ..stopping import Stopped, heeded, leave_when_asked_to_stop, raise_when_asked_to_stop
 from ..version import __version__
-from . import compare, data, eval, models, report, time
-from .console import err, out, print_json
-from .options import Device, DryRun, Json, Overwrite
+from . import (
+    commands,
+    compare,
+    data,
+    doctor,
+    eval,
+    models,
+    prepare,
+    protocols,
+    recipes,
+    report,
+    time,
+    train,
+)
+from .console import err, out
 from .streams import OutputFailed, give_up_stdout, guard
-from .tables import report_rows
 
+JOURNEY = """\
+hdrbench prepares pairs of photographs, trains HDRNet on them and measures it.
+
+To see how it goes, on sample photographs, in minutes:
+  hdrbench prepare demo
+  hdrbench train demo-retouch
+  hdrbench eval demo-retouch
+  hdrbench report
+  hdrbench enhance demo-retouch photo.jpg enhanced.jpg
+
+On pairs of your own, of the same names in before/ and after/:
+  hdrbench prepare folder --protocol mine --input-dir before --target-dir after
+  hdrbench train demo-retouch --dataset folder-mine
+  hdrbench eval demo-retouch-on-folder-mine
+
+On published data (FiveK, HDR+):
+  hdrbench protocols        which pictures, rendered how, split how
+  hdrbench recipes          what is trained on them
+
+hdrbench --help lists all commands, hdrbench COMMAND --help what one takes.
+"""
 READER_GONE = 128 + 13  # as SIGPIPE would have it
 # Libraries that are loaded, workers and their pipes: some hundred in the largest case.
 OPEN_FILES, FEWEST_OPEN_FILES = 1024, 64
 
+
+# In the order of work.
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Data": (prepare.prepare, data.verify, data.compare_datasets, protocols.protocols),
+    "Train and measure": (
+        recipes.recipes,
+        train.train,
+        eval.eval_command,
+        compare.compare,
+        time.time_command,
+        report.report,
+    ),
+    "Use a model": (models.enhance, models.export, models.import_tf1),
+    "This machine": (doctor.doctor,),
+}
+
 app = typer.Typer(
-    help="Prepare photo-enhancement data, train HDRNet on it, measure quality and speed.",
-    no_args_is_help=True,
+    cls=commands.Group,
+    help="Prepare pairs of photographs, train HDRNet on them, measure its quality and speed.",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=commands.SETTINGS,
+    subcommand_metavar="COMMAND …",
 )
-for commands in (compare, data, eval, models, report, time):
-    commands.register(app)
+for panel, functions in _COMMANDS.items():
+    for function in functions:
+        commands.add(app, function, panel)
 
 
 def main() -> None:
@@ -44,7 +96,8 @@ def main() -> None:
     raise_when_asked_to_stop()
     try:
         _check_machine()
-        app()
+        code = app(standalone_mode=False)
+        _end(code if isinstance(code, int) else 0)
     except SystemExit as end:
         _end(end.code if isinstance(end.code, int) else 0)
     except PeerFailed as error:
@@ -61,7 +114,11 @@ def main() -> None:
         _fail(f"{error.strerror or error}{where}", DataError.exit_code)
     except OutputFailed as failed:
         _output_failed(failed)
+    except typer.Abort:  # a question that was not answered
+        _fail("stopped at a question: nothing was done", UsageError.exit_code)
     except Exception as error:
+        if (message := commands.usage_message(error)) is not None:
+            _fail(message, UsageError.exit_code)
         if (lack := _lack(error)) is not None:
             _fail(lack, CapabilityError.exit_code)
         if (number := heeded()) is not None:
@@ -128,113 +185,11 @@ def _output_failed(failed: OutputFailed, code: int = 0) -> NoReturn:
 
 @app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         print(__version__)
         raise typer.Exit
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of a recipe file.")],
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**31 - 1, help="One seed; by default each of the recipe's."),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--run",
-            "--run-name",  # torchrun takes --run for a short form of an option of its own
-            help="Name of the run; by default seed-<seed>.",
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a key, as training.steps=10; repeatable."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
-    ] = False,
-    device: Device = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, max=64, help="Processes that prepare batches; change no result."),
-    ] = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Train a recipe. Shows loss and PSNR; writes checkpoints, log and environment."""
-    from .train import train_recipe
-
-    train_recipe(
-        recipe,
-        settings or [],
-        seed=seed,
-        run=run,
-        device=device,
-        workers=workers,
-        resume=resume,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
-
-
-@app.command()
-def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="Show this recipe, or with --protocols protocol, whole.")
-    ] = None,
-    protocols: Annotated[
-        bool, typer.Option("--protocols", help="List sources and protocols instead.")
-    ] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="The list as recipes/README.md has it.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """List and explain recipes, or the protocols of the data they need."""
-    from .. import recipe as recipe_module
-
-    if protocols:
-        from .data import list_protocols
-
-        list_protocols(name, as_json)
-        return
-    if name:
-        loaded = recipe_module.load_recipe(name)
-        if as_json:
-            print_json(loaded.model_dump(mode="json") | {"digest": loaded.digest})
-        else:
-            out.print_text(loaded.yaml())
-            out.print(f"# data: {loaded.dataset.prepare_command}")
-        return
-    loaded_all = [recipe_module.parse_recipe(p) for p in recipe_module.recipe_paths().values()]
-    if markdown:
-        from ..recipe_page import markdown_list
-
-        print(markdown_list(loaded_all), end="")
-        return
-    rows = [
-        {
-            "recipe": r.name,
-            "dataset": r.dataset.name,
-            "model": r.model.variant,
-            "summary": r.summary,
-        }
-        for r in loaded_all
-    ]
-    report_rows(rows, as_json)
-
-
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what this machine can do, and what to do about the rest."""
-    from .doctor import examine
-
-    report_rows(examine(), as_json)
+    if context.invoked_subcommand is None:
+        out.print_text(JOURNEY)

@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..metric_specs import METRICS, heading
+from . import completion
 from .console import out, print_json
-from .options import Json
-from .tables import print_table
+from .options import Json, SplitOption, Wide
+from .tables import Column, print_table
 
 if TYPE_CHECKING:
     from ..evaluation.compare import Comparison, MethodSummary, MetricComparison
 
 _SHOWN_IDS = 5
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(compare)
+# The difference's interval is what the verdict rests on: it stays longer than those of the means.
+_METRICS = (
+    Column("metric"),
+    Column("n", 2, number=True),
+    Column("A [95 %]", interval=3, number=True),
+    Column("B [95 %]", interval=3, number=True),
+    Column("A - B [95 %]", number=True),
+    Column("A wins", 2),
+    Column("p", 2, number=True),
+    Column("verdict"),
+)
+_PICTURES = (
+    Column("differ most by"),
+    Column("picture"),
+    *(Column(heading, number=True) for heading in ("A", "B", "A - B")),
+)
 
 
 def compare(
@@ -28,17 +41,36 @@ def compare(
         typer.Argument(
             metavar="A",
             help="A result file or folder, RECIPE/RUN, a recipe (its seeds), or a method's name.",
+            autocompletion=completion.results,
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="What to compare it with, likewise.")],
-    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
-    size: Annotated[Literal["full", "480p"], typer.Option()] = "full",
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="What to compare it with, likewise.",
+            autocompletion=completion.results,
+        ),
+    ],
+    split: SplitOption = "test",
+    size: Annotated[
+        Literal["full", "480p"],
+        typer.Option(metavar="NAME", help="Of the pictures: full, or 480p."),
+    ] = "full",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Only this metric; repeatable.",
+            autocompletion=completion.metrics,
+        ),
     ] = None,
     worst: Annotated[
-        int, typer.Option(min=0, help="How many of the pictures that differ most to list.")
+        int,
+        typer.Option(min=0, metavar="N", help="How many of the pictures that differ most to list."),
     ] = 3,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Which of two methods is better on the same pictures, and whether it is more than noise."""
@@ -63,8 +95,7 @@ def compare(
         if ids:
             more = ", …" if len(ids) > _SHOWN_IDS else ""
             out.print(f"only in {which}: {len(ids)} ({', '.join(ids[:_SHOWN_IDS])}{more})")
-    header = ["metric", "n", "A [95 %]", "B [95 %]", "A - B [95 %]", "A wins", "p", "verdict"]
-    print_table(header, [_row(entry) for entry in comparison.metrics])
+    print_table(_METRICS, [_row(entry) for entry in comparison.metrics], wide)
     _print_seeds(comparison)
     for entry in comparison.metrics:
         if entry.reason:
@@ -82,7 +113,7 @@ def compare(
         for picture in (entry.paired.pictures[:worst] if entry.paired else [])
     ]
     if rows:
-        print_table(["differ most by", "picture", "A", "B", "A - B"], rows)
+        print_table(_PICTURES, rows, wide)
 
 
 def _row(entry: MetricComparison) -> list[str]:
@@ -111,7 +142,7 @@ def _print_seeds(comparison: Comparison) -> None:
                 spreads.append(f"{METRICS[entry.metric].label} {mean} ± {deviation}")
         if spreads:
             title = f"{which.upper()}, mean ± standard deviation over its seeds"
-            out.print(f"{title}: {', '.join(spreads)}")
+            out.print(f"{title}: {', '.join(spreads)}", hang=2)
 
 
 def _number(metric: str, value: float) -> str:

@@ -1,42 +1,57 @@
-"""What the command line shows and understands: tables, progress bars, devices, sizes."""
+"""What the command line shows and understands: texts, values, devices, sizes."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from ..cleaning import clean, json_shown
 from ..errors import CapabilityError, UsageError
 from ..files import json_text
-
-if TYPE_CHECKING:
-    pass
+from .wrapping import wrapped
 
 
 class CleanConsole(Console):
     """What is printed may be of anybody's choice: a terminal shows it, and obeys none of it."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Each text on one line: no name of a file begins a line of its own."""
-        super().print(
-            *(clean(one, "line") if isinstance(one, str) else one for one in objects), **options
-        )
+    def print(self, *objects: Any, hang: int = 0, **options: Any) -> None:
+        """Each text on one line: no name of a file begins a line of its own.
+
+        On a terminal texts are broken at words, but for commands in backquotes; lines after the
+        first begin `hang` columns further in. soft_wrap=True leaves them to the terminal.
+        """
+        objects = tuple(clean(one, "line") if isinstance(one, str) else one for one in objects)
+        width = None if "soft_wrap" in options else self.terminal_width()
+        if width and objects and all(isinstance(one, str) for one in objects):
+            objects = ("\n".join(wrapped(" ".join(objects), width, hang)),)
+        super().print(*objects, **options)
+
+    def terminal_width(self) -> int | None:
+        """In columns; None where what is printed goes to no terminal, whatever FORCE_COLOR says."""
+        isatty = getattr(self.file, "isatty", None)
+        return self.width if isatty and isatty() else None
 
     def print_text(self, text: str) -> None:
         """A text of several lines."""
         super().print(clean(text, "terminal"), end="" if text.endswith("\n") else "\n")
 
 
-err = CleanConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
-out = CleanConsole(highlight=False, soft_wrap=True, markup=False)
+err = CleanConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+out = CleanConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 MAX_PIXELS = 500_000_000
 
 
 def print_json(value: Any) -> None:
     print(json_shown(json_text(value)), end="")
+
+
+def next_step(text: str, quiet: bool = False) -> None:
+    """What one does after this command, with the command line to copy in backquotes."""
+    if not quiet:
+        err.print(f"next: {text}")
 
 
 def report_values(values: dict[str, Any], as_json: bool) -> None:
@@ -50,7 +65,7 @@ def report_values(values: dict[str, Any], as_json: bool) -> None:
             value = ", ".join(map(str, value)) or "nothing"
         if isinstance(value, bool):
             value = "yes" if value else "no"
-        out.print(f"{key}: {value}")
+        out.print(f"{key}: {value}", hang=4)
 
 
 def choose_device(name: str | None) -> str:

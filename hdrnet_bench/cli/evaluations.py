@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..metric_specs import METRICS
 from .console import out
-from .tables import print_table
+from .tables import Column, print_table
 
 if TYPE_CHECKING:
     from ..results import Evaluation
 
 
-def print_evaluations(results: list[Evaluation]) -> None:
+def print_evaluations(results: list[Evaluation], wide: bool = False) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
     what is missing, and the distance to the identity baseline."""
     from ..report.groups import by_seed, group_results, marks
@@ -24,7 +24,12 @@ def print_evaluations(results: list[Evaluation]) -> None:
         return "–" if value is None else f"{value:,}"
 
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
-    header = ["recipe", "method", "run", "size", "parameters", "MACs", "MACs/pixel", "n"]
+    columns = [
+        *(Column(heading) for heading in ("recipe", "method", "run", "size")),
+        *(Column(heading, 4, number=True) for heading in ("parameters", "MACs", "MACs/pixel")),
+        Column("n", 2, number=True),
+        *(_metric_column(name, results) for name in names),
+    ]
     rows = []
     for result in results:
         method = result.method
@@ -37,7 +42,12 @@ def print_evaluations(results: list[Evaluation]) -> None:
         cells = [cell(name, result.metrics.get(name)) for name in names]
         named = [result.recipe.name, method.name + marks(result), method.run, result.size]
         rows.append([*named, *map(count, costs), *cells])
-    print_table([*header, *(METRICS[n].label for n in names)], rows)
+    recipes = {row[0] for row in rows}
+    if len(recipes) == 1 and not wide and out.terminal_width():
+        # Once, as long names would leave no room for a metric.
+        out.print(f"recipe {rows[0][0]}")
+        columns, rows = columns[1:], [row[1:] for row in rows]
+    print_table(columns, rows, wide)
     for of in group_results([(Path(), result) for result in results]):
         for seeds in by_seed(of):
             first = seeds[0]
@@ -45,7 +55,8 @@ def print_evaluations(results: list[Evaluation]) -> None:
             spreads = [f"{METRICS[n].label} {one.text}" for n, one in spread if one.text != NONE]
             out.print(
                 f"{first.recipe.name}, {first.method.name}, {first.size}, {len(seeds)} seeds, "
-                f"n {first.metrics['psnr'].n}: {', '.join(spreads)}"
+                f"n {first.metrics['psnr'].n}: {', '.join(spreads)}",
+                hang=2,
             )
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
     for reason in [*sorted(reasons), *undefined_notes(results)]:
@@ -68,5 +79,15 @@ def print_evaluations(results: list[Evaluation]) -> None:
             out.print(
                 f"{result.recipe.name}, {result.method.name} {result.method.run}, {result.size}: "
                 f"PSNR {psnr:.2f} dB, identity {identity_psnr:.2f} dB: "
-                f"{psnr - identity_psnr:+.2f} dB"
+                f"{psnr - identity_psnr:+.2f} dB",
+                hang=2,
             )
+
+
+def _metric_column(name: str, results: list[Evaluation]) -> Column:
+    """Two metrics are always shown; the others come before the intervals of any."""
+    means = [result.metrics[name].mean for result in results if name in result.metrics]
+    if not any(mean is not None for mean in means):
+        return Column(METRICS[name].label, 5, number=True)
+    priority = {"psnr": 1, "ssim": 1, "delta_e_2000": 2, "lpips": 2}.get(name, 3)
+    return Column(METRICS[name].label, priority, max(priority, 2) + 0.5, number=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,17 +10,15 @@ import typer
 
 from ..errors import CapabilityError, DataError, UsageError
 from ..stopping import says_when_stopped
-from .console import choose_device, err, out, print_json, report_values
-from .options import Device, DryRun, Json, Overwrite
+from . import completion
+from .console import choose_device, err, next_step, out, print_json, report_values
+from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
 
-_Model = Annotated[str, typer.Argument(help="A .safetensors file, or a run directory.")]
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(enhance)
-    app.command()(export)
-    app.command("import-tf1")(import_tf1)
+_Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help=f"{MODEL}.", autocompletion=completion.runs_and_recipes),
+]
 
 
 def enhance(
@@ -35,7 +34,7 @@ def enhance(
         Literal["8", "16"] | None, typer.Option(help="A channel; by default as the input.")
     ] = None,
     quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Of what is written with losses.")
+        int, typer.Option(min=1, max=100, metavar="N", help="Of what is written with losses.")
     ] = 95,
     untagged: Annotated[
         Literal["srgb", "linear", "camera"],
@@ -51,12 +50,19 @@ def enhance(
         bool,
         typer.Option("--strict", help="Refuse a damaged file, of which a decoder reads the rest."),
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode, and that encode.")
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="That decode, and as many that encode; by default up to 4."
+        ),
     ] = None,
     device: Device = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave what is there; make the rest.")
+    ] = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Enhance pictures with a trained model: JPEG, PNG, TIFF, WebP, HEIC, AVIF, JPEG XL and DNG.
@@ -66,20 +72,26 @@ def enhance(
     """
     if len(pictures) < 2:
         raise UsageError("name at least one INPUT and the OUTPUT")
-    from ..enhance.plan import by_suffix, passed_over, path_text, plan
+    if skip_existing and overwrite:
+        raise UsageError("--skip-existing leaves what is there, --overwrite replaces it: use one")
+    from ..enhance.plan import passed_over, passed_over_lines, path_text, plan, split_existing
     from ..images.limits import max_pixels
+    from ..runs import model_file
 
     max_pixels()  # what the environment says of it is no picture's fault
+    file = model_file(model)
     *inputs, output = pictures
-    jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite)
+    jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite, skip_existing)
     others = passed_over(inputs, output)
-    for reason in dict.fromkeys(others.values()):
-        those = [path for path in others if others[path] == reason]
-        err.print(f"passed over: {by_suffix(those)} ({reason})")
-    skipped = [
-        {"input": path_text(path), "output": None, "error": None, "skipped": reason}
-        for path, reason in others.items()
-    ]
+    for line in passed_over_lines(others):
+        err.print(line)
+    skipped = [_skipped(path, None, reason) for path, reason in others.items()]
+    if skip_existing:
+        total = len(jobs)
+        jobs, there = split_existing(jobs)
+        if there:
+            err.print(f"{len(there)} of {total} are there already: skipped")
+        skipped[:0] = [_skipped(job.source, job.target, "output is there") for job in there]
     if dry_run:
         would = [{"input": path_text(j.source), "output": path_text(j.target)} for j in jobs]
         if as_json:
@@ -87,6 +99,10 @@ def enhance(
         else:
             for pair in would:
                 out.print(f"{pair['input']} -> {pair['output']}")
+        return
+    if not jobs:
+        if as_json:
+            print_json(skipped)
         return
 
     from ..enhance.run import Settings, run
@@ -98,7 +114,7 @@ def enhance(
     for each in {j.kind for j in jobs if KINDS.get(j.source.suffix.lower()) != j.kind}:
         check_kind(each)
 
-    network = load_model(model, choose_device(device))
+    network = load_model(file, choose_device(device))
     settings = Settings(untagged, linearise, quality, overwrite, strict)
     written: list[Path] = []
 
@@ -106,11 +122,14 @@ def enhance(
         count = f"{len(written)} of {len(jobs)} pictures are written"
         if not written:
             return count
-        again = "run it again" if overwrite else "run it again with --overwrite"
-        return f"{count}, each whole; {again} to make all, or name the others alone"
+        done = set(written)
+        if any(job.target.exists() for job in jobs if job.target not in done):
+            return f"{count}, each whole; the same again with --overwrite makes all"
+        instead = " in place of --overwrite" if overwrite else ""
+        return f"{count}, each whole; --skip-existing{instead} makes the rest"
 
-    with says_when_stopped(kept), progress("enhance", len(jobs)) as step:
-        reports = list(run(network, jobs, settings, workers, step, written))
+    with says_when_stopped(kept), progress("enhance", len(jobs), quiet) as step:
+        reports = list(run(network, jobs, settings, threads, step, written))
     failed = [report for report in reports if report["error"]]
     if as_json:
         print_json([*reports, *skipped])
@@ -123,6 +142,14 @@ def enhance(
         if all(report.get("missing_capability") for report in failed):
             raise CapabilityError(f"{message}; {failed[0]['error']}")
         raise DataError(message)
+
+
+def _skipped(source: Path, target: Path | None, reason: str) -> dict[str, Any]:
+    """The report of a picture that is left out."""
+    from ..enhance.plan import path_text
+
+    output = target and path_text(target)
+    return {"input": path_text(source), "output": output, "error": None, "skipped": reason}
 
 
 def _print_enhanced(report: dict[str, Any]) -> None:
@@ -141,7 +168,9 @@ def export(
     model: _Model,
     output: Annotated[
         Path | None,
-        typer.Argument(help="By default beside the model, with the format's suffix."),
+        typer.Argument(
+            metavar="OUTPUT", help="By default beside the model, with the format's suffix."
+        ),
     ] = None,
     kind: Annotated[
         Literal["onnx", "torch"],
@@ -149,15 +178,16 @@ def export(
     ] = "onnx",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size."""
     from ..model.export import SUFFIXES
     from ..model.export import export as write
-    from ..model.file import resolve
     from ..model.load import read_model
+    from ..runs import model_file
 
-    source = resolve(model)
+    source = model_file(model)
     path = output or source.with_suffix(SUFFIXES[kind])
     if path.suffix != SUFFIXES[kind]:
         raise UsageError(f"{path}: the name of this format ends in {SUFFIXES[kind]}")
@@ -166,20 +196,35 @@ def export(
     if dry_run:
         report_values({"model": str(source), "would write": str(path)}, as_json)
         return
-    with progress(f"export {path.name}", 1) as step:
+    with progress(f"export {path.name}", 1, quiet) as step:
         metadata = write(network, path, kind)
         step()
     report_values({"model": str(source), "wrote": str(path)} | metadata, as_json)
+    name = shlex.quote(str(path))
+    next_step(
+        f"`python -m hdrnet_bench.examples.onnx_inference {name} INPUT OUTPUT` runs it in "
+        "onnxruntime, without torch"
+        if kind == "onnx"
+        else f"in Python, `torch.export.load({str(path)!r}).module()` takes (lowres, fullres)",
+        quiet or as_json,
+    )
 
 
 def import_tf1(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A TensorFlow checkpoint: its prefix, or the folder it is in.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A TensorFlow checkpoint: its prefix, or the folder it is in.",
+        ),
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
     net_input_size: Annotated[
         int | None,
-        typer.Option(help="Side of the low-res input; by default as the layers' shapes suggest."),
+        typer.Option(
+            metavar="N",
+            help="Side of the low-res input; by default as the layers' shapes suggest.",
+        ),
     ] = None,
     lowres_resize: Annotated[
         Literal["area", "nearest"], typer.Option(help="How the low-res input is made.")
@@ -189,6 +234,7 @@ def import_tf1(
     ] = "srgb",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Make a model file of the reference implementation's weights (needs the tf1 extra).
@@ -234,6 +280,11 @@ def import_tf1(
         return
     save_model(output, network, header)
     report_values(report | {"wrote": str(output)}, as_json)
+    next_step(
+        f"`hdrbench enhance {shlex.quote(str(output))} INPUT OUTPUT`; what that makes of a "
+        "dataset's test inputs, `hdrbench eval RECIPE --predictions OUTPUT --name NAME` scores",
+        quiet or as_json,
+    )
 
 
 def _not_there(path: Path, overwrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +12,15 @@ from ..errors import DataError, UsageError
 from .console import err, out, print_json
 from .options import DryRun, Json
 
-
-def register(app: typer.Typer) -> None:
-    app.command()(report)
+_NAMED = 3  # files that a line names
 
 
 def report(
     insert: Annotated[
         Path | None,
-        typer.Option(help="Also put the tables between this file's <!-- results --> marks."),
+        typer.Option(
+            metavar="FILE", help="Also put tables between this file's <!-- results --> marks."
+        ),
     ] = None,
     private: Annotated[
         bool,
@@ -49,7 +50,7 @@ def report(
     Replaces and removes only what results/report.json says that a report wrote.
     """
     from ..paths import results_dir
-    from ..report import build_report, outdated
+    from ..report import PAGE, build_report, outdated
 
     if check:
         if private or dry_run or overwrite:
@@ -58,7 +59,10 @@ def report(
         if as_json:
             print_json({"outdated": old})
         if old:
-            raise DataError(f"not what the results give: {', '.join(old)}; run `make report`")
+            command = shlex.join(
+                ["hdrbench", "report", *(["--insert", str(insert)] if insert else [])]
+            )
+            raise DataError(f"not what the results give: {', '.join(old)}; run `{command}`")
         return
     report = build_report(
         results_dir(), insert, dry_run=dry_run, private=private, overwrite=overwrite, log=err.print
@@ -69,11 +73,15 @@ def report(
         )
         return
     wrote, removed = ("would write", "would remove") if dry_run else ("wrote", "removed")
-    for path in report.files:
-        note = " (in place of a file that no report wrote)" if path in report.replaced else ""
-        out.print(f"{wrote} {path}{note}")
-    for path in report.removed:
-        out.print(f"{removed} {path}, which the last report made and this one does not")
+    page = results_dir() / PAGE
+    others = f" and {len(report.files) - 1} more files (--json lists them)"
+    out.print(f"{wrote} {page}{others if len(report.files) > 1 else ''}")
+    for path in report.replaced:
+        out.print(f"{wrote} {path} in place of a file that no report wrote")
+    if report.removed:
+        names = ", ".join(str(path) for path in report.removed[:_NAMED])
+        more = f" and {len(report.removed) - _NAMED} more" if len(report.removed) > _NAMED else ""
+        out.print(f"{removed} {names}{more}: of the last report, and not of this one")
     for path in report.left:
         err.print(
             f"{path} is of the last report, not of this one, and was changed since: it is left"

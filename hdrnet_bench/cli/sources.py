@@ -31,7 +31,7 @@ class Preparation(NamedTuple):
     maker: Maker
     review: Review = lambda rows: {}
     fetching: Callable[[Callable[[int], None]], AbstractContextManager[Fetching]] | None = None
-    estimate: Callable[[], dict[str, Any]] = dict
+    estimate: Callable[[bool], dict[str, Any]] = lambda quiet: {}
     before: Callable[[], None] = lambda: None
 
 
@@ -68,7 +68,7 @@ def preparation_of(source: str, options: SourceOptions) -> Preparation:
     """What is to be made. Raises UsageError for options that the source does not take."""
     for name, value in options._asdict().items():
         if value not in (None, False) and name not in _TAKES[source]:
-            option = "source" if name == "source_dir" else name.replace("_", "-")
+            option = name.replace("_", "-")
             raise UsageError(f"--{option} is not for source {source}")
     sources = {
         "demo": _demo,
@@ -102,7 +102,7 @@ def _synthetic_hdrplus(options: SourceOptions) -> Preparation:
     from ..prepare.sources import synthetic_hdrplus
 
     if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source synthetic-hdrplus: give --source once")
+        raise UsageError("source synthetic-hdrplus: give --source-dir once")
     source = options.source_dir[0] if options.source_dir else None
     plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
     return Preparation(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
@@ -146,10 +146,10 @@ def _fivek(options: SourceOptions) -> Preparation:
             remote.folder, connections, options.keep_raw, bring, fivek_download.files
         )
 
-    def estimate() -> dict[str, Any]:
+    def estimate(quiet: bool) -> dict[str, Any]:
         jobs = [task.payload for task in staging.unfinished_tasks(plan, tasks, paths.data_dir())]
         missing = [p for job in jobs for p in fivek_download.files(job) if not p.exists()]
-        with progress("sizes", len(missing)) as step:
+        with progress("sizes", len(missing), quiet) as step:
             return fetching.estimate(
                 missing, lambda d, path: [remote.size(d, path)], connections, step
             ).report()
@@ -191,7 +191,7 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     if options.subset and options.full:
         raise UsageError("--subset and --full: give one of them")
     if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source hdrplus: give --source once")
+        raise UsageError("source hdrplus: give --source-dir once")
     part: Literal["subset", "full"] = "full" if options.full else "subset"
     name = "hdrnet" if options.protocol is None else options.protocol
     protocol = protocols.load_protocol("hdrplus", name)
@@ -235,9 +235,9 @@ def _hdrplus(options: SourceOptions) -> Preparation:
 
         return fetching.fetching(raw, connections, options.keep_raw, bring, hdrplus.burst_files)
 
-    def estimate() -> dict[str, Any]:
+    def estimate(quiet: bool) -> dict[str, Any]:
         jobs = [task.payload for task in staging.unfinished_tasks(plan, tasks, paths.data_dir())]
-        with progress("sizes", len(jobs)) as step:
+        with progress("sizes", len(jobs), quiet) as step:
             return fetching.estimate(jobs, bucket.sizes, connections, step).report()
 
     return Preparation(plan, tasks, hdrplus.make, fetching=opened, estimate=estimate)
@@ -254,8 +254,8 @@ def _check_way(options: SourceOptions, of_renderings: bool, name: str, needs: st
             )
     elif rendered:
         raise UsageError(
-            f"protocol {name} makes its pictures from FiveK's own files: --source DIR, or nothing "
-            "to download them"
+            f"protocol {name} makes its pictures from FiveK's own files: --source-dir DIR, or "
+            "nothing to download them"
         )
     _check_address(options, bool(rendered or options.source_dir))
 

@@ -11,13 +11,13 @@ import typer
 
 from ..errors import UsageError
 from ..stopping import says_when_stopped
-from .console import MAX_PIXELS, choose_device, err, out, parse_size, print_json, report_values
-from .options import Device, DryRun, Json
+from . import completion
+from .console import MAX_PIXELS, choose_device, err, parse_size, print_json, report_values
+from .options import MODEL, Device, DryRun, Json, Quiet, Wide
 from .progress import progress
-from .tables import print_table
+from .timings import print_kernels, print_network
 
 if TYPE_CHECKING:
-    from ..environment import Environment
     from ..result_timing import TimedBackend
     from ..timing.job import Measurement
 
@@ -25,44 +25,52 @@ if TYPE_CHECKING:
 BUDGET_S = 10.0
 
 
-def register(app: typer.Typer) -> None:
-    app.command("time")(time_command)
-
-
 def time_command(
     target: Annotated[
         str | None,
-        typer.Argument(help="A run; by default the paper's network, untrained."),
+        typer.Argument(
+            metavar="MODEL",
+            help=f"{MODEL}; by default the paper's network, untrained.",
+            autocompletion=completion.runs_and_recipes,
+        ),
     ] = None,
-    size: Annotated[
+    resolution: Annotated[
         list[str] | None,
         typer.Option(
-            "--size",
+            "--resolution",
             metavar="WxH",
-            help="Resolution; repeatable. By default from 480p to 48 megapixels, and the recipe's.",
+            help="Of the picture, repeatable. By default from 480p to 48 megapixels, and the "
+            "recipe's.",
         ),
     ] = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
             "--backend",
+            metavar="NAME",
             help="native, reference (plain torch) or compiled (torch.compile, which takes minutes: "
             "only when asked for); repeatable. By default native and reference; on a CPU plain "
             "torch takes minutes at the largest sizes.",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures at a time.")] = 1,
     dtype: Annotated[
         list[str] | None,
         typer.Option(
             "--dtype",
+            metavar="TYPE",
             help="Of the pictures: float32 (default), float16, bfloat16, uint8; repeatable without "
             "a run. Weights are float32.",
         ),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Seconds of repeats for each resolution.", show_default="10"),
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="Seconds of repeats for each resolution.",
+            show_default="10",
+        ),
     ] = None,
     kernels: Annotated[
         bool,
@@ -90,6 +98,8 @@ def time_command(
     ] = False,
     device: Device = None,
     dry_run: DryRun = False,
+    wide: Wide = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Time the network per resolution, whole and in parts, beside a copy of the same picture.
@@ -102,11 +112,11 @@ def time_command(
     """
     of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None)
     if training:
-        if of_the_network or kernels or compiled or size:
+        if of_the_network or kernels or compiled or resolution:
             raise UsageError("--training times steps: only --device and --save go with it")
-        from .train import time_steps
+        from .training import time_steps
 
-        time_steps(choose_device(device), save, dry_run, as_json)
+        time_steps(choose_device(device), save, dry_run, quiet, wide, as_json)
         return
     if kernels:
         if of_the_network:
@@ -114,20 +124,27 @@ def time_command(
                 "--kernels times the slicing kernels alone: no run, --backend, --batch, --budget "
                 "or --dtype with it"
             )
-        _time_kernels(size, choose_device(device), compiled, save, dry_run, as_json)
+        _time_kernels(
+            resolution, choose_device(device), compiled, save, dry_run, quiet, wide, as_json
+        )
         return
     if compiled:
         raise UsageError("--compile goes with --kernels; of the network it is --backend compiled")
     dtypes = list(dict.fromkeys(dtype or ["float32"]))
     budget = BUDGET_S if budget is None else budget
-    if target is None:
-        _time_untrained(size, backend, batch, dtypes, budget, device, save, dry_run, as_json)
+    if target is None or target.endswith(".safetensors"):
+        _time_network(
+            *(target, resolution, backend, batch, dtypes, budget, device),
+            *(save, dry_run, quiet, wide, as_json),
+        )
         return
     if save:
         raise UsageError("a run's times are written always: leave --save out")
     if len(dtypes) > 1:
         raise UsageError(f"--dtype {' and '.join(dtypes)}: a run is timed with one")
-    _time_run(target, size, backend, batch, dtypes[0], budget, device, dry_run, as_json)
+    _time_run(
+        target, resolution, backend, batch, dtypes[0], budget, device, dry_run, quiet, wide, as_json
+    )
 
 
 class _Plan(NamedTuple):
@@ -182,16 +199,14 @@ def _time_run(
     budget: float,
     device: str | None,
     dry_run: bool,
+    quiet: bool,
+    wide: bool,
     as_json: bool,
 ) -> None:
     """`hdrbench time RUN`."""
-    from ..runs import finished_runs
+    from ..runs import finished_run
 
-    runs = finished_runs(target, err.print)
-    if len(runs) > 1:
-        directories = ", ".join(str(run.directory) for run in runs)
-        raise UsageError(f"{target} has several runs, time one: {directories}")
-    (run,) = runs
+    run = finished_run(target)
 
     from ..environment import describe, device_slug
     from ..evaluation.score import method_id, recipe_id
@@ -211,7 +226,7 @@ def _time_run(
     path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
     kept = "nothing was written: a run's times are, once all sizes are timed"
-    with says_when_stopped(kept), progress("time", len(plan.sizes)) as step:
+    with says_when_stopped(kept), progress("time", len(plan.sizes), quiet) as step:
         measured = time_model(
             run.model_path,
             plan.sizes,
@@ -232,10 +247,11 @@ def _time_run(
         environment=environment,
     )
     write_result(path, timing)
-    _show([measured], environment, as_json)
+    print_network([measured], environment, wide, as_json)
 
 
-def _time_untrained(
+def _time_network(
+    file: str | None,
     size: list[str] | None,
     backend: list[str] | None,
     batch: int,
@@ -244,9 +260,13 @@ def _time_untrained(
     device: str | None,
     save: bool,
     dry_run: bool,
+    quiet: bool,
+    wide: bool,
     as_json: bool,
 ) -> None:
-    """`hdrbench time`: the paper's network."""
+    """`hdrbench time`: the paper's network, or a model file, whose times are only shown."""
+    if file and save:
+        raise UsageError("--save is for the untrained network: a file's times are only shown")
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
     from ..paths import results_dir
@@ -254,6 +274,7 @@ def _time_untrained(
     from ..timing.network import SAVED, SIZES, picture_type, time_model
     from ..timing.saved import save_size, saved_network
 
+    model = _readable_model(file) if file else None
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
     plan = _plan(size, usual, backend, batch, budget, device)
@@ -283,10 +304,10 @@ def _time_untrained(
     def kept() -> str:
         return f"{done} of {total} sizes are in {path}" if path else "nothing was to be written"
 
-    with says_when_stopped(kept), progress("time", total) as step:
+    with says_when_stopped(kept), progress("time", total, quiet) as step:
         measured = [
             time_model(
-                config,
+                model or config,
                 plan.sizes,
                 plan.device,
                 backends=plan.backends,
@@ -298,52 +319,31 @@ def _time_untrained(
             )
             for kind in pictures
         ]
-    _show(measured, environment, as_json)
+    print_network(measured, environment, wide, as_json)
 
 
-def _show(measured: list[Measurement], environment: Environment, as_json: bool) -> None:
-    if as_json:
-        one = _joined(measured)
-        rows = [
-            row.model_dump(mode="json") | {"megapixels_per_s": row.megapixels_per_s}
-            for row in one.rows
-        ]
-        print_json(one.model_dump(mode="json") | {"rows": rows})
-        return
-    for one in measured:
-        _print_measured(one, environment)
-    out.print(f"on {environment.machine()}")
+def _readable_model(file: str) -> Path:
+    from ..model.file import read_model_header
+    from ..runs import model_file
 
-
-def _joined(measured: list[Measurement]) -> Measurement:
-    from ..result_timing import combined
-    from ..timing.job import Measurement
-
-    return Measurement(
-        rows=[row for one in measured for row in one.rows],
-        copies=[copy for one in measured for copy in one.copies],
-        state=combined(one.state for one in measured),
-    )
-
-
-def _print_measured(measured: Measurement, environment: Environment) -> None:
-    from ..report.tables_time import state_text, timing_cells
-
-    head, rows = timing_cells(measured.rows, measured.copies)
-    print_table([column.heading for column in head], [[c.text for c in row] for row in rows])
-    out.print("In brackets: the median's 95 % interval.")
-    out.print(state_text(measured.state, environment))
-    if any(row.noisy for row in measured.rows):
-        out.print("noisy: the 5th and 95th percentile are more than a fifth of the median apart")
+    path = model_file(file)
+    read_model_header(path)
+    return path
 
 
 def _time_kernels(
-    size: list[str] | None, device: str, compiled: bool, save: bool, dry_run: bool, as_json: bool
+    size: list[str] | None,
+    device: str,
+    compiled: bool,
+    save: bool,
+    dry_run: bool,
+    quiet: bool,
+    wide: bool,
+    as_json: bool,
 ) -> None:
     """`hdrbench time --kernels`."""
     from ..environment import describe, device_slug
     from ..paths import results_dir
-    from ..report.tables import KERNELS_NOTE, kernel_notes, kernel_rows
     from ..result_timing import KernelRow, KernelTiming
     from ..results import write_result
     from ..timing.kernels import GUIDES, SIZES, time_kernels
@@ -370,7 +370,7 @@ def _time_kernels(
 
     with (
         says_when_stopped(kept),
-        progress("time --kernels", len(sizes) * len(GUIDES)) as step,
+        progress("time --kernels", len(sizes) * len(GUIDES), quiet) as step,
     ):
 
         def after_a_guide() -> None:
@@ -385,7 +385,4 @@ def _time_kernels(
     if as_json:
         print_json([row.model_dump() for row in rows])
         return
-    print_table(*kernel_rows(timing()))
-    for note in [KERNELS_NOTE, *kernel_notes(timing())]:
-        out.print(f"  {note}")
-    out.print(f"on {environment.machine()}")
+    print_kernels(timing(), wide)

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..data.manifest import Dataset, open_dataset
 from ..errors import HdrbenchError, PeerFailed, UsageError
+from ..paths import data_dir
 from ..recipe import Recipe, load_recipe
+from ..recipe_writing import on_dataset
 from ..runs import new_run_directory
 from ..statistics import spread
 from ..stopping import says_when_stopped
@@ -16,15 +18,17 @@ from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
 from ..training.run_writer import TrainingStep
 from ..training.train import train
-from .console import choose_device, err, out, print_json, report_values
+from .console import choose_device, err, next_step, out, print_json, report_values
+from .next_steps import after_train
 from .progress import progress, training_progress
-from .tables import print_table
+from .timings import print_training
 
 
 def train_recipe(
     name: str,
     settings: list[str],
     *,
+    dataset: str | None,
     seed: int | None,
     run: str | None,
     device: str | None,
@@ -32,12 +36,13 @@ def train_recipe(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Train a recipe's seeds one after another; see `hdrbench train --help`."""
     world = world_from_environment()
     try:
-        recipe, seeds, directories = _wanted(name, settings, seed, run, resume, overwrite)
+        recipe, seeds, directories = _wanted(name, settings, dataset, seed, run, resume, overwrite)
         where = choose_device(device)
     except HdrbenchError as error:
         if world.is_rank_zero:
@@ -46,31 +51,49 @@ def train_recipe(
     if where == "cuda" and world.size > 1:
         where = choose_device(f"cuda:{world.local_rank}")
     if dry_run:
-        dataset = _check(recipe, directories, resume, overwrite)
+        opened = _check(recipe, directories, resume, overwrite)
         if world.is_rank_zero:
             from ..training.checks import check_directory
 
             for one, directory in zip(seeds, directories, strict=True):
-                check_directory(recipe, dataset, directory, one, overwrite, resume)
-            report_values(_plan(recipe, dataset, directories, where, workers, world), as_json)
+                check_directory(recipe, opened, directory, one, overwrite, resume)
+            report_values(_plan(recipe, opened, directories, where, workers, world), as_json)
         return
     with process_group(world, where) as world:
-        dataset = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
+        opened = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
         summaries = [
-            _train_one(recipe, dataset, directory, one, where, workers, resume, overwrite, world)
+            _train_one(
+                recipe, opened, directory, one, where, workers, resume, overwrite, quiet, world
+            )
             for one, directory in zip(seeds, directories, strict=True)
         ]
     if world.is_rank_zero:
         _show(summaries, as_json)
+        next_step(after_train(directories), quiet or as_json)
 
 
 def _wanted(
-    name: str, settings: list[str], seed: int | None, run: str | None, resume: bool, overwrite: bool
+    name: str,
+    settings: list[str],
+    dataset: str | None,
+    seed: int | None,
+    run: str | None,
+    resume: bool,
+    overwrite: bool,
 ) -> tuple[Recipe, list[int], list[Path]]:
     """The recipe, the seeds and the run directories that the arguments ask for."""
     if resume and overwrite:
         raise UsageError("--resume goes on with a run, --overwrite deletes it: use one of them")
-    recipe = override(load_recipe(name), settings)
+    recipe = load_recipe(name)
+    if dataset is not None:
+        header = open_dataset(dataset).header
+        recipe = on_dataset(recipe, header)
+        if not (data_dir() / header.name / "dataset.json").is_file():
+            raise UsageError(
+                f"--dataset {dataset}: a run names its dataset, which must lie in {data_dir()}/ "
+                "(HDRBENCH_DATA moves it)"
+            )
+    recipe = override(recipe, settings)
     seeds = [seed] if seed is not None else list(recipe.training.seeds)
     if run is not None and len(seeds) > 1:
         raise UsageError(f"--run names one run, the recipe has seeds {seeds}: add --seed")
@@ -129,10 +152,11 @@ def _train_one(
     workers: int | None,
     resume: bool,
     overwrite: bool,
+    quiet: bool,
     world: World,
 ) -> dict[str, Any]:
     title = f"{recipe.label} seed {seed}"
-    bar = training_progress(title) if world.is_rank_zero else contextlib.nullcontext(_ignore)
+    bar = training_progress(title, quiet) if world.is_rank_zero else contextlib.nullcontext(_ignore)
     with bar as on_step:
         return train(
             recipe,
@@ -158,14 +182,17 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
         print_json(summaries)
         return
     for summary in summaries:
+        steps = f"{summary['steps']}"
+        if summary.get("stopped_early"):
+            steps += f" of {summary['planned_steps']}"
         if summary.get("resumed_at") == summary["steps"]:
-            out.print(
-                f"{summary['run']}: finished before, at step {summary['steps']}: nothing to do"
-            )
+            early = ", early," if summary.get("stopped_early") else ","
+            out.print(f"{summary['run']}: finished before{early} at step {steps}: nothing to do")
             continue
         psnr = summary["validation_psnr"]
+        ended = "ended early, " if summary.get("stopped_early") else ""
         out.print(
-            f"{summary['run']}: {summary['steps']} steps in {summary['seconds']:.0f} s, "
+            f"{summary['run']}: {ended}{steps} steps in {summary['seconds']:.0f} s, "
             f"{summary['data_wait_share']:.1%} of them waiting for data; "
             f"validation PSNR {psnr['last']:.2f} dB at the end, {psnr['best']:.2f} dB at best"
         )
@@ -177,12 +204,13 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
         )
 
 
-def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
+def time_steps(
+    device: str, save: bool, dry_run: bool, quiet: bool, wide: bool, as_json: bool
+) -> None:
     """`hdrbench time --training`."""
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
     from ..paths import results_dir
-    from ..report.tables_time import parts_table, throughput_table, training_text
     from ..result_timing import TrainingTiming
     from ..results import write_result
     from ..timing import steps
@@ -207,7 +235,7 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
             return f"what was timed before is in {path}"
         return f"{path} is as it was" if path else "nothing was to be written"
 
-    with says_when_stopped(kept), progress("time --training", total) as step:
+    with says_when_stopped(kept), progress("time --training", total, quiet) as step:
         timing = TrainingTiming(
             device=device,
             config=HDRNetConfig(),
@@ -228,7 +256,4 @@ def time_steps(device: str, save: bool, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(timing.model_dump(mode="json"))
         return
-    for table in (parts_table(timing, ""), throughput_table(timing, "")):
-        cells = [[cell.text for cell in row] for row in table.rows]
-        print_table([column.heading for column in table.columns], cells)
-    out.print(f"{training_text(timing)}; on {environment.machine()}")
+    print_training(timing, wide)

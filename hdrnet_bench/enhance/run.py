@@ -233,7 +233,7 @@ def run(
     model: HDRNet,
     jobs: Sequence[EnhanceJob],
     settings: Settings,
-    workers: int | None = None,
+    threads: int | None = None,
     step: Callable[[], None] = lambda: None,
     written: list[Path] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -242,26 +242,26 @@ def run(
     fails does not stop the others.
 
     Args:
-        workers: threads that decode, and as many that encode; by default up to four.
+        threads: that decode, and as many that encode; by default up to four.
         step: called after each file.
         written: each output is added to it once it is there, whole.
     """
     for folder in {job.target.parent for job in jobs}:
         sweep(folder)
     written = [] if written is None else written
-    workers = workers or min(4, os.cpu_count() or 1)
+    threads = threads or min(4, os.cpu_count() or 1)
     raw_as = model.config.input_encoding
     jobs = list(jobs)
     with (
-        ThreadPoolExecutor(workers) as decoders,
-        ThreadPoolExecutor(workers) as encoders,
+        ThreadPoolExecutor(threads) as decoders,
+        ThreadPoolExecutor(threads) as encoders,
     ):
         decoding: deque[Future[tuple[Photo, float]]] = deque()
         encoding: deque[Future[dict[str, Any]]] = deque()
         ahead = iter(jobs)
 
         def decode_ahead() -> None:
-            while len(decoding) < workers and (job := next(ahead, None)):
+            while len(decoding) < threads and (job := next(ahead, None)):
                 decoding.append(decoders.submit(_timed_read, job.source, settings.policy, raw_as))
 
         def finished(most: int) -> Iterator[dict[str, Any]]:
@@ -277,7 +277,7 @@ def run(
                 encoding.append(_one(model, job, photo, settings, encoders, written))
                 del photo  # so that a picture ends with its encoding
                 decode_ahead()
-                yield from finished(workers)
+                yield from finished(threads)
             yield from finished(0)
         finally:
             for reading in decoding:

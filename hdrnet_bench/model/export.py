@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..config import input_description
 from ..errors import CapabilityError
 from ..files import json_line, write_bytes
+from ..install import install_advice
 from .hdrnet import HDRNet
 from .pyramid import Size, neighbours
 
@@ -65,9 +66,7 @@ def export(model: HDRNet, path: Path, kind: Format) -> dict[str, str]:
     if kind == "onnx":
         for name in ("onnx", "onnxscript"):
             if importlib.util.find_spec(name) is None:
-                raise CapabilityError(
-                    f"exporting to ONNX needs {name}: pip install 'hdrnet-bench[onnx]'"
-                )
+                raise CapabilityError(f"exporting to ONNX needs {name}: {install_advice('onnx')}")
     metadata = _metadata(model)
     size = model.config.net_input_size
     # Two pictures, of sides that nothing else has: what is traced must hold for all.

@@ -60,16 +60,6 @@ def save_model(path: Path, model: nn.Module, header: ModelHeader) -> None:
     write_tensors(path, model.state_dict(), metadata)
 
 
-def resolve(path: str | Path) -> Path:
-    """The model file that a path stands for: itself, or a run directory's last.safetensors."""
-    path = Path(path)
-    if path.is_dir():
-        path = path / "last.safetensors"
-    if not path.exists():
-        raise DataError(f"there is no model file {path}")
-    return path
-
-
 def read_network(
     path: Path, build: Callable[[HDRNetConfig], Model], device: str | torch.device = "cpu"
 ) -> tuple[Model, ModelHeader]:

@@ -127,7 +127,7 @@ class Side(_Facts):
 
     @property
     def description(self) -> str:
-        """For `recipes --protocols`."""
+        """For `hdrbench protocols`."""
         return f"{self.rendering}; {self.bit_depth} bits, {self.space}, order {self.channel_order}"
 
 
@@ -243,7 +243,7 @@ class Protocol(_Entry):
         return [None]
 
     def details(self) -> dict[str, Any]:
-        """What only protocols of this source have, for `recipes --protocols`."""
+        """What only protocols of this source have, for `hdrbench protocols`."""
         raise NotImplementedError
 
 

@@ -186,7 +186,7 @@ def pinned_lists(protocol: Protocol, source: Source, part: str | None = None) ->
 
 
 def description(protocol: Protocol | Unrunnable, source: Source) -> dict[str, Any]:
-    """For `recipes --protocols`: what the protocol is, what it needs, what is published on it."""
+    """For `hdrbench protocols`: what the protocol is, what it needs, what is published on it."""
     if isinstance(protocol, Unrunnable):
         return {
             "protocol": protocol.name,

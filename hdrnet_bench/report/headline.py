@@ -131,5 +131,5 @@ def measured_on(contents: Contents, top: Headline | None) -> Measured:
     processors = [processor(one, on_gpu=one.gpu is not None) for one in environments]
     dates = [one.date for one in environments if one.date]
     results = [result for _, result in top.group.results] if top else []
-    commits = {result.environment.commit or "unknown" for result in results}
+    commits = {result.environment.commit_text for result in results}
     return Measured(list(dict.fromkeys(processors)), max(dates, default=None), sorted(commits))

@@ -16,7 +16,7 @@ SPACES = {"srgb": "sRGB", "xyz": "CIE XYZ", "linear-srgb": "linear sRGB", "camer
 
 _INTRO = (
     "Figures that papers published, as the CSV files of this folder hold them. Nothing here was "
-    "measured by this project. Rows of HDRNet are in bold. `hdrbench recipes --protocols NAME` "
+    "measured by this project. Rows of HDRNet are in bold. `hdrbench protocols NAME` "
     "says all that is known of a protocol."
 )
 _COMPARES = (

@@ -21,10 +21,10 @@ def page(contents: Contents, comparisons: Mapping[str, str]) -> str:
     parts = [
         "# Results",
         *_summary(contents),
-        "Made by `make report` from the result files beside this page, which `hdrbench eval` and "
-        "`hdrbench time` measured (`make results` runs them all). [report.html](report.html) shows "
-        "the same with pictures; [tables/](tables) holds the same tables as CSV, unrounded, and "
-        "as LaTeX. A metric's mean is over n pictures; its 95 % interval stands in brackets.",
+        "Made by `hdrbench report` from the result files beside this page, which `hdrbench eval` "
+        "and `hdrbench time` measured. [report.html](report.html) shows the same with pictures; "
+        "[tables/](tables) holds the same tables as CSV, unrounded, and as LaTeX. A metric's mean "
+        "is over n pictures; its 95 % interval stands in brackets.",
         "## Quality",
         *([] if contents.groups else [NOTHING_MEASURED]),
     ]

@@ -262,13 +262,6 @@ def published_table(group: Group, rows: Sequence[PublishedRow]) -> Table:
     )
 
 
-def kernel_rows(timing: KernelTiming) -> tuple[list[str], list[list[str]]]:
-    """The table's headings and cells as text, for the terminal."""
-    table = kernel_table(timing, "")
-    headings = [column.heading for column in table.columns]
-    return headings, [[entry.text for entry in row] for row in table.rows]
-
-
 def kernel_table(timing: KernelTiming, slug: str) -> Table:
     """Each kernel at each size, beside plain and compiled PyTorch and a copy."""
     head = columns("size, guide=size_guide", "kernel")
@@ -331,4 +324,4 @@ def processor(environment: Environment, on_gpu: bool) -> str:
 
 def machine_text(environment: Environment) -> str:
     """The machine, the installation and the commit, on one line."""
-    return f"{environment.machine()}; commit {environment.commit or 'unknown'}"
+    return f"{environment.machine()}; commit {environment.commit_text}"

@@ -117,7 +117,7 @@ def test_only_a_run_is_overwritten(tiny: Workspace) -> None:
 def test_strange_arguments(tiny: Workspace) -> None:
     assert "neither a run nor a recipe" in tiny.fails(2, "eval", "a**b")
     assert "neither a run nor a recipe" in tiny.fails(2, "eval", "**")
-    assert "megapixels" in tiny.fails(2, "time", "--size", "99999999x99999999")
+    assert "megapixels" in tiny.fails(2, "time", "--resolution", "99999999x99999999")
     assert "name too long" in tiny.fails(3, "train", f"./{'x' * 300}.yaml").lower()
     assert "no protocol ''" in tiny.fails(2, "prepare", "demo", "--protocol", "")
     assert tiny.run("train", "tiny.yaml", "--seed", str(2**31)).returncode == 2
@@ -211,16 +211,6 @@ def test_recipes_and_protocols_as_json(workspace: Workspace) -> None:
     assert "# data: hdrbench prepare demo --protocol retouch" in shown
 
 
-def test_doctor_says_what_is_there_and_what_to_do(workspace: Workspace) -> None:
-    found = {row["capability"]: row for row in workspace.json("doctor")}
-    assert {"native slicing", "CUDA", "LPIPS weights, AlexNet", "browser"} <= found.keys()
-    assert all(row["there"] in ("yes", "no", "not yet") and row["detail"] for row in found.values())
-    lpips = found["LPIPS weights, AlexNet"]
-    if lpips["there"] == "no":
-        assert "alexnet-owt-7be5be79.pth (SHA-256 7be5be79…) at " in lpips["detail"]
-    assert workspace.run("doctor").returncode == 0
-
-
 def test_environment_moves_data_runs_and_results(tiny: Workspace) -> None:
     (tiny.path / "data").rename(tiny.path / "elsewhere")
     places = {"HDRBENCH_DATA": "elsewhere", "HDRBENCH_RUNS": "r", "HDRBENCH_RESULTS": "s"}
@@ -232,10 +222,16 @@ def test_environment_moves_data_runs_and_results(tiny: Workspace) -> None:
     assert not (tiny.path / "results").exists()
 
 
-def test_data_goes_to_stdout_and_progress_to_stderr(trained: Workspace) -> None:
+def test_data_goes_to_stdout_and_progress_to_stderr(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hdrnet_bench.cli.progress.INTERVAL_S", 0.0)
     done = trained.run("eval", "--json")
     json.loads(done.stdout)
     assert "eval tiny" in done.stderr
+    quiet = trained.run("eval", "--json", "--quiet", "--overwrite")
+    assert json.loads(quiet.stdout)
+    assert "eval tiny" not in quiet.stderr
 
 
 def test_a_closed_pipe_is_no_error(workspace: Workspace) -> None:

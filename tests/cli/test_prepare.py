@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdrnet_bench.install import install_advice
 from tests.conftest import Workspace, smooth_picture
 
 FOLDERS = ("--input-dir", "in", "--target-dir", "target", "--workers", "1")
@@ -104,4 +105,4 @@ def test_a_missing_library_is_said_with_the_file(
     monkeypatch.syspath_prepend(pairs.path / "without")
     message = pairs.fails(4, *PREPARE)
     assert "in/z.heic" in message
-    assert "pip install 'hdrnet-bench[heif]'" in message
+    assert install_advice("heif") in message

@@ -149,7 +149,7 @@ def test_too_little_memory_for_the_libraries_is_one_line(workspace: Workspace, m
         (["eval", "x\u202e"], {}),
         (["train", "x\x1b[2J.yaml"], {}),
         (["enhance", "no\x1b[2Jmodel", "a.png", "b.png"], {}),
-        (["prepare", "folder", "--source", "x\x1b[2J"], {}),
+        (["prepare", "folder", "--source-dir", "x\x1b[2J"], {}),
         (["report"], {"HDRBENCH_RESULTS": "x\x1b[2J"}),
     ],
 )

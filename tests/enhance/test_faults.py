@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from hdrnet_bench.images import photo_writer
 from hdrnet_bench.images.files import write_png
 from hdrnet_bench.images.photo import Photo, read_photo
 from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.stopping import Stopped
 from tests.conftest import Workspace, clean_environment, smooth_picture, wait_for_files
 from tests.enhance.test_run import network
 from tests.pictures.kinds import chunk
@@ -63,7 +65,7 @@ def test_a_stop_leaves_whole_pictures_and_says_how_many(
     write_png(Path("in/00.png"), large)
     for name in range(1, 60):
         os.link("in/00.png", f"in/{name:02}.png")
-    process = hdrbench("enhance", "model.safetensors", "in", "out", "--workers", "2")
+    process = hdrbench("enhance", "model.safetensors", "in", "out", "--threads", "2")
     wait_for_files(process, workspace.path, "out/*.png", 3)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -71,11 +73,56 @@ def test_a_stop_leaves_whole_pictures_and_says_how_many(
     written = sorted(Path("out").glob("*.png"))
     assert 3 <= len(written) < 60
     assert f"{len(written)} of 60 pictures are written, each whole" in " ".join(said.split())
-    assert "--overwrite" in said
+    assert "; --skip-existing makes the rest" in " ".join(said.split())
     assert "Traceback" not in said
     assert not temporary()
     for path in written:
         assert read_photo(path).pixels.shape == large.shape
+
+    before = {path: path.stat().st_mtime_ns for path in written}
+    rest = [path for path in sorted(Path("in").iterdir()) if Path("out", path.name) not in before]
+    for path in rest[3:]:  # they would be made as the first three are
+        path.unlink()
+    done = workspace.run("enhance", "model.safetensors", "in", "out", "--skip-existing")
+    assert done.returncode == 0, done.stderr
+    total = len(written) + min(len(rest), 3)
+    assert f"{len(written)} of {total} are there already: skipped" in done.stderr
+    assert len(list(Path("out").glob("*.png"))) == total
+    assert {path: path.stat().st_mtime_ns for path in written} == before
+
+
+@pytest.mark.parametrize(("others", "says"), [
+    (False, "--skip-existing in place of --overwrite makes the rest"),
+    (True, "the same again with --overwrite makes all"),
+])  # fmt: skip
+def test_a_stop_while_replacing_says_what_makes_the_rest(
+    workspace: Workspace,
+    model: HDRNet,
+    monkeypatch: pytest.MonkeyPatch,
+    others: bool,
+    says: str,
+) -> None:
+    for name in "abc":
+        write_png(Path(f"{name}.png"), EIGHT)
+    Path("out").mkdir()
+    for name in "ac" if others else "a":
+        write_png(Path(f"out/{name}.png"), EIGHT)
+    real, calls = enhance.enhance_photo, []
+
+    def stopped(*arguments: object) -> dict[str, float]:
+        calls.append(arguments)
+        if len(calls) == 2:
+            while len(list(Path("out").glob("[!.]*"))) < 1 or temporary():
+                time.sleep(0.01)
+            raise Stopped(signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(enhance, "enhance_photo", stopped)
+    done = workspace.run(
+        "enhance", "model.safetensors", "a.png", "b.png", "c.png", "out", "--overwrite"
+    )
+    assert done.returncode == 130
+    assert f"1 of 3 pictures are written, each whole; {says}" in " ".join(done.stderr.split())
 
 
 @pytest.mark.fault("kills")
@@ -159,7 +206,7 @@ def test_few_open_files_are_said_in_one_line(workspace: Workspace, model: HDRNet
         resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 
     process = hdrbench(
-        "enhance", "model.safetensors", "in", "out", "--workers", "8", preexec_fn=limit
+        "enhance", "model.safetensors", "in", "out", "--threads", "8", preexec_fn=limit
     )
     _, said = process.communicate(timeout=60)
     assert "Traceback" not in said
@@ -215,7 +262,7 @@ def test_a_folder_with_anything_in_it(
     assert done.returncode == 3, done.stderr
     reports = {report["input"]: report for report in json.loads(done.stdout)}
     skipped = {name for name, report in reports.items() if report.get("skipped")}
-    assert skipped == {"in/pipe.png", "in/zero.jpg", "in/self.png", "in/gone.tif"}
+    assert skipped == {"in/pipe.png", "in/zero.jpg", "in/self.png", "in/gone.tif", "in/up"}
     assert {name for name, report in reports.items() if report["error"]} == {"in/eps.png"}
     assert "a PostScript file" in reports["in/eps.png"]["error"]
     assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png", "c.png"}

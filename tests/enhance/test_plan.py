@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from PIL import Image
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.enhance import run as enhance
-from hdrnet_bench.enhance.plan import passed_over, plan
+from hdrnet_bench.enhance.plan import by_suffix, passed_over, passed_over_lines, plan
 from hdrnet_bench.errors import CapabilityError, DataError, UsageError
 from hdrnet_bench.images.kinds import KINDS, OTHER_PICTURES
+from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import Workspace, smooth_picture
 
@@ -31,9 +33,14 @@ def photos(workspace: Workspace) -> Workspace:
     return workspace
 
 
+NOT_READ, NO_PICTURE = "of a kind that is not read", "not named like a picture"
+REASONS = {
+    "b.CR2": NOT_READ, "d.cr2": NOT_READ, "e.gif": NOT_READ, "notes.txt": NO_PICTURE,
+    "sub/c.cr2": NOT_READ, "sub/film.mov": NO_PICTURE,
+}  # fmt: skip
 SKIPPED = [
-    {"input": f"in/{name}", "output": None, "error": None, "skipped": "of a kind that is not read"}
-    for name in ("b.CR2", "d.cr2", "e.gif", "sub/c.cr2")
+    {"input": f"in/{name}", "output": None, "error": None, "skipped": reason}
+    for name, reason in REASONS.items()
 ]
 ENHANCE = ("enhance", "model.safetensors", "in", "out")
 
@@ -44,9 +51,11 @@ def test_pictures_that_are_not_read_are_named(photos: Workspace) -> None:
     done = photos.run(*ENHANCE, "--json")
     assert done.returncode == 0, done.stderr
     for said in (dry, done):
-        assert (
-            "passed over: 3 .cr2, 1 .gif (of a kind that is not read)" in said.stderr.splitlines()
-        )
+        lines = [line for line in said.stderr.splitlines() if line.startswith("passed over: ")]
+        assert lines == [
+            "passed over: 3 .cr2, 1 .gif (of a kind that is not read)",
+            "passed over: 1 .mov, 1 .txt (not named like a picture)",
+        ]
     first, *others = json.loads(done.stdout)
     assert (first["output"], first["error"]) == ("out/a.png", None)
     assert others == SKIPPED
@@ -64,8 +73,7 @@ def test_where_all_are_read_nothing_is_said(photos: Workspace) -> None:
 def test_each_is_named_once_and_what_was_written_before_not_at_all(photos: Workspace) -> None:
     Path("in/out").mkdir()
     Path("in/out/old.gif").write_bytes(b"GIF89a")
-    names = ["b.CR2", "d.cr2", "e.gif", "sub/c.cr2"]
-    assert list(passed_over(["in", "in"], "in/out")) == [Path("in") / name for name in names]
+    assert list(passed_over(["in", "in"], "in/out")) == [Path("in") / name for name in REASONS]
     assert passed_over(["in/a.png"], "out") == {}
 
 
@@ -73,9 +81,53 @@ def test_a_folder_without_a_picture_that_is_read_says_what_is_there(photos: Work
     Path("in/a.png").unlink()
     message = photos.fails(3, *ENHANCE)
     assert "in holds no picture (.jpg" in message
-    assert message.endswith("; there are 3 .cr2, 1 .gif")
-    with pytest.raises(DataError, match=r"sub holds no picture .*; there are 1 \.cr2"):
+    assert message.endswith("; there are 3 .cr2, 1 .gif, 1 .mov, 1 .txt")
+    with pytest.raises(DataError, match=r"sub holds no picture .*; there are 1 \.cr2, 1 \.mov"):
         plan(["in/sub"], "out")
+
+
+def test_what_stands_beside_a_picture_is_not_counted(photos: Workspace) -> None:
+    for entry in SKIPPED:
+        Path(str(entry["input"])).unlink()
+    for name in ("a.AAE", "a.png.pp3", "a.dop", "Thumbs.db", "desktop.ini", ".hidden/b.cr2"):
+        Path("in", name).parent.mkdir(exist_ok=True)
+        Path("in", name).write_bytes(b"")
+    assert passed_over(["in"], "out") == {}
+    Path("in/no suffix").write_bytes(b"")
+    Path("in/my.db").write_bytes(b"")
+    assert passed_over_lines(passed_over(["in"], "out")) == [
+        "passed over: 1 .db, 1 without suffix (not named like a picture)"
+    ]
+
+
+def test_folders_that_are_not_looked_into_are_named(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("elsewhere").mkdir()
+    Path("in/link").symlink_to("../elsewhere")
+    Path("in/results").symlink_to("../out")
+    Path("out").mkdir()
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path) == "in/sub":
+            raise PermissionError(errno.EACCES, "no", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    lines = passed_over_lines(passed_over(["in"], "out"))
+    assert "passed over: in/sub (a folder that cannot be read)" in lines
+    assert "passed over: in/link (a link to a folder, which is not followed)" in lines
+    with pytest.raises(PermissionError):
+        plan(["in/sub"], "out")
+
+
+def test_a_line_of_suffixes_is_short() -> None:
+    kinds = [Path(f"x.{letter}") for letter in "abcdefgh"]
+    assert by_suffix(kinds).endswith("1 .g, 1 .h")
+    assert by_suffix([*kinds, Path("x.i"), Path("x.j"), Path("y.j")]).endswith(
+        "2 .j, 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 1 .g, 2 of other suffixes"
+    )
 
 
 UNWRITABLE = [".gif", ".CR2", ".bmp", ".psd", ".dng"]
@@ -146,10 +198,10 @@ def test_where_only_a_library_is_missing_the_code_is_4(
     assert Path("out/a.png").exists()
     for report in lacking:
         assert report["missing_capability"] is True
-        assert "pip install 'hdrnet-bench[heif]'" in report["error"]
+        assert install_advice("heif") in report["error"]
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("hdrbench: ")]
     assert "2 of 3 pictures were not enhanced: in/x.heic, in/y.heic; " in line
-    assert line.endswith("pip install 'hdrnet-bench[heif]'")
+    assert line.endswith(install_advice("heif"))
 
     Path("in/z.png").write_bytes(b"no picture")
     done = photos.run(*ENHANCE, "--json", "--overwrite")

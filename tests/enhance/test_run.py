@@ -1,7 +1,9 @@
 import json
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from hdrnet_bench.enhance import run as enhance
 from hdrnet_bench.images import icc
 from hdrnet_bench.images.camera import develop_camera
 from hdrnet_bench.images.photo import Photo, read_photo
+from hdrnet_bench.install import install_advice
 from hdrnet_bench.model import pyramid
 from hdrnet_bench.model.file import ModelHeader, save_model
 from hdrnet_bench.model.lowres import lowres_from_stored
@@ -433,7 +436,7 @@ def test_a_format_without_its_library_is_refused_at_once(
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     write("a.png", EIGHT)
     line = workspace.fails(4, "enhance", "model.safetensors", "a.png", "a.heic")
-    assert "pip install 'hdrnet-bench[heif]'" in line
+    assert install_advice("heif") in line
     # Among others it is one picture's failure.
     Path("in").mkdir()
     write("in/a.png", EIGHT)
@@ -802,7 +805,7 @@ def test_folders_globs_and_what_was_written_before(workspace: Workspace, model: 
         Path(folder).mkdir(parents=True)
     for name in ("in/a.png", "in/deep/b.jpg", "in/.hidden.png"):
         write(name, EIGHT)
-    Path("in/notes.txt").write_text("no picture")
+    Path("in/notes.xmp").write_text("no picture")
     command = ("enhance", "model.safetensors")
     reports = workspace.json(*command, "in", "in/out")
     assert [r["output"] for r in reports] == ["in/out/a.png", "in/out/deep/b.jpg"]
@@ -839,6 +842,93 @@ def test_nothing_is_overwritten_or_written_before_all_is_clear(
     assert Path("out/b.png").read_text() == "mine"
     workspace.json(*command, "two", "out", "--overwrite")
     assert read_photo(Path("out/b.png")).pixels.shape == EIGHT.shape
+
+
+def test_what_is_there_is_skipped_and_the_rest_made(workspace: Workspace, model: HDRNet) -> None:
+    Path("in").mkdir()
+    for name in "abcdefgh":
+        write(f"in/{name}.png", EIGHT)
+    Path("in/x.gif").write_bytes(b"GIF89a")
+    command = ("enhance", "model.safetensors", "in", "out")
+    workspace.json("enhance", "model.safetensors", *(f"in/{n}.png" for n in "abcdefg"), "out")
+    Path("out/b.png").write_text("mine")
+    line = workspace.fails(2, *command)
+    assert line == (
+        "hdrbench: there already: out/a.png, out/b.png, out/c.png, out/d.png, out/e.png and 2 more;"
+        " --skip-existing makes the others, --overwrite replaces them"
+    )
+    Path("out/f.png").unlink()
+    Path("out/g.png").unlink()
+    assert "d.png, out/e.png; --skip-existing" in workspace.fails(2, *command)
+    both = workspace.fails(2, *command, "--skip-existing", "--overwrite")
+    assert "use one" in both
+
+    dry = workspace.run(*command, "--skip-existing", "--dry-run")
+    assert "5 of 8 are there already: skipped" in dry.stderr.splitlines()
+    assert dry.stdout.splitlines() == [f"in/{n}.png -> out/{n}.png" for n in "fgh"]
+    done = workspace.run(*command, "--skip-existing", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "5 of 8 are there already: skipped" in done.stderr.splitlines()
+    reports = json.loads(done.stdout)
+    assert [r["output"] for r in reports if "skipped" not in r] == [f"out/{n}.png" for n in "fgh"]
+    assert [r for r in reports if "skipped" in r] == [
+        *(
+            {"input": f"in/{n}.png", "output": f"out/{n}.png", "error": None}
+            | {"skipped": "output is there"}
+            for n in "abcde"
+        ),
+        {"input": "in/x.gif", "output": None, "error": None}
+        | {"skipped": "of a kind that is not read"},
+    ]
+    assert Path("out/b.png").read_text() == "mine"
+
+
+def test_where_all_is_there_no_model_is_loaded(
+    workspace: Workspace, model: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.png", EIGHT)
+    command = ("enhance", "model.safetensors", "a.png", "b.png", "--skip-existing")
+    first = workspace.run(*command)
+    assert first.returncode == 0
+    assert "there already" not in first.stderr
+    monkeypatch.setattr("hdrnet_bench.model.load.load_model", None)
+    done = workspace.run(*command)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "1 of 1 are there already: skipped\n"
+    (report,) = workspace.json(*command)
+    assert report["skipped"] == "output is there"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.write_bytes(b""), "out/a.png is there, and an empty file: remove it"),
+        (lambda path: path.mkdir(), "out/a.png is there, and no file: remove it"),
+    ],
+)
+def test_what_is_no_whole_file_is_not_skipped(
+    workspace: Workspace, model: HDRNet, spoil: Callable[[Path], object], says: str
+) -> None:
+    write("a.png", EIGHT)
+    Path("out").mkdir()
+    spoil(Path("out/a.png"))
+    command = ("enhance", "model.safetensors", "a.png", "out", "--skip-existing")
+    assert says in workspace.fails(2, *command)
+
+
+def test_a_folder_that_cannot_be_written_stops_it_before_it_begins(
+    workspace: Workspace, model: HDRNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.png", EIGHT)
+    Path("file").write_text("")
+    command = ("enhance", "model.safetensors", "a.png")
+    assert "file is a file, and outputs need" in workspace.fails(3, *command, "file/deep/b.png")
+    Path("closed").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, how: str(path) != "closed" and access(path, how))
+    for output in ("closed/b.png", "closed/deep/"):
+        assert "closed is a folder that cannot be written" in workspace.fails(3, *command, output)
+    assert workspace.json(*command, "open/deep/")[0]["error"] is None
 
 
 def test_a_raw_and_a_tiff_of_one_name_collide(workspace: Workspace, model: HDRNet) -> None:
@@ -902,7 +992,7 @@ def test_decoding_goes_on_while_encoding(
     assert met == [True]
     workspace.json(
         *("enhance", "model.safetensors", *["a.png", "b.png", "c.png", "d.png"], "out"),
-        *("--workers", "1"),
+        *("--threads", "1"),
     )
     assert met == [True, True]
 
@@ -930,7 +1020,7 @@ def test_pictures_in_memory_are_bounded(
 
     monkeypatch.setattr(enhance, "read_photo", read)
     monkeypatch.setattr(enhance, "write_photo", write_one)
-    workspace.json("enhance", "model.safetensors", "*.png", "out", "--workers", "2")
+    workspace.json("enhance", "model.safetensors", "*.png", "out", "--threads", "2")
     assert held == 0
     assert 2 < most <= 2 * 2 + 1
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import Workspace
 
@@ -99,6 +100,34 @@ def test_export_asks_before_it_replaces(workspace: Workspace) -> None:
     assert Path("m.pt2").read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "says"),
+    [
+        ("torch", [], "next: in Python, `torch.export.load('out file.pt2').module()` takes"),
+        ("onnx", [], "next: `python -m hdrnet_bench.examples.onnx_inference 'out file.onnx' INPUT"),
+        ("onnx", ["--quiet"], ""),
+        ("onnx", ["--json"], ""),
+    ],
+)
+def test_what_comes_next_is_named(
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    arguments: list[str],
+    says: str,
+) -> None:
+    saved("curves")
+    monkeypatch.setattr("hdrnet_bench.model.export.export", lambda *_: {"inputs": "lowres"})
+    suffix = {"torch": "pt2", "onnx": "onnx"}[kind]
+    output = f"out file.{suffix}"
+    done = workspace.run("export", "m.safetensors", output, "--format", kind, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "lowres" in done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith("next: ")]
+    assert len(lines) == bool(says)
+    assert all(line.startswith(says) for line in lines)
+
+
 def test_without_onnx_it_says_which_extra(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,5 +137,5 @@ def test_without_onnx_it_says_which_extra(
         importlib.util, "find_spec", lambda name, *a: None if name == "onnx" else find(name, *a)
     )
     line = workspace.fails(4, "export", "m.safetensors")
-    assert "hdrnet-bench[onnx]" in line
+    assert install_advice("onnx") in line
     assert [p.name for p in Path().iterdir()] == ["m.safetensors"]

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
-from hdrnet_bench.errors import CapabilityError, DataError, StorageError
+from hdrnet_bench.errors import CapabilityError, DataError, StorageError, UsageError
 from hdrnet_bench.files import sweep
 from hdrnet_bench.memory import available
 from hdrnet_bench.model.file import ModelHeader, read_model_header, save_model
@@ -127,7 +127,6 @@ def _nan(model: HDRNet) -> None:
 
 
 SPOIL: dict[str, tuple[Callable[[HDRNet], object], str]] = {
-    "missing": (lambda m: PATH.unlink(), "there is no model file"),
     "a link to nothing": (
         lambda m: (PATH.unlink(), PATH.symlink_to("nothing")),
         "there is no model file",
@@ -223,6 +222,12 @@ def test_anything_else_is_refused_in_one_line(
     assert len(str(caught.value)) < 1000
     assert not Path("unpickled").exists()
     assert reason in workspace.fails(3, "export", "m.safetensors")
+
+
+def test_a_missing_file_is_a_wrong_name(saved: HDRNet) -> None:
+    PATH.unlink()
+    with pytest.raises(UsageError, match=r"'m\.safetensors' is neither a model file nor a run"):
+        load_model(PATH)
 
 
 def test_a_folder_without_a_model_is_refused(workspace: Workspace) -> None:

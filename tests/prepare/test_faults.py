@@ -717,7 +717,7 @@ def test_lists_that_are_no_files_are_refused_at_once(workspace: Workspace, devic
         os.mkfifo("list")
     else:
         Path("list").symlink_to(device)
-    line = workspace.fails(3, "prepare", "hdrplus", "--ids", "list", "--source", hdrplus_copy())
+    line = workspace.fails(3, "prepare", "hdrplus", "--ids", "list", "--source-dir", hdrplus_copy())
     assert "list is not a regular file" in line
     with pytest.raises(DataError, match="not a regular file"):
         folder.filelist.entries(Path("list"), Path("split/input"))

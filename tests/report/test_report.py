@@ -162,7 +162,9 @@ def test_a_broken_page_is_outdated(root: Path) -> None:
 
 def test_check_says_so_and_exits_with_3(root: Path, workspace: Workspace) -> None:
     made_up.evaluation(root)
-    assert "report.html" in workspace.fails(3, "report", "--check")
+    message = workspace.fails(3, "report", "--check")
+    assert "report.html" in message
+    assert message.endswith("; run `hdrbench report`")
     assert workspace.run("report").returncode == 0
     assert workspace.json("report", "--check") == {"outdated": []}
     workspace.fails(2, "report", "--check", "--private")

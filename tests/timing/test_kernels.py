@@ -102,7 +102,8 @@ def test_an_interrupted_run_keeps_the_sizes_it_has(
         return one(name, *other)
 
     monkeypatch.setattr(kernels, "_one", until_the_second_size)
-    command = ("time", "--kernels", "--device=cpu", "--save", "--size=64x48", "--size=48x32")
+    sizes = ("--resolution=64x48", "--resolution=48x32")
+    command = ("time", "--kernels", "--device=cpu", "--save", *sizes)
     assert workspace.run(*command).returncode == 130
     (path,) = workspace.path.glob("results/kernels-cpu-*.json")
     assert {row.size for row in _read(path).rows} == {"64x48"}

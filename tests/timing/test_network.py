@@ -401,7 +401,7 @@ def test_backends_by_name_and_by_what_is_there(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_time_writes_a_valid_result(trained: Workspace) -> None:
-    sizes = ("--size=64x48", "--size=96x64")
+    sizes = ("--resolution=64x48", "--resolution=96x64")
     would = trained.json("time", "tiny", *sizes, "--dry-run")
     assert not (trained.path / "results").exists()
     measured = trained.json("time", "tiny", *sizes, "--budget", "0.1", "--dtype", "uint8")
@@ -441,7 +441,7 @@ def test_sizes_by_default_are_the_usual_and_the_recipes(trained: Workspace) -> N
 
 
 def test_time_without_a_run_writes_nothing(workspace: Workspace) -> None:
-    done = workspace.run("time", "--size=40x40", "--budget=0", "--backend=reference")
+    done = workspace.run("time", "--resolution=40x40", "--budget=0", "--backend=reference")
     assert done.returncode == 0, done.stderr
     header, *lines = done.stdout.splitlines()
     for word in ("resolution", "backend", "part", "median", "p5", "MP/s", "GB/s", "error"):
@@ -472,7 +472,7 @@ def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Works
     assert list(workspace.path.iterdir()) == []
 
     types = ("--dtype=uint8", "--dtype=float32")
-    measured = workspace.json(*save, *types, "--size=48x40", "--size=32x32")
+    measured = workspace.json(*save, *types, "--resolution=48x40", "--resolution=32x32")
     first = _saved(workspace)
     assert plan["would write"].endswith(next(workspace.path.glob("results/network-*")).name)
     assert _keys(first) == [(32, "float32"), (48, "float32"), (32, "uint8"), (48, "uint8")]
@@ -484,8 +484,8 @@ def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Works
             (size.rows[0].width, size.rows[0].height)
         ]
 
-    workspace.json(*save, "--dtype=float16", "--size=32x32")
-    workspace.json(*save, "--size=32x32", "--backend=reference")
+    workspace.json(*save, "--dtype=float16", "--resolution=32x32")
+    workspace.json(*save, "--resolution=32x32", "--backend=reference")
     second = _saved(workspace)
     assert _keys(second) == [(32, "float32"), (48, "float32"), (32, "float16"), *_keys(first)[2:]]
     assert second.sizes[1] == first.sizes[1]
@@ -494,24 +494,24 @@ def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Works
 
 def test_times_of_another_installation_are_replaced(workspace: Workspace) -> None:
     save = ("time", "--save", "--device=cpu", "--budget=0", "--backend=reference")
-    workspace.json(*save, "--size=32x32")
+    workspace.json(*save, "--resolution=32x32")
     (path,) = workspace.path.glob("results/network-cpu-*.json")
     content = json.loads(path.read_text())
     content["environment"]["torch"] = "1.0"
     path.write_text(json.dumps(content))
-    assert "begins anew" in workspace.run(*save, "--size=40x32").stderr
+    assert "begins anew" in workspace.run(*save, "--resolution=40x32").stderr
     assert _keys(_saved(workspace)) == [(40, "float32")]
-    assert "begins anew" not in workspace.run(*save, "--size=32x32").stderr
+    assert "begins anew" not in workspace.run(*save, "--resolution=32x32").stderr
     path.write_text(json.dumps(content | {"kind": "kernels"}))
-    assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
+    assert "network-cpu-" in workspace.fails(3, *save, "--resolution=40x32")
     path.write_text('{"kind": "network"}')
-    assert "network-cpu-" in workspace.fails(3, *save, "--size=40x32")
+    assert "network-cpu-" in workspace.fails(3, *save, "--resolution=40x32")
     assert "network-cpu-" in workspace.fails(3, "report")
 
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
 def test_a_backend_that_is_not_timed_again_does_not_go_without_a_word(workspace: Workspace) -> None:
-    save = ("time", "--save", "--device=cpu", "--budget=0", "--size=32x32")
+    save = ("time", "--save", "--device=cpu", "--budget=0", "--resolution=32x32")
     assert "no longer there" not in workspace.run(*save).stderr
     assert "no longer there" not in workspace.run(*save).stderr
     said = workspace.run(*save, "--backend=native").stderr
@@ -530,7 +530,7 @@ def test_kernels_that_are_stopped_take_no_whole_file_s_place(
             raise KeyboardInterrupt
         return one_size(*arguments)
 
-    save = ("time", "--kernels", "--size=64x48", "--save", "--device=cpu")
+    save = ("time", "--kernels", "--resolution=64x48", "--save", "--device=cpu")
     monkeypatch.setattr(kernels_module, "_one", until_noise)
     assert workspace.run(*save).returncode == 130
     (path,) = workspace.path.glob("results/kernels-cpu-*.json")
@@ -555,7 +555,7 @@ def test_an_interrupted_run_keeps_the_sizes_it_has(
         return one_size(job)
 
     monkeypatch.setattr(timing, "_one_size", until_the_second)
-    sizes = ("--size=32x32", "--size=40x32")
+    sizes = ("--resolution=32x32", "--resolution=40x32")
     done = workspace.run(
         "time", "--save", "--device=cpu", "--budget=0", "--backend=reference", *sizes
     )
@@ -590,7 +590,7 @@ def test_sizes_on_cuda_are_timed_one_after_another_in_this_process(
 
 def test_bad_sizes_and_devices(workspace: Workspace) -> None:
     for size in ("64", "64x", "0x64", "7x64", "-8x8", "axb"):
-        assert "WIDTHxHEIGHT" in workspace.fails(2, "time", f"--size={size}")
+        assert "WIDTHxHEIGHT" in workspace.fails(2, "time", f"--resolution={size}")
     assert "use cpu, cuda" in workspace.fails(2, "time", "--device", "tpu")
     if not torch.cuda.is_available():
         assert "no CUDA device here" in workspace.fails(4, "time", "--device", "cuda")
@@ -601,7 +601,7 @@ def test_bad_options(workspace: Workspace) -> None:
     assert "did you mean float16" in workspace.fails(2, "time", "--dtype", "float61")
     assert "--budget inf" in workspace.fails(2, "time", "--budget", "inf", "--dry-run")
     assert "--backend compiled" in workspace.fails(2, "time", "--compile")
-    most = ("--size=20000x20000", "--batch")
+    most = ("--resolution=20000x20000", "--batch")
     assert "--batch 2 of 20000x20000" in workspace.fails(2, "time", *most, "2", "--dry-run")
     assert workspace.json("time", *most, "1", "--dry-run")["sizes"] == ["20000x20000"]
     for option in ("--batch=2", "--dtype=uint8", "--backend=native", "--budget=3"):
@@ -611,7 +611,7 @@ def test_bad_options(workspace: Workspace) -> None:
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
 def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) -> None:
-    rows = workspace.json("time", "--kernels", "--size", "160x120")
+    rows = workspace.json("time", "--kernels", "--resolution", "160x120")
     kernels = {(row["guide"], row["kernel"]) for row in rows}
     assert kernels == {
         *(("natural", k) for k in ("forward, out given", "forward, fresh output")),
@@ -639,8 +639,8 @@ def test_kernels_are_timed_against_plain_torch_and_a_copy(workspace: Workspace) 
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
 def test_kernel_times_are_saved_and_reported(workspace: Workspace) -> None:
-    would = workspace.json("time", "--kernels", "--size=64x48", "--save", "--dry-run")
-    rows = workspace.json("time", "--kernels", "--size=64x48", "--save")
+    would = workspace.json("time", "--kernels", "--resolution=64x48", "--save", "--dry-run")
+    rows = workspace.json("time", "--kernels", "--resolution=64x48", "--save")
     (path,) = workspace.path.glob("results/kernels-cpu-*.json")
     assert would["would write"].endswith(path.name)
     result = read_result(path)

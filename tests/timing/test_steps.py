@@ -69,7 +69,7 @@ def test_half_precision_is_timed_on_cuda_alone() -> None:
 
 
 def test_only_device_and_save_go_with_it(workspace: Workspace) -> None:
-    for more in (["--kernels"], ["--size", "64x64"], ["demo-retouch"], ["--dtype", "float16"]):
+    for more in (["--kernels"], ["--resolution", "9x9"], ["demo-retouch"], ["--dtype", "float16"]):
         message = workspace.fails(2, "time", "--training", *more)
         assert "only --device and --save go with it" in message
     plan = workspace.json("time", "--training", "--device", "cpu", "--dry-run")

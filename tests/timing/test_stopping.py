@@ -23,7 +23,7 @@ def test_its_processes_end_with_it(
     workspace: Workspace, number: int, to_group: bool, pause_s: float
 ) -> None:
     """Also while one is still starting: then it has no handler of its own yet."""
-    process = running.start(workspace.path, "time", "--size", "64x48", "--budget", "1000")
+    process = running.start(workspace.path, "time", "--resolution", "64x48", "--budget", "1000")
     deadline = time.monotonic() + 60
     while not running.workers(process.pid):
         assert time.monotonic() < deadline

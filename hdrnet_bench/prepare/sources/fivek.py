@@ -1,9 +1,9 @@
 """Source `fivek`: MIT-Adobe FiveK, by one of the protocols in recipes/protocols/fivek/.
 
 Most protocols make their pictures from the dataset's own files, which come from its server or lie
-in a copy of it (`--source`): the rows are the same either way. Protocols of Lightroom's renderings,
-which cannot be made here, take files that the user exported (`--input-dir`, `--target-dir`): those
-are checked and copied.
+in a copy of it (`--source-dir`): the rows are the same either way. Protocols of Lightroom's
+renderings, which cannot be made here, take files that the user exported (`--input-dir`,
+`--target-dir`): those are checked and copied.
 """
 
 from __future__ import annotations

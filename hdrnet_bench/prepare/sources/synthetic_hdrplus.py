@@ -80,7 +80,10 @@ class SyntheticJob(NamedTuple):
 def protocols() -> dict[str, str]:
     """Name and summary of each protocol of this source."""
     pairs = "dark, noisy, linear inputs with highlights over white, and tone-mapped targets"
-    return {PROTOCOL: f"{pairs}, from the demo photographs", "NAME": f"{pairs}, from --source DIR"}
+    return {
+        PROTOCOL: f"{pairs}, from the demo photographs",
+        "NAME": f"{pairs}, from --source-dir DIR",
+    }
 
 
 def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, list[Task]]:
@@ -92,15 +95,15 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
         if protocol not in (None, PROTOCOL):
             raise UsageError(
                 f"source {SOURCE} has the protocol {PROTOCOL}; other names are for pictures of "
-                "your own, by --source DIR"
+                "your own, by --source-dir DIR"
             )
         tasks = [Task(p.id, p.split, SyntheticJob(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
         pictures = "scikit-image's and matplotlib's sample photographs, full size, 8-bit sRGB"
         return _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": pictures}), tasks
     if protocol is None or protocol == PROTOCOL or not re.fullmatch(folder.OWN_NAME, protocol):
         raise UsageError(
-            f"source {SOURCE} with --source needs --protocol NAME, a name of your own for these "
-            f"pictures: small letters, digits and '-', and not {PROTOCOL}"
+            f"source {SOURCE} with --source-dir needs --protocol NAME, a name of your own for "
+            f"these pictures: small letters, digits and '-', and not {PROTOCOL}"
         )
     place = folder.folders(None, source, None)[0]._replace(suffixes=(*folder.SUFFIXES, DNG))
     # Source `folder` finds the pictures and splits them; only what it would make is another thing.

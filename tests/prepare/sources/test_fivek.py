@@ -136,7 +136,7 @@ def test_a_copy_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any], tmp_pa
     experts = tmp_path / "experts"
     shutil.copytree(fivek.server.root / "img/tiff16_c", experts / "tiff16_c")
     shutil.copytree(fivek.server.root / "img/tiff16_a", experts / "tiff16_a")
-    sources = ("--source", str(copy), "--source", str(experts))
+    sources = ("--source-dir", str(copy), "--source-dir", str(experts))
     report = fivek.workspace.json("prepare", "fivek", *sources)
     rejected = fivek.dataset().directory / "rejected.jsonl"
     stages = {r["id"]: r["stage"] for r in map(json.loads, rejected.read_text().splitlines())}
@@ -146,7 +146,7 @@ def test_a_copy_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any], tmp_pa
     other = fivek.workspace.json("prepare", "fivek", *sources, "--expert", "a")
     assert other["dataset"] == "fivek-libraw-a"
     assert other["pairs"]["rejected"] == 2
-    message = fivek.workspace.fails(3, "prepare", "fivek", "--source", "recipes")
+    message = fivek.workspace.fails(3, "prepare", "fivek", "--source-dir", "recipes")
     assert "no pair of this protocol is in recipes" in message
 
 
@@ -244,7 +244,9 @@ def test_raw_files_are_kept_where_asked_and_serve_as_a_source(fivek: FiveK) -> N
     raw = fivek.workspace.path / "data/raw/fivek"
     assert len(list(raw.rglob("*.dng"))) == 10
     before = len(fivek.server.requests)
-    report = fivek.workspace.json("prepare", "fivek", "--source", str(raw), "--size", "original")
+    report = fivek.workspace.json(
+        "prepare", "fivek", "--source-dir", str(raw), "--size", "original"
+    )
     assert report["pairs"]["test"] == 2
     assert [r for r in fivek.server.requests[before:] if "img" in r.path] == []
 
@@ -284,7 +286,7 @@ def test_what_was_left_out_for_want_of_files_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("hdrnet_bench.prepare.build.finish", killed)
         with pytest.raises(Killed):
-            fivek.workspace.run("prepare", "fivek", "--source", "part")
+            fivek.workspace.run("prepare", "fivek", "--source-dir", "part")
     estimate = fivek.workspace.json(*PREPARE, "--dry-run")
     assert estimate["would fetch"]["files"] == 15
     report = fivek.workspace.json(*PREPARE)
@@ -332,7 +334,7 @@ def test_a_disk_that_is_gone_is_no_reason_to_leave_pictures_out(fivek: FiveK) ->
     broken = fivek.workspace.path / f"img/dng/{NAMES['a0001']}.dng"
     broken.unlink()
     broken.symlink_to("/proc/self/mem")  # a file whose first bytes no one can read
-    message = fivek.workspace.fails(3, "prepare", "fivek", "--source", "img")
+    message = fivek.workspace.fails(3, "prepare", "fivek", "--source-dir", "img")
     assert f"preparing fivek-libraw-c stopped: {broken} cannot be read: Input/output er" in message
     assert not (fivek.workspace.path / "data/fivek-libraw-c").exists()
 
@@ -345,7 +347,7 @@ def test_copies_are_found_through_links_and_counted_once(
         (tmp_path / "links" / folder).symlink_to(fivek.server.root / "img" / folder)
     (tmp_path / "links/a0001-folder.dng").mkdir()
     os.mkfifo(tmp_path / "links/a0001-pipe.dng")
-    sources = ("--source", "links", "--source", str(fivek.server.root / "img"))
+    sources = ("--source-dir", "links", "--source-dir", str(fivek.server.root / "img"))
     report = fivek.workspace.json("prepare", "fivek", *sources)
     assert report["digest"] == undisturbed["digest"]
 
@@ -369,7 +371,7 @@ def test_a_dask_cluster_gives_the_same(fivek: FiveK, undisturbed: dict[str, Any]
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         )
     with cluster:
-        way = ("prepare", "fivek", "--scheduler", cluster.scheduler_address, "--source", "img")
+        way = ("prepare", "fivek", "--scheduler", cluster.scheduler_address, "--source-dir", "img")
         report = fivek.workspace.json(*way)
     assert report["digest"] == undisturbed["digest"]
     assert report["cost"]["workers"] == 2
@@ -481,7 +483,7 @@ def test_ways_that_do_not_fit_are_refused(fivek: FiveK) -> None:
     (fivek.workspace.path / "in/side").mkdir(parents=True)
     nested = ("--input-dir", "in", "--target-dir", "in/side")
     assert "overlap" in run(2, "prepare", "fivek", "--protocol", "zeng-srgb", *nested)
-    assert "goes with downloading" in run(2, "prepare", "fivek", "--source", ".", "--keep-raw")
+    assert "goes with downloading" in run(2, "prepare", "fivek", "--source-dir", ".", "--keep-raw")
 
 
 def test_lists_that_are_not_the_pinned_ones_are_refused(fivek: FiveK, files: Path) -> None:

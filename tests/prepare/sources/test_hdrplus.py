@@ -279,7 +279,7 @@ def test_a_copy_is_found_at_every_level(files: Path, level: str) -> None:
 
 
 def test_a_copy_gives_the_same(bucket: HDRPlus, undisturbed: dict[str, Any], files: Path) -> None:
-    source = ("--source", str(files / BUCKET))
+    source = ("--source-dir", str(files / BUCKET))
     report = bucket.workspace.json(*PREPARE, *source)
     assert report["digest"] == undisturbed["digest"]
     assert bucket.server.requests == []
@@ -300,7 +300,7 @@ def test_kept_files_are_a_copy(bucket: HDRPlus, files: Path) -> None:
     for path in kept:
         assert (raw / path).read_bytes() == (files / BUCKET / path).read_bytes()
     again = bucket.workspace.json(
-        *PREPARE, "--source", str(raw), "--ids", "ids.txt", "--size", "original"
+        *PREPARE, "--source-dir", str(raw), "--ids", "ids.txt", "--size", "original"
     )
     assert again["dataset"].startswith(f"{NAME}-original-ids-")
     row = Dataset(bucket.workspace.path / "data" / again["dataset"]).rows[0]
@@ -507,11 +507,11 @@ def test_ways_that_do_not_fit_are_refused(bucket: HDRPlus) -> None:
     assert "--full is not for source fivek" in run(2, "prepare", "fivek", "--full")
     assert "no protocol 'ltmnet'" in run(2, *PREPARE, "--protocol", "ltmnet")
     assert "no size '720p'" in bucket.fails(2, "--size", "720p")
-    copy = (*PREPARE, "--source", ".")
+    copy = (*PREPARE, "--source-dir", ".")
     assert "holds no 20171106_subset" in run(3, *copy)
     assert "goes with downloading" in run(2, *copy, "--keep-raw")
     assert "goes with downloading" in run(2, *copy, "--base-url", "http://x/")
-    assert "give --source once" in run(2, *copy, "--source", ".")
+    assert "give --source-dir once" in run(2, *copy, "--source-dir", ".")
     assert "an address begins with" in run(2, *PREPARE, "--base-url", "ftp://x/")
     shown = bucket.workspace.run("recipes", "--protocols", "linear-srgb").stdout
     for part in ("from 0 to below 10", "ltmnet-test", "1.0 stored as 32767", "f37fb99e"):

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, Workspace, clean_environment, smooth_picture
 from tests.dng import write_dng
 
 PREPARE = ["prepare", "synthetic-hdrplus"]
-OWN = [*PREPARE, "--source", "in", "--protocol", "mine", "--workers", "1"]
+OWN = [*PREPARE, "--source-dir", "in", "--protocol", "mine", "--workers", "1"]
 
 
 def fill(folder: Path, count: int = 4) -> None:
@@ -248,14 +248,18 @@ def test_nothing_is_written_on_a_dry_run(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("code", "arguments", "says"),
     [
-        (2, ["--protocol", "mine"], "other names are for pictures of your own, by --source"),
-        (2, ["--source", "in"], "needs --protocol NAME"),
-        (2, ["--source", "in", "--protocol", "local-tone-map"], "and not local-tone-map"),
-        (2, ["--source", "in", "--protocol", "Mine!"], "small letters"),
-        (2, ["--source", "in", "--source", "in", "--protocol", "mine"], "give --source once"),
+        (2, ["--protocol", "mine"], "other names are for pictures of your own, by --source-dir"),
+        (2, ["--source-dir", "in"], "needs --protocol NAME"),
+        (2, ["--source-dir", "in", "--protocol", "local-tone-map"], "and not local-tone-map"),
+        (2, ["--source-dir", "in", "--protocol", "Mine!"], "small letters"),
+        (
+            2,
+            ["--source-dir", "in", "--source-dir", "in", "--protocol", "mine"],
+            "give --source-dir once",
+        ),
         (2, ["--input-dir", "in"], "--input-dir is not for source synthetic-hdrplus"),
-        (3, ["--source", "gone", "--protocol", "mine"], "there is no folder gone"),
-        (3, ["--source", "in", "--protocol", "mine"], "at least 3 are needed"),
+        (3, ["--source-dir", "gone", "--protocol", "mine"], "there is no folder gone"),
+        (3, ["--source-dir", "in", "--protocol", "mine"], "at least 3 are needed"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -271,6 +275,6 @@ def test_recipes_name_the_command(workspace: Workspace) -> None:
 
     command = "hdrbench prepare synthetic-hdrplus --protocol"
     own = DatasetSpec(source="synthetic-hdrplus", protocol="mine")
-    assert own.prepare_command == f"{command} mine --source DIR"
+    assert own.prepare_command == f"{command} mine --source-dir DIR"
     shipped = DatasetSpec(source="synthetic-hdrplus", protocol="local-tone-map")
     assert shipped.prepare_command == f"{command} local-tone-map"

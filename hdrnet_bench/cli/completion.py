@@ -1,0 +1,102 @@
+"""What the shell completes, once `hdrbench --install-completion` has told it to ask.
+
+Each is asked with the beginning of a word; typer leaves out what does not begin with it. An error
+would be printed into the line that somebody is typing: there is nothing to complete then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+
+from ..paths import data_dir, results_dir, runs_dir, search
+
+
+def _without_errors(names: Callable[[], Iterable[str]]) -> Callable[[], list[str]]:
+    @wraps(names)
+    def completed() -> list[str]:
+        try:
+            return sorted(set(names()))
+        except Exception:
+            return []
+
+    return completed
+
+
+@_without_errors
+def recipes() -> Iterable[str]:
+    """Names of recipes."""
+    return (path.stem for folder in search("recipes") for path in folder.glob("*.yaml"))
+
+
+@_without_errors
+def runs() -> Iterable[str]:
+    """RECIPE/RUN."""
+    return ("/".join(path.parts[-3:-1]) for path in _visible(runs_dir(), "*/*/recipe.yaml"))
+
+
+@_without_errors
+def runs_and_recipes() -> Iterable[str]:
+    """RECIPE/RUN, and recipes that have a run."""
+    names = runs()
+    return [*names, *(name.split("/")[0] for name in names)]
+
+
+@_without_errors
+def datasets() -> Iterable[str]:
+    """Names of prepared datasets."""
+    return (path.parent.name for path in _visible(data_dir(), "*/dataset.json"))
+
+
+@_without_errors
+def protocols() -> Iterable[str]:
+    """Names of protocols, of all sources."""
+    from ..prepare.listing import protocol_rows
+
+    return (row["protocol"] for row in protocol_rows() if row["protocol"] != "NAME")
+
+
+@_without_errors
+def sources() -> Iterable[str]:
+    """What `prepare` prepares."""
+    from ..prepare import SOURCES
+
+    return SOURCES
+
+
+@_without_errors
+def results() -> Iterable[str]:
+    """RECIPE/METHOD and RECIPE/RUN of results, and methods alone."""
+    found = [path.parts[-4:-1] for path in _visible(results_dir(), "*/*/*/eval-*.json")]
+    return [
+        *(f"{recipe}/{method}" for recipe, method, _ in found),
+        *(f"{recipe}/{run}" for recipe, _, run in found),
+        *(method for _, method, _ in found),
+    ]
+
+
+@_without_errors
+def metrics() -> Iterable[str]:
+    """Names of metrics."""
+    from ..metric_specs import METRICS
+
+    return METRICS
+
+
+@_without_errors
+def recipe_keys() -> Iterable[str]:
+    """section.key= of a recipe."""
+    from ..recipe import SECTIONS
+
+    return (
+        f"{section}.{key}=" for section, model in SECTIONS.items() for key in model.model_fields
+    )
+
+
+def _visible(folder: Path, pattern: str) -> Iterable[Path]:
+    return (
+        path
+        for path in folder.glob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

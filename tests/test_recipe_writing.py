@@ -1,0 +1,238 @@
+"""Recipes made of others: on another dataset, and as a file that explains itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdrnet_bench.cli.next_steps import after_eval, after_prepare, after_train
+from hdrnet_bench.data.manifest import Header
+from hdrnet_bench.errors import UsageError
+from hdrnet_bench.recipe import SECTIONS, load_recipe, parse_recipe, recipe_paths
+from hdrnet_bench.recipe_writing import dataset_spec, explained_yaml, on_dataset
+from hdrnet_bench.training.overrides import override
+from tests.conftest import Workspace, write_recipe
+
+
+def header(name: str, source: str, protocol: str, **more: Any) -> Header:
+    values = {
+        "licence": "", "tools": {}, "digest": "", "version": 1, "settings": {},
+        "counts": {"train": 300},
+    }  # fmt: skip
+    return Header(name=name, source=source, protocol=protocol, **(values | more))
+
+
+MINE = header("folder-mine", "folder", "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "protocol", "settings"),
+    [
+        ("folder-mine", "folder", "mine", {}),
+        ("demo-retouch", "demo", "retouch", {}),
+        ("fivek-libraw-c", "fivek", "libraw", {"expert": "c", "size": {"name": "480p"}}),
+        ("hdrplus-hdrnet-full-1024", "hdrplus", "hdrnet",
+         {"part": "full", "size": {"name": "1024"}}),
+    ],
+)  # fmt: skip
+def test_a_recipe_names_a_dataset_as_prepare_does(
+    name: str, source: str, protocol: str, settings: dict[str, Any]
+) -> None:
+    spec = dataset_spec(header(name, source, protocol, settings=settings))
+    assert (spec.name, spec.source, spec.protocol) == (name, source, protocol)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "protocol", "says"),
+    [
+        ("folder-mine-limited", "folder", "mine", "is called folder-mine"),
+        ("x", "folder", "Mine!", "cannot be told"),
+        ("fivek-libraw", "fivek", "libraw", "cannot be told"),  # no expert
+    ],
+)
+def test_a_dataset_that_no_recipe_can_name(
+    name: str, source: str, protocol: str, says: str
+) -> None:
+    with pytest.raises(UsageError, match=f"no recipe can name the dataset {name}: .*{says}"):
+        dataset_spec(header(name, source, protocol))
+
+
+def test_the_training_of_a_recipe_on_another_dataset() -> None:
+    base = load_recipe("local-laplacian-l8s16")
+    made = on_dataset(base, MINE)
+    assert made.name == "local-laplacian-l8s16-on-folder-mine"
+    assert made.dataset.name == "folder-mine"
+    for section in ("model", "training", "evaluation"):
+        assert getattr(made, section) == getattr(base, section)
+    # What is published of the one says nothing of the other, and nothing was changed in it.
+    assert (made.published, made.changed, made.version) == ("none stated", (), 1)
+    assert made.label == made.name
+    assert made.digest != base.digest
+    assert on_dataset(base, MINE, "my-look").name == "my-look"
+
+
+def test_on_its_own_dataset_a_recipe_is_itself() -> None:
+    base = load_recipe("demo-retouch")
+    assert on_dataset(base, header("demo-retouch", "demo", "retouch")) is base
+
+
+def test_a_wrong_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="name"):
+        on_dataset(load_recipe("demo-retouch"), MINE, "My look")
+
+
+@pytest.mark.parametrize("name", recipe_paths())
+def test_an_explained_recipe_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(explained_yaml(recipe, 100))
+    read = parse_recipe(path)
+    assert read.digest == recipe.digest
+    assert read == recipe.model_copy(update={"published": "none stated"})
+
+
+def test_every_key_of_it_is_explained() -> None:
+    recipe = override(
+        on_dataset(load_recipe("demo-retouch"), MINE),
+        ["summary='a: b # c, \"d\"'", "training.ema=0.9", "training.gradient_clip=null"],
+    )
+    lines = explained_yaml(recipe, 300).splitlines()
+    assert "300 pictures to train on, each shown 16 times" in " ".join(lines)
+    assert "--input-dir DIR --target-dir DIR" in " ".join(line.strip("# ") for line in lines)
+    assert max(map(len, lines)) <= 100
+    for section, model in SECTIONS.items():
+        start = lines.index(f"{section}:")
+        for key, field in model.model_fields.items():
+            if section == "dataset" and getattr(recipe.dataset, key) is None:
+                continue
+            place = next(i for i in range(start, len(lines)) if lines[i].startswith(f"  {key}: "))
+            assert lines[place - 1].startswith("  # "), key
+            assert (field.description or "").split()[-1] in lines[place - 1]
+
+
+def test_recipes_new_writes_one_that_trains(tiny: Workspace) -> None:
+    wrote = tiny.run("recipes", "new", "mine", "--dataset", "demo-tiny", "--from", "tiny.yaml")
+    assert wrote.returncode == 0, wrote.stderr
+    assert "wrote: recipes/mine.yaml" in wrote.stdout
+    assert "`hdrbench train mine`" in wrote.stderr
+    assert tiny.json("train", "mine", "--dry-run")["runs"] == ["runs/mine/seed-0"]
+    written = (tiny.path / "recipes/mine.yaml").read_text()
+    assert "is there already" in tiny.fails(2, "recipes", "new", "mine", "--dataset", "demo-tiny")
+    assert (tiny.path / "recipes/mine.yaml").read_text() == written
+    shown = tiny.run("recipes", "new", "mine", "--dataset", "demo-tiny", "--overwrite",
+                     "--from", "tiny.yaml", "--dry-run")  # fmt: skip
+    assert shown.stdout == written
+    again = ("recipes", "new", "mine", "--dataset", "demo-tiny", "--overwrite")
+    assert tiny.json(*again) == {"wrote": "recipes/mine.yaml"}
+    assert (tiny.path / "recipes/mine.yaml").read_text() != written  # of demo-retouch now
+    tiny.run("recipes", "new", "look.yaml", "--dataset", "demo-tiny")
+    assert parse_recipe(tiny.path / "look.yaml").name == "look"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("new",), 2, "give one NAME"),
+        (("new", "a", "b"), 2, "give one NAME"),
+        (("new", "a"), 2, "--dataset DATASET says what it trains on"),
+        (("new", "a", "--dataset", "gone"), 3, "prepared here: demo-tiny"),
+        (("new", "a/b", "--dataset", "demo-tiny"), 2, "name"),
+        (("new", "A", "--dataset", "demo-tiny"), 2, "name"),
+        (("new", "a", "--dataset", "demo-tiny", "--from", "gone"), 2, "unknown recipe"),
+        (("demo-retouch", "identity"), 2, "'identity' is too much"),
+        (("demo-retouch", "--dataset", "demo-tiny"), 2, "go with `recipes new`"),
+        (("--overwrite",), 2, "go with `recipes new`"),
+    ],
+)
+def test_recipes_new_refuses(
+    tiny: Workspace, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    before = sorted(tiny.path.rglob("*"))
+    assert says in tiny.fails(code, "recipes", *arguments)
+    assert sorted(tiny.path.rglob("*")) == before
+
+
+def test_one_command_trains_on_ones_own_pairs(tiny: Workspace) -> None:
+    """--dataset, evaluated by the name that it says, resumed and refused as any run."""
+    write_recipe(tiny.path / "other.yaml", lambda r: r.update(
+        name="other", dataset={"source": "folder", "protocol": "elsewhere"}))  # fmt: skip
+    done = tiny.run("train", "other.yaml", "--dataset", "demo-tiny")
+    assert done.returncode == 0, done.stderr
+    assert "next: `hdrbench eval other-on-demo-tiny/seed-0`" in done.stderr
+    assert (tiny.path / "runs/other-on-demo-tiny/seed-0/last.safetensors").exists()
+    results = tiny.json("eval", "other-on-demo-tiny")
+    assert {r["recipe"]["name"] for r in results} == {"other-on-demo-tiny"}
+    assert {r["dataset"]["name"] for r in results} == {"demo-tiny"}
+    resumed = tiny.run("train", "other.yaml", "--dataset", "demo-tiny", "--resume")
+    assert "nothing to do" in resumed.stdout
+    assert "is there" in tiny.fails(2, "train", "other.yaml", "--dataset", "demo-tiny")
+    assert "not prepared" in tiny.fails(3, "train", "other.yaml", "--dataset", "gone")
+
+
+def test_a_dataset_elsewhere_cannot_be_trained_on(tiny: Workspace) -> None:
+    (tiny.path / "data").rename(tiny.path / "elsewhere")
+    line = tiny.fails(2, "train", "tiny.yaml", "--dataset", "elsewhere/demo-tiny")
+    assert "must lie in data/ (HDRBENCH_DATA moves it)" in line
+
+
+def named(text: str | None) -> list[str]:
+    """The words of the command that a text names first."""
+    assert text is not None
+    return text.split("`")[1].split()
+
+
+@pytest.mark.parametrize(
+    ("of", "command"),
+    [
+        (header("demo-retouch", "demo", "retouch"), "hdrbench train demo-retouch"),
+        (MINE, "hdrbench train demo-retouch --dataset folder-mine"),
+        (header("fivek-dpe-b", "fivek", "dpe", settings={"expert": "b"}),
+         "hdrbench train fivek-expert-a --dataset fivek-dpe-b"),
+        (header("fivek-libraw-c", "fivek", "libraw", settings={"expert": "c"}),
+         "hdrbench train fivek-expert-c"),
+    ],
+)  # fmt: skip
+def test_prepare_names_what_trains_on_its_dataset(of: Header, command: str) -> None:
+    text = after_prepare(of)
+    assert " ".join(named(text)) == command
+    recipe = load_recipe(command.split()[2])
+    assert recipe.dataset.name == of.name or on_dataset(recipe, of).dataset.name == of.name
+
+
+def test_prepare_names_no_recipe_for_what_none_takes() -> None:
+    linear = header("folder-mine", "folder", "mine", input_encoding="linear")
+    assert after_prepare(linear) is None
+    assert after_prepare(header("folder-x", "folder", "mine")) is None
+
+
+def test_train_and_eval_name_what_comes_next() -> None:
+    one, two = Path("runs/r/seed-0"), Path("runs/r/seed-1")
+    assert " ".join(named(after_train([one]))) == "hdrbench eval r/seed-0"
+    assert " ".join(named(after_train([one, two]))) == "hdrbench eval r"
+    paths = [
+        Path(f"results/r/m/{run}/eval-test-{s}.json") for run in "ab" for s in ("full", "480p")
+    ]
+    assert named(after_eval(paths)) == ["hdrbench", "report"]
+    assert "results/r/m/ " in after_eval(paths)
+    assert "results/r/m/a/ " in after_eval(paths[:1])
+    assert "results/r/m/a/ " in after_eval(paths[:2])
+
+
+def test_next_steps_are_for_who_reads_them(tiny: Workspace) -> None:
+    """Not beside JSON, and not where --quiet asks for none."""
+    assert "next: " in tiny.run("train", "tiny.yaml").stderr
+    assert "next: " not in tiny.run("train", "tiny.yaml", "--resume", "--json").stderr
+    assert "next: " not in tiny.run("train", "tiny.yaml", "--resume", "--quiet").stderr
+    shown = tiny.run("eval").stderr
+    assert "next: `hdrbench report` makes tables and a page of results/tiny/" in shown
+    assert "next: " not in tiny.run("eval").stderr  # nothing was written
+
+
+def test_a_report_says_where_its_page_is(trained: Workspace) -> None:
+    trained.run("eval")
+    done = trained.run("report")
+    assert done.stdout.startswith("wrote results/report.html and ")
+    assert len(done.stdout.splitlines()) == 1
+    listed = trained.json("report")
+    assert f"and {len(listed['files']) - 1} more files" in done.stdout
+    assert trained.run("report", "--dry-run").stdout.startswith("would write results/report.html ")
