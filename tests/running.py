@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,12 +23,31 @@ def start(
     return subprocess.Popen(
         [*command, *arguments],
         cwd=folder,
-        env=clean_environment() | {"OMP_NUM_THREADS": "1"},
+        env=clean_environment() | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60) -> tuple[str, str]:
+    """Its output and messages once it has ended. Where it goes on, or something that it started
+    holds these open, an error says what runs, and where its threads stand."""
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        running = {
+            pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            for pid in (process.pid, *descendants(process.pid))
+            if _is_running(pid)
+        }
+        process.send_signal(signal.SIGABRT)  # of which Python's faulthandler writes all threads
+        time.sleep(1)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=seconds)
+        raise AssertionError(f"not ended after {seconds} s: {running}\n{errors}") from None
 
 
 def children(process: int) -> list[int]:

@@ -45,7 +45,7 @@ class Command(TyperCommand):
             if argument:
                 # An argument's type is in its name: MODEL <str>.
                 name = re.sub(r" <.*>$", "", name)
-                text = re.sub(r" *\[required\]$", "", text)
+                text = re.sub(r" *\\?\[required\]$", "", text)
             groups.setdefault(title or ("Arguments" if argument else "Options"), []).append(
                 (name, text)
             )

@@ -135,9 +135,7 @@ def test_options_of_one_name_have_one_meaning() -> None:
             if parameter.param_type_name != "option":
                 continue
             for option in parameter.opts:
-                kind = parameter.metavar or (
-                    "flag" if parameter.is_flag else str(parameter.type_descriptor.annotation)
-                )
+                kind = parameter.metavar or ("flag" if parameter.is_flag else "choice")
                 kinds.setdefault(option, {})[name] = kind
     differing = {o: of for o, of in kinds.items() if len(set(of.values())) > 1}
     # Both of them say in which form a thing is written.

@@ -77,7 +77,7 @@ def test_stopped_at_any_moment_it_ends_says_what_is_kept_and_goes_on(
         else:
             process.send_signal(number)
         begun = time.monotonic()
-        out, errors = process.communicate(timeout=60)
+        out, errors = running.ended(process)
         assert time.monotonic() - begun < 15  # not a pair's time, on a busy machine
         assert process.returncode == 128 + number, (moments, errors)
         assert "Traceback" not in errors
@@ -94,7 +94,7 @@ def test_stopped_at_any_moment_it_ends_says_what_is_kept_and_goes_on(
         for worker in running.workers(process.pid):
             os.kill(worker, signal.SIGINT)
         time.sleep(0.02)
-    _, errors = process.communicate(timeout=60)
+    _, errors = running.ended(process)
     assert process.returncode == 0, errors
     assert Dataset(folder / "data" / NAME).header.digest == digest
     assert names_in(folder / "data") == {NAME}
@@ -113,7 +113,7 @@ def test_a_worker_that_is_killed_is_one_line_and_killed_itself_the_next_run_swee
     process = running.start(folder, *PREPARE)
     wait_for_files(process, folder, ROWS, 1)
     os.kill(running.workers(process.pid)[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = running.ended(process)
     assert process.returncode == 3, errors
     assert "Traceback" not in errors
     assert "a worker process died" in errors
@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_is_one_line_and_killed_itself_the_next_run_swee
     process = running.start(folder, *PREPARE)
     wait_for_files(process, folder, ROWS, kept(folder) + 1)
     process.kill()
-    process.communicate(timeout=60)
+    running.ended(process)
     assert nothing_runs(process.pid)
     made = kept(folder)
     leftover = folder / f"data/.{NAME}.building/dataset/test/input/.tmp-0-1-2.png"
