@@ -18,6 +18,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from .install import checkout
+from .memory import total
 from .version import __version__
 
 
@@ -167,7 +168,5 @@ def peak_memory_mib() -> float:
 
 
 def _memory_gib() -> int | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
-    except (ValueError, OSError, AttributeError):
-        return None
+    memory = total()
+    return None if memory is None else round(memory / 2**30)

@@ -74,7 +74,10 @@ def _pip_program() -> str:
 
 def _from_here(path: Path) -> str:
     """As short as it may be written in the current folder, and no program of the search path."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # a folder that was removed
+        return str(path)
     if not path.is_relative_to(here):
         return str(path)
     parts = path.relative_to(here).parts

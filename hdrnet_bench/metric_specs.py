@@ -174,3 +174,9 @@ def heading(name: str) -> str:
     metric = METRICS[name]
     unit = f" ({metric.unit})" if metric.unit else ""
     return f"{metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric's value as it is read: PSNR 23.45 dB."""
+    spec = METRICS[name]
+    return f"{spec.label} {value:.{spec.decimals}f} {spec.unit or ''}".rstrip()

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import UsageError
+
 
 def data_dir() -> Path:
     """Prepared datasets: $HDRBENCH_DATA, or data/."""
@@ -25,8 +27,14 @@ def results_dir() -> Path:
 def cache_dir() -> Path:
     """Small downloaded files, by SHA-256: $HDRBENCH_CACHE, or hdrbench/ in the user's caches."""
     own = os.environ.get("HDRBENCH_CACHE")
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(own) if own else caches / "hdrbench"
+    if own:
+        return Path(own)
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "hdrbench"
+    try:
+        return Path.home() / ".cache" / "hdrbench"
+    except RuntimeError:  # a user without a name, as in some containers
+        raise UsageError("there is no home folder: HDRBENCH_CACHE says where caches go") from None
 
 
 def shipped(kind: str) -> Path:

@@ -277,6 +277,12 @@ class Recipe(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+# For pairs that no recipe is made for, and for who has none yet: small, and quick on a CPU.
+FIRST_RECIPE = "demo-retouch"
+
+# Of a picture's short edge: crops that are smaller show the network too little of it.
+SMALL_CROP = 0.25
+
 # A recipe's sections, and what each may say.
 SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetSpec,
@@ -305,12 +311,17 @@ def recipe_paths() -> dict[str, Path]:
     return paths
 
 
+def is_recipe_file(name: str) -> bool:
+    """Whether it is the path of a recipe's file rather than a name, by how it ends."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def load_recipe(name_or_path: str) -> Recipe:
     """Read and validate a recipe.
 
     Raises UsageError that says which key is wrong and why, or which names are near.
     """
-    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+    if "/" in name_or_path or is_recipe_file(name_or_path):
         path = Path(name_or_path)
         if not path.exists():
             raise UsageError(f"there is no recipe file {path}")

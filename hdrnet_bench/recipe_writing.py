@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from statistics import median
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from .data.manifest import Header
+from .data.manifest import Dataset, Header, open_dataset
 from .errors import UsageError
-from .recipe import SECTIONS, DatasetSpec, Recipe, validate_recipe
+from .paths import data_dir
+from .recipe import SECTIONS, SMALL_CROP, DatasetSpec, Recipe, validate_recipe
 
 _WIDTH = 88  # columns of a comment
+# Half of the short edge: as much as a step's time on a CPU allows.
+_LARGEST_CROP, _CROP_STEP = 1024, 32
 
 
 def dataset_spec(header: Header) -> DatasetSpec:
@@ -35,11 +39,41 @@ def dataset_spec(header: Header) -> DatasetSpec:
     return spec
 
 
-def on_dataset(recipe: Recipe, header: Header, name: str | None = None) -> Recipe:
+def named_dataset(name: str) -> Dataset:
+    """The prepared dataset that a recipe means by its name. Raises DataError where there is none,
+    UsageError for one that lies where no recipe finds it."""
+    dataset = open_dataset(name)
+    own = data_dir() / dataset.header.name
+    if dataset.directory.resolve() != own.resolve():
+        raise UsageError(
+            f"{name}: a recipe names its dataset, which must lie at {own} (HDRBENCH_DATA moves "
+            f"{data_dir()})"
+        )
+    return dataset
+
+
+def short_edge(dataset: Dataset) -> float | None:
+    """Of the pictures that are trained on, in pixels: the median; None where there are none."""
+    edges = [min(row.width, row.height) for row in dataset.split("train")]
+    return median(edges) if edges else None
+
+
+def crop_for(crop: int, short_edge: float) -> int:
+    """A recipe's crop, or a larger one where it shows too little of such pictures: the network's
+    small input is made of the crop in training, and of the whole picture in use."""
+    if crop >= SMALL_CROP * short_edge:
+        return crop
+    return max(crop, min(_LARGEST_CROP, _CROP_STEP * round(short_edge / 2 / _CROP_STEP)))
+
+
+def on_dataset(
+    recipe: Recipe, header: Header, name: str | None = None, short_edge: float | None = None
+) -> Recipe:
     """The model, training and evaluation of a recipe on another dataset.
 
     Args:
         name: of the new recipe; by default <recipe>-on-<dataset>.
+        short_edge: of its pictures, pixels: crops are made to fit.
 
     Raises UsageError for a dataset that no recipe can name, and for a wrong name.
     """
@@ -52,9 +86,12 @@ def on_dataset(recipe: Recipe, header: Header, name: str | None = None) -> Recip
         "summary": f"{recipe.name}'s model and training on the dataset {header.name}.",
         "dataset": spec.model_dump(mode="json"),
     }
-    # What is published of the one says nothing of the other.
-    for key in ("published", "changed"):
-        content.pop(key, None)
+    if short_edge is not None:
+        content["training"]["crop"] = crop_for(recipe.training.crop, short_edge)
+    content.pop("published", None)  # of the one it says nothing of the other
+    # A recipe that is given a name is one of its own; else what was changed in it is said on.
+    kept = () if name else [key for key in recipe.changed if not key.startswith("dataset.")]
+    content["changed"] = list(kept)
     return validate_recipe(content, f"{recipe.name} on {header.name}")
 
 

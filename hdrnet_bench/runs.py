@@ -13,7 +13,7 @@ from .errors import DataError, UsageError, near_matches
 from .model_names import LAST as LAST  # of a run's files, as those below
 from .model_names import find_model, no_model
 from .paths import runs_dir
-from .recipe import Recipe, load_recipe, parse_recipe, recipe_paths
+from .recipe import Recipe, is_recipe_file, load_recipe, parse_recipe, recipe_paths
 
 if TYPE_CHECKING:
     from .model.file import ModelHeader
@@ -119,7 +119,7 @@ def resolve_runs(target: str) -> list[Path]:
 
 def _named_runs(target: str) -> list[Path]:
     """Those directories; none where it is neither a run nor a recipe. Raises as `resolve_runs`."""
-    if _is_recipe_file(target) or target in recipe_paths():
+    if means_recipe(target):
         recipe = load_recipe(target)
         directories = run_directories(recipe.name)
         if not directories:
@@ -132,8 +132,9 @@ def _named_runs(target: str) -> list[Path]:
     return run_directories(target) if target and "/" not in target else []
 
 
-def _is_recipe_file(target: str) -> bool:
-    return target.endswith((".yaml", ".yml"))
+def means_recipe(target: str) -> bool:
+    """Whether an argument means a recipe itself, by its file or its name, rather than a run."""
+    return is_recipe_file(target) or target in recipe_paths()
 
 
 def model_file(target: str) -> Path:
@@ -143,7 +144,7 @@ def model_file(target: str) -> Path:
     Raises UsageError for an unknown name and for a recipe with several finished runs, DataError
     where there is no model yet.
     """
-    found = None if _is_recipe_file(target) else find_model(target)
+    found = None if is_recipe_file(target) else find_model(target)
     if found is not None:
         return found
     if not (directories := _named_runs(target)):

@@ -1,15 +1,23 @@
 """Recipes made of others: on another dataset, and as a file that explains itself."""
 
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hdrnet_bench.cli.next_steps import after_eval, after_prepare, after_train
-from hdrnet_bench.data.manifest import Header
+from hdrnet_bench.data.manifest import Header, open_dataset
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.recipe import SECTIONS, load_recipe, parse_recipe, recipe_paths
-from hdrnet_bench.recipe_writing import dataset_spec, explained_yaml, on_dataset
+from hdrnet_bench.recipe_writing import (
+    crop_for,
+    dataset_spec,
+    explained_yaml,
+    on_dataset,
+    short_edge,
+)
 from hdrnet_bench.training.overrides import override
 from tests.conftest import Workspace, write_recipe
 
@@ -117,7 +125,9 @@ def test_recipes_new_writes_one_that_trains(tiny: Workspace) -> None:
     assert "`hdrbench train mine`" in wrote.stderr
     assert tiny.json("train", "mine", "--dry-run")["runs"] == ["runs/mine/seed-0"]
     written = (tiny.path / "recipes/mine.yaml").read_text()
-    assert "is there already" in tiny.fails(2, "recipes", "new", "mine", "--dataset", "demo-tiny")
+    assert "there is a recipe of the name mine" in tiny.fails(
+        2, "recipes", "new", "mine", "--dataset", "demo-tiny"
+    )
     assert (tiny.path / "recipes/mine.yaml").read_text() == written
     shown = tiny.run("recipes", "new", "mine", "--dataset", "demo-tiny", "--overwrite",
                      "--from", "tiny.yaml", "--dry-run")  # fmt: skip
@@ -136,6 +146,11 @@ def test_recipes_new_writes_one_that_trains(tiny: Workspace) -> None:
         (("new", "a", "b"), 2, "give one NAME"),
         (("new", "a"), 2, "--dataset DATASET says what it trains on"),
         (("new", "a", "--dataset", "gone"), 3, "prepared here: demo-tiny"),
+        (("new", "new", "--dataset", "demo-tiny"), 2, "there is a recipe of the name new"),
+        (("new", "demo-retouch", "--dataset", "demo-tiny"), 2, "of the name demo-retouch"),
+        (("new", "a", "--dataset", "demo-tiny", "--markdown"), 2, "`recipes new` writes one"),
+        (("demo-retouch", "--markdown"), 2, "--markdown is the list of all"),
+        (("--protocols", "--markdown"), 2, "--markdown is the list of all"),
         (("new", "a/b", "--dataset", "demo-tiny"), 2, "name"),
         (("new", "A", "--dataset", "demo-tiny"), 2, "name"),
         (("new", "a", "--dataset", "demo-tiny", "--from", "gone"), 2, "unknown recipe"),
@@ -169,10 +184,83 @@ def test_one_command_trains_on_ones_own_pairs(tiny: Workspace) -> None:
     assert "not prepared" in tiny.fails(3, "train", "other.yaml", "--dataset", "gone")
 
 
-def test_a_dataset_elsewhere_cannot_be_trained_on(tiny: Workspace) -> None:
-    (tiny.path / "data").rename(tiny.path / "elsewhere")
-    line = tiny.fails(2, "train", "tiny.yaml", "--dataset", "elsewhere/demo-tiny")
-    assert "must lie in data/ (HDRBENCH_DATA moves it)" in line
+@pytest.mark.parametrize("here", [False, True])
+def test_a_dataset_elsewhere_cannot_be_trained_on(tiny: Workspace, here: bool) -> None:
+    """Not even where one of its name is in data/: it is another one."""
+    shutil.copytree(tiny.path / "data", tiny.path / "elsewhere")
+    if not here:
+        shutil.rmtree(tiny.path / "data")
+    for command in (("train", "tiny.yaml"), ("recipes", "new", "mine")):
+        line = tiny.fails(2, *command, "--dataset", "elsewhere/demo-tiny")
+        assert "must lie at data/demo-tiny (HDRBENCH_DATA moves data)" in line
+    (tiny.path / "link").symlink_to(tiny.path / "elsewhere")
+    moved = {"HDRBENCH_DATA": "elsewhere"}
+    done = tiny.run("train", "tiny.yaml", "--dataset", "link/demo-tiny", "--dry-run", env=moved)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("crop", "short_edge", "fits"),
+    [
+        (160, 640, 160),  # a quarter is enough
+        (160, 642, 320),
+        (160, 1284, 640),
+        (160, 3000, 1024),
+        (1024, 10_000, 1024),
+        (2048, 100_000, 2048),  # never a smaller one
+        (8, 33, 32),
+    ],
+)
+def test_crops_fit_the_pictures(crop: int, short_edge: float, fits: int) -> None:
+    assert crop_for(crop, short_edge) == fits
+    base = override(load_recipe("demo-retouch"), [f"training.crop={crop}"])
+    assert on_dataset(base, MINE, short_edge=short_edge).training.crop == fits
+    assert on_dataset(base, MINE).training.crop == crop
+
+
+def test_a_recipe_on_large_pictures_has_larger_crops(tiny: Workspace) -> None:
+    write_recipe(tiny.path / "small.yaml", lambda r: r.update(name="small") or
+                 r["training"].update(crop=8))  # fmt: skip
+    tiny.run("recipes", "new", "large", "--dataset", "demo-tiny", "--from", "small.yaml")
+    short = short_edge(open_dataset("demo-tiny"))
+    assert short == 58  # of 60 x 72 and 64 x 56
+    assert load_recipe("large").training.crop == crop_for(8, short) == 32
+
+
+def test_what_was_changed_is_said_on() -> None:
+    changed = override(load_recipe("demo-retouch"), ["training.steps=5", "dataset.protocol=x"])
+    assert set(changed.changed) == {"training.steps=5", "dataset.protocol=x"}
+    made = on_dataset(changed, MINE)
+    assert made.changed == ("training.steps=5",)
+    assert made.label == f"demo-retouch-on-folder-mine-set-{made.digest[:8]}"
+    assert on_dataset(changed, MINE, "mine").changed == ()
+
+
+def test_all_seeds_are_looked_at_before_one_is_trained(tiny: Workspace) -> None:
+    second = tiny.path / "runs/tiny/seed-1"
+    second.mkdir(parents=True)
+    (second / "holiday.jpg").write_bytes(b"x")
+    seeds = ("--set", "training.seeds=[0,1]", "--overwrite")
+    assert "move it away" in tiny.fails(2, "train", "tiny.yaml", *seeds)
+    assert not (tiny.path / "runs/tiny/seed-0").exists()
+
+
+def test_a_hint_fails_no_command(tiny: Workspace) -> None:
+    """A recipe that is broken; a dataset whose recipes would have too long a name."""
+    (tiny.path / "recipes").mkdir()
+    (tiny.path / "recipes/broken.yaml").write_text("name: broken")
+    done = tiny.run("prepare", "demo")
+    assert (done.returncode, "next: `hdrbench train demo-retouch`" in done.stderr) == (0, True)
+    long = "x" * 85
+    assert after_prepare(header(f"folder-{long}", "folder", long)) is None
+    assert after_prepare(header(f"folder-{long[:60]}", "folder", long[:60])) is not None
+
+
+def test_a_command_that_is_named_can_be_copied(tiny: Workspace) -> None:
+    (tiny.path / "my looks").mkdir()
+    new = ("recipes", "new", "my looks/look.yaml", "--dataset", "demo-tiny", "--from", "tiny.yaml")
+    words = shlex.split(tiny.run(*new).stderr.split("`")[1])
+    assert tiny.run(*words[1:], "--dry-run").returncode == 0
 
 
 def named(text: str | None) -> list[str]:
@@ -223,6 +311,10 @@ def test_next_steps_are_for_who_reads_them(tiny: Workspace) -> None:
     assert "next: " in tiny.run("train", "tiny.yaml").stderr
     assert "next: " not in tiny.run("train", "tiny.yaml", "--resume", "--json").stderr
     assert "next: " not in tiny.run("train", "tiny.yaml", "--resume", "--quiet").stderr
+    for quiet in ((), ("--quiet",)):
+        shown = tiny.run("train", "tiny.yaml", "--run", f"r{len(quiet)}", *quiet).stderr
+        assert ("to watch in" in shown) == (not quiet)
+        assert "validation: 1 picture(s)" in shown  # a note
     shown = tiny.run("eval").stderr
     assert "next: `hdrbench report` makes tables and a page of results/tiny/" in shown
     assert "next: " not in tiny.run("eval").stderr  # nothing was written

@@ -77,6 +77,8 @@ def add(app: typer.Typer, function: Callable[..., None], panel: str) -> None:
     name = function.__name__.removesuffix("_command").replace("_", "-")
     text = inspect.cleandoc(function.__doc__ or "")
     short = " ".join(text.split("\n\n")[0].split())
+    # Lines that stand further in are to stay as they are: click is told by \b above them.
+    text = re.sub(r"(?<=\n\n)(?=    )", "\b\n", text)
     app.command(
         name, cls=Command, help=text, short_help=short, rich_help_panel=panel,
         context_settings=SETTINGS,

@@ -30,6 +30,11 @@ def recipes() -> Iterable[str]:
     return (path.stem for folder in search("recipes") for path in folder.glob("*.yaml"))
 
 
+def recipes_or_new() -> list[str]:
+    """Of `hdrbench recipes`."""
+    return [*recipes(), "new"]
+
+
 @_without_errors
 def runs() -> Iterable[str]:
     """RECIPE/RUN."""
@@ -86,12 +91,11 @@ def metrics() -> Iterable[str]:
 
 @_without_errors
 def recipe_keys() -> Iterable[str]:
-    """section.key= of a recipe."""
+    """section.key of a recipe, which "=" and a value follow: the space that shells put after a
+    word would part these from it unseen if "=" came with it."""
     from ..recipe import SECTIONS
 
-    return (
-        f"{section}.{key}=" for section, model in SECTIONS.items() for key in model.model_fields
-    )
+    return (f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
 
 
 def _visible(folder: Path, pattern: str) -> Iterable[Path]:

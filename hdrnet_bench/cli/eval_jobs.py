@@ -90,10 +90,9 @@ def baseline_jobs(
 ) -> list[EvaluationJob]:
     """One baseline, on a recipe's data or on a dataset; the grid also under the guides of runs."""
     from ..evaluation.job import baseline_job, grid_bound_job, recipe_spec
+    from ..runs import finished_runs, means_recipe
 
-    if target is not None and not _is_recipe(target):
-        from ..runs import finished_runs
-
+    if target is not None and not means_recipe(target):
         runs = finished_runs(target, lambda note: None)
         dataset = _dataset(runs[0].recipe, data)
         specs = [recipe_spec(run.recipe, dataset, split) for run in runs]
@@ -139,22 +138,15 @@ def _spec(target: str | None, data: str | None, split: Split, what: str) -> JobS
                 f"{what} needs a recipe or --dataset NAME: hdrbench eval RECIPE {what}"
             )
         return dataset_spec(_dataset(None, data), split)
-    if not _is_recipe(target):
-        from ..runs import finished_runs
+    from ..runs import finished_runs, means_recipe
 
+    if not means_recipe(target):
         recipe = finished_runs(target, lambda note: None)[0].recipe
     else:
         from ..recipe import load_recipe
 
         recipe = load_recipe(target)
     return recipe_spec(recipe, _dataset(recipe, data), split)
-
-
-def _is_recipe(target: str) -> bool:
-    """Whether it means a recipe itself rather than runs."""
-    from ..recipe import recipe_paths
-
-    return target.endswith((".yaml", ".yml")) or target in recipe_paths()
 
 
 def _dataset(recipe: Recipe | None, data: str | None) -> Dataset:

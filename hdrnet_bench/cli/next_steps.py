@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import HdrbenchError, UsageError
 
 if TYPE_CHECKING:
     from ..data.manifest import Header
     from ..recipe import Recipe
 
-_BASE = "demo-retouch"  # the recipe for pairs that none is made for: small, and quick on a CPU
 _NAMED = 3  # recipes that a line names
 
 
 def after_prepare(header: Header) -> str | None:
     """How a prepared dataset is trained on: by the recipes that name it, else by another one of its
     source, or the demo's. None where no recipe can be."""
-    from ..recipe import parse_recipe, recipe_paths
-    from ..recipe_writing import dataset_spec
+    from ..recipe import FIRST_RECIPE, parse_recipe, recipe_paths
+    from ..recipe_writing import on_dataset
 
-    recipes = [parse_recipe(path) for path in recipe_paths().values()]
+    recipes = []
+    for path in recipe_paths().values():
+        with suppress(HdrbenchError):  # one that is broken is no reason to say nothing
+            recipes.append(parse_recipe(path))
     own = [recipe.name for recipe in recipes if recipe.dataset.name == header.name]
     own.sort(key=len)  # variants of a recipe have longer names than it
     if own:
@@ -32,13 +35,13 @@ def after_prepare(header: Header) -> str | None:
     fitting = {recipe.name: recipe for recipe in recipes if _takes(recipe, header)}
     of_source = [n for n, recipe in fitting.items() if recipe.dataset.source == header.source]
     # Recipes on folders are made for operators, and train long.
-    names = [_BASE, *of_source] if header.source == "folder" else [*of_source, _BASE]
+    names = [FIRST_RECIPE, *of_source] if header.source == "folder" else [*of_source, FIRST_RECIPE]
     name = next((name for name in names if name in fitting), None)
-    try:
-        dataset_spec(header)
-    except UsageError:
-        return None
     if name is None:
+        return None
+    try:
+        on_dataset(fitting[name], header)
+    except UsageError:  # a name that no recipe can have
         return None
     own_recipe = f"`hdrbench recipes new NAME --dataset {header.name}` writes a recipe to change"
     return f"`hdrbench train {name} --dataset {header.name}`; {own_recipe}"

@@ -272,8 +272,8 @@ def prepare(
             f"{directory} is made, without {len(cost.unusable)} of {len(tasks)} pairs whose files "
             f"the server has wrong: {cost.unusable[0]}; --overwrite tries them again"
         )
-    if step_after := after_prepare(header):
-        next_step(step_after, quiet or as_json)
+    if not (quiet or as_json) and (following := after_prepare(header)):
+        next_step(following)
 
 
 def _notes_of(row: Row) -> list[str]:

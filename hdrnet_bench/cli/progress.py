@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
@@ -25,7 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cleaning import clean
-from ..metric_specs import METRICS
+from ..durations import about, duration, pace
+from ..metric_specs import metric_text
 from .console import err
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ BYTES_WINDOW_S = 30.0
 WIDEST_BAR = 40
 NARROWEST_BAR = 8
 SHORTEST_TITLE = 12
-
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 @contextmanager
@@ -110,11 +108,7 @@ def training_progress(
             spare = [f"data {step.data_wait_share:.0%}"]
             tally.reach(step.step, step.steps)
             if step.validation is not None and not quiet:
-                measured = ", ".join(
-                    f"{METRICS[name].label} {value:.{METRICS[name].decimals}f}"
-                    + (f" {METRICS[name].unit}" if METRICS[name].unit else "")
-                    for name, value in step.validation.items()
-                )
+                measured = ", ".join(metric_text(*each) for each in step.validation.items())
                 err.print(
                     f"step {step.step}/{step.steps}: training PSNR {smooth:.2f} dB, "
                     f"validation {measured}"
@@ -272,29 +266,6 @@ class _Lines:
         with self.lock:
             if self.written:
                 err.print(self.display.last_line(whole), soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """As "45 s", "2 min 06 s", "1 h 05 min", "2 d 03 h"; never 60 of a unit."""
-    for (unit, size), (smaller, part) in pairwise(_UNITS):
-        whole = round(seconds / part) * part
-        if whole >= size:
-            count, rest = divmod(whole, size)
-            return f"{count} {unit}" + (f" {rest // part:02d} {smaller}" if rest else "")
-    return f"{round(seconds)} s"
-
-
-def about(seconds: float) -> str:
-    """A duration that is estimated: to the minute from one minute on."""
-    return duration(round(seconds / 60) * 60 if round(seconds) >= 60 else seconds)
-
-
-def pace(rate: float) -> str:
-    """Of `rate` steps a second: "3.2 a second"; below one, how long each takes."""
-    if rate >= 1:
-        return f"{rate:.1f} a second" if rate < 9.95 else f"{rate:.0f} a second"
-    seconds = 1 / rate
-    return f"{seconds:.1f} s each" if seconds < 9.95 else f"{duration(seconds)} each"
 
 
 def clock_text(now: Now) -> str:

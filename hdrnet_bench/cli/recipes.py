@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 _NEW = "To write one (recipes new NAME)"
-_FROM = "demo-retouch"
 
 
 def recipes(
@@ -26,7 +26,7 @@ def recipes(
         typer.Argument(
             metavar="NAME | new NAME",
             help="Show this recipe; or write a new one, recipes/NAME.yaml.",
-            autocompletion=completion.recipes,
+            autocompletion=completion.recipes_or_new,
         ),
     ] = None,
     dataset: Annotated[
@@ -43,7 +43,7 @@ def recipes(
         typer.Option(
             "--from",
             metavar="RECIPE",
-            help=f"Whose model, training and evaluation it takes over; by default {_FROM}.",
+            help="Whose model, training and evaluation it takes over; by default demo-retouch.",
             rich_help_panel=_NEW,
             autocompletion=completion.recipes,
         ),
@@ -79,12 +79,16 @@ def recipes(
     if first == "new":
         if len(others) != 1:
             raise UsageError("recipes new NAME --dataset DATASET: give one NAME")
-        _write(others[0], dataset, source or _FROM, overwrite, dry_run, as_json)
+        if protocols or markdown:
+            raise UsageError("--protocols and --markdown list: `recipes new` writes one recipe")
+        _write(others[0], dataset, source, overwrite, dry_run, as_json)
         return
     if others:
         raise UsageError(f"recipes shows one recipe at a time: {others[0]!r} is too much")
     if dataset or source or overwrite or dry_run:
         raise UsageError("--dataset, --from, --overwrite, --dry-run: they go with `recipes new`")
+    if markdown and (protocols or first):
+        raise UsageError("--markdown is the list of all recipes: nothing goes with it")
     if protocols:
         from .protocols import list_protocols
 
@@ -125,23 +129,32 @@ def _list(markdown: bool, as_json: bool) -> None:
 
 
 def _write(
-    name: str, dataset: str | None, source: str, overwrite: bool, dry_run: bool, as_json: bool
+    name: str,
+    dataset: str | None,
+    source: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """`recipes new`: a recipe on a dataset, with the rest of another's."""
-    from ..data.manifest import open_dataset
     from ..files import write_text
-    from ..recipe import load_recipe
-    from ..recipe_writing import explained_yaml, on_dataset
+    from ..recipe import FIRST_RECIPE, is_recipe_file, load_recipe, recipe_paths
+    from ..recipe_writing import explained_yaml, named_dataset, on_dataset, short_edge
 
     if dataset is None:
         raise UsageError(f"recipes new {name}: --dataset DATASET says what it trains on")
-    own_path = name.endswith((".yaml", ".yml"))
+    own_path = is_recipe_file(name)
     path = Path(name) if own_path else Path("recipes") / f"{name}.yaml"
-    header = open_dataset(dataset).header
-    recipe = on_dataset(load_recipe(source), header, path.stem if own_path else name)
+    if name == "new" or (not own_path and not overwrite and name in recipe_paths()):
+        raise UsageError(f"there is a recipe of the name {name}: take another one, or --overwrite")
+    opened = named_dataset(dataset)
+    name_of_it = path.stem if own_path else name
+    recipe = on_dataset(
+        load_recipe(source or FIRST_RECIPE), opened.header, name_of_it, short_edge(opened)
+    )
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already: name another one, or --overwrite")
-    text = explained_yaml(recipe, header.counts.get("train", 0))
+    text = explained_yaml(recipe, opened.header.counts.get("train", 0))
     if dry_run:
         if as_json:
             print_json({"would write": str(path), "recipe": recipe.model_dump(mode="json")})
@@ -150,4 +163,4 @@ def _write(
         return
     write_text(path, text)
     report_values({"wrote": str(path)}, as_json)
-    next_step(f"look into {path}, then `hdrbench train {name}`", as_json)
+    next_step(f"look into {path}, then `hdrbench train {shlex.quote(name)}`", as_json)

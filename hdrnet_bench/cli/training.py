@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ..data.manifest import Dataset, open_dataset
 from ..errors import HdrbenchError, PeerFailed, UsageError
-from ..paths import data_dir
 from ..recipe import Recipe, load_recipe
-from ..recipe_writing import on_dataset
+from ..recipe_writing import named_dataset, on_dataset, short_edge
 from ..runs import new_run_directory
 from ..statistics import spread
 from ..stopping import says_when_stopped
+from ..training.checks import check_directory
 from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
 from ..training.run_writer import TrainingStep
@@ -51,22 +52,33 @@ def train_recipe(
     if where == "cuda" and world.size > 1:
         where = choose_device(f"cuda:{world.local_rank}")
     if dry_run:
-        opened = _check(recipe, directories, resume, overwrite)
+        opened = _check(recipe, seeds, directories, resume, overwrite)
         if world.is_rank_zero:
-            from ..training.checks import check_directory
-
-            for one, directory in zip(seeds, directories, strict=True):
-                check_directory(recipe, opened, directory, one, overwrite, resume)
             report_values(_plan(recipe, opened, directories, where, workers, world), as_json)
         return
+    summaries = []
     with process_group(world, where) as world:
-        opened = world.on_all_ranks(lambda: _check(recipe, directories, resume, overwrite))
-        summaries = [
-            _train_one(
-                recipe, opened, directory, one, where, workers, resume, overwrite, quiet, world
-            )
-            for one, directory in zip(seeds, directories, strict=True)
-        ]
+        opened = world.on_all_ranks(lambda: _check(recipe, seeds, directories, resume, overwrite))
+        for one, directory in zip(seeds, directories, strict=True):
+            bar: AbstractContextManager[Callable[[TrainingStep], None]] = nullcontext(_ignore)
+            if world.is_rank_zero:
+                bar = training_progress(f"{recipe.label} seed {one}", quiet)
+            with bar as on_step:
+                summary = train(
+                    recipe,
+                    opened,
+                    directory,
+                    seed=one,
+                    device=where,
+                    overwrite=overwrite,
+                    resume=resume,
+                    workers=workers,
+                    world=world,
+                    on_step=on_step,
+                    log=err.print,
+                    outlook=_ignore if quiet else err.print,
+                )
+            summaries.append(summary)
     if world.is_rank_zero:
         _show(summaries, as_json)
         next_step(after_train(directories), quiet or as_json)
@@ -86,13 +98,8 @@ def _wanted(
         raise UsageError("--resume goes on with a run, --overwrite deletes it: use one of them")
     recipe = load_recipe(name)
     if dataset is not None:
-        header = open_dataset(dataset).header
-        recipe = on_dataset(recipe, header)
-        if not (data_dir() / header.name / "dataset.json").is_file():
-            raise UsageError(
-                f"--dataset {dataset}: a run names its dataset, which must lie in {data_dir()}/ "
-                "(HDRBENCH_DATA moves it)"
-            )
+        other = named_dataset(dataset)
+        recipe = on_dataset(recipe, other.header, short_edge=short_edge(other))
     recipe = override(recipe, settings)
     seeds = [seed] if seed is not None else list(recipe.training.seeds)
     if run is not None and len(seeds) > 1:
@@ -100,17 +107,17 @@ def _wanted(
     return recipe, seeds, [new_run_directory(recipe, one, run) for one in seeds]
 
 
-def _check(recipe: Recipe, directories: list[Path], resume: bool, overwrite: bool) -> Dataset:
-    """The dataset; raises UsageError where a run is there, or one to be resumed is not."""
-    existing = [directory for directory in directories if directory.exists()]
-    if resume and not existing:
+def _check(
+    recipe: Recipe, seeds: list[int], directories: list[Path], resume: bool, overwrite: bool
+) -> Dataset:
+    """The dataset; raises UsageError where a run is there, or one to be resumed is not: of all
+    seeds before the first is trained."""
+    if resume and not any(directory.exists() for directory in directories):
         raise UsageError(f"there is no run {directories[0]} to resume: leave --resume out")
-    if existing and not resume and not overwrite:
-        raise UsageError(
-            f"{existing[0]} is there: --resume goes on with it, --overwrite trains it again, "
-            "another --run goes beside it"
-        )
-    return open_dataset(recipe.dataset.name, recipe.dataset.advice)
+    dataset = open_dataset(recipe.dataset.name, recipe.dataset.advice)
+    for seed, directory in zip(seeds, directories, strict=True):
+        check_directory(recipe, dataset, directory, seed, overwrite, resume)
+    return dataset
 
 
 def _plan(
@@ -143,38 +150,8 @@ def _plan(
     }
 
 
-def _train_one(
-    recipe: Recipe,
-    dataset: Dataset,
-    directory: Path,
-    seed: int,
-    device: str,
-    workers: int | None,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    world: World,
-) -> dict[str, Any]:
-    title = f"{recipe.label} seed {seed}"
-    bar = training_progress(title, quiet) if world.is_rank_zero else contextlib.nullcontext(_ignore)
-    with bar as on_step:
-        return train(
-            recipe,
-            dataset,
-            directory,
-            seed=seed,
-            device=device,
-            overwrite=overwrite,
-            resume=resume,
-            workers=workers,
-            world=world,
-            on_step=on_step,
-            log=err.print,
-        )
-
-
-def _ignore(step: TrainingStep) -> None:
-    """For the ranks that show nothing."""
+def _ignore(what: TrainingStep | str) -> None:
+    """For who shows nothing."""
 
 
 def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:

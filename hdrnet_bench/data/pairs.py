@@ -18,6 +18,7 @@ from ..errors import DataError
 from ..images.files import open_picture
 from ..images.photo import STORED
 from ..images.pixels import Pixels, to_float32
+from ..memory import limit, total
 from .encoding import input_white
 from .manifest import Dataset, Row
 
@@ -102,8 +103,6 @@ def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:
     """Whether each of `processes` may hold these rows' decoded pictures."""
     depths = ((row, row.input_bit_depth + row.target_bit_depth) for row in rows)
     needed = sum(row.width * row.height * 3 * bits // 8 for row, bits in depths)
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return True
-    return needed * processes <= MEMORY_SHARE * memory
+    # A container's limit is what counts there.
+    memory = min((most for most in (total(), limit()) if most is not None), default=None)
+    return memory is None or needed * processes <= MEMORY_SHARE * memory

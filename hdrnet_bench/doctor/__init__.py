@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..environment import Environment, describe, revision
-from ..recipe import Recipe, load_recipe
+from ..recipe import FIRST_RECIPE, Recipe, load_recipe
 from .finding import Finding, State
 
 __all__ = ["Examination", "Finding", "State", "examine"]
-
-FIRST_RECIPE = "demo-retouch"  # what is looked at where no recipe is named
 
 
 class Examination(NamedTuple):

@@ -86,11 +86,16 @@ def _ask(target: Server, connection: Session, answers: dict[Server, Answer]) -> 
         problem = "" if status < 400 else f"it answers HTTP {status} {reason}".rstrip()
     except (HdrbenchError, requests.RequestException, OSError) as error:
         problem = problem_of(error)
+    except ValueError as error:
+        problem = f"it is no address: {error}"
     answers[target] = Answer(time.monotonic() - began, problem, is_proxied(target.url))
 
 
 def is_proxied(url: str) -> bool:
-    return select_proxy(url, get_environ_proxies(url)) is not None
+    try:
+        return select_proxy(url, get_environ_proxies(url)) is not None
+    except ValueError:  # no address
+        return False
 
 
 def problem_of(error: Exception) -> str:
@@ -133,9 +138,16 @@ def findings(targets: Sequence[Server], answers: Sequence[Answer]) -> Iterator[F
         yield Finding(
             target.what,
             "warning",
-            f"{urlsplit(target.url).hostname}: {answer.problem} ({answer.seconds:.1f} s{through})",
+            f"{_host(target.url)}: {answer.problem} ({answer.seconds:.1f} s{through})",
             _advice(answer),
         )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return shortened(url)
 
 
 def _advice(answer: Answer) -> str:

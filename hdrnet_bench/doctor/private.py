@@ -10,10 +10,15 @@ from pathlib import Path
 
 def without_names(text: str) -> str:
     """`text` without the home folder, which is ~, the user's name in paths, and this machine's."""
-    homes = {str(home) for home in (Path.home(), Path.home().resolve())} - {"/"}
-    for home in sorted(homes, key=len, reverse=True):
-        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
-    users = {Path(home).name for home in homes} | {_user()}
+    try:
+        home = Path.home()
+    except RuntimeError:  # a number that has no name and no HOME, as in some containers
+        homes = set()
+    else:
+        homes = {str(home), str(home.resolve())} - {"/"}
+    for folder in sorted(homes, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])", "~", text)
+    users = {Path(folder).name for folder in homes} | {_user()}
     for user in sorted(filter(None, users), key=len, reverse=True):
         text = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", "USER", text)
     node = platform.node()

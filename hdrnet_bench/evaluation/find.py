@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..errors import DataError, UsageError, near_matches
 from ..paths import results_dir
-from ..recipe import load_recipe, recipe_paths
+from ..recipe import is_recipe_file, load_recipe
 from ..results import Evaluation, evaluation_path, group_seeds, read_result
-from ..runs import RECIPE, open_run
+from ..runs import RECIPE, means_recipe, open_run
 
 # The results of one method on one dataset: one, or one for each of several seeds.
 Seeds = list[Evaluation]
@@ -78,7 +78,7 @@ def _folders(name: str) -> tuple[list[Path], set[Path]]:
     all_folders = sorted({path.parent for path in root.glob("*/*/*/eval-*.json")})
     parts: tuple[str, ...] = tuple(name.strip("/").split("/"))
     directory = Path(name)
-    if name.endswith((".yaml", ".yml")):
+    if is_recipe_file(name):
         parts = (load_recipe(name).label,)
     elif (directory / RECIPE).exists():
         parts = (open_run(directory).recipe.label, directory.resolve().name)
@@ -89,7 +89,7 @@ def _folders(name: str) -> tuple[list[Path], set[Path]]:
     for pattern in ("", "*/", "*/*/") if name else ():
         if folders := sorted({path.parent for path in directory.glob(f"{pattern}eval-*.json")}):
             return folders, set()
-    if (directory / RECIPE).exists() or name.endswith((".yaml", ".yml")) or name in recipe_paths():
+    if (directory / RECIPE).exists() or means_recipe(name):
         raise DataError(f"{name} has no result yet: `hdrbench eval {name}`")
     if not all_folders:
         raise DataError(f"{root} holds no evaluation: `hdrbench eval` makes them")

@@ -25,8 +25,7 @@ from collections.abc import Sequence
 
 from hdrnet_bench.errors import UsageError
 from hdrnet_bench.examples.script import run
-
-RECIPE = "demo-retouch"
+from hdrnet_bench.recipe import FIRST_RECIPE
 
 
 def hdrbench(*arguments: str) -> None:
@@ -52,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     hdrbench("prepare", "folder", "--protocol", name, *folders)
     dataset = f"folder-{name}"
     settings = () if steps is None else ("--set", f"training.steps={steps}")
-    hdrbench("train", RECIPE, "--dataset", dataset, *settings)
-    trained = f"{RECIPE}-on-{dataset}/seed-0"
+    hdrbench("train", FIRST_RECIPE, "--dataset", dataset, *settings)
+    trained = f"{FIRST_RECIPE}-on-{dataset}/seed-0"
     hdrbench("eval", trained)
     hdrbench("enhance", trained, f"data/{dataset}/test/input", f"{name}-enhanced")
 

@@ -15,7 +15,7 @@ from ..errors import CapabilityError, DataError, UsageError
 from ..evaluation.score import split_available
 from ..files import open_regular
 from ..metrics.lpips import check_backbone
-from ..recipe import Recipe
+from ..recipe import SMALL_CROP, Recipe
 from ..runs import LOG, RECIPE, open_run
 from .checkpoint import STATE, STATE_TEXT, TrainingState, check_same, read_training_state
 from .distributed import World
@@ -50,7 +50,7 @@ def check_directory(
         if not overwrite:
             raise UsageError(
                 f"{directory} is there: --resume goes on with it, --overwrite trains it again, "
-                "--run names another"
+                "another --run goes beside it"
             )
         check_ours(directory)
         return None
@@ -115,9 +115,6 @@ def check_recipe(recipe: Recipe, dataset: Dataset, device: str, processes: int) 
         raise CapabilityError(f"best_metric {spec.best_metric}: {missing[spec.best_metric]}")
 
 
-_SMALL_CROP = 0.25  # of the short edge
-
-
 def data_notes(
     recipe: Recipe, rows: Sequence[Row], validation: Sequence[Row], rule: str, in_memory: bool
 ) -> list[str]:
@@ -132,7 +129,7 @@ def data_notes(
             f"as their mirror image: {', '.join(small[:5])}{', …' if len(small) > 5 else ''}"
         )
     short_edge = median(min(row.width, row.height) for row in rows)
-    if crop < _SMALL_CROP * short_edge:
+    if crop < SMALL_CROP * short_edge:
         notes.append(
             f"crops of {crop} are {crop / short_edge:.0%} of the pictures' short edge "
             f"({short_edge:.0f} in the middle): what the network sees small is the crop in "

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from ..durations import about
 from ..recipe import TrainingSpec
 
 # Steps and seconds before the pace is believed; of steps that are very slow, a minute of them.
@@ -72,9 +73,9 @@ class Forecast:
             return
         paces = f"{pace_text(pace)} a step"
         paces += "" if cost is None else f", {pace_text(cost)} a validation"
-        about = "about" if self.spec.patience is None else "at most about"
+        least = "about" if self.spec.patience is None else "at most about"
         without = ", not counting validations" if cost is None else ""
-        self._log(f"{paces}: {about} {time_text(left)} to the end, {_when(left)}{without}")
+        self._log(f"{paces}: {least} {about(left)} to the end, {_when(left)}{without}")
 
 
 def pace_text(seconds: float) -> str:
@@ -82,18 +83,6 @@ def pace_text(seconds: float) -> str:
     if seconds < 0.9995:
         return f"{1000 * seconds:.{1 if seconds < 0.00995 else 0}f} ms"
     return f"{seconds:.{1 if seconds < 9.95 else 0}f} s"
-
-
-def time_text(seconds: float) -> str:
-    """Days and hours, hours and minutes, or minutes."""
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(round(hours + minutes / 60), 24)
-    return f"{days} days {hours} h"
 
 
 def _when(seconds: float) -> str:

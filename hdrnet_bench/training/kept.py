@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from ..metric_specs import metric_text
 from ..model.export import SUFFIXES
 from ..paths import runs_dir
 from ..recipe import TrainingSpec
@@ -14,7 +15,6 @@ from ..runs import BEST, LAST, LOG, resume_command
 from ..stopping import Request
 from .checkpoint import TrainingState
 from .picture import PICTURE
-from .validation import metric_text
 
 # Weights, and what `hdrbench export` makes of them and writes beside them.
 MODELS = {LAST, BEST} | {

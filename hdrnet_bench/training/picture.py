@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from ..cleaning import clean
 from ..drawing import import_matplotlib
 from ..files import write_bytes
-from ..metric_specs import METRICS
-from .validation import metric_text
+from ..metric_specs import METRICS, metric_text
 
 PICTURE = "training.png"
 # In fewer steps there is nothing to be seen.
@@ -199,7 +198,7 @@ class RunPicture:
             axes.plot(*self._best, "o", color=_INK, label="best", **ring)
             shown.append(np.array([self._best[1]]))
         # By what is smooth: a single batch that went badly does not press all others together.
-        _set_limits(axes, np.concatenate(shown))
+        _set_limits(axes, np.concatenate(shown) if shown else np.empty(0))
         axes.set_ylabel(f"{spec.label} ({spec.unit})" if spec.unit else spec.label)
         axes.legend(loc="best", ncols=3)
 

@@ -56,6 +56,7 @@ def train(
     world: World | None = None,
     on_step: Callable[[TrainingStep], None] = lambda step: None,
     log: Callable[[str], None] = lambda note: None,
+    outlook: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Train a recipe into a run directory; the same seed gives the same weights on a CPU.
 
@@ -74,6 +75,7 @@ def train(
         world: the processes that train together, connected; by default this one alone.
         on_step: called after each step, in rank 0.
         log: called with what is worth knowing about how it is trained, in rank 0.
+        outlook: called with where it may be watched and when it will end, in rank 0.
 
     Returns:
         A summary: steps, seconds, the wait for data, the last and best validation.
@@ -99,7 +101,13 @@ def train(
             return run_summary(directory, state, recipe) | {"resumed_at": state.step}
         with says_when_stopped(f"before its first step: {directory} is as it was"):
             trainer = Trainer(recipe, dataset, directory, seed, device, workers, world)
-        return trainer.run(state, on_step, log if world.is_rank_zero else lambda note: None)
+        if not world.is_rank_zero:
+            log = outlook = _nothing
+        return trainer.run(state, on_step, log, outlook)
+
+
+def _nothing(note: str) -> None:
+    """Of the ranks that say nothing."""
 
 
 class Trainer:
@@ -155,12 +163,14 @@ class Trainer:
         state: TrainingState | None,
         on_step: Callable[[TrainingStep], None],
         log: Callable[[str], None],
+        outlook: Callable[[str], None],
     ) -> dict[str, Any]:
         """Train from a state, or from the start; the summary. Raises as `train`."""
         resumed = state is not None
         state = self.begin() if state is None else self.restore(state)
         with asked_to_stop() as request:
             writer = self.open_writer(state, log)
+            outlook(watch_note(self.directory))
             first = state.logged
             sampler = BatchSampler(
                 self.spec.batch_size, self.steps, state.step, self.world.rank, self.world.size
@@ -172,7 +182,7 @@ class Trainer:
             batches = batch_loader(self.crops, sampler, self.workers, pin_memory, given_up)
             try:
                 with memory_advice(self.recipe):
-                    state = self.loop(state, writer, batches, asked, on_step, log)
+                    state = self.loop(state, writer, batches, asked, on_step, log, outlook)
             finally:
                 batches.close()
                 if self.world.is_rank_zero:
@@ -194,6 +204,7 @@ class Trainer:
         asked: Callable[[], bool],
         on_step: Callable[[TrainingStep], None],
         log: Callable[[str], None],
+        outlook: Callable[[str], None],
     ) -> TrainingState:
         """Steps up to the last, or to the one at which patience runs out or any process is asked to
         stop; the state, which is saved once there was a step."""
@@ -201,7 +212,7 @@ class Trainer:
         save_every = spec.checkpoint_every or spec.validate_every
         start, data_wait = time.perf_counter() - state.seconds, state.data_wait
         step, values, stop = state.step, state.unvalidated, False
-        forecast = Forecast(spec, self.steps, log)
+        forecast = Forecast(spec, self.steps, outlook)
 
         def now(unvalidated: StepValues | None = None) -> dict[str, Any]:
             spent = {"seconds": time.perf_counter() - start, "data_wait": data_wait}
@@ -379,7 +390,7 @@ class Trainer:
         }
         writer = RunWriter(self.directory, self.recipe, self.dataset, state, self.checkpoint, log)
         self.world.on_rank_zero(lambda: writer.open(setup))
-        for note in [*notes, watch_note(self.directory)]:
+        for note in notes:
             log(note)
         return writer
 

@@ -10,7 +10,6 @@ import torch
 from ..data.pairs import PictureStore
 from ..errors import DataError
 from ..evaluation.score import measure
-from ..metric_specs import METRICS
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from .distributed import World
@@ -56,12 +55,6 @@ def validate(
     shares = world.all_gather(mine)
     values = [shares[i % world.size][i // world.size] for i in range(len(pictures))]
     return {name: _mean(name, [v[name] for v in values if name in v]) for name in ordered}
-
-
-def metric_text(name: str, value: float) -> str:
-    """A metric's value as it is read: PSNR 23.45 dB."""
-    spec = METRICS[name]
-    return f"{spec.label} {value:.{spec.decimals}f} {spec.unit or ''}".rstrip()
 
 
 def out_of_patience(spec: TrainingSpec, best_step: int, step: int) -> bool:

@@ -1,5 +1,6 @@
 """Help, usage and suggestions: what the program says of itself and of wrong words."""
 
+import inspect
 import re
 from itertools import pairwise
 
@@ -42,6 +43,15 @@ def test_paragraphs_of_help_are_filled(workspace: Workspace, command: str) -> No
             continue  # a heading's options, or lines that are to stand as they are
         for line, following in pairwise(lines):
             assert len(line) + 1 + len(following.split()[0]) > 78, line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_lines_that_are_to_be_copied_stay_lines(workspace: Workspace, command: str) -> None:
+    source = inspect.getdoc(COMMANDS[command].callback) or ""
+    lines = [line.strip() for line in source.splitlines() if line.startswith("    ")]
+    shown = [line.strip() for line in help_of(workspace, command).splitlines()]
+    assert [line for line in lines if line not in shown] == []
+    assert bool(lines) == (command in {"train", "recipes"})
 
 
 def test_commands_stand_in_the_order_of_work(workspace: Workspace) -> None:

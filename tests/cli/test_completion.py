@@ -53,7 +53,8 @@ def test_what_is_completed_is_what_there_is(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert completion.recipes() == sorted(recipe_paths())
-    assert "training.steps=" in completion.recipe_keys()
+    assert completion.recipes_or_new() == [*completion.recipes(), "new"]
+    assert "training.steps" in completion.recipe_keys()
     assert len(completion.recipe_keys()) == sum(len(m.model_fields) for m in SECTIONS.values())
     assert completion.runs() == ["tiny/seed-0"]
     shutil.copytree(trained.path / "runs/tiny/seed-0", trained.path / "runs/tiny/.seed-1.begun")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdrnet_bench.data import pairs
 from hdrnet_bench.data.compare import compare
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.data.pairs import (
@@ -27,8 +28,14 @@ def test_pictures_are_kept_only_where_they_fit(tiny: Workspace, monkeypatch) -> 
     for processes in (1, 2):
         limit = round(needed * processes / MEMORY_SHARE)
         for memory, fits in ((limit, True), (limit - 8, False)):
-            monkeypatch.setattr("os.sysconf", lambda name, m=memory: m if "PAGES" in name else 1)
-            assert fits_in_memory(rows, processes) is fits
+            # The machine's memory; a container's limit.
+            for machine, group in ((memory, None), (memory, 1 << 60), (1 << 60, memory)):
+                monkeypatch.setattr(pairs, "total", lambda most=machine: most)
+                monkeypatch.setattr(pairs, "limit", lambda most=group: most)
+                assert fits_in_memory(rows, processes) is fits
+    monkeypatch.setattr(pairs, "total", lambda: None)
+    monkeypatch.setattr(pairs, "limit", lambda: None)
+    assert fits_in_memory(rows)  # where nothing tells
 
 
 @pytest.mark.parametrize("what", ["pair", "verify", "compare"])

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hdrnet_bench import paths
 from hdrnet_bench.doctor import network, private
+from hdrnet_bench.errors import UsageError
 from tests.conftest import Workspace, clean_environment
 from tests.file_server import serve
 
@@ -135,6 +137,8 @@ def test_a_report_names_neither_machine_nor_user(
     [
         ("/homes/mallory/x", "~/x"),
         ("/homes/mallory", "~"),
+        ("/mnt/homes/mallory/x", "/mnt/homes/USER/x"),
+        ("(/homes/mallory/x)", "(~/x)"),
         ("/homes/mallory2/x", "/homes/mallory2/x"),
         ("/homes/mallory.old/x", "/homes/mallory.old/x"),
         ("/scratch/mallory/x and /mallory", "/scratch/USER/x and /USER"),
@@ -150,3 +154,20 @@ def test_names_are_left_out_where_they_stand_for_somebody(
     monkeypatch.setenv("LOGNAME", "mallory")
     monkeypatch.setattr(platform, "node", lambda: "a.b.org")
     assert private.without_names(text) == shown
+
+
+def test_a_user_without_a_name_or_home_has_none_to_leave_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(private, "_user", lambda: "")
+    assert private.without_names("/homes/mallory/x") == "/homes/mallory/x"
+    monkeypatch.delenv("HDRBENCH_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(UsageError, match="HDRBENCH_CACHE says where caches go"):
+        paths.cache_dir()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert paths.cache_dir() == Path("/caches/hdrbench")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from hdrnet_bench.recipe import Recipe, parse_recipe
-from hdrnet_bench.training.forecast import Forecast, pace_text, time_text
+from hdrnet_bench.training.forecast import Forecast, pace_text
 from hdrnet_bench.training.overrides import override
 from tests.conftest import Workspace
 from tests.training.running import run_recipe
@@ -126,7 +126,7 @@ def test_resumed_it_goes_by_its_own_steps(recipe: Recipe) -> None:
 
 def test_another_day_is_said_with_its_date(recipe: Recipe) -> None:
     ((_, note),) = said(recipe, steps=10**6, pace=1.0, every=10**6, until=30)
-    assert "about 11 days 14 h to the end, on 20" in note
+    assert "about 11 d 14 h to the end, on 20" in note
     assert re.search(r", on \d{4}-\d\d-\d\d at \d\d:\d\d, not counting", note)
     ((_, note),) = said(recipe, steps=10**9, pace=1000.0, every=10**9, until=30)
     assert "beyond the calendar" in note
@@ -150,23 +150,6 @@ def test_a_pace_is_readable(seconds: float, text: str) -> None:
     assert pace_text(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (61, "1 min"),
-        (59.4 * 60, "59 min"),
-        (59.6 * 60, "1 h 0 min"),
-        (130 * 60, "2 h 10 min"),
-        (47 * 3600 + 59 * 60, "47 h 59 min"),
-        (48 * 3600, "2 days 0 h"),
-        (76 * 3600, "3 days 4 h"),
-        (71.9 * 3600, "3 days 0 h"),
-    ],
-)
-def test_a_time_is_readable(seconds: float, text: str) -> None:
-    assert time_text(seconds) == text
-
-
 def test_a_training_says_it_and_where_it_is_watched(
     tiny: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,10 +158,12 @@ def test_a_training_says_it_and_where_it_is_watched(
     monkeypatch.setattr("hdrnet_bench.training.forecast._WORTH_SAYING", 0.0)
     monkeypatch.setattr("hdrnet_bench.training.forecast._MUCH", 1e9)
     notes: list[str] = []
-    run = run_recipe(tiny, small(tiny), "a run", log=notes.append)
+    log: list[str] = []
+    run = run_recipe(tiny, small(tiny), "a run", outlook=notes.append, log=log.append)
+    assert not [note for note in log if note in notes]
     assert sum(" a step" in note and " to the end, " in note for note in notes) == 1
     (watch,) = [note for note in notes if note.startswith("to watch in")]
     assert watch.endswith(f"'{run}': training.png, log.jsonl, or `tensorboard --logdir '{run}'`")
     notes.clear()
-    run_recipe(tiny, small(tiny), "a run", log=notes.append, resume=True)
+    run_recipe(tiny, small(tiny), "a run", outlook=notes.append, resume=True)
     assert notes == []  # of what is finished there is nothing to watch

@@ -95,14 +95,16 @@ def test_a_run_has_one_from_ten_steps_on(tiny: Workspace, steps: int, there: boo
 
 
 def test_the_metric_that_is_best_by_has_a_place_of_its_own(tmp_path: Path) -> None:
-    heights = {}
-    for metric in ("psnr", "delta_e_76"):
-        run = a_run(tmp_path, metric=metric)
-        for step in range(1, 21):
-            run.add(entry(step, validation_psnr=9.0, validation_delta_e_76=5.0))
-        run.draw()
-        heights[metric] = len(pixels(tmp_path / PICTURE))
-    assert heights == {"psnr": 690, "delta_e_76": 890}
+    for validations in ({}, {"validation_psnr": 9.0, "validation_delta_e_76": 5.0}):
+        heights, notes = {}, []
+        for metric in ("psnr", "delta_e_76"):
+            run = a_run(tmp_path, metric=metric, notes=notes)
+            for step in range(1, 21):
+                run.add(entry(step, **validations))
+            run.draw()
+            heights[metric] = len(pixels(tmp_path / PICTURE))
+        assert heights == {"psnr": 690, "delta_e_76": 890}
+        assert notes == []  # also before the first validation
 
 
 @pytest.mark.parametrize(
