@@ -56,7 +56,8 @@ _HOW_TO = f"""\
 ## How to write a recipe
 
 `hdrbench recipes new my-look --dataset folder-my-look` writes one for a prepared dataset, with what
-each key means, into `recipes/my-look.yaml`; `--from` says whose model and training it begins with.
+each key means, into `recipes/my-look.yaml`; `--from` says whose model and training it begins with
+(the crop becomes larger where it would show little of the pictures).
 By hand, this is all that is needed:
 
 ```yaml

@@ -23,8 +23,8 @@ def train(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Train on this prepared dataset instead of the recipe's; the run and its results "
-            "are called RECIPE-on-DATASET.",
+            help="Train on this prepared dataset instead of the recipe's, with crops that fit its "
+            "pictures; the run and its results are called RECIPE-on-DATASET.",
             autocompletion=completion.datasets,
         ),
     ] = None,

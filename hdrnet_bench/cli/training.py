@@ -145,6 +145,7 @@ def _plan(
         "train on": len(rows),
         "validate on": f"{len(validation)}: {rule}",
         "steps": recipe.training.total_steps(len(rows)),
+        "crop": recipe.training.crop,
         "workers": workers,
         "memory": "; ".join(map(str, shares(need, device, world))),
     }
