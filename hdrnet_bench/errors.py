@@ -68,7 +68,7 @@ def raised_in(error: BaseException) -> str:
 def near_names(name: str, names: Iterable[str]) -> list[str]:
     """Up to three names that are like an unknown one, the nearest first, or have it in them."""
     names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return near or [one for one in names if len(name) > 2 and name in one][:3]
 
 

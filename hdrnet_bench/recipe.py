@@ -306,7 +306,7 @@ def recipe_paths() -> dict[str, Path]:
     """Recipes by name. One in the current directory's recipes/ hides the project's of that name."""
     paths: dict[str, Path] = {}
     for folder in search("recipes"):
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
             paths.setdefault(path.stem, path)
     return paths
 

@@ -125,11 +125,16 @@ def _named_runs(target: str) -> list[Path]:
         if not directories:
             raise DataError(f"recipe {recipe.name} has no run yet: `hdrbench train {target}`")
         return directories
-    for directory in (Path(target), runs_dir() / target):
-        if (directory / RECIPE).exists():
-            return [directory]
+    if directory := run_directory(target):
+        return [directory]
     # Runs outlast the recipe file that they were trained from.
     return run_directories(target) if target and "/" not in target else []
+
+
+def run_directory(target: str) -> Path | None:
+    """The directory of the run that an argument names, by its path or as RECIPE/RUN."""
+    places = (Path(target), runs_dir() / target) if target else ()
+    return next((place for place in places if (place / RECIPE).exists()), None)
 
 
 def means_recipe(target: str) -> bool:
@@ -178,24 +183,24 @@ def _the_finished(target: str, directories: list[Path]) -> Run:
 
 
 def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:
-    """The runs that a command's argument means. Without one, all that are finished: the others are
-    logged and skipped, so that a training in progress does not stop the rest.
+    """The runs that a command's argument means; without one, all. Of several those that are not
+    finished are logged and skipped, so that a training in progress does not stop the rest.
 
     Raises UsageError and DataError as `resolve_runs`, and DataError where none is finished.
     """
-    if target is not None:
-        runs = [open_run(directory) for directory in resolve_runs(target)]
-        for run in runs:
-            run.finished_header()
-        return runs
-    runs = []
-    for directory in run_directories():
+    directories = run_directories() if target is None else resolve_runs(target)
+    runs, reasons = [], []
+    for directory in directories:
         try:
             run = open_run(directory)
             run.finished_header()
             runs.append(run)
         except DataError as error:
-            log(str(error))
+            reasons.append(error)
+    if target is not None and not runs:
+        raise reasons[0]
+    for reason in reasons:
+        log(str(reason))
     if not runs:
         raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
     return runs

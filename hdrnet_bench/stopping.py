@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C (SIGINT) and SIGTERM, one way for every command.
+"""Being asked to stop: Ctrl-C (SIGINT), SIGTERM and SIGHUP, one way for every command.
 
 The first signal raises `Stopped` in the main thread, so that what is open is closed on the way out;
 the second ends the process at once. Whoever keeps something of what was begun says so with
@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Of a terminal that is closed, or a connection that is lost: SIGHUP, which Windows has not.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([] if sys.platform == "win32" else [signal.SIGHUP]))
 # Signals so near to each other are one: a terminal and make, which started this, both send theirs.
 ONE_SIGNAL_S = 0.5
 
@@ -31,7 +32,8 @@ class Stopped(BaseException):
     that handles those takes it for its own. `__notes__` say what is kept and how to go on."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'}")
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f"stopped by {name}")
         self.exit_code = 128 + number
 
 

@@ -136,6 +136,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             key = shortened(str(fault["loc"][-1]))
             faults.append(f"{where}: unknown key; {near_matches(key, keys)}")
             continue
+        if fault["type"] == "string_pattern_mismatch":  # of names alone
+            fault["msg"] = "a name has small letters, digits and '-'"
         message = shortened(fault["msg"].removeprefix("Value error, "), 4 * _LONGEST)
         value = fault.get("input")
         got = f" (got {_shown(value)})" if isinstance(value, str | int | float | bool) else ""

@@ -35,7 +35,8 @@ PAGE = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
 
 
 def shipped() -> list[Recipe]:
-    return [parse_recipe(path) for path in sorted((ROOT / "recipes").glob("*.yaml"))]
+    paths = sorted((ROOT / "recipes").glob("*.yaml"), key=lambda path: path.stem)
+    return [parse_recipe(path) for path in paths]
 
 
 def test_generated_page_is_what_is_committed() -> None:

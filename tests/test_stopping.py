@@ -36,7 +36,7 @@ def run(code: str, *signals: int, pause_s: float = 0.8) -> tuple[int, str]:
 
 
 @pytest.mark.fault("signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_raises_what_no_handler_of_errors_takes(number: int) -> None:
     code = """
 try:
@@ -52,7 +52,7 @@ except Stopped as stop:
     print(stop, stop.__notes__)
     sys.exit(stop.exit_code)
 """
-    by = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
     said = f"closed\nstopped by {by} ['three of four are kept']\n"
     assert run(code, number) == (128 + number, said)
 
@@ -128,6 +128,7 @@ def test_in_another_program_ctrl_c_is_pythons_own_and_its_handlers_stay() -> Non
     code = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with asked_to_stop() as request:
     print("ready", flush=True)
     while not request:

@@ -2,8 +2,8 @@
 
 Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 1 a bug of ours, 2 usage,
 3 data or model file missing, unreadable or failing verification, or the disk full, 4 missing
-capability, 5 regression, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 where the reader of stdout has
-gone. Heavy imports stand inside the commands, so that help is quick.
+capability, 5 regression, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 141 where the reader
+of stdout has gone. Heavy imports stand inside the commands, so that help is quick.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from .console import err, out
 from .streams import OutputFailed, give_up_stdout, guard
 
 JOURNEY = """\
-hdrbench prepares pairs of photographs, trains HDRNet on them and measures it.
+hdrbench prepares pairs of photographs, trains HDRNet on
+them and measures it.
 
 To see how it goes, on sample photographs, in minutes:
   hdrbench prepare demo
@@ -46,16 +47,17 @@ To see how it goes, on sample photographs, in minutes:
   hdrbench report
   hdrbench enhance demo-retouch photo.jpg enhanced.jpg
 
-On pairs of your own, of the same names in before/ and after/:
+On pairs of your own, of one name in before/ and after/:
   hdrbench prepare folder --protocol mine --input-dir before --target-dir after
   hdrbench train demo-retouch --dataset folder-mine
   hdrbench eval demo-retouch-on-folder-mine
 
 On published data (FiveK, HDR+):
-  hdrbench protocols        which pictures, rendered how, split how
-  hdrbench recipes          what is trained on them
+  hdrbench protocols   which pictures, rendered and split how
+  hdrbench recipes     what is trained on them
 
-hdrbench --help lists all commands, hdrbench COMMAND --help what one takes.
+hdrbench --help lists all commands, hdrbench COMMAND --help
+what one takes.
 """
 READER_GONE = 128 + 13  # as SIGPIPE would have it
 # Libraries that are loaded, workers and their pipes: some hundred in the largest case.

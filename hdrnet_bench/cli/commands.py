@@ -98,7 +98,7 @@ def usage_message(error: Exception) -> str | None:
     if context is not None and option is not None and type(error).__name__ == "NoSuchOption":
         said = _unknown_option(option, name, context)
     else:
-        said = " ".join(text().split()).rstrip(".")
+        said = " ".join(text().split()).rstrip(".").replace("Value error, ", "")
         said = said[:1].lower() + said[1:]
     return f"{name}: {said} ({help_})" if name else f"{said} ({help_})"
 
@@ -108,6 +108,8 @@ def _unknown_option(option: str, name: str, context: Any) -> str:
     said = f"no such option {option}"
     if (name, option) in RENAMED:
         return f"{said}: it is {RENAMED[name, option]} now"
+    if not option.startswith("--"):
+        return f"{said}: a name that begins with '-' is written ./{option}…"
     near = _near(option, _options(context.command, context))
     if near:
         return f"{said}: did you mean {' or '.join(near)}?"

@@ -59,13 +59,23 @@ def report_values(values: dict[str, Any], as_json: bool) -> None:
         print_json(values)
         return
     for key, value in values.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, list):
-            value = ", ".join(map(str, value)) or "nothing"
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        out.print(f"{key}: {value}", hang=4)
+        out.print(f"{key}: {_value_text(value)}", hang=4)
+
+
+def _value_text(value: Any) -> str:
+    """A value in words; what has commas of its own is parted by other marks."""
+    if isinstance(value, dict):
+        named = {name: _value_text(each) for name, each in value.items()}
+        if any(", " in text for text in named.values()):
+            return "; ".join(f"{name}: {text}" for name, text in named.items())
+        return ", ".join(f"{name} {text}" for name, text in named.items())
+    if isinstance(value, list):
+        texts = [_value_text(each) for each in value]
+        sentences = any(text.endswith(".") for text in texts)
+        return (" " if sentences else ", ").join(texts) or "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def choose_device(name: str | None) -> str:

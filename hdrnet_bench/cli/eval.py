@@ -179,8 +179,8 @@ def eval_command(
     _report(results, missing, wide, as_json)
     if before is not None:
         _check_against(before, str(against), results)
-    if written := [job.path for job in todo if job.path not in failed]:
-        next_step(after_eval(written), quiet or as_json)
+    if paths := [job.path for job in jobs if job.path not in failed]:
+        next_step(after_eval(paths), quiet or as_json)
     _say_missing(missing)
 
 

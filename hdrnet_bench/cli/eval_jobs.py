@@ -26,7 +26,7 @@ def run_jobs(
     from ..runs import finished_runs
 
     jobs = []
-    for same in _by_recipe(finished_runs(target, lambda note: None)):
+    for same in _by_recipe(finished_runs(target, _skipped)):
         jobs += _of_recipe(same, data, split, size, allow_leak, None)
     return jobs
 
@@ -38,7 +38,7 @@ def all_run_jobs(
     do not stop the others."""
     from ..runs import finished_runs
 
-    runs = finished_runs(None, lambda note: err.print(f"skipped: {note}"))
+    runs = finished_runs(None, _skipped)
     if data is not None:
         _dataset(None, data)  # what is wrong with it is wrong for all
     jobs: list[EvaluationJob] = []
@@ -93,7 +93,7 @@ def baseline_jobs(
     from ..runs import finished_runs, means_recipe
 
     if target is not None and not means_recipe(target):
-        runs = finished_runs(target, lambda note: None)
+        runs = finished_runs(target, _skipped)
         dataset = _dataset(runs[0].recipe, data)
         specs = [recipe_spec(run.recipe, dataset, split) for run in runs]
         if baseline == "grid":
@@ -141,7 +141,7 @@ def _spec(target: str | None, data: str | None, split: Split, what: str) -> JobS
     from ..runs import finished_runs, means_recipe
 
     if not means_recipe(target):
-        recipe = finished_runs(target, lambda note: None)[0].recipe
+        recipe = finished_runs(target, _skipped)[0].recipe
     else:
         from ..recipe import load_recipe
 
@@ -176,3 +176,7 @@ def _at_sizes(
         if size == "both":
             err.print(f"{same}: measured at full size alone")
     return [job._replace(size=at) for at in sizes for job in jobs]
+
+
+def _skipped(note: str) -> None:
+    err.print(f"skipped: {note}")

@@ -108,13 +108,15 @@ def enhance(
     from ..enhance.run import Settings, run
     from ..images.kinds import KINDS
     from ..images.photo_writer import check_kind
-    from ..model.load import load_model
+    from ..model.load import read_model
 
     # A picture of such a kind itself is only that one's failure.
     for each in {j.kind for j in jobs if KINDS.get(j.source.suffix.lower()) != j.kind}:
         check_kind(each)
 
-    network = load_model(file, choose_device(device))
+    network, header = read_model(file, choose_device(device))
+    if header.step != header.steps:
+        err.print(f"{file}: of a training that stands at step {header.step} of {header.steps}")
     settings = Settings(untagged, linearise, quality, overwrite, strict)
     written: list[Path] = []
 
@@ -136,6 +138,8 @@ def enhance(
     else:
         for report in reports:
             _print_enhanced(report)
+        if len(reports) > 1:
+            err.print(f"{len(reports) - len(failed)} of {len(reports)} pictures are in {output}")
     if failed:
         names = ", ".join(report["input"] for report in failed[:3])
         message = f"{len(failed)} of {len(reports)} pictures were not enhanced: {names}"
@@ -154,7 +158,10 @@ def _skipped(source: Path, target: Path | None, reason: str) -> dict[str, Any]:
 
 def _print_enhanced(report: dict[str, Any]) -> None:
     if report["error"]:
-        err.print(f"{report['input']}: {report['error']}", style="red")
+        # Most errors name the file themselves.
+        named = report["error"].startswith(report["input"])
+        said = report["error"] if named else f"{report['input']}: {report['error']}"
+        err.print(said, style="red")
         return
     seconds = ", ".join(f"{name} {value * 1e3:.0f}" for name, value in report["seconds"].items())
     notes = f"; {'; '.join(report['notes'])}" if report["notes"] else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -33,14 +34,15 @@ def protocols(
 
 def list_protocols(name: str | None, as_json: bool) -> None:
     """`hdrbench protocols [NAME]`."""
-    from ..prepare.listing import SHORT, protocol_rows
+    from ..prepare.listing import protocol_rows
 
     rows = protocol_rows()
     if name is not None:
-        whole = [row for row in rows if row["protocol"] == name and len(row) > len(SHORT)]
-        if not whole:
+        # Of two of a name, the published one: there is more to say of it.
+        found = sorted((row for row in rows if row["protocol"] == name), key=len)
+        if not found:
             raise UsageError(f"unknown protocol {name!r}: {_hint(name, rows)}")
-        report_values(whole[0], as_json)
+        report_values(found[-1], as_json)
         return
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -56,16 +58,13 @@ def _text(row: dict[str, Any]) -> str:
         return f"{summary} Cannot be prepared: {row['reason']}."
     if str(row.get("needs", "Nothing")).startswith("Nothing"):
         return summary
-    return f"{summary} Needs: {row['needs']}"
+    # Its first words: `protocols NAME` shows all of it.
+    return f"{summary} Needs: {re.split('[:.] ', str(row['needs']))[0]}."
 
 
 def _hint(name: str, rows: list[dict[str, Any]]) -> str:
-    from ..prepare.protocols import SOURCES
     from ..recipe import recipe_paths
 
     if name in recipe_paths():
         return f"it is a recipe: `hdrbench recipes {name}`"
-    for row in rows:
-        if row["protocol"] == name:
-            return f"of {row['source']} there is no more to show: {row['summary']}"
-    return near_matches(name, (row["protocol"] for row in rows if row["source"] in SOURCES))
+    return near_matches(name, (row["protocol"] for row in rows))

@@ -68,8 +68,8 @@ def time_command(
         typer.Option(
             min=0.0,
             metavar="SECONDS",
-            help="Seconds of repeats for each resolution.",
-            show_default="10",
+            help="Seconds of repeats for each resolution; by default 10.",
+            show_default=False,
         ),
     ] = None,
     kernels: Annotated[
@@ -225,7 +225,15 @@ def _time_run(
         return
     path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
-    kept = "nothing was written: a run's times are, once all sizes are timed"
+    done: list[Measurement] = []
+
+    def kept() -> str:
+        """Of the sizes that are timed a table, which no file has."""
+        if done:
+            print_network(done, environment, wide, as_json)
+        shown = "those that are timed are shown" if done else "none was timed"
+        return f"nothing was written, as a run's times are once all sizes are: {shown}"
+
     with says_when_stopped(kept), progress("time", len(plan.sizes), quiet) as step:
         measured = time_model(
             run.model_path,
@@ -236,6 +244,7 @@ def _time_run(
             dtype=pictures,
             budget_s=budget,
             step=step,
+            on_size=done.append,
         )
     timing = Timing(
         recipe=recipe_id(run.recipe),
@@ -287,11 +296,11 @@ def _time_network(
         saved_network(path)
     config, environment = HDRNetConfig(), describe()
 
-    total, done = len(plan.sizes) * len(pictures), 0
+    total = len(plan.sizes) * len(pictures)
+    done: list[Measurement] = []
 
     def keep(measured: Measurement) -> None:
         """At once: a run that is stopped keeps what it has."""
-        nonlocal done
         if path:
             size = SizeTiming(rows=measured.rows, copies=measured.copies, state=measured.state)
             timing = NetworkTiming(
@@ -299,10 +308,14 @@ def _time_network(
             )
             if lost := save_size(path, timing):
                 err.print(lost)
-        done += 1
+        done.append(measured)
 
     def kept() -> str:
-        return f"{done} of {total} sizes are in {path}" if path else "nothing was to be written"
+        if path:
+            return f"{len(done)} of {total} sizes are in {path}"
+        if done:
+            print_network(done, environment, wide, as_json)
+        return f"{len(done)} of {total} sizes were timed; --save keeps them in a file"
 
     with says_when_stopped(kept), progress("time", total, quiet) as step:
         measured = [

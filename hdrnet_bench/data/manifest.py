@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from ..config import FULL_SCALE, Encoding
-from ..errors import DataError, first_fault
+from ..errors import DataError, first_fault, near_names
 from ..files import (
     json_line,
     json_text,
@@ -268,14 +268,18 @@ def open_dataset(name: str, advice: str | None = None) -> Dataset:
     directory = Path(name) if "/" in name or (Path(name) / "dataset.json").exists() else None
     directory = directory or data_dir() / name
     if not (directory / "dataset.json").exists():
-        hint = advice or _prepared()
+        hint = advice or _prepared(name)
+        if (data_dir() / f".{name}.building").is_dir():
+            hint = "its preparation was stopped: the same `hdrbench prepare` goes on with it"
         raise DataError(f"dataset {name} is not prepared (no {directory}/dataset.json): {hint}")
     return Dataset(directory)
 
 
-def _prepared() -> str:
+def _prepared(name: str) -> str:
     names = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
-    return f"prepared here: {', '.join(names) or 'none'}"
+    if near := near_names(name, names):
+        return f"did you mean {' or '.join(near)}?"
+    return f"prepared here: {', '.join(names) or 'none, `hdrbench prepare` makes them'}"
 
 
 def find_lock(name: str) -> tuple[Header, list[Row]] | None:

@@ -271,7 +271,8 @@ def _refuse_collisions(jobs: Sequence[EnhanceJob]) -> None:
 def _refuse_existing(jobs: Sequence[EnhanceJob]) -> None:
     if existing := [job.target for job in jobs if job.target.exists()]:
         raise UsageError(
-            f"there already: {by_name(existing)}; --skip-existing makes the others, "
+            f"there already: {by_name(existing)}; "
+            f"{'--skip-existing makes the others, ' if len(jobs) > 1 else ''}"
             "--overwrite replaces them"
         )
 

@@ -9,7 +9,7 @@ from ..errors import DataError, UsageError, near_matches
 from ..paths import results_dir
 from ..recipe import is_recipe_file, load_recipe
 from ..results import Evaluation, evaluation_path, group_seeds, read_result
-from ..runs import RECIPE, means_recipe, open_run
+from ..runs import RECIPE, means_recipe, open_run, run_directory
 
 # The results of one method on one dataset: one, or one for each of several seeds.
 Seeds = list[Evaluation]
@@ -80,7 +80,9 @@ def _folders(name: str) -> tuple[list[Path], set[Path]]:
     directory = Path(name)
     if is_recipe_file(name):
         parts = (load_recipe(name).label,)
-    elif (directory / RECIPE).exists():
+    elif (run := run_directory(name)) is not None:
+        # Where --set changed its recipe, its results have a name of their own.
+        directory = run
         parts = (open_run(directory).recipe.label, directory.resolve().name)
     folders = [folder for folder in all_folders if parts in _short_names(folder)]
     if folders:

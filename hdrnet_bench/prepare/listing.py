@@ -7,13 +7,13 @@ from typing import Any
 from . import protocols
 from .sources import demo, folder, synthetic_hdrplus
 
-SHORT = ("source", "protocol", "summary")  # all that is said of one that is not published
+_SHORT = ("source", "protocol", "summary")  # all that is said of one that is not published
 
 
 def protocol_rows() -> list[dict[str, Any]]:
     """A row each: source, protocol, summary; of those that are published, all there is to say."""
     rows: list[dict[str, Any]] = [
-        dict(zip(SHORT, (source, protocol, summary), strict=True))
+        dict(zip(_SHORT, (source, protocol, summary), strict=True))
         for source, summaries in (
             ("demo", demo.protocols()),
             ("folder", folder.protocols()),

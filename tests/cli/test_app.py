@@ -159,6 +159,42 @@ def test_unfinished_runs_do_not_stop_the_others(trained: Workspace) -> None:
     assert "run's recipe is broken" in trained.fails(3, "eval", "tiny/broken")
 
 
+def test_unfinished_runs_of_a_recipe_do_not_stop_its_others(trained: Workspace) -> None:
+    runs = trained.path / "runs/tiny"
+    shutil.copytree(runs / "seed-0", runs / "stopped")
+    (runs / "stopped/last.safetensors").unlink()
+    done = trained.run("eval", "tiny", "--json")
+    assert [r["method"]["run"] for r in json.loads(done.stdout)] == ["baseline", "seed-0"]
+    assert "skipped: runs/tiny/stopped has no last.safetensors" in done.stderr
+    shutil.rmtree(runs / "seed-0")
+    assert "did not get that far" in trained.fails(3, "eval", "tiny")
+
+
+def test_a_changed_runs_results_go_by_its_name(trained: Workspace) -> None:
+    """What --set changed has results of another name; RECIPE/RUN names the run all the same."""
+    changed = ("--set", "training.steps=2", "--run", "short")
+    assert trained.run("train", "tiny.yaml", *changed).returncode == 0
+    trained.run("eval", "tiny/short")
+    shown = trained.run("compare", "tiny/short", "identity")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("A: tiny-set-")
+
+
+def test_a_model_of_an_unfinished_training_is_said_to_be_one(tiny: Workspace) -> None:
+    from hdrnet_bench.model.file import save_model
+    from hdrnet_bench.model.load import read_model
+
+    tiny.run("train", "tiny.yaml")
+    for steps, said in ((6, False), (9, True)):
+        model, header = read_model(tiny.path / "runs/tiny/seed-0/last.safetensors")
+        header = header.model_copy(update={"steps": steps})
+        save_model(tiny.path / "m.safetensors", model, header)
+        picture = "data/demo-tiny/test/input/d.png"
+        done = tiny.run("enhance", "m.safetensors", picture, f"{steps}.png")
+        assert done.returncode == 0, done.stderr
+        assert ("of a training that stands at step 6 of 9" in done.stderr) == said
+
+
 def test_an_edited_recipe_is_not_the_one_that_was_trained(trained: Workspace) -> None:
     path = trained.path / "runs/tiny/seed-0/recipe.yaml"
     path.write_text(path.read_text().replace("learning_rate: 0.003", "learning_rate: 0.3"))

@@ -108,7 +108,7 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
         load_pairs("demo-eight", "val")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"demo-eight has no pairs in its split vali.*test 1"):
         load_pairs("demo-eight", "validation")
-    with pytest.raises(DataError, match=r"demo-nine is not prepared.*: demo-eight, demo-linear"):
+    with pytest.raises(DataError, match=r"demo-nine is not prepared.*: did you mean demo-"):
         load_pairs("demo-nine", "test")
 
 

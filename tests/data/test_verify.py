@@ -143,4 +143,8 @@ def test_an_edited_header_is_found(tiny: Workspace) -> None:
 
 def test_unknown_datasets(tiny: Workspace) -> None:
     message = tiny.fails(3, "verify", "demo-tinny")
-    assert "prepared here: demo-tiny" in message
+    assert "did you mean demo-tiny?" in message
+    assert "prepared here: demo-tiny" in tiny.fails(3, "verify", "xyz")
+    (tiny.path / "data/.folder-mine.building").mkdir()
+    message = tiny.fails(3, "verify", "folder-mine")
+    assert "its preparation was stopped: the same `hdrbench prepare` goes on with it" in message

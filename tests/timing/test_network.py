@@ -4,6 +4,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from hdrnet_bench.result_timing import (
 )
 from hdrnet_bench.results import read_result
 from hdrnet_bench.slicing import cpu
+from hdrnet_bench.stopping import Stopped
 from hdrnet_bench.timing import child
 from hdrnet_bench.timing import exact as exact_module
 from hdrnet_bench.timing import kernels as kernels_module
@@ -561,6 +563,30 @@ def test_an_interrupted_run_keeps_the_sizes_it_has(
     )
     assert done.returncode == 130
     assert _keys(_saved(workspace)) == [(32, "float32")]
+
+
+def test_what_was_timed_before_a_stop_is_shown(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no file keeps it: of a run, whose times are written once all are there, and without
+    --save."""
+    one_size = timing._one_size
+
+    def until_the_second(job: TimingJob) -> Measurement:
+        if job.width == 96:
+            raise Stopped(signal.SIGINT)
+        return one_size(job)
+
+    monkeypatch.setattr(timing, "_one_size", until_the_second)
+    sizes = ("--resolution=64x48", "--resolution=96x64")
+    for target, said in (("tiny", "those that are timed are shown"), ("", "1 of 2 sizes were")):
+        arguments = [*([target] if target else []), "--device=cpu", "--budget=0", *sizes]
+        done = trained.run("time", *arguments, "--backend=reference")
+        assert done.returncode == 130
+        assert re.search(r"\b64 ?x ?48\b", done.stdout)
+        assert not re.search(r"\b96 ?x ?64\b", done.stdout)
+        assert said in done.stderr
+    assert not list(trained.path.rglob("timing-*.json"))
 
 
 def test_sizes_on_cuda_are_timed_one_after_another_in_this_process(

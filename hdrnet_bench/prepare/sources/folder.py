@@ -36,6 +36,7 @@ VERSION = 2  # pictures are converted to sRGB by their profiles
 TEST_SHARE = 0.10
 COMPUTED_PROTOCOLS = ("identity", *OPERATORS)  # protocols whose targets are computed
 OWN_NAME = r"[a-z0-9][a-z0-9-]*"
+LONGEST_NAME = 100  # datasets and runs are named by it, and recipes may be no longer
 SUFFIXES = tuple(KINDS)
 FILELIST = "filelist.txt"
 
@@ -135,10 +136,15 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
 
     Raises UsageError for a missing protocol or one that does not fit, DataError for too few pairs.
     """
-    if protocol is None or not re.fullmatch(OWN_NAME, protocol):
+    if protocol is None:
         raise UsageError(
             "source folder needs --protocol NAME, a name of your own for what the pairs are: "
             "small letters, digits and '-'"
+        )
+    if not re.fullmatch(OWN_NAME, protocol) or len(protocol) > LONGEST_NAME:
+        raise UsageError(
+            f"--protocol {protocol[:40]!r}: such a name has small letters, digits and '-', at most "
+            f"{LONGEST_NAME} of them"
         )
     computes_targets = protocol in COMPUTED_PROTOCOLS
     if computes_targets and any(place.target for place in places):

@@ -197,7 +197,12 @@ def test_names_that_are_no_file_names_get_ids_of_their_own(workspace: Workspace)
         (2, [], "source folder: give --input-dir"),
         (2, ["--protocol", "mine", "--input-dir", "in"], "protocol mine needs targets"),
         (2, ["--input-dir", "in", "--target-dir", "out"], "needs --protocol NAME"),
-        (2, ["--protocol", "Mine!", "--input-dir", "in", "--target-dir", "out"], "small letters"),
+        (
+            2,
+            ["--protocol", "Mine!", "--input-dir", "in", "--target-dir", "out"],
+            "--protocol 'Mine!': such a name has small letters",
+        ),
+        (2, ["--protocol", "x" * 101, "--input-dir", "in", "--target-dir", "out"], "at most 100"),
         (2, ["--protocol", "identity", "--input-dir", "in", "--target-dir", "out"], "computes its"),
         (2, ["--protocol", "x", "--source-dir", ".", "--input-dir", "in"], "source folder: give"),
         (3, ["--protocol", "x", "--input-dir", "gone", "--target-dir", "out"], "no folder gone"),
