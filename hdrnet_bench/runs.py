@@ -164,17 +164,10 @@ def finished_run(target: str) -> Run:
 
 
 def _the_finished(target: str, directories: list[Path]) -> Run:
-    finished, reasons = [], []
-    for directory in directories:
-        try:
-            run = open_run(directory)
-            run.finished_header()
-            finished.append(run)
-        except DataError as error:
-            reasons.append(str(error))
+    finished, reasons = _by_state(directories)
     if not finished:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise DataError(reasons[0] + more)
+        raise DataError(f"{reasons[0]}{more}")
     if len(finished) > 1:
         names = [str(run.directory) for run in finished]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -188,7 +181,18 @@ def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:
 
     Raises UsageError and DataError as `resolve_runs`, and DataError where none is finished.
     """
-    directories = run_directories() if target is None else resolve_runs(target)
+    runs, reasons = _by_state(run_directories() if target is None else resolve_runs(target))
+    if target is not None and not runs:
+        raise reasons[0]
+    for reason in reasons:
+        log(str(reason))
+    if not runs:
+        raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
+    return runs
+
+
+def _by_state(directories: list[Path]) -> tuple[list[Run], list[DataError]]:
+    """The runs that are finished, and of the others why they are not, or no runs."""
     runs, reasons = [], []
     for directory in directories:
         try:
@@ -197,10 +201,4 @@ def finished_runs(target: str | None, log: Callable[[str], None]) -> list[Run]:
             runs.append(run)
         except DataError as error:
             reasons.append(error)
-    if target is not None and not runs:
-        raise reasons[0]
-    for reason in reasons:
-        log(str(reason))
-    if not runs:
-        raise DataError("there is no finished run to evaluate: `hdrbench train RECIPE` first")
-    return runs
+    return runs, reasons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -62,10 +63,5 @@ def after_train(directories: Sequence[Path]) -> str:
 
 def after_eval(paths: Sequence[Path]) -> str:
     """Where results were written, and what makes tables of them."""
-    first = paths[0].parent if len(paths) == 1 else _common(paths)
-    return f"`hdrbench report` makes tables and a page of {first}/ and all other results"
-
-
-def _common(paths: Sequence[Path]) -> Path:
-    parts = zip(*(path.parent.parts for path in paths), strict=False)
-    return Path(*(each[0] for each in parts if len(set(each)) == 1))
+    folder = os.path.commonpath([path.parent for path in paths])
+    return f"`hdrbench report` makes tables and a page of {folder}/ and all other results"
