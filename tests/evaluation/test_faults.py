@@ -24,7 +24,7 @@ from hdrnet_bench.evaluation.partial_rows import PartialRows
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.locks import locked
 from tests.conftest import Workspace, clean_environment
-from tests.evaluation.test_measure import MANY, begin
+from tests.evaluation.test_measure import MANY, PICTURES, begin
 from tests.running import start
 
 Record = Callable[[str, object], None]
@@ -58,8 +58,10 @@ def test_a_stopped_evaluation_says_what_it_keeps_and_one_that_waits_goes_on(
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in said
     rows = partial.read_text().splitlines()[1:]
-    assert 2 <= len(rows) < 9
-    assert f"{len(rows)} of 9 pictures of tiny-on-demo-many: oracle" in " ".join(said.split())
+    assert 2 <= len(rows) < PICTURES
+    assert f"{len(rows)} of {PICTURES} pictures of tiny-on-demo-many: oracle" in " ".join(
+        said.split()
+    )
     assert "the same command goes on" in " ".join(said.split())
     assert {path.name for path in folder.iterdir()} == {partial.name}
     # What is there is taken over: a row says so.
