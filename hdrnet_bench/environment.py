@@ -68,7 +68,7 @@ def describe() -> Environment:
         torch=torch.__version__,
         platform=f"{platform.system()} {platform.machine()}",
         cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        cores=cores(),
         threads=torch.get_num_threads(),
         memory_gib=_memory_gib(),
         gpu=gpu_name(),
@@ -132,6 +132,11 @@ def _why_git_failed(said: str, top: Path) -> str:
         return "a checkout without a commit yet"
     reason = (said.strip().splitlines() or ["no reason given"])[0].removeprefix("fatal: ")
     return f"git fails: {reason[:200]}"
+
+
+def cores() -> int | None:
+    """Those that the scheduler may give this process; None where nothing tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def cpu_name() -> str:

@@ -65,10 +65,11 @@ def raised_in(error: BaseException) -> str:
     return name
 
 
-def near_names(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three names that are like an unknown one, the nearest first, or have it in them."""
+def near_names(name: str, names: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """Up to three names that are like an unknown one, the nearest first, or have it in them.
+    cutoff: how like, of 1."""
     names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=cutoff)
     return near or [one for one in names if len(name) > 2 and name in one][:3]
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from .errors import UsageError
 
+# Of datasets and recipes, which become those of directories: file systems take some 255 bytes.
+NAME = r"[a-z0-9][a-z0-9-]*"
+LONGEST_NAME = 100
+
 
 def data_dir() -> Path:
     """Prepared datasets: $HDRBENCH_DATA, or data/."""

@@ -19,7 +19,7 @@ from .config import HDRNetConfig
 from .errors import UsageError, near_matches
 from .files import json_line, sha256_text
 from .metric_specs import CANONICAL, METRICS
-from .paths import data_dir, search
+from .paths import LONGEST_NAME, NAME, data_dir, search
 from .yaml_files import read_mapping, validated
 
 
@@ -27,9 +27,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-_NAME = r"^[a-z0-9][a-z0-9-]*$"
-# Names become those of directories, of which file systems take some 255 bytes.
-_Name = Annotated[str, Field(pattern=_NAME, max_length=100)]
+_Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST_NAME)]
 _LONGEST_SIDE = 1 << 16  # pixels
 
 
@@ -78,19 +76,20 @@ class DatasetSpec(_Section):
     @property
     def prepare_command(self) -> str:
         """The command line that prepares the dataset."""
-        command = f"hdrbench prepare {self.source} --protocol {self.protocol}"
+        from .prepare.command import prepare_command
+
+        folders = ""
         if self.source == "folder":
             from .prepare.sources.folder import COMPUTED_PROTOCOLS
 
             computed = self.protocol in COMPUTED_PROTOCOLS
-            command += " --input-dir DIR" + ("" if computed else " --target-dir DIR")
+            folders = "--input-dir DIR" if computed else "--input-dir DIR --target-dir DIR"
         if self.source == "synthetic-hdrplus":
             from .prepare.sources import synthetic_hdrplus
 
-            command += "" if self.protocol == synthetic_hdrplus.PROTOCOL else " --source-dir DIR"
-        command += f" --expert {self.expert}" if self.expert else ""
-        command += f" --{self.part}" if self.part else ""
-        return command + (f" --size {self.size}" if self.size else "")
+            folders = "" if self.protocol == synthetic_hdrplus.PROTOCOL else "--source-dir DIR"
+        chosen = {"expert": self.expert, "part": self.part, "size": self.size}
+        return prepare_command(self.source, self.protocol, folders=folders, **chosen)
 
     @property
     def advice(self) -> str:

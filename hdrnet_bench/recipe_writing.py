@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from .data.manifest import Dataset, Header, open_dataset
+from .data.manifest import Dataset, Header, Row, open_dataset
 from .errors import UsageError
 from .paths import data_dir
 from .recipe import SECTIONS, SMALL_CROP, DatasetSpec, Recipe, validate_recipe
@@ -52,10 +53,9 @@ def named_dataset(name: str) -> Dataset:
     return dataset
 
 
-def short_edge(dataset: Dataset) -> float | None:
-    """Of the pictures that are trained on, in pixels: the median; None where there are none."""
-    edges = [min(row.width, row.height) for row in dataset.split("train")]
-    return median(edges) if edges else None
+def short_edge(rows: Sequence[Row]) -> float | None:
+    """Of these pictures, in pixels: the median; None where there are none."""
+    return median(min(row.width, row.height) for row in rows) if rows else None
 
 
 def crop_for(crop: int, short_edge: float) -> int:

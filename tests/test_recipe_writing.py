@@ -222,7 +222,7 @@ def test_a_recipe_on_large_pictures_has_larger_crops(tiny: Workspace) -> None:
     write_recipe(tiny.path / "small.yaml", lambda r: r.update(name="small") or
                  r["training"].update(crop=8))  # fmt: skip
     tiny.run("recipes", "new", "large", "--dataset", "demo-tiny", "--from", "small.yaml")
-    short = short_edge(open_dataset("demo-tiny"))
+    short = short_edge(open_dataset("demo-tiny").split("train"))
     assert short == 58  # of 60 x 72 and 64 x 56
     assert load_recipe("large").training.crop == crop_for(8, short) == 32
 

@@ -5,14 +5,15 @@ Help is plain text at the terminal's width: usage, what the command does, its op
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from ..errors import near_names
 
 WIDEST = 100  # columns of help: longer lines are hard to read
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST}
@@ -130,17 +131,14 @@ def _options(command: Any, context: Any) -> list[str]:
 
 def _near(option: str, options: list[str]) -> list[str]:
     """By the words alone: the dashes, which all have, would make any two alike."""
-    by_word: Mapping[str, str] = {o.lstrip("-"): o for o in options if o.startswith("--")}
-    words = difflib.get_close_matches(option.lstrip("-"), by_word, n=2, cutoff=0.7)
-    return [by_word[word] for word in words]
+    by_word = {o.lstrip("-"): o for o in options if o.startswith("--")}
+    return [by_word[word] for word in near_names(option.lstrip("-"), by_word, 0.7)[:2]]
 
 
 def _recipe_key(option: str) -> str | None:
     """The key of a recipe that an option of that name would be."""
     from ..recipe import SECTIONS
 
-    name = option.lstrip("-").replace("-", "_")
-    for section, model in SECTIONS.items():
-        if keys := difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.8):
-            return f"{section}.{keys[0]}"
-    return None
+    keys = {key: f"{section}.{key}" for section, m in SECTIONS.items() for key in m.model_fields}
+    near = near_names(option.lstrip("-").replace("-", "_"), keys, 0.8)
+    return keys[near[0]] if near else None

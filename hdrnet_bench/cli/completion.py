@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from pathlib import Path
 
-from ..paths import data_dir, results_dir, runs_dir, search
+from ..paths import results_dir
 
 
 def _without_errors(names: Callable[[], Iterable[str]]) -> Callable[[], list[str]]:
@@ -27,7 +26,9 @@ def _without_errors(names: Callable[[], Iterable[str]]) -> Callable[[], list[str
 @_without_errors
 def recipes() -> Iterable[str]:
     """Names of recipes."""
-    return (path.stem for folder in search("recipes") for path in folder.glob("*.yaml"))
+    from ..recipe import recipe_paths
+
+    return recipe_paths()
 
 
 def recipes_or_new() -> list[str]:
@@ -38,7 +39,9 @@ def recipes_or_new() -> list[str]:
 @_without_errors
 def runs() -> Iterable[str]:
     """RECIPE/RUN."""
-    return ("/".join(path.parts[-3:-1]) for path in _visible(runs_dir(), "*/*/recipe.yaml"))
+    from ..runs import run_directories
+
+    return ("/".join(path.parts[-2:]) for path in run_directories())
 
 
 @_without_errors
@@ -51,7 +54,9 @@ def runs_and_recipes() -> Iterable[str]:
 @_without_errors
 def datasets() -> Iterable[str]:
     """Names of prepared datasets."""
-    return (path.parent.name for path in _visible(data_dir(), "*/dataset.json"))
+    from ..data.manifest import prepared_names
+
+    return prepared_names()
 
 
 @_without_errors
@@ -73,7 +78,7 @@ def sources() -> Iterable[str]:
 @_without_errors
 def results() -> Iterable[str]:
     """RECIPE/METHOD and RECIPE/RUN of results, and methods alone."""
-    found = [path.parts[-4:-1] for path in _visible(results_dir(), "*/*/*/eval-*.json")]
+    found = [path.parts[-4:-1] for path in results_dir().glob("[!.]*/*/*/eval-*.json")]
     return [
         *(f"{recipe}/{method}" for recipe, method, _ in found),
         *(f"{recipe}/{run}" for recipe, _, run in found),
@@ -96,11 +101,3 @@ def recipe_keys() -> Iterable[str]:
     from ..recipe import SECTIONS
 
     return (f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
-
-
-def _visible(folder: Path, pattern: str) -> Iterable[Path]:
-    return (
-        path
-        for path in folder.glob(pattern)
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )

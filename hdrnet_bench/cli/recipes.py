@@ -150,7 +150,10 @@ def _write(
     opened = named_dataset(dataset)
     name_of_it = path.stem if own_path else name
     recipe = on_dataset(
-        load_recipe(source or FIRST_RECIPE), opened.header, name_of_it, short_edge(opened)
+        load_recipe(source or FIRST_RECIPE),
+        opened.header,
+        name_of_it,
+        short_edge(opened.split("train")),
     )
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already: name another one, or --overwrite")

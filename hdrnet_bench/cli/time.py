@@ -1,4 +1,4 @@
-"""`hdrbench time`: the forward pass, the slicing kernels, training steps."""
+"""`hdrbench time`: the forward pass here; kernels and training steps in time_parts.py."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from ..errors import UsageError
 from ..stopping import says_when_stopped
 from . import completion
-from .console import MAX_PIXELS, choose_device, err, parse_size, print_json, report_values
+from .console import MAX_PIXELS, choose_device, err, parse_size, report_values
 from .options import MODEL, Device, DryRun, Json, Quiet, Wide
 from .progress import progress
-from .timings import print_kernels, print_network
+from .timings import print_network
 
 if TYPE_CHECKING:
     from ..result_timing import TimedBackend
@@ -114,7 +114,7 @@ def time_command(
     if training:
         if of_the_network or kernels or compiled or resolution:
             raise UsageError("--training times steps: only --device and --save go with it")
-        from .training import time_steps
+        from .time_parts import time_steps
 
         time_steps(choose_device(device), save, dry_run, quiet, wide, as_json)
         return
@@ -124,7 +124,9 @@ def time_command(
                 "--kernels times the slicing kernels alone: no run, --backend, --batch, --budget "
                 "or --dtype with it"
             )
-        _time_kernels(
+        from .time_parts import time_kernels
+
+        time_kernels(
             resolution, choose_device(device), compiled, save, dry_run, quiet, wide, as_json
         )
         return
@@ -342,60 +344,3 @@ def _readable_model(file: str) -> Path:
     path = model_file(file)
     read_model_header(path)
     return path
-
-
-def _time_kernels(
-    size: list[str] | None,
-    device: str,
-    compiled: bool,
-    save: bool,
-    dry_run: bool,
-    quiet: bool,
-    wide: bool,
-    as_json: bool,
-) -> None:
-    """`hdrbench time --kernels`."""
-    from ..environment import describe, device_slug
-    from ..paths import results_dir
-    from ..result_timing import KernelRow, KernelTiming
-    from ..results import write_result
-    from ..timing.kernels import GUIDES, SIZES, time_kernels
-
-    sizes = {text: parse_size(text) for text in size} if size else SIZES
-    path = results_dir() / f"kernels-{device_slug(device)}.json" if save else None
-    if dry_run:
-        report_values({"sizes": list(sizes), "would write": path and str(path)}, as_json)
-        return
-    environment = describe()
-    rows: list[KernelRow] = []
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    # A run that is stopped keeps what it has, but not in the place of a whole one.
-    early = path is not None and not path.exists()
-
-    def timing() -> KernelTiming:
-        return KernelTiming(device=device, rows=rows, environment=environment)
-
-    def kept() -> str:
-        if early and path and path.exists():
-            return f"the guides that were timed before are in {path}"
-        return f"{path} is as it was" if path else "nothing was to be written"
-
-    with (
-        says_when_stopped(kept),
-        progress("time --kernels", len(sizes) * len(GUIDES), quiet) as step,
-    ):
-
-        def after_a_guide() -> None:
-            if path and early:
-                write_result(path, timing())
-            step()
-
-        for row in time_kernels(sizes, device, compiled, after_a_guide):
-            rows.append(row)
-    if path:
-        write_result(path, timing())
-    if as_json:
-        print_json([row.model_dump() for row in rows])
-        return
-    print_kernels(timing(), wide)

@@ -13,7 +13,6 @@ from ..recipe import Recipe, load_recipe
 from ..recipe_writing import named_dataset, on_dataset, short_edge
 from ..runs import new_run_directory
 from ..statistics import spread
-from ..stopping import says_when_stopped
 from ..training.checks import check_directory
 from ..training.distributed import World, process_group, world_from_environment
 from ..training.overrides import override
@@ -21,8 +20,7 @@ from ..training.run_writer import TrainingStep
 from ..training.train import train
 from .console import choose_device, err, next_step, out, print_json, report_values
 from .next_steps import after_train
-from .progress import progress, training_progress
-from .timings import print_training
+from .progress import training_progress
 
 
 def train_recipe(
@@ -99,7 +97,7 @@ def _wanted(
     recipe = load_recipe(name)
     if dataset is not None:
         other = named_dataset(dataset)
-        recipe = on_dataset(recipe, other.header, short_edge=short_edge(other))
+        recipe = on_dataset(recipe, other.header, short_edge=short_edge(other.split("train")))
     recipe = override(recipe, settings)
     seeds = [seed] if seed is not None else list(recipe.training.seeds)
     if run is not None and len(seeds) > 1:
@@ -180,58 +178,3 @@ def _show(summaries: list[dict[str, Any]], as_json: bool) -> None:
             f"{len(summaries)} seeds: validation PSNR {mean:.2f} ± {deviation:.2f} dB at the end "
             "(mean ± standard deviation over them)"
         )
-
-
-def time_steps(
-    device: str, save: bool, dry_run: bool, quiet: bool, wide: bool, as_json: bool
-) -> None:
-    """`hdrbench time --training`."""
-    from ..config import HDRNetConfig
-    from ..environment import describe, device_slug
-    from ..paths import results_dir
-    from ..result_timing import TrainingTiming
-    from ..results import write_result
-    from ..timing import steps
-
-    workers, precisions = steps.workers_here(), steps.precisions_of(device)
-    path = results_dir() / f"training-{device_slug(device)}.json" if save else None
-    if dry_run:
-        plan = {"batch": steps.BATCH, "crop": steps.CROP, "device": device, "workers": workers}
-        written = {"would write": str(path) if path else "nothing"}
-        report_values(plan | {"precision": list(precisions)} | written, as_json)
-        return
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
-    # A run that is stopped keeps what it has, but not in the place of a whole one.
-    early = path is not None and not path.exists()
-    environment = describe()
-    repeats = steps.REPEATS[device.partition(":")[0]]
-    total = repeats + steps.WARM_UPS + len(workers) * len(precisions)
-
-    def kept() -> str:
-        if early and path and path.exists():
-            return f"what was timed before is in {path}"
-        return f"{path} is as it was" if path else "nothing was to be written"
-
-    with says_when_stopped(kept), progress("time --training", total, quiet) as step:
-        timing = TrainingTiming(
-            device=device,
-            config=HDRNetConfig(),
-            batch=steps.BATCH,
-            crop=steps.CROP,
-            parts=steps.time_training(repeats, step, crop=steps.CROP, device=device),
-            throughput=[],
-            environment=environment,
-        )
-        if path and early:
-            write_result(path, timing)
-        for row in steps.time_throughput(device, workers, step, crop=steps.CROP):
-            timing = timing.model_copy(update={"throughput": [*timing.throughput, row]})
-            if path and early:
-                write_result(path, timing)
-    if path:
-        write_result(path, timing)
-    if as_json:
-        print_json(timing.model_dump(mode="json"))
-        return
-    print_training(timing, wide)

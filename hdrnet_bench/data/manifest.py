@@ -165,6 +165,12 @@ def rows_digest(rows: Iterable[Row]) -> str:
     return sha256_text("".join(row.line() + "\n" for row in in_order(rows)))
 
 
+def pixel_bytes(rows: Iterable[Row]) -> int:
+    """What the decoded pictures of these rows take, at their depths."""
+    depths = ((row, row.input_bit_depth + row.target_bit_depth) for row in rows)
+    return sum(row.width * row.height * 3 * bits // 8 for row, bits in depths)
+
+
 def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (SPLITS.index(row.split), row.id))
 
@@ -275,8 +281,13 @@ def open_dataset(name: str, advice: str | None = None) -> Dataset:
     return Dataset(directory)
 
 
+def prepared_names() -> list[str]:
+    """The datasets that are prepared here."""
+    return sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
+
+
 def _prepared(name: str) -> str:
-    names = sorted(path.parent.name for path in data_dir().glob("[!.]*/dataset.json"))
+    names = prepared_names()
     if near := near_names(name, names):
         return f"did you mean {' or '.join(near)}?"
     return f"prepared here: {', '.join(names) or 'none, `hdrbench prepare` makes them'}"

@@ -20,7 +20,7 @@ from ..images.photo import STORED
 from ..images.pixels import Pixels, to_float32
 from ..memory import limit, total
 from .encoding import input_white
-from .manifest import Dataset, Row
+from .manifest import Dataset, Row, pixel_bytes
 
 # The share of the machine's memory that decoded pictures may fill.
 MEMORY_SHARE = 0.5
@@ -101,8 +101,6 @@ class PictureStore:
 
 def fits_in_memory(rows: Sequence[Row], processes: int = 1) -> bool:
     """Whether each of `processes` may hold these rows' decoded pictures."""
-    depths = ((row, row.input_bit_depth + row.target_bit_depth) for row in rows)
-    needed = sum(row.width * row.height * 3 * bits // 8 for row, bits in depths)
     # A container's limit is what counts there.
     memory = min((most for most in (total(), limit()) if most is not None), default=None)
-    return memory is None or needed * processes <= MEMORY_SHARE * memory
+    return memory is None or pixel_bytes(rows) * processes <= MEMORY_SHARE * memory

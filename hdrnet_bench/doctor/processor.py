@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..cgroups import cpu_quota
-from ..environment import cpu_name
+from ..environment import cores, cpu_name
 from .finding import Finding
 
 # How many threads there are, where they run and how they wait: of OpenMP, its two libraries, MKL
@@ -48,7 +48,7 @@ def read_processor(root: Path = Path("/")) -> Processor:
     return Processor(
         cpu_name(),
         machine,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine,
+        cores() or machine,
         cpu_quota(root),
         torch.get_num_threads(),
         os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

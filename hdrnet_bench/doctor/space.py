@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import memory
-from ..data.manifest import find_lock, open_dataset
+from ..data.manifest import find_lock, open_dataset, pixel_bytes
 from ..errors import CapabilityError, HdrbenchError
 from ..paths import cache_dir, data_dir, results_dir, runs_dir
 from ..prepare import protocols
@@ -183,8 +183,7 @@ def dataset_bytes(spec: DatasetSpec) -> int | None:
     PNGs do. None where nothing tells."""
     try:
         if (lock := find_lock(spec.name)) is not None:
-            depths = ((row, row.input_bit_depth + row.target_bit_depth) for row in lock[1])
-            return sum(row.width * row.height * 3 * bits // 8 for row, bits in depths)
+            return pixel_bytes(lock[1])
         if spec.source not in protocols.SOURCES:
             return None
         protocol = protocols.load_protocol(spec.source, spec.protocol)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from ..data.manifest import SPLITS, Split
 from ..errors import DataError, UsageError, near_matches
 from ..files import json_line, read_bytes, sha256_text, unreadable
+from ..paths import LONGEST_NAME, NAME
 from .protocol_models import Protocol
 
 
@@ -17,6 +19,15 @@ def check_name(protocol: str, kind: str, name: str | None, names: Collection[str
     None stands for the default."""
     if name is not None and name not in names:
         raise UsageError(f"protocol {protocol} has no {kind} {name!r}: {near_matches(name, names)}")
+
+
+def check_own_name(protocol: str) -> None:
+    """Raises UsageError for a protocol's name that no recipe could have in its dataset's."""
+    if not re.fullmatch(NAME, protocol) or len(protocol) > LONGEST_NAME:
+        raise UsageError(
+            f"--protocol {protocol[:40]!r}: such a name has small letters, digits and '-', at most "
+            f"{LONGEST_NAME} of them"
+        )
 
 
 def dataset_name(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..data.card import CARD, card_text
 from ..data.manifest import SPLITS, Header, Row, rows_digest, write_rows
 from ..errors import StorageError
 from ..files import json_line, json_text, sync, write_text
 from . import SOURCES, protocols
+from .command import prepare_command
 from .replacing import HEADER, METADATA, REJECTED, foreign_files
 from .schedule import in_threads
 from .staging import DATASET, Made, Plan, is_by_the_way, tool_versions
@@ -89,33 +88,35 @@ def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder
 def _command(plan: Plan) -> str | None:
     """The command line that prepares such a dataset, without what is of this machine alone: where
     the files lie. None where no command does."""
+    settings, source, protocol = plan.settings, plan.source, plan.protocol
+    if source == "folder":
+        folders: dict[object, str] = {
+            "computed": "--input-dir DIR",
+            "names": "--input-dir DIR --target-dir DIR",
+            "filelist": "--source-dir DIR",
+        }
+        pairing = settings.get("pairing")
+        return prepare_command(source, protocol, folders=folders.get(pairing, ""))
+    if source == "synthetic-hdrplus":
+        own = "files_sha256" in settings
+        return prepare_command(source, protocol, folders="--source-dir DIR" if own else "")
+    if source in protocols.SOURCES:
+        return _of_published(plan)
+    return prepare_command(source, protocol) if source in SOURCES else None
+
+
+def _of_published(plan: Plan) -> str:
+    """With what was chosen of a published dataset."""
     settings = plan.settings
-    folders: dict[object, str] = {
-        "computed": " --input-dir DIR",
-        "names": " --input-dir DIR --target-dir DIR",
-        "filelist": " --source-dir DIR",
-    }
-    if plan.source == "folder":
-        options = folders.get(settings.get("pairing"), "")
-    elif plan.source == "synthetic-hdrplus":
-        options = " --source-dir DIR" if "files_sha256" in settings else ""
-    elif plan.source in protocols.SOURCES:
-        options = _choices(settings)
-    elif plan.source in SOURCES:
-        options = ""
-    else:
-        return None
-    return f"hdrbench prepare {plan.source} --protocol {shlex.quote(plan.protocol)}{options}"
-
-
-def _choices(settings: dict[str, Any]) -> str:
-    """What was chosen of a published dataset."""
-    expert, part = settings.get("expert"), settings.get("part")
     size, subset = settings.get("size"), settings.get("subset")
-    options = f" --expert {expert}" if expert else ""
-    options += f" --{part}" if part else ""
-    options += f" --size {size['name']}" if size else ""
-    if subset:
-        first = subset.removeprefix("first")
-        options += f" --limit {first}" if first != subset else " --ids FILE"
-    return options
+    command = prepare_command(
+        plan.source,
+        plan.protocol,
+        expert=settings.get("expert"),
+        part=settings.get("part"),
+        size=size and size["name"],
+    )
+    if not subset:
+        return command
+    first = subset.removeprefix("first")
+    return f"{command} {f'--limit {first}' if first != subset else '--ids FILE'}"

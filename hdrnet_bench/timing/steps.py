@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from ..config import FULL_SCALE, HDRNetConfig
 from ..data.manifest import Header, Row
 from ..data.pairs import PictureStore
+from ..environment import cores
 from ..images.pixels import Pixels
 from ..memory import lack_of_memory
 from ..model.hdrnet import HDRNet
@@ -144,9 +144,8 @@ def precisions_of(device: str) -> tuple[Precision, ...]:
 
 def workers_here() -> list[int]:
     """Of WORKERS, those that have a core each."""
-    affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
-    return [count for count in WORKERS if count <= cores]
+    here = cores() or 1
+    return [count for count in WORKERS if count <= here]
 
 
 def time_throughput(

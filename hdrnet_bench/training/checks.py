@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -16,6 +15,7 @@ from ..evaluation.score import split_available
 from ..files import open_regular
 from ..metrics.lpips import check_backbone
 from ..recipe import SMALL_CROP, Recipe
+from ..recipe_writing import short_edge
 from ..runs import LOG, RECIPE, open_run
 from .checkpoint import STATE, STATE_TEXT, TrainingState, check_same, read_training_state
 from .distributed import World
@@ -128,11 +128,11 @@ def data_notes(
             f"{len(small)} picture(s) smaller than the crop of {crop} go on "
             f"as their mirror image: {', '.join(small[:5])}{', …' if len(small) > 5 else ''}"
         )
-    short_edge = median(min(row.width, row.height) for row in rows)
-    if crop < SMALL_CROP * short_edge:
+    edge = short_edge(rows) or 0
+    if crop < SMALL_CROP * edge:
         notes.append(
-            f"crops of {crop} are {crop / short_edge:.0%} of the pictures' short edge "
-            f"({short_edge:.0f} in the middle): what the network sees small is the crop in "
+            f"crops of {crop} are {crop / edge:.0%} of the pictures' short edge "
+            f"({edge:.0f} in the middle): what the network sees small is the crop in "
             "training and the whole picture in use; a larger training.crop comes nearer to that"
         )
     if not in_memory:

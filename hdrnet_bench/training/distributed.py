@@ -52,6 +52,10 @@ class World(NamedTuple):
             raise failure
         return result  # type: ignore[return-value]
 
+    def of_rank_zero(self, log: Callable[[str], None]) -> Callable[[str], None]:
+        """What rank 0 says; the others say nothing."""
+        return log if self.is_rank_zero else lambda note: None
+
     def on_rank_zero(self, run: Callable[[], T]) -> T | None:
         """Run it in rank 0 alone, the others wait; None there. If it fails, all fail."""
         return self.on_all_ranks(lambda: run() if self.is_rank_zero else None)

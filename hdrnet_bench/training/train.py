@@ -101,13 +101,7 @@ def train(
             return run_summary(directory, state, recipe) | {"resumed_at": state.step}
         with says_when_stopped(f"before its first step: {directory} is as it was"):
             trainer = Trainer(recipe, dataset, directory, seed, device, workers, world)
-        if not world.is_rank_zero:
-            log = outlook = _nothing
-        return trainer.run(state, on_step, log, outlook)
-
-
-def _nothing(note: str) -> None:
-    """Of the ranks that say nothing."""
+        return trainer.run(state, on_step, world.of_rank_zero(log), world.of_rank_zero(outlook))
 
 
 class Trainer:
@@ -182,7 +176,10 @@ class Trainer:
             batches = batch_loader(self.crops, sampler, self.workers, pin_memory, given_up)
             try:
                 with memory_advice(self.recipe):
-                    state = self.loop(state, writer, batches, asked, on_step, log, outlook)
+                    forecast = Forecast(self.spec, self.steps, outlook)
+                    state = self.loop(state, writer, batches, asked, on_step, forecast)
+                if state.stopped_early:
+                    log(early_note(self.spec, state))
             finally:
                 batches.close()
                 if self.world.is_rank_zero:
@@ -203,8 +200,7 @@ class Trainer:
         batches: Generator[Batch, None, None],
         asked: Callable[[], bool],
         on_step: Callable[[TrainingStep], None],
-        log: Callable[[str], None],
-        outlook: Callable[[str], None],
+        forecast: Forecast,
     ) -> TrainingState:
         """Steps up to the last, or to the one at which patience runs out or any process is asked to
         stop; the state, which is saved once there was a step."""
@@ -212,7 +208,6 @@ class Trainer:
         save_every = spec.checkpoint_every or spec.validate_every
         start, data_wait = time.perf_counter() - state.seconds, state.data_wait
         step, values, stop = state.step, state.unvalidated, False
-        forecast = Forecast(spec, self.steps, outlook)
 
         def now(unvalidated: StepValues | None = None) -> dict[str, Any]:
             spent = {"seconds": time.perf_counter() - start, "data_wait": data_wait}
@@ -258,8 +253,6 @@ class Trainer:
             forecast.passed(step, time.perf_counter() - stepped if metrics else None)
             if rank_zero:
                 on_step(record)
-        if state.stopped_early:
-            log(early_note(self.spec, state))
         return state
 
     def train_step(

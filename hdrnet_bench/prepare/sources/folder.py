@@ -26,6 +26,7 @@ from ...images.files import read_picture
 from ...images.kinds import KINDS
 from ...images.pixels import Pixels, white_level
 from ..build import PreparedPair, RejectedPair
+from ..choosing import check_own_name
 from ..operators import OPERATORS, as_planar
 from ..schedule import in_threads
 from ..staging import Plan, Task
@@ -35,8 +36,6 @@ from .source_files import files_by_name, hashed, is_regular, is_utf8, reading
 VERSION = 2  # pictures are converted to sRGB by their profiles
 TEST_SHARE = 0.10
 COMPUTED_PROTOCOLS = ("identity", *OPERATORS)  # protocols whose targets are computed
-OWN_NAME = r"[a-z0-9][a-z0-9-]*"
-LONGEST_NAME = 100  # datasets and runs are named by it, and recipes may be no longer
 SUFFIXES = tuple(KINDS)
 FILELIST = "filelist.txt"
 
@@ -141,11 +140,7 @@ def plan_and_tasks(protocol: str | None, places: list[Folders]) -> tuple[Plan, l
             "source folder needs --protocol NAME, a name of your own for what the pairs are: "
             "small letters, digits and '-'"
         )
-    if not re.fullmatch(OWN_NAME, protocol) or len(protocol) > LONGEST_NAME:
-        raise UsageError(
-            f"--protocol {protocol[:40]!r}: such a name has small letters, digits and '-', at most "
-            f"{LONGEST_NAME} of them"
-        )
+    check_own_name(protocol)
     computes_targets = protocol in COMPUTED_PROTOCOLS
     if computes_targets and any(place.target for place in places):
         raise UsageError(

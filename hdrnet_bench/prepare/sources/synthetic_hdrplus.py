@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from ...images import raw
 from ...images.files import read_picture
 from ...images.pixels import Pixels, pixels_sha256, quantise
 from ..build import PreparedPair, RejectedPair
+from ..choosing import check_own_name
 from ..operators import OPERATORS, Float, as_planar, retouch
 from ..staging import Plan, Task
 from . import demo, folder
@@ -100,11 +100,12 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
         tasks = [Task(p.id, p.split, SyntheticJob(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
         pictures = "scikit-image's and matplotlib's sample photographs, full size, 8-bit sRGB"
         return _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": pictures}), tasks
-    if protocol is None or protocol == PROTOCOL or not re.fullmatch(folder.OWN_NAME, protocol):
+    if protocol is None or protocol == PROTOCOL:
         raise UsageError(
             f"source {SOURCE} with --source-dir needs --protocol NAME, a name of your own for "
             f"these pictures: small letters, digits and '-', and not {PROTOCOL}"
         )
+    check_own_name(protocol)
     place = folder.folders(None, source, None)[0]._replace(suffixes=(*folder.SUFFIXES, DNG))
     # Source `folder` finds the pictures and splits them; only what it would make is another thing.
     folder_plan, tasks = folder.plan_and_tasks("identity", [place])

@@ -252,6 +252,7 @@ def test_nothing_is_written_on_a_dry_run(workspace: Workspace) -> None:
         (2, ["--source-dir", "in"], "needs --protocol NAME"),
         (2, ["--source-dir", "in", "--protocol", "local-tone-map"], "and not local-tone-map"),
         (2, ["--source-dir", "in", "--protocol", "Mine!"], "small letters"),
+        (2, ["--source-dir", "in", "--protocol", "x" * 101], "at most 100"),
         (
             2,
             ["--source-dir", "in", "--source-dir", "in", "--protocol", "mine"],
