@@ -88,6 +88,10 @@ class DatasetSpec(_Section):
             from .prepare.sources import synthetic_hdrplus
 
             folders = "" if self.protocol == synthetic_hdrplus.PROTOCOL else "--source-dir DIR"
+        if self.source == "fivek":
+            from .prepare.protocols import rendering_options
+
+            folders = rendering_options(self.source, self.protocol, self.size)
         chosen = {"expert": self.expert, "part": self.part, "size": self.size}
         return prepare_command(self.source, self.protocol, folders=folders, **chosen)
 
@@ -233,6 +237,15 @@ class Recipe(_Section):
         min_length=1,
         description="the published experiment that this corresponds to, and where it differs",
     )
+    expected: str | None = Field(
+        None, min_length=1, description="the score that it should come to, and who says so"
+    )
+    cost: str | None = Field(
+        None, min_length=1, description="gigabytes, memory and hours, and how each is known"
+    )
+    by_hand: str | None = Field(
+        None, min_length=1, description="what has to be done before `prepare` can be run"
+    )
     changed: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description="what --set changed; written by `train`, not by hand"
     )
@@ -248,6 +261,11 @@ class Recipe(_Section):
                 "statistics"
             )
 
+    @model_serializer(mode="wrap")
+    def _without_absent_prose(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        return {k: v for k, v in content.items() if k not in PROSE or v is not None}
+
     @property
     def digest(self) -> str:
         """SHA-256 of what the resolved recipe asks for, as canonical JSON.
@@ -255,9 +273,9 @@ class Recipe(_Section):
         A key that came after the first version counts only where it is not at its default, so that
         a recipe from before keeps its digest; the default of such a key therefore never changes.
         """
-        # Neither says what is trained: one is prose, and what the other lists is in the values.
+        # Prose says nothing of what is trained, and what `changed` lists is in the values.
         # `summary` is prose too, but was part of the first digests.
-        content = self.model_dump(mode="json", exclude={"published", "changed"})
+        content = self.model_dump(mode="json", exclude={*PROSE, "changed"})
         for section, first_keys in _FIRST_KEYS.items():
             values = getattr(self, section)
             for key, field in type(values).model_fields.items():
@@ -275,6 +293,9 @@ class Recipe(_Section):
     def yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
+
+# What is said of a recipe's own data and experiment: no part of the digest, and true of no other.
+PROSE = ("published", "expected", "cost", "by_hand")
 
 # For pairs that no recipe is made for, and for who has none yet: small, and quick on a CPU.
 FIRST_RECIPE = "demo-retouch"

@@ -22,6 +22,12 @@ _GROUPS = {
     "FiveK": "The retouches of MIT-Adobe FiveK's five experts, a recipe each. They need that "
     "dataset, which is for research only ([how to come by it](protocols/README.md#fivek)) and, in "
     "practice, a GPU.",
+    "FiveK, as papers prepare it": "The renderings that papers train and test on, with a training "
+    "that was chosen for the result: published figures stand beside what is measured on them. They "
+    "need Lightroom or a pack that a paper's authors published "
+    "([how to come by it](protocols/README.md#fivek)).",
+    "FiveK, as papers prepare it, trained as in 2017": "The same data, with the training of "
+    "HDRNet's reference.",
     "HDR+": "From merged raw bursts to the camera's finished pictures, in linear camera colours. "
     "It needs the HDR+ burst dataset ([how to come by it](protocols/README.md#hdr)) and, in "
     "practice, a GPU.",
@@ -34,6 +40,12 @@ _GROUPS = {
     "Sanity check": "Whether data and code are sound at all. It needs any folder of photographs.",
     "Your own": "Recipes of your own, from the folder recipes/ where the command was run.",
 }
+
+# What papers on FiveK do not use: no figure of theirs stands beside these.
+_NOT_OF_PAPERS = ("libraw", "as-shot-zeroed")
+
+# What recipes say of what they take, beside the published experiment: the keys by their headings.
+_TAKES = {"expected": "expected", "cost": "cost", "by hand": "by_hand"}
 
 EXAMPLE = """\
 name: my-look                # that of the file, where it lies in recipes/
@@ -106,7 +118,8 @@ def markdown_list(recipes: list[Recipe]) -> str:
         "how, is a [protocol](protocols/README.md).\n\n"
         "Made by `hdrbench recipes --markdown`; the files are the source.\n"
     ]
-    parts += [_group(title, members) for title, members in groups(recipes).items() if members]
+    told: dict[tuple[str, str], str] = {}
+    parts += [_group(title, them, told) for title, them in groups(recipes).items() if them]
     parts += [_HOW_TO, "## The keys\n"]
     parts += [_keys(section, *content) for section, content in _SECTIONS.items()]
     return "\n".join(parts)
@@ -124,7 +137,6 @@ def _group_of(recipe: Recipe) -> str:
     by_source = {
         "demo": "Demo",
         "synthetic-hdrplus": "Demo",
-        "fivek": "FiveK",
         "hdrplus": "HDR+",
     }
     by_protocol = {
@@ -133,29 +145,77 @@ def _group_of(recipe: Recipe) -> str:
         "identity": "Sanity check",
     }
     data = recipe.dataset
+    if data.source == "fivek":
+        if data.protocol in _NOT_OF_PAPERS:
+            return "FiveK"
+        as_published = recipe.name.endswith("-as-published")
+        return "FiveK, as papers prepare it" + (", trained as in 2017" if as_published else "")
     if data.source == "folder":
         return by_protocol.get(data.protocol, "Your own")
     return by_source.get(data.source, "Your own")
 
 
-def _group(title: str, recipes: list[Recipe]) -> str:
+def _group(title: str, recipes: list[Recipe], told: dict[tuple[str, str], str]) -> str:
     """A group's section. What all its recipes say of the published experiment stands once, under
-    the table; what each says for itself, in its row."""
-    said = {recipe.name: _sentences(recipe.published) for recipe in recipes}
-    first = said[recipes[0].name]
-    common = [one for one in first if all(one in sentences for sentences in said.values())]
-    own = {n: [one for one in sentences if one not in common] for n, sentences in said.items()}
+    the table; what each says for itself, in its row. So does what else they say in prose, in a
+    table of its own."""
+    shared, own = _parted({r.name: r.published for r in recipes})
     headings = ["recipe", "what it is", "guide, grid"]
     headings += ["published experiment"] if any(own.values()) else []
     lines = [f"## {title}", "", _GROUPS[title], "", *_heading(headings)]
     for recipe in recipes:
         cells = [f"[{recipe.name}]({recipe.name}.yaml)", clean(recipe.summary, "markdown")]
-        cells += [_network(recipe.model), clean(" ".join(own[recipe.name]), "markdown")]
-        lines.append(_row(cells[: len(headings)]))
-    if common:
-        lines += ["", f"Published experiment: {clean(' '.join(common), 'markdown')}"]
+        lines.append(_row([*cells, _network(recipe.model), own[recipe.name]][: len(headings)]))
+    lines += ["", f"Published experiment: {shared}"] if shared else []
+    lines += _what_it_takes(recipes, told)
     commands = dict.fromkeys(recipe.dataset.prepare_command for recipe in recipes)
     return "\n".join([*lines, "", "```", *commands, "```", ""])
+
+
+def _what_it_takes(recipes: list[Recipe], told: dict[tuple[str, str], str]) -> list[str]:
+    """What they say is expected, what it costs and what is done by hand; nothing where none says
+    anything.
+
+    Args:
+        told: which recipe said a sentence of a dataset already, further up the page; that of these
+            recipes is put there too.
+    """
+    said = {
+        heading: _parted({r.name: getattr(r, key) or "" for r in recipes})
+        for heading, key in _TAKES.items()
+    }
+    columns = {heading: own for heading, (_, own) in said.items() if any(own.values())}
+    lines = ["", *_heading(["recipe", *columns])] if columns else []
+    for recipe in recipes if columns else ():
+        cells = [_untold(recipe, own[recipe.name], told) for own in columns.values()]
+        lines.append(_row([recipe.name, *cells]))
+    for heading, (shared, _) in said.items():
+        lines += ["", f"{heading.capitalize()}: {shared}"] if shared else []
+    return lines
+
+
+def _untold(recipe: Recipe, text: str, told: dict[tuple[str, str], str]) -> str:
+    """A text without the sentences that another recipe of the same data has told already."""
+    kept, others = [], dict[str, None]()
+    for sentence in _sentences(text):
+        first = told.setdefault((recipe.dataset.name, sentence), recipe.name)
+        if first == recipe.name:
+            kept.append(sentence)
+        else:
+            others[first] = None
+    return " ".join([*(f"As {name}." for name in others), *kept])
+
+
+def _parted(texts: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The sentences that all of these texts have, and what each has besides, as Markdown."""
+    said = {name: _sentences(text) for name, text in texts.items()}
+    first = next(iter(said.values()))
+    common = [one for one in first if all(one in sentences for sentences in said.values())]
+    own = {n: [one for one in sentences if one not in common] for n, sentences in said.items()}
+    return (
+        clean(" ".join(common), "markdown"),
+        {name: clean(" ".join(sentences), "markdown") for name, sentences in own.items()},
+    )
 
 
 def _sentences(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from .data.manifest import Dataset, Header, Row, open_dataset
 from .errors import UsageError
 from .paths import data_dir
-from .recipe import SECTIONS, SMALL_CROP, DatasetSpec, Recipe, validate_recipe
+from .recipe import PROSE, SECTIONS, SMALL_CROP, DatasetSpec, Recipe, validate_recipe
 
 _WIDTH = 88  # columns of a comment
 # Half of the short edge: as much as a step's time on a CPU allows.
@@ -66,6 +66,12 @@ def crop_for(crop: int, short_edge: float) -> int:
     return max(crop, min(_LARGEST_CROP, _CROP_STEP * round(short_edge / 2 / _CROP_STEP)))
 
 
+def scoring_alone(header: Header) -> str:
+    """What a dataset is for that has no training pictures."""
+    command = f"hdrbench eval --predictions DIR --name METHOD --dataset {header.name}"
+    return f"`{command}` scores pictures that another method made"
+
+
 def on_dataset(
     recipe: Recipe, header: Header, name: str | None = None, short_edge: float | None = None
 ) -> Recipe:
@@ -75,8 +81,11 @@ def on_dataset(
         name: of the new recipe; by default <recipe>-on-<dataset>.
         short_edge: of its pictures, pixels: crops are made to fit.
 
-    Raises UsageError for a dataset that no recipe can name, and for a wrong name.
+    Raises UsageError for a dataset that has no training pictures or that no recipe can name, and
+    for a wrong name.
     """
+    if not header.counts.get("train"):
+        raise UsageError(f"dataset {header.name} has no training pictures: {scoring_alone(header)}")
     spec = dataset_spec(header)
     if spec == recipe.dataset and name is None:
         return recipe
@@ -88,7 +97,8 @@ def on_dataset(
     }
     if short_edge is not None:
         content["training"]["crop"] = crop_for(recipe.training.crop, short_edge)
-    content.pop("published", None)  # of the one it says nothing of the other
+    for key in PROSE:  # of the one it says nothing of the other
+        content.pop(key, None)
     # A recipe that is given a name is one of its own; else what was changed in it is said on.
     kept = () if name else [key for key in recipe.changed if not key.startswith("dataset.")]
     content["changed"] = list(kept)
@@ -113,7 +123,7 @@ def explained_yaml(recipe: Recipe, pictures: int) -> str:
     for key, value in recipe:
         if isinstance(value, BaseModel):
             lines += ["", f"{key}:", *_keys(value, "  ")]
-        elif key not in ("published", "changed"):
+        elif key not in (*PROSE, "changed"):
             lines += _key(type(recipe), key, value, "")
     return "\n".join([*lines, ""])
 

@@ -7,16 +7,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .cleaning import name_text
 from .errors import DataError, first_fault
+from .file_names import is_plain
 from .files import read_json
 
 # What becomes part of a path or of a figure's name; no longer than fits into a file's name with
 # what is put after it.
 SLUG = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-Slug = Annotated[str, Field(pattern=f"^{SLUG}$", max_length=240)]
+_LONGEST = 240
+Slug = Annotated[str, Field(pattern=f"^{SLUG}$", max_length=_LONGEST)]
+
+
+def _as_picture_id(text: str) -> str:
+    """Raises ValueError for what is no name of a photograph that files could be called after."""
+    if not is_plain(text):
+        raise ValueError(f"{text[:40]!r} has a character that no picture's id has")
+    if len(text.encode()) > _LONGEST:
+        raise ValueError(f"{text[:40]!r}… is longer than a file's name can be")
+    return text
+
+
+PictureId = Annotated[str, AfterValidator(_as_picture_id)]
 # No network has more: quotients and sums of what is typed in must not overflow.
 _Count = Annotated[int, Field(ge=0, le=10**18)]
 

@@ -24,7 +24,15 @@ from .environment import Environment
 from .files import json_text, write_text
 from .metric_specs import METRICS
 from .paths import results_dir
-from .result_ids import DatasetId, MethodId, RecipeId, Record, Slug, check_name, read_record
+from .result_ids import (
+    DatasetId,
+    MethodId,
+    PictureId,
+    RecipeId,
+    Record,
+    check_name,
+    read_record,
+)
 from .result_timing import KernelTiming, Timing
 from .statistics import Mean, mean_interval
 
@@ -88,7 +96,7 @@ class ResultRow(_Brief):
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, _Number | None]
 
-    id: Slug
+    id: PictureId
     width: int
     height: int
     licence: str
@@ -113,7 +121,7 @@ class Shown(Record):
     why: its rank among the pictures by PSNR.
     """
 
-    id: Slug
+    id: PictureId
     why: list[Literal["worst", "median", "best"]]
 
 

@@ -116,7 +116,7 @@ def test_wheel_holds_code_recipes_locks_and_templates(sources: Path, built: Buil
     names = set(zipfile.ZipFile(built.wheel).namelist())
     shipped = {
         f"hdrnet_bench/shipped/{name}"
-        for name in listed(sources, "recipes", "*.yaml")
+        for name in listed(sources, "recipes", "*.yaml", "*.lua")
         | listed(sources, "manifests", "*.json", "*.jsonl")
         | listed(sources, "results/published", "*.csv")
     }
@@ -136,7 +136,8 @@ def test_sdist_holds_what_the_tests_need_and_nothing_private(sources: Path, unpa
     names = listed(unpacked, ".", "*")
     whole = [listed(sources, name, "*") for name in ("hdrnet_bench", "manifests", "recipes")]
     assert {name for name in set.union(*whole) if not name.endswith(".so")} <= names
-    assert listed(sources, "tests", "*.py", "*.md", "*.npz", "*.cpp", "*.cu", "*.h") <= names
+    kept = ("*.py", "*.lua", "*.md", "*.npz", "*.cpp", "*.cu", "*.h")
+    assert listed(sources, "tests", *kept) <= names
     private = {f"results/{name}" for name in PRIVATE}
     assert listed(sources, "results", "*.csv", "*.json", "*.md", "*.tex") - private <= names
     assert listed(sources, "results/figures", "*") <= names
@@ -210,6 +211,8 @@ def test_installed_tool_works_elsewhere(installed: Path, tmp_path: Path) -> None
     assert hdrbench("--version").strip() == hdrnet_bench.__version__
     assert "compare-datasets" in hdrbench("--help")
     assert "demo-retouch" in hdrbench("recipes")
+    hdrbench("protocols", "--lightroom", ".")
+    assert listed(tmp_path, ".", "*.lua") == listed(ROOT / "recipes/lightroom", ".", "*.lua")
     hdrbench("prepare", "demo")
     assert "lock identical" in hdrbench("verify", "demo-retouch")
 

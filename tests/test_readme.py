@@ -22,7 +22,8 @@ from hdrnet_bench.files import read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.prepare import SOURCES, protocols
 from hdrnet_bench.prepare.build import PreparedPair, build
-from hdrnet_bench.prepare.protocol_models import ById, ByList, Rule, Source, Unrunnable
+from hdrnet_bench.prepare.protocol_models import ById, ByList, Rule, Unrunnable
+from hdrnet_bench.prepare.source_models import Source
 from hdrnet_bench.prepare.sources import demo, folder, synthetic_hdrplus
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import load_recipe, recipe_paths

@@ -10,7 +10,7 @@ import pytest
 from hdrnet_bench.cli.next_steps import after_eval, after_prepare, after_train
 from hdrnet_bench.data.manifest import Header, open_dataset
 from hdrnet_bench.errors import UsageError
-from hdrnet_bench.recipe import SECTIONS, load_recipe, parse_recipe, recipe_paths
+from hdrnet_bench.recipe import PROSE, SECTIONS, Recipe, load_recipe, parse_recipe, recipe_paths
 from hdrnet_bench.recipe_writing import (
     crop_for,
     dataset_spec,
@@ -31,6 +31,16 @@ def header(name: str, source: str, protocol: str, **more: Any) -> Header:
 
 
 MINE = header("folder-mine", "folder", "mine")
+
+
+@pytest.mark.parametrize("counts", [{}, {"train": 0, "test": 3}])
+def test_no_recipe_is_made_on_a_dataset_without_training(counts: dict[str, int]) -> None:
+    only_test = header("folder-mine", "folder", "mine", counts=counts)
+    command = "hdrbench eval --predictions DIR --name METHOD --dataset folder-mine"
+    for recipe in (load_recipe("demo-retouch"), load_recipe("local-laplacian-l4s8")):
+        with pytest.raises(UsageError, match=f"has no training pictures: `{command}`"):
+            on_dataset(recipe, only_test, "mine")
+    assert after_prepare(only_test) == f"`{command}` scores pictures that another method made"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +84,8 @@ def test_the_training_of_a_recipe_on_another_dataset() -> None:
         assert getattr(made, section) == getattr(base, section)
     # What is published of the one says nothing of the other, and nothing was changed in it.
     assert (made.published, made.changed, made.version) == ("none stated", (), 1)
+    paper = on_dataset(load_recipe("fivek-zeng-srgb"), MINE)
+    assert (paper.expected, paper.cost, paper.by_hand) == (None, None, None)
     assert made.label == made.name
     assert made.digest != base.digest
     assert on_dataset(base, MINE, "my-look").name == "my-look"
@@ -96,7 +108,8 @@ def test_an_explained_recipe_is_the_same_recipe(name: str, tmp_path: Path) -> No
     path.write_text(explained_yaml(recipe, 100))
     read = parse_recipe(path)
     assert read.digest == recipe.digest
-    assert read == recipe.model_copy(update={"published": "none stated"})
+    absent = {key: Recipe.model_fields[key].default for key in PROSE}
+    assert read == recipe.model_copy(update=absent)
 
 
 def test_every_key_of_it_is_explained() -> None:
@@ -275,7 +288,9 @@ def named(text: str | None) -> list[str]:
         (header("demo-retouch", "demo", "retouch"), "hdrbench train demo-retouch"),
         (MINE, "hdrbench train demo-retouch --dataset folder-mine"),
         (header("fivek-dpe-b", "fivek", "dpe", settings={"expert": "b"}),
-         "hdrbench train fivek-expert-a --dataset fivek-dpe-b"),
+         "hdrbench train fivek-dpe --dataset fivek-dpe-b"),
+        (header("fivek-uegan-b", "fivek", "uegan", settings={"expert": "b"}),
+         "hdrbench train fivek-uegan --dataset fivek-uegan-b"),
         (header("fivek-libraw-c", "fivek", "libraw", settings={"expert": "c"}),
          "hdrbench train fivek-expert-c"),
     ],

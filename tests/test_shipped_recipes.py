@@ -23,6 +23,10 @@ from tests.conftest import ROOT, Workspace, smooth_picture
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 PUBLISHED = {f"fivek-expert-{expert}" for expert in "abcde"} | {"hdrplus", "identity"}
 PUBLISHED |= {
+    f"fivek-{data}-as-published"
+    for data in ("zeng-srgb", "zeng-srgb-full", "zeng-xyz", "upe", "dpe", "uegan", "ltmnet")
+}
+PUBLISHED |= {
     f"local-laplacian{strong}-{shape}"
     for strong in ("", "-strong")
     for shape in ("l8s16", "l8s32", "l16s32", "l4s8", "pyramid")

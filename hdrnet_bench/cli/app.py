@@ -32,6 +32,7 @@ from . import (
     report,
     time,
     train,
+    verify_export,
 )
 from .console import err, out
 from .streams import OutputFailed, give_up_stdout, guard
@@ -66,7 +67,13 @@ OPEN_FILES, FEWEST_OPEN_FILES = 1024, 64
 
 # In the order of work.
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Data": (prepare.prepare, data.verify, data.compare_datasets, protocols.protocols),
+    "Data": (
+        prepare.prepare,
+        data.verify,
+        data.compare_datasets,
+        protocols.protocols,
+        verify_export.verify_export,
+    ),
     "Train and measure": (
         recipes.recipes,
         train.train,

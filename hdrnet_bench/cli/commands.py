@@ -19,7 +19,6 @@ WIDEST = 100  # columns of help: longer lines are hard to read
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST}
 # Options that had another name in an earlier version, by command.
 RENAMED = {
-    ("prepare", "--source"): "--source-dir",
     ("time", "--size"): "--resolution",
     ("enhance", "--workers"): "--threads",
 }

@@ -16,6 +16,7 @@ from .next_steps import after_eval
 from .notes import note_counts, print_notes
 from .options import Device, DryRun, Json, Quiet, SplitOption, Wide
 from .progress import progress
+from .published import published_rows, values_beside
 
 if TYPE_CHECKING:
     from ..results import Evaluation
@@ -36,7 +37,8 @@ def eval_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Score these pictures ID.png (.jpg, .tif …) of another method.",
+            help="Score these pictures of another method: ID.png (.jpg, .tif …), or called as the "
+            "source files.",
             rich_help_panel=_OTHERS,
         ),
     ] = None,
@@ -187,9 +189,12 @@ def eval_command(
 def _report(results: list[Evaluation], missing: dict[str, str], wide: bool, as_json: bool) -> None:
     """The results; then, of other methods' pictures, what reading them had to do."""
     notes = [note_counts(n for row in r.rows for n in row.notes) for r in results]
+    published = published_rows()
     if as_json:
         content = [
-            result.model_dump(mode="json") | ({"notes": counts} if counts else {})
+            result.model_dump(mode="json")
+            | ({"notes": counts} if counts else {})
+            | values_beside(result, published)
             for result, counts in zip(results, notes, strict=True)
         ]
         content += [
@@ -198,7 +203,7 @@ def _report(results: list[Evaluation], missing: dict[str, str], wide: bool, as_j
         ]
         print_json(content)
     elif results:
-        print_evaluations(results, wide)
+        print_evaluations(results, wide, published)
     for counts in notes:
         print_notes(counts, "each picture's are in its row of the result")
 

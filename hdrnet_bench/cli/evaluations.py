@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..metric_specs import METRICS
 from .console import out
+from .published import print_beside_published
 from .tables import Column, print_table
 
 if TYPE_CHECKING:
+    from ..report.published import PublishedRow
     from ..results import Evaluation
 
 
-def print_evaluations(results: list[Evaluation], wide: bool = False) -> None:
+def print_evaluations(
+    results: list[Evaluation], wide: bool = False, published: Sequence[PublishedRow] = ()
+) -> None:
     """A row a result, each mean with its 95 % interval; then the spread over seeds, the reasons of
-    what is missing, and the distance to the identity baseline."""
+    what is missing, the distance to the identity baseline, and what papers published on the same
+    data."""
     from ..report.groups import by_seed, group_results, marks
     from ..report.tables import over_seeds
     from ..results import NONE, cell, undefined_notes
@@ -82,6 +88,7 @@ def print_evaluations(results: list[Evaluation], wide: bool = False) -> None:
                 f"{psnr - identity_psnr:+.2f} dB",
                 hang=2,
             )
+    print_beside_published(results, wide, published)
 
 
 def _metric_column(name: str, results: list[Evaluation]) -> Column:

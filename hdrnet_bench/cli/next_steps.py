@@ -19,10 +19,13 @@ _NAMED = 3  # recipes that a line names
 
 def after_prepare(header: Header) -> str | None:
     """How a prepared dataset is trained on: by the recipes that name it, else by another one of its
-    source, or the demo's. None where no recipe can be."""
+    source, or the demo's; or how pictures are scored on one that has none to train on. None where
+    no recipe can be."""
     from ..recipe import FIRST_RECIPE, parse_recipe, recipe_paths
-    from ..recipe_writing import on_dataset
+    from ..recipe_writing import on_dataset, scoring_alone
 
+    if not header.counts.get("train"):
+        return scoring_alone(header)
     recipes = []
     for path in recipe_paths().values():
         with suppress(HdrbenchError):  # one that is broken is no reason to say nothing
@@ -35,6 +38,7 @@ def after_prepare(header: Header) -> str | None:
         return f"`hdrbench train {own[0]}`{others}{more}"
     fitting = {recipe.name: recipe for recipe in recipes if _takes(recipe, header)}
     of_source = [n for n, recipe in fitting.items() if recipe.dataset.source == header.source]
+    of_source.sort(key=lambda name: fitting[name].dataset.protocol != header.protocol)
     # Recipes on folders are made for operators, and train long.
     names = [FIRST_RECIPE, *of_source] if header.source == "folder" else [*of_source, FIRST_RECIPE]
     name = next((name for name in names if name in fitting), None)

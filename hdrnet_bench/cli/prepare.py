@@ -104,8 +104,10 @@ def prepare(
         list[Path] | None,
         typer.Option(
             "--source-dir",
+            "--source",
             metavar="DIR",
-            help="fivek, hdrplus: a copy of its files, fivek's repeatable; folder: with input/, "
+            help="fivek, hdrplus: a copy of its files, fivek's repeatable, or an extracted pack of "
+            "Lightroom's renderings (`hdrbench protocols zeng-srgb`); folder: with input/, "
             "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs.",
             rich_help_panel=_HERE,
         ),
@@ -128,6 +130,24 @@ def prepare(
             rich_help_panel=_HERE,
         ),
     ] = None,
+    split_list: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split-list",
+            metavar="SPLIT=FILE",
+            help="folder: a published split, FILE lists ids or file names; repeatable. test= is "
+            "needed; the rest is training, or left out where there is train=.",
+            rich_help_panel=_HERE,
+        ),
+    ] = None,
+    all_test: Annotated[
+        bool,
+        typer.Option(
+            "--all-test",
+            help="folder: every pair is a test picture, to score what needs no training here.",
+            rich_help_panel=_HERE,
+        ),
+    ] = False,
     accept_licence: Annotated[
         bool,
         typer.Option(
@@ -209,18 +229,24 @@ def prepare(
         accept_licence=accept_licence,
         subset=subset,
         full=full,
+        split_list=split_list,
+        all_test=all_test,
     )
-    preparation = preparation_of(source, options)
+    preparation = preparation_of(source, options, quiet)
     plan, tasks = preparation.plan, preparation.tasks
     directory = paths.data_dir() / plan.name
     existing = replacing.existing_dataset(plan, paths.data_dir(), overwrite=overwrite)
-    pairs = {s: sum(t.split == s for t in tasks) for s in manifest.SPLITS}
+    problems = [preparation.problem(task) for task in tasks]
+    good = [task for task, problem in zip(tasks, problems, strict=True) if not problem]
+    pairs = {s: sum(t.split == s for t in good) for s in manifest.SPLITS}
     if dry_run:
+        left_out = [{"stage": problem[0]} for problem in problems if problem]
         report = {
             "dataset": plan.name,
             "directory": str(directory),
             "would prepare": existing is None,
             "pairs": pairs,
+            **({"left out": rejection_counts(left_out)} if left_out or as_json else {}),
             "would write lock": write_lock,
         }
         report_values(report | ({} if existing else preparation.estimate(quiet)), as_json)
@@ -263,7 +289,8 @@ def prepare(
         err.print(f"{header.counts['rejected']} rejected{stages}: see {directory}/rejected.jsonl")
         if not cost:
             err.print("what was left out is tried again with --overwrite")
-    lacking = {s: f"{header.counts[s]} of {n}" for s, n in pairs.items() if header.counts[s] < n}
+    planned = {split: sum(task.split == split for task in tasks) for split in manifest.SPLITS}
+    lacking = {s: f"{header.counts[s]} of {n}" for s, n in planned.items() if header.counts[s] < n}
     if lacking and source in protocols.SOURCES:
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())
         err.print(f"not all pictures of protocol {plan.protocol}: {text}")

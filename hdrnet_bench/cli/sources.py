@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,13 +19,15 @@ from .progress import progress
 if TYPE_CHECKING:
     from ..prepare.build import Maker, Review
     from ..prepare.fetch.download import Downloads
+    from ..prepare.protocol_models import FiveKProtocol
     from ..prepare.schedule import Fetching
     from ..prepare.sources import fivek, hdrplus
     from ..prepare.staging import Plan, Task
 
 
 class Preparation(NamedTuple):
-    """What is to be made. `fetching` opens what brings files here, given what counts bytes."""
+    """What is to be made. `fetching` opens what brings files here, given what counts bytes;
+    `problem` is the stage and the reason for which it is known that a task will be left out."""
 
     plan: Plan
     tasks: list[Task]
@@ -33,6 +36,7 @@ class Preparation(NamedTuple):
     fetching: Callable[[Callable[[int], None]], AbstractContextManager[Fetching]] | None = None
     estimate: Callable[[bool], dict[str, Any]] = lambda quiet: {}
     before: Callable[[], None] = lambda: None
+    problem: Callable[[Task], tuple[str, str] | None] = lambda task: None
 
 
 class SourceOptions(NamedTuple):
@@ -52,30 +56,35 @@ class SourceOptions(NamedTuple):
     accept_licence: bool
     subset: bool
     full: bool
+    split_list: list[str] | None = None
+    all_test: bool = False
 
 
 _COMMON = {"protocol", "size", "limit", "ids", "source_dir", "base_url", "connections", "keep_raw"}
 _TAKES = {
     "demo": {"protocol"},
-    "folder": {"protocol", "source_dir", "input_dir", "target_dir"},
+    "folder": {"protocol", "source_dir", "input_dir", "target_dir", "split_list", "all_test"},
     "synthetic-hdrplus": {"protocol", "source_dir"},
     "fivek": _COMMON | {"expert", "input_dir", "target_dir", "accept_licence"},
     "hdrplus": _COMMON | {"subset", "full"},
 }
 
 
-def preparation_of(source: str, options: SourceOptions) -> Preparation:
-    """What is to be made. Raises UsageError for options that the source does not take."""
+def preparation_of(source: str, options: SourceOptions, quiet: bool = False) -> Preparation:
+    """What is to be made. quiet: without progress of what has to be read to say so.
+
+    Raises UsageError for options that the source does not take.
+    """
     for name, value in options._asdict().items():
         if value not in (None, False) and name not in _TAKES[source]:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is not for source {source}")
-    sources = {
+    sources: dict[str, Callable[[SourceOptions], Preparation]] = {
         "demo": _demo,
-        "folder": _folder,
-        "fivek": _fivek,
+        "folder": partial(_folder, quiet=quiet),
+        "fivek": partial(_fivek, quiet=quiet),
         "hdrplus": _hdrplus,
-        "synthetic-hdrplus": _synthetic_hdrplus,
+        "synthetic-hdrplus": partial(_synthetic_hdrplus, quiet=quiet),
     }
     return sources[source](options)
 
@@ -87,52 +96,84 @@ def _demo(options: SourceOptions) -> Preparation:
     return Preparation(plan, demo.tasks(plan.protocol), demo.make)
 
 
-def _folder(options: SourceOptions) -> Preparation:
-    from ..prepare.sources import folder
+def _folder(options: SourceOptions, quiet: bool) -> Preparation:
+    from ..prepare.sources import folder, folder_pairs, folder_splits
 
     if options.source_dir and len(options.source_dir) > 1:
         raise UsageError("source folder: give --source-dir once")
     source_dir = options.source_dir[0] if options.source_dir else None
-    where = folder.folders(source_dir, options.input_dir, options.target_dir)
-    plan, tasks = folder.plan_and_tasks(options.protocol, where)
-    return Preparation(plan, tasks, folder.make, folder.duplicates)
+    where = folder_pairs.folders(source_dir, options.input_dir, options.target_dir)
+    lists = folder_splits.read_lists(options.split_list or [])
+    counted = partial(progress, "hash the pictures", quiet=quiet)
+    plan, tasks = folder.plan_and_tasks(
+        options.protocol, where, lists, all_test=options.all_test, counted=counted
+    )
+    return Preparation(plan, tasks, folder.make, folder.duplicates, problem=_problem)
 
 
-def _synthetic_hdrplus(options: SourceOptions) -> Preparation:
+def _problem(task: Task) -> tuple[str, str] | None:
+    """Of sources whose payloads say why they are no pair."""
+    problem: tuple[str, str] | None = task.payload.problem
+    return problem
+
+
+def _synthetic_hdrplus(options: SourceOptions, quiet: bool) -> Preparation:
     from ..prepare.sources import synthetic_hdrplus
 
     if options.source_dir and len(options.source_dir) > 1:
         raise UsageError("source synthetic-hdrplus: give --source-dir once")
     source = options.source_dir[0] if options.source_dir else None
-    plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source)
-    return Preparation(plan, tasks, synthetic_hdrplus.make, synthetic_hdrplus.duplicates)
+    counted = partial(progress, "hash the pictures", quiet=quiet)
+    plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source, counted)
+    make, duplicates = synthetic_hdrplus.make, synthetic_hdrplus.duplicates
+    return Preparation(plan, tasks, make, duplicates, problem=_problem)
 
 
-def _fivek(options: SourceOptions) -> Preparation:
+def _fivek(options: SourceOptions, quiet: bool) -> Preparation:
     from .. import paths
     from ..prepare import protocols, staging
+    from ..prepare.choosing import check_name
     from ..prepare.fetch import download, fetching
-    from ..prepare.sources import fivek, fivek_download, fivek_index
+    from ..prepare.sources import fivek, fivek_download, fivek_index, fivek_packs
 
     name = "libraw" if options.protocol is None else options.protocol
     protocol = protocols.load_protocol("fivek", name)
     source = protocols.load_source("fivek")
-    _check_way(options, protocol.of_renderings, protocol.name, protocol.needs)
+    check_name(protocol.name, "expert", options.expert, list(protocol.experts))
+    check_name(protocol.name, "size", options.size, list(protocol.sizes))
+    _check_way(options, protocol)
     base_url = options.base_url or source.base_url
     folders = options.source_dir or []
+    renderings = None
+    if protocol.of_renderings and folders:
+        renderings = fivek_packs.find_folders(folders[0], protocol, options.size)
+        places = fivek_packs.folders_of_lists(folders[0])
+        fivek_packs.keep_lists(protocol, source, places)
+    elif options.input_dir and options.target_dir:
+        renderings = fivek_packs.RenderingFolders(options.input_dir, options.target_dir)
+        folders = list(renderings)
+        places = [place for folder in folders for place in (folder, folder.parent)]
+        fivek_packs.keep_lists(protocol, source, places)
     pictures = fivek_index.read_index(source, base_url, folders)
     choice = fivek.choose(
         protocol, source, pictures,
         expert=options.expert, size=options.size, limit=options.limit, ids=options.ids,
     )  # fmt: skip
-    if options.input_dir and options.target_dir:
-        files, digest = fivek.find_renderings(choice, options.input_dir, options.target_dir)
+    if renderings:
+        files, digest = fivek.find_renderings(
+            choice, *renderings, lambda count: progress(f"hash {choice.name}", count, quiet)
+        )
         plan = fivek.plan(choice, source, digest)
-        return Preparation(plan, fivek.tasks(choice, pictures, files), fivek.make)
+        found = {role: str(folder) for role, folder in renderings._asdict().items()}
+        tasks = fivek.tasks(choice, pictures, files)
+        return Preparation(
+            plan, tasks, fivek.make, estimate=lambda quiet: {"folders": found}, problem=_problem
+        )
     plan = fivek.plan(choice, source)
     if folders:
         files = fivek.find_files(choice, pictures, folders)
-        return Preparation(plan, fivek.tasks(choice, pictures, files), fivek.make)
+        tasks = fivek.tasks(choice, pictures, files)
+        return Preparation(plan, tasks, fivek.make, problem=_problem)
     remote = fivek_download.Remote(source, base_url, _raw_folder(options, plan))
     files = fivek_download.remote_files(choice, pictures, remote)
     tasks = fivek.tasks(choice, pictures, files)
@@ -223,7 +264,10 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     )
     plan = hdrplus.plan(choice, source)
     if local:
-        return Preparation(plan, hdrplus.tasks(choice, source, local), hdrplus.make)
+        tasks = hdrplus.tasks(choice, source, local)
+        return Preparation(
+            plan, tasks, hdrplus.make, problem=lambda task: hdrplus.problem(task.payload)
+        )
     raw = _raw_folder(options, plan)
     bucket = bucket._replace(folder=raw / burst_set.prefix)
     tasks = hdrplus.tasks(choice, source, bucket.folder)
@@ -243,21 +287,53 @@ def _hdrplus(options: SourceOptions) -> Preparation:
     return Preparation(plan, tasks, hdrplus.make, fetching=opened, estimate=estimate)
 
 
-def _check_way(options: SourceOptions, of_renderings: bool, name: str, needs: str) -> None:
-    """Files come one way: from the server, from a copy, or as renderings in two folders."""
+def _check_way(options: SourceOptions, protocol: FiveKProtocol) -> None:
+    """Files come one way: from the server, from a copy, from a pack, or from two folders."""
     rendered = options.input_dir or options.target_dir
-    if of_renderings:
-        if not (options.input_dir and options.target_dir) or options.source_dir:
+    if protocol.of_renderings:
+        if options.source_dir and rendered:
             raise UsageError(
-                f"protocol {name} takes renderings, by --input-dir and --target-dir; it needs: "
-                f"{needs}"
+                f"protocol {protocol.name}: give --source-dir with a pack, or --input-dir and "
+                "--target-dir, not both"
             )
+        if options.source_dir and len(options.source_dir) > 1:
+            raise UsageError(f"protocol {protocol.name}: give --source-dir once")
+        if rendered and not (options.input_dir and options.target_dir):
+            lacking, there = "--target-dir", "--input-dir"
+            if options.target_dir:
+                lacking, there = there, lacking
+            raise UsageError(
+                f"protocol {protocol.name}: {there} alone is half of each pair: {lacking} is "
+                "missing, the folder of the other half"
+            )
+        if not options.source_dir and not rendered:
+            raise UsageError(_ways_to_renderings(protocol, options.size))
     elif rendered:
         raise UsageError(
-            f"protocol {name} makes its pictures from FiveK's own files: --source-dir DIR, or "
-            "nothing to download them"
+            f"protocol {protocol.name} makes its pictures from FiveK's own files: --source-dir "
+            "DIR, or nothing to download them"
         )
     _check_address(options, bool(rendered or options.source_dir))
+
+
+def _ways_to_renderings(protocol: FiveKProtocol, size: str | None) -> str:
+    """Where a user gets the pictures that a protocol takes, in a line."""
+    size = size or next(iter(protocol.sizes))
+    ways = [
+        f"get {pack.name} ({next(iter(pack.downloads.values()))}), extract it and give "
+        "--source-dir with its folder"
+        for pack in protocol.packs
+        if pack.downloads and size in pack.folders
+    ]
+    then = ", convert the inputs to CIE XYZ" if protocol.input.space == "xyz" else ""
+    ways.append(
+        f"export two collections with Adobe Lightroom{then} and give --input-dir and --target-dir "
+        "with their folders"
+    )
+    return (
+        f"protocol {protocol.name} takes pictures that Lightroom rendered: {'; or '.join(ways)} "
+        f"(`hdrbench protocols {protocol.name}` has all addresses, collections and settings)"
+    )
 
 
 def _check_address(options: SourceOptions, local: bool) -> None:

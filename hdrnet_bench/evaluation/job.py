@@ -105,7 +105,7 @@ def _check(dataset: Dataset, split: Split) -> None:
     except ValueError as error:
         raise DataError(
             f"{what}: no result could hold this ({first_fault(error)}): prepare the dataset with "
-            "names of letters, digits, '.', '_' and '-'"
+            "names of letters, digits, spaces, '.', '_' and '-'"
         ) from None
 
 
@@ -232,7 +232,8 @@ def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
 def predictions_job(
     spec: JobSpec, folder: Path, name: str, size: Size, allow_missing: bool
 ) -> EvaluationJob:
-    """Of pictures that another method made, paired by id; they must be as large as `size` asks.
+    """Of pictures that another method made, paired by id or by the name of the row's source file;
+    they must be as large as `size` asks.
 
     Raises DataError where some are missing or of another size, unless `allow_missing`, and where
     none is left.
@@ -242,13 +243,15 @@ def predictions_job(
     if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
         raise UsageError(f"--name {name} is the name of a method of this project: choose another")
     rows = spec.dataset.split(spec.split)
-    predictions = pair_predictions(folder, rows, size)
+    others = [row for row in spec.dataset.rows if row.split != spec.split]
+    predictions = pair_predictions(folder, rows, size, others)
     gaps = predictions.unpaired.model_copy(update={"extra": []})
     has_gaps = bool(gaps.missing or gaps.wrong_size)
     if not predictions.files:
         raise DataError(
             f"{folder} has no picture for {spec.dataset.header.name}, {spec.split}, {size}: they "
-            f"are paired by id, as {rows[0].id}.png; {describe(predictions.unpaired)}"
+            f"are paired by id, as {rows[0].id}.png, or by the name of the source file; "
+            f"{describe(predictions.unpaired)}"
             if rows
             else f"dataset {spec.dataset.header.name} has no pictures in its {spec.split} split"
         )

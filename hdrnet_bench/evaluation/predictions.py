@@ -1,10 +1,12 @@
-"""A folder of another method's pictures: paired with a split's rows by id, before any is scored."""
+"""A folder of another method's pictures: paired with a split's rows, by id or by the name of a
+source file, before any is scored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from unicodedata import normalize
 
 import torch
 from torch import Tensor
@@ -47,28 +49,35 @@ class Predictions(NamedTuple):
         return torch.from_numpy(to_float32(pixels)).to(pair.target.device)
 
 
-def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictions:
-    """The folder's pictures <id>.<suffix>, and what does not fit the rows: nothing is resized.
+def pair_predictions(
+    folder: Path, rows: Sequence[Row], size: Size, others: Sequence[Row] = ()
+) -> Predictions:
+    """The folder's pictures, and what does not fit the rows: nothing is resized.
 
-    Raises DataError where the folder is none, a file is broken, or two files have the same id.
+    They are called <id>.<suffix>, or as a row's source file, whatever the suffix, where no other
+    row's is called so. others: the rows of the other splits, whose pictures may lie there too.
+
+    Raises DataError where the folder is none, a file is broken, or two files are of one row.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of pictures")
     paths: dict[str, Path] = {}
     extra, unread = [], []
-    ids = {row.id for row in rows}
+    ids = _ids_by_name(rows, others)
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         name = name_text(path)  # which need not be text, and a result is
-        if path.stem not in ids or not path.is_file():
+        # macOS may write a letter and its accent as two characters.
+        id_ = ids.get(normalize("NFC", path.stem))
+        if id_ is None or not path.is_file():
             extra.append(name)
         elif path.suffix.lower() not in SUFFIXES:
             unread.append(name)
-        elif path.stem in paths:
-            raise DataError(f"{folder} has {paths[path.stem].name} and {path.name}: keep one")
+        elif id_ in paths:
+            raise DataError(f"{folder} has {paths[id_].name} and {path.name}: keep one")
         else:
-            paths[path.stem] = path
+            paths[id_] = path
     digests: dict[str, str] = {}
     missing, wrong_size = [], []
     for row in rows:
@@ -86,6 +95,24 @@ def pair_predictions(folder: Path, rows: Sequence[Row], size: Size) -> Predictio
         sha256_text("".join(f"{files[id_].name} {sha}\n" for id_, sha in digests.items())),
         {},
     )
+
+
+def _ids_by_name(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, str]:
+    """What a prediction's file may be called, without suffix, to the id of its row."""
+    taken = {normalize("NFC", row.id) for row in others} | {
+        n for row in others for n in _names(row)
+    }
+    by_source: dict[str, set[str]] = {}
+    for row in rows:
+        for name in _names(row) - taken:
+            by_source.setdefault(name, set()).add(row.id)
+    alone = {name: ids.pop() for name, ids in by_source.items() if len(ids) == 1}
+    return alone | {normalize("NFC", row.id): row.id for row in rows}
+
+
+def _names(row: Row) -> set[str]:
+    """What its source files are called, without suffix."""
+    return {normalize("NFC", PurePosixPath(name).stem) for name in row.source_names}
 
 
 def describe(unpaired: Unpaired) -> str:

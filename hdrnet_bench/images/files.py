@@ -6,7 +6,6 @@ profile's conversion) is said in `Picture.notes`.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files import atomic_path
+from ..files import atomic_path, sha256_bytes
 from .photo import MEASURING, Policy, picture_size, read_photo
 from .pixels import Pixels, quantise
 from .stored import picture_bytes
@@ -51,7 +50,7 @@ class PictureFile(NamedTuple):
         return picture_size(self.path, self.content)
 
     def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+        return sha256_bytes(self.content)
 
     def read(self, policy: Policy = MEASURING) -> Picture:
         photo = read_photo(self.path, policy, content=self.content)

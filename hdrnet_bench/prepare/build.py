@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ from .replacing import (
 from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes, submit
 from .staging import (
     DATASET,
+    UNTRIED_STAGES,
     Made,
     Plan,
     Task,
@@ -238,8 +240,13 @@ def _state(plan: Plan, final: Path, staging: Path, pairs: int) -> str:
 
 
 def _no_pair(plan: Plan, rejections: list[dict[str, str]]) -> str:
-    first = f": {rejections[0]['id']}, {rejections[0]['reason']}" if rejections else ""
-    return f"{plan.name} has no pair: {len(rejections)} were tried, and left out{first}"
+    """How many were left out at each stage, with one of them each. First what was wrong with
+    pictures that are there: of a part of a dataset the others are missing on purpose."""
+    counts = Counter(rejection["stage"] for rejection in rejections)
+    first = {rejection["stage"]: rejection for rejection in reversed(rejections)}
+    stages = sorted(counts, key=lambda stage: (stage in UNTRIED_STAGES, -counts[stage], stage))
+    shown = [f"{s} {counts[s]} ({first[s]['id']}: {first[s]['reason']})" for s in stages]
+    return f"{plan.name} has no pair; left out: {', '.join(shown) or 'none'}"
 
 
 def _interruption(plan: Plan, reason: str) -> str:

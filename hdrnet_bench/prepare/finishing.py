@@ -95,8 +95,10 @@ def _command(plan: Plan) -> str | None:
             "names": "--input-dir DIR --target-dir DIR",
             "filelist": "--source-dir DIR",
         }
-        pairing = settings.get("pairing")
-        return prepare_command(source, protocol, folders=folders.get(pairing, ""))
+        splits = [f" --split-list {split}=FILE" for split in settings.get("split_lists_sha256", ())]
+        splits += [" --all-test"] if settings.get("splits") == "all test" else []
+        where = folders.get(settings.get("pairing"), "")
+        return prepare_command(source, protocol, folders="".join([where, *splits]))
     if source == "synthetic-hdrplus":
         own = "files_sha256" in settings
         return prepare_command(source, protocol, folders="--source-dir DIR" if own else "")
@@ -112,6 +114,7 @@ def _of_published(plan: Plan) -> str:
     command = prepare_command(
         plan.source,
         plan.protocol,
+        folders=protocols.rendering_options(plan.source, plan.protocol, size and size["name"]),
         expert=settings.get("expert"),
         part=settings.get("part"),
         size=size and size["name"],

@@ -1,123 +1,20 @@
-"""What the files in recipes/protocols/ say: sources, and protocols of each source."""
+"""What the files in recipes/protocols/ say of the protocols of each source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
-from string import Formatter
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from .. import addresses
 from ..data.manifest import Split
 from ..images.raw import Development
 from ..images.resize import SizeRule
-
-_ID = r"^[a-z0-9][a-z0-9-]*$"
-_SHA256 = r"^[0-9a-f]{64}$"
-
-
-class _Facts(BaseModel):
-    """Read from a file and never changed; a key that is not known is a mistake in that file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from ..metric_specs import PUBLISHED
+from .source_models import ID, Address, Facts, Place
 
 
-def _address(url: str) -> str:
-    if problem := addresses.fault(url):
-        raise ValueError(problem)
-    return url
-
-
-def _place(*names: str) -> Callable[[str], str]:
-    """Checks a place below an address and below the folder that files are fetched into: it holds
-    those names in braces, and leads nowhere else."""
-
-    def check(place: str) -> str:
-        for _, name, *_ in Formatter().parse(place):
-            if name is not None and name not in names:
-                raise ValueError(f"in braces stands one of: {', '.join(names)}")
-        if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
-            raise ValueError("a place is relative, and without ..")
-        return place
-
-    return check
-
-
-_Address = Annotated[str, AfterValidator(_address)]
-_Place = Annotated[str, AfterValidator(_place())]
-_BurstPlace = Annotated[str, AfterValidator(_place("id"))]
-
-
-class PinnedList(_Facts):
-    """A published list of ids, by its address in a pinned commit."""
-
-    url: _Address
-    sha256: str = Field(pattern=_SHA256)
-    count: int = Field(ge=1)
-
-
-class Source(_Facts):
-    """source.yaml: where a dataset's files lie, on which terms, and its published lists."""
-
-    name: str = Field(pattern=_ID)
-    title: str
-    paper: str
-    base_url: _Address
-    terms: str
-    lists: dict[str, PinnedList]
-
-
-class Licence(_Facts):
-    """A licence class: where its text lies and where the names of the pictures that it holds for,
-    both relative to the base address."""
-
-    id: str
-    text: _Place
-    text_sha256: str = Field(pattern=_SHA256)
-    names: _Place
-    file_sha256: str = Field(pattern=_SHA256)
-    names_sha256: str = Field(pattern=_SHA256, description="of the sorted names, a line each")
-    count: int = Field(ge=1)
-
-
-class FiveKSource(Source):
-    """files: where the files of each kind lie below the base address, by {name} and {expert}."""
-
-    files: dict[str, Annotated[str, AfterValidator(_place("name", "expert"))]]
-    licences: list[Licence]
-
-
-class BurstFiles(_Facts):
-    """Where a burst's files lie below a part's prefix, by {id} and the reference {frame}."""
-
-    merged: _BurstPlace
-    final: _BurstPlace
-    reference_frame: _BurstPlace
-    rgb2rgb: _BurstPlace
-    shading: Annotated[str, AfterValidator(_place("id", "frame"))]
-
-
-class BurstSet(_Facts):
-    """A part of the HDR+ dataset: where it lies in the bucket, and how many bursts it has."""
-
-    prefix: str = Field(pattern=r"^[A-Za-z0-9_]+$")
-    bursts: int = Field(ge=1)
-
-
-class HdrplusSource(Source):
-    """A bucket: `objects` and `listing` are below the base address."""
-
-    bucket: str
-    objects: Annotated[str, AfterValidator(_place("bucket", "name"))]
-    listing: Annotated[str, AfterValidator(_place("bucket"))]
-    licence: str
-    files: BurstFiles
-    parts: dict[Literal["subset", "full"], BurstSet]
-
-
-class Side(_Facts):
+class Side(Facts):
     """What a protocol's input or target is. channel_order: of the file."""
 
     rendering: str
@@ -139,7 +36,7 @@ class FiveKSide(Side):
 
     source: Literal["dng", "expert", "as_shot_zeroed", "rendering"]
     space: Literal["srgb", "xyz"]
-    kinds: list[Literal["jpeg", "png", "tiff"]] = []
+    kinds: list[Literal["jpeg", "png", "tiff"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _kinds_of_renderings(self) -> FiveKSide:
@@ -171,20 +68,20 @@ class FinishedSide(Side):
     bit_depth: Literal[8]
 
 
-class ById(_Facts):
+class ById(Facts):
     """A split that is a range of numbers, both ends included."""
 
     first: int = Field(ge=1)
     last: int = Field(ge=1)
 
 
-class ByList(_Facts):
+class ByList(Facts):
     """A split that is a published list."""
 
     list: str
 
 
-class ByHash(_Facts):
+class ByHash(Facts):
     """A split by the SHA-256 of the id: its first eight hexadecimal digits, as a number modulo 100,
     are at least the first of these and below the second. Which other ids there are does not
     matter."""
@@ -202,10 +99,10 @@ class ByHash(_Facts):
 Rule = ByList | ById | ByHash
 
 
-class _Entry(_Facts):
+class _Entry(Facts):
     """What is written down of every protocol."""
 
-    name: str = Field(pattern=_ID)
+    name: str = Field(pattern=ID)
     version: int = Field(ge=1)
     summary: str
     used_by: list[str]
@@ -218,10 +115,17 @@ class Unrunnable(_Entry):
     not_runnable: str
 
 
+def _mode(name: str) -> str:
+    if name not in PUBLISHED:
+        raise ValueError(f"{name!r} is none of {', '.join(PUBLISHED)}")
+    return name
+
+
 class Protocol(_Entry):
     """What decides a dataset. The first of `sizes` is the default.
 
-    needs: what the user has to bring. automatic: what `prepare` does without them.
+    needs: what the user has to bring. automatic: what `prepare` does without them. measured_as: how
+    the papers on it measured, a mode of metric_specs.PUBLISHED; None where that is not known.
     """
 
     input: Side
@@ -229,9 +133,10 @@ class Protocol(_Entry):
     sizes: Annotated[dict[str, SizeRule], Field(min_length=1)]
     resampling: str
     differing_sizes: str
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
     needs: str
     automatic: str
+    measured_as: Annotated[str, AfterValidator(_mode)] | None = None
 
     def rules(self, part: str | None) -> Mapping[Split, Rule]:
         """How the dataset, or a part of it, is split."""
@@ -247,13 +152,73 @@ class Protocol(_Entry):
         raise NotImplementedError
 
 
+class LightroomFile(Facts):
+    """A file as Lightroom's Export dialog makes it. quality: of a JPEG, from 1 to 100."""
+
+    format: Literal["jpeg", "png", "tiff"]
+    space: Literal["srgb", "prophoto"]
+    bit_depth: Literal[8, 16]
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _is_in_the_dialog(self) -> LightroomFile:
+        if (self.quality is None) == (self.format == "jpeg"):
+            raise ValueError("quality is given for a JPEG, and for nothing else")
+        if self.format == "jpeg" and self.bit_depth != 8:
+            raise ValueError("a JPEG has 8 bits")
+        return self
+
+
+def _collection(name: str) -> str:
+    if not all(part.strip() for part in name.split("/")):
+        raise ValueError("a collection has a name, and so has every set before it")
+    return name
+
+
+class LightroomExport(Facts):
+    """Which collections of fivek.lrcat are exported as which files; their sizes are the protocol's
+    `sizes`. A collection is named as Lightroom shows it, behind the sets that it is in where they
+    matter: Experts/C. recipes/lightroom/hdrbench.lrplugin exports by it."""
+
+    input_collection: Annotated[str, AfterValidator(_collection)]
+    target_collection: Annotated[str, AfterValidator(_collection)]
+    input: LightroomFile
+    target: LightroomFile
+
+
+class PackFolders(Facts):
+    """Where the pictures of one size lie in an extracted pack, below its top."""
+
+    input: Place
+    target: Place
+
+
+class Pack(Facts):
+    """A protocol's pictures as somebody publishes them.
+
+    described: where. downloads: addresses by what they are; none where code reads such folders but
+    nobody publishes them. amount: as stated. folders: by size of the protocol, as far as known.
+    """
+
+    name: str
+    described: Address
+    downloads: dict[str, Address] = Field(default_factory=dict)
+    amount: str
+    folders: dict[str, PackFolders] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+
+
 class FiveKProtocol(Protocol):
-    """The first of `experts` is the default."""
+    """The first of `experts` is the default. lightroom: of renderings, how they are exported.
+    without_pack: why there is no pack of them."""
 
     input: FiveKSide
     target: FiveKSide
     experts: Annotated[list[Literal["a", "b", "c", "d", "e"]], Field(min_length=1)]
     export: str | None = None
+    lightroom: LightroomExport | None = None
+    packs: list[Pack] = Field(default_factory=list)
+    without_pack: str | None = None
     development: Development | None = None
     splits: dict[Split, ByList | ById]
 
@@ -261,6 +226,18 @@ class FiveKProtocol(Protocol):
     def _sides_fit(self) -> FiveKProtocol:
         if (self.input.source == "rendering") != (self.target.source == "rendering"):
             raise ValueError("input and target are both renderings, or neither is")
+        if (self.lightroom is None) == self.of_renderings:
+            raise ValueError("lightroom is given for renderings, and for nothing else")
+        if self.lightroom is not None:
+            if f'"{self.lightroom.input_collection}"' not in self.input.rendering:
+                raise ValueError("lightroom: input_collection is not that of input.rendering")
+            _check_exported(self.input, self.lightroom.input)
+            _check_exported(self.target, self.lightroom.target)
+        if bool(self.packs) + (self.without_pack is not None) != self.of_renderings:
+            raise ValueError("packs or without_pack is given for renderings, and for nothing else")
+        for pack in self.packs:
+            if unknown := set(pack.folders) - set(self.sizes):
+                raise ValueError(f"packs: {', '.join(sorted(unknown))} is none of the sizes")
         if (self.development is None) == (self.input.source == "dng"):
             raise ValueError("development is given where the input is a DNG, and nowhere else")
         _check_train_and_test(self.splits)
@@ -277,6 +254,9 @@ class FiveKProtocol(Protocol):
         return {
             "experts": self.experts,
             "export": self.export,
+            "lightroom": self.lightroom and self.lightroom.model_dump(exclude_none=True),
+            "packs": [pack.model_dump() for pack in self.packs],
+            "without pack": self.without_pack,
             "development": self.development and self.development.model_dump(),
         }
 
@@ -305,6 +285,18 @@ class HdrplusProtocol(Protocol):
 
     def details(self) -> dict[str, Any]:
         return {"aspect tolerance": self.aspect_tolerance}
+
+
+def _check_exported(side: FiveKSide, file: LightroomFile) -> None:
+    """What Lightroom exports is what the side says, or, for XYZ, what XYZ is then made of."""
+    if side.space == "xyz":
+        if file.space != "prophoto" or file.bit_depth != 16:
+            raise ValueError("lightroom: XYZ is made of 16-bit ProPhoto")
+        return
+    if file.format not in side.kinds:
+        raise ValueError(f"lightroom: {file.format} is none of the kinds {', '.join(side.kinds)}")
+    if (file.space, file.bit_depth) != (side.space, side.bit_depth):
+        raise ValueError(f"lightroom: {side.bit_depth} bits in {side.space} are wanted")
 
 
 def _check_train_and_test(splits: Mapping[Split, Rule]) -> None:

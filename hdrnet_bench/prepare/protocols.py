@@ -22,14 +22,12 @@ from .protocol_models import (
     ById,
     ByList,
     FiveKProtocol,
-    FiveKSource,
     HdrplusProtocol,
-    HdrplusSource,
     Protocol,
     Rule,
-    Source,
     Unrunnable,
 )
+from .source_models import FiveKSource, HdrplusSource, Source
 
 FOLDER = "protocols"
 SOURCE_FILE = "source.yaml"
@@ -85,12 +83,70 @@ def default_size(source: object, name: object) -> str | None:
         return None
 
 
+def rendering_options(source: str, name: str, size: str | None) -> str:
+    """The options of `prepare` that say where renderings lie, each with DIR: an extracted pack
+    where somebody publishes that size, else two folders. "" where the source or the protocol takes
+    no renderings, or is not known here. size: None for the protocol's first."""
+    if source != "fivek":
+        return ""
+    try:
+        protocol = load_protocol("fivek", name)
+    except UsageError:
+        return ""
+    if not protocol.of_renderings:
+        return ""
+    size = size or next(iter(protocol.sizes))
+    has_pack = any(pack.downloads and size in pack.folders for pack in protocol.packs)
+    return "--source-dir DIR" if has_pack else "--input-dir DIR --target-dir DIR"
+
+
+def find_protocol(name: str) -> tuple[Source, Protocol] | None:
+    """The protocol of that name, with its source; None where no source has one that can be
+    prepared, or what is written down of it is faulty."""
+    for source in SOURCES:
+        try:
+            return load_source(source), load_protocol(source, name)
+        except (UsageError, DataError):
+            continue
+    return None
+
+
+def whole_test_split(name: str) -> int | None:
+    """How many pictures the test split of the protocol of that name has, as far as its rules say
+    it without the pictures."""
+    found = find_protocol(name)
+    if found is None or found[1].parts != [None]:
+        return None
+    rule = found[1].rules(None).get("test")
+    if isinstance(rule, ByList):
+        entry = found[0].lists.get(rule.list)
+        return entry.count if entry else None
+    return rule.last - rule.first + 1 if isinstance(rule, ById) else None
+
+
 def protocol_names(source: str) -> list[str]:
     return sorted(set(_files(source)) - {SOURCE_FILE.removesuffix(".yaml")})
 
 
 def all_protocols(source: str) -> list[Protocol | Unrunnable]:
     return [_load(source, _files(source)[name]) for name in protocol_names(source)]
+
+
+def protocols_of_renderings(*, skip_faulty: bool = False) -> list[FiveKProtocol]:
+    """FiveK's protocols that take what Lightroom exported, by name. skip_faulty: without those
+    that cannot be read, a user's own say, where they are no reason to say less; else the first of
+    them raises UsageError."""
+    found = []
+    for name in protocol_names("fivek"):
+        try:
+            protocol = _load("fivek", _files("fivek")[name])
+        except UsageError:
+            if not skip_faulty:
+                raise
+            continue
+        if isinstance(protocol, FiveKProtocol) and protocol.of_renderings:
+            found.append(protocol)
+    return found
 
 
 def _load(source: str, path: Path) -> Protocol | Unrunnable:
@@ -216,6 +272,7 @@ def description(protocol: Protocol | Unrunnable, source: Source) -> dict[str, An
         "splits": splits_of.get(None, splits_of),
         "used by": protocol.used_by,
         "published": protocol.published,
+        "measured as": protocol.measured_as,
         "notes": protocol.notes,
         "needs": protocol.needs,
         "automatic": protocol.automatic,

@@ -38,6 +38,8 @@ _SYSTEM_NAMES, _SYSTEM_PREFIXES = (".ds_store", "thumbs.db", "desktop.ini"), (".
 # Stages whose rejections a later run takes over: they are about what the files hold. A pair that
 # was left out for another reason, a file that was missing, say, is tried again.
 FINAL_STAGES = ("size", "alignment")
+# Those at which a pair is left out before its pictures are looked at.
+UNTRIED_STAGES = ("pairing", "split", "download")
 
 
 class Plan(NamedTuple):

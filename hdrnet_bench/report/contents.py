@@ -28,8 +28,9 @@ from .published import (
     unmeasured_protocols,
 )
 from .table import Table
-from .tables import kernel_table, published_table, quality_table
+from .tables import kernel_table, quality_table
 from .tables_paired import paired_table
+from .tables_published import published_table
 from .tables_time import (
     network_table,
     parts_table,

@@ -13,12 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError, first_fault
 from ..files import read_bytes, unreadable
+from ..metric_specs import METRICS
 from ..paths import shipped
+from ..prepare.protocols import find_protocol, whole_test_split
 from ..result_ids import Slug
+from ..results import Evaluation
 from .groups import Group
 
 FOLDER = "published"
 SPEED = "speed.csv"
+HDRNET = "HDRNet"  # a row's method, with or without a note in brackets
+# A figure's metric, as the canonical ones and the modes call it.
+_METRICS_OF = {
+    "psnr": ("psnr",),
+    "ssim": ("ssim",),
+    "delta_e76": ("delta_e_76", "delta_e"),
+    "lpips": ("lpips",),
+}
 
 _Positive = Annotated[float, Field(gt=0)]
 # An arXiv id, or a DOI of characters that mean nothing in Markdown and HTML: both become links.
@@ -123,8 +134,38 @@ def _read(path: Path, kind: type[_Row]) -> list[_Row]:
     return published
 
 
+def is_hdrnet(method: str) -> bool:
+    """Whether a row's method is HDRNet, as its paper or somebody who ran it again had it."""
+    return method.partition(" (")[0] == HDRNET
+
+
+def metrics_as_published(protocol: str) -> dict[str, str]:
+    """For each figure of a `PublishedRow`, the metric that compares with it on this protocol: as
+    its papers measured, or the canonical one where that is not known."""
+    found = find_protocol(protocol)
+    mode = found[1].measured_as if found else None
+    names = {}
+    for figure, candidates in _METRICS_OF.items():
+        for name in candidates:
+            metric = f"{mode}.{name}" if mode else name
+            if metric in METRICS:
+                names[figure] = metric
+    return names
+
+
+def whole_split(result: Evaluation) -> int:
+    """How many pictures the figures beside a result are of: those of its protocol's test split, or
+    where that is not known those of the result and those that its predictions lacked."""
+    known = whole_test_split(result.dataset.protocol)
+    if known is not None:
+        return known
+    unpaired = result.unpaired
+    return len(result.rows) + (len(unpaired.missing + unpaired.wrong_size) if unpaired else 0)
+
+
 def rows_of_group(group: Group, published: Sequence[PublishedRow]) -> list[PublishedRow]:
-    """What was published on a group's data: the same protocol and size, the whole test split."""
+    """What was published on a group's data: the same protocol and size, the test split; not all of
+    its pictures need have been prepared (`whole_split`)."""
     first = group.first
     if first.dataset.split != "test":
         return []

@@ -8,10 +8,9 @@ from ..cleaning import clean
 from ..prepare.protocol_models import Protocol, Unrunnable
 from ..prepare.protocols import SOURCES, all_protocols
 from ..results import NONE
-from .published import PublishedRow, SpeedRow
+from .published import HDRNET, PublishedRow, SpeedRow, is_hdrnet
 from .table import markdown_table
 
-HDRNET = "HDRNet"  # a row's method, with or without a note in brackets
 SPACES = {"srgb": "sRGB", "xyz": "CIE XYZ", "linear-srgb": "linear sRGB", "camera": "camera RGB"}
 
 _INTRO = (
@@ -60,7 +59,7 @@ def hdrnet_table(rows: Iterable[PublishedRow]) -> str:
     protocols = {one.name: one for one in all_protocols("fivek")}
     figures: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if _is_hdrnet(row.method) and row.protocol in protocols:
+        if is_hdrnet(row.method) and row.protocol in protocols:
             figures.setdefault((row.protocol, row.resolution), []).append(_figure(row))
     cells = [
         [
@@ -146,13 +145,9 @@ def _times(rows: Sequence[SpeedRow]) -> str:
     return markdown_table((*header, "not comparable"), cells)
 
 
-def _is_hdrnet(method: str) -> bool:
-    return method.partition(" (")[0] == HDRNET
-
-
 def _method(name: str) -> str:
     text = clean(name, "markdown")
-    return f"**{text}**" if _is_hdrnet(name) else text
+    return f"**{text}**" if is_hdrnet(name) else text
 
 
 def _figure(row: PublishedRow) -> str:

@@ -1,4 +1,4 @@
-"""The tables of quality, of published figures and of kernels."""
+"""The tables of quality and of kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ..result_timing import KernelTiming
 from ..results import NONE, Evaluation, MetricSummary, cell, group_seeds, undefined_notes
 from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, is_baseline, marks
-from .published import PublishedRow
 from .table import Cell, Column, Narrow, Table, columns, number, plain
 
 # As in "Intel(R) Xeon(R) CPU @ 2.80GHz".
@@ -223,43 +222,6 @@ def _counts(unpaired: dict[str, list[str]]) -> str:
     }
     counts = [f"{len(unpaired[key])} {word}" for key, word in words.items() if unpaired.get(key)]
     return f"of its pictures, {', '.join(counts)}" if counts else ""
-
-
-PUBLISHED_NOTE = (
-    "As published on this protocol, each with its paper's own code for the metrics and its own "
-    "hardware: SSIM and colour differences of other definitions than ours. Checked says where the "
-    "figure was read: in the paper (primary), or in another's table that cites it (transcription)."
-)
-
-
-def published_table(group: Group, rows: Sequence[PublishedRow]) -> Table:
-    """Published figures as the papers give them."""
-    head = [*columns("method"), *columns("resolution", priority=2)]
-    head += columns("PSNR (dB) ↑=psnr", "SSIM ↑=ssim", better=1)
-    head += columns("ΔE76 ↓=delta_e_76", better=-1)
-    head += columns("LPIPS ↓=lpips", "ms=time_ms", better=-1, priority=2)
-    head += [*columns("GPU=gpu", "source", priority=2), *columns("checked", priority=3)]
-    return Table(
-        f"published-{group.slug}",
-        f"Published on {group.first.dataset.protocol}",
-        head,
-        [
-            [
-                plain(row.method),
-                plain(row.resolution),
-                number(row.psnr, "{:.2f}"),
-                number(row.ssim, "{:.3f}"),
-                number(row.delta_e76, "{:.2f}"),
-                number(row.lpips, "{:.3f}"),
-                number(row.time_ms, "{:.2f}"),
-                plain(row.gpu),
-                plain(row.source),
-                plain(row.checked),
-            ]
-            for row in rows
-        ],
-        [PUBLISHED_NOTE],
-    )
 
 
 def kernel_table(timing: KernelTiming, slug: str) -> Table:

@@ -22,6 +22,7 @@ from ..files import (
     open_regular,
     read_bytes,
     read_json,
+    sha256_bytes,
     sweep,
     unreadable,
     write_text,
@@ -123,7 +124,7 @@ def plan(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Plan:
     for name, content in files.items():
         path = folder / name
         digest = digest_of(path)
-        if digest == _sha256(content):
+        if digest == sha256_bytes(content):
             continue
         missing.append(name)
         if digest is not None and not known.lists(name, digest):
@@ -200,7 +201,7 @@ def write(
     for path in {folder / FIGURES, folder / TABLES, *(path.parent for path in written)}:
         sweep(path)
     before = read_manifests(folder)
-    digests = {name: _sha256(content) for name, content in files.items()}
+    digests = {name: sha256_bytes(content) for name, content in files.items()}
     # What is there and is a report's, whichever one's: where several are killed in turn, it is
     # neither of the last nor of the one before.
     there = {name: digest_of(folder / name) for name in before.names}
@@ -269,7 +270,3 @@ def _write_manifest(path: Path, manifest: Manifest) -> None:
     if not manifest.before:
         del content["before"]
     write_text(path, json_text(content), durable=True)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

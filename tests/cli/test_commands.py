@@ -1,6 +1,7 @@
 """Help, usage and suggestions: what the program says of itself and of wrong words."""
 
 import inspect
+import json
 import re
 from itertools import pairwise
 
@@ -90,7 +91,6 @@ def test_the_program_alone_shows_the_way(workspace: Workspace) -> None:
         (["verify", "demo-tiny", "--keep-raw"], "--keep-raw: `hdrbench prepare` has one"),
         (["time", "--size", "4x4"], "time: no such option --size: it is --resolution now"),
         (["enhance", "m", "a", "b", "--workers", "2"], "--workers: it is --threads now"),
-        (["prepare", "demo", "--source", "x"], "--source: it is --source-dir now"),
         (["train", "tiny.yaml", "--xyzzy"], "train: no such option --xyzzy (`hdrbench train"),
         (["train", "tiny.yaml", "-x"], "no such option -x: a name that begins with '-' is written "
          "./-x…"),
@@ -129,6 +129,45 @@ def test_protocols_are_listed_by_source(workspace: Workspace) -> None:
     assert workspace.run("protocols", "zeng-srgb").stdout.startswith("source: fivek\n")
 
 
+def test_a_protocol_is_shown_a_line_for_each_thing_to_copy(workspace: Workspace) -> None:
+    for row in workspace.json("protocols"):
+        name = row["protocol"]
+        lines = workspace.run("protocols", name).stdout.splitlines()
+        assert not any(line.endswith(("..", ": none", ": nothing")) for line in lines), name
+        for number, pack in enumerate(row.get("packs", ()), start=1):
+            assert f"pack {number}: {pack['name']}" in lines
+            for where, address in pack["downloads"].items():
+                assert f"  {where}: {address}" in lines
+            for size, at in pack["folders"].items():
+                assert f"  {size}: inputs in {at['input']}, targets in {at['target']}" in lines
+            assert f"  amount: {pack['amount']}" in lines
+    lines = workspace.run("protocols", "zeng-srgb").stdout.splitlines()
+    jpeg = "JPEG, quality 100, sRGB, 8 bits"
+    collections = "InputZeroed with ExpertC WhiteBalance", "Experts/C"
+    sides = [
+        f"{s} from collection {c}: {jpeg}"
+        for s, c in zip(("input", "target"), collections, strict=True)
+    ]
+    assert f"lightroom: {'; '.join(sides)}" in lines
+    assert "measured as: zeng.psnr, zeng.ssim, zeng.delta_e" in lines
+    assert ".." not in workspace.run("protocols").stdout
+
+
+def test_options_of_protocols_that_would_do_nothing_are_refused(workspace: Workspace) -> None:
+    assert "--wide is for" in workspace.fails(2, "protocols", "--wide")
+    assert "--wide is for" in workspace.fails(2, "protocols", "--wide", "--lightroom", "a")
+    assert not (workspace.path / "a").exists()
+    assert workspace.run("protocols", "zeng-srgb", "--wide").returncode == 0
+
+
+def test_the_plug_in_is_named_by_a_plain_path_and_json_alone_is_said(workspace: Workspace) -> None:
+    (workspace.path / "b").mkdir()
+    done = workspace.run("protocols", "--lightroom", "b/../a", "--json")
+    assert json.loads(done.stdout)["plug-in"] == str(workspace.path / "a/hdrbench.lrplugin")
+    assert done.stderr == ""
+    assert "next: in Lightroom" in workspace.run("protocols", "--lightroom", "a").stderr
+
+
 def test_recipes_are_listed_in_groups(workspace: Workspace) -> None:
     shown = workspace.run("recipes").stdout
     for row in workspace.json("recipes"):
@@ -153,7 +192,8 @@ def test_options_of_one_name_have_one_meaning() -> None:
     differing.pop("--format", None)
     assert not differing
     assert kinds["--workers"].keys() == {"prepare", "train"}  # processes, both
-    assert kinds["--size"].keys() == {"prepare", "eval", "compare"}  # of pictures, by name
+    # Of pictures, by name.
+    assert kinds["--size"].keys() == {"prepare", "eval", "compare", "verify-export"}
 
 
 def test_a_terminal_too_narrow_for_help_is_no_error(workspace: Workspace) -> None:

@@ -1,5 +1,6 @@
 """What eval and time show of the results of this repository, at several widths."""
 
+import contextlib
 import re
 from pathlib import Path
 from unittest import mock
@@ -7,7 +8,8 @@ from unittest import mock
 import pytest
 from rich.cells import cell_len
 
-from hdrnet_bench.cli import evaluations, tables, timings
+from hdrnet_bench.cli import evaluations, published, tables, timings
+from hdrnet_bench.report.published import read_published
 from hdrnet_bench.result_timing import (
     KernelTiming,
     NetworkTiming,
@@ -19,6 +21,7 @@ from hdrnet_bench.results import Evaluation, read_result
 from hdrnet_bench.timing.job import Measurement
 from tests.cli.terminal import console
 from tests.conftest import ROOT
+from tests.report.fixtures import made_up
 
 RESULTS = ROOT / "results"
 EVALUATIONS = sorted(RESULTS.glob("demo-*/*/*/eval-test-full.json"))
@@ -29,7 +32,9 @@ MACHINES = sorted(RESULTS.glob("*-c*.json"))
 def lines_of(width: int, show: str, *arguments: object, terminal: bool = True) -> list[str]:
     shown, written = console(width, terminal)
     module = evaluations if show == "print_evaluations" else timings
-    with mock.patch.object(tables, "out", shown), mock.patch.object(module, "out", shown):
+    with contextlib.ExitStack() as patches:
+        for one in (tables, published, module):
+            patches.enter_context(mock.patch.object(one, "out", shown))
         getattr(module, show)(*arguments)
     return written.getvalue().splitlines()
 
@@ -55,6 +60,19 @@ def test_eval_shows_the_metrics_at_80_columns_and_all_in_a_pipe() -> None:
     assert " parameters " in head
     assert all(len(lines[i].split("  ")) >= 8 for i in range(len(results)))
     assert not any("left out" in line for line in lines)
+
+
+def test_published_figures_keep_their_sources_at_80_columns(tmp_path: Path) -> None:
+    path = made_up.evaluation(tmp_path, dataset="fivek-upe-c", protocol="upe", pictures=False)
+    shown = evaluated([path]), False, read_published(RESULTS)
+    lines = lines_of(80, "print_evaluations", *shown)
+    table = lines[lines.index("published on upe, full:") + 1 :]
+    assert table[0].split()[-1] == "source"
+    assert table[2].startswith("HDRNet ")
+    assert table[2].endswith("  DeepUPE paper (2019)")
+    assert max(map(cell_len, lines)) <= 80
+    assert "(8 of 500 pictures)" in " ".join(table)
+    assert not any("published" in line for line in lines_of(80, "print_evaluations", shown[0]))
 
 
 def test_a_metric_that_was_not_measured_goes_first() -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdrnet_bench.data.manifest import Dataset
+from hdrnet_bench.data.manifest import Dataset, Row
+from hdrnet_bench.errors import DataError
 from hdrnet_bench.evaluation.predictions import pair_predictions
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.images.photo import picture_size
+from hdrnet_bench.results import Unpaired
 from tests.conftest import Workspace
 
 
@@ -69,6 +71,48 @@ def test_what_does_not_fit_is_listed(tiny: Workspace, folder: Path) -> None:
     assert result["unpaired"] == {"missing": [], "extra": ["notes.txt"], "wrong_size": ["e"]}
     assert [row["id"] for row in result["rows"]] == ["d"]
     assert result["metrics"]["psnr"]["n"] == 1
+
+
+def named(dataset: Dataset, *sources: list[str]) -> list[Row]:
+    """The test rows as if they were made of these files."""
+    rows = dataset.split("test")
+    return [
+        row.model_copy(update={"source_names": names})
+        for row, names in zip(rows, sources, strict=True)
+    ]
+
+
+def test_pictures_may_be_called_as_the_source_files(tiny: Workspace, folder: Path) -> None:
+    dataset = Dataset(tiny.path / "data/demo-tiny")
+    rows = named(
+        dataset,
+        ["input/sub/IMG 1 (e\u0301).jpg", "target/sub/IMG 1 (é).tif"],
+        ["input/a0005-jmac.dng", "target/a0005-jmac.tif"],
+    )
+    (folder / "d.png").rename(folder / "IMG 1 (é).png")
+    (folder / "e.tiff").rename(folder / "a0005-jmac.tiff")
+    found = pair_predictions(folder, rows, "full")
+    assert found.unpaired == Unpaired()
+    assert found.files == {"d": folder / "IMG 1 (é).png", "e": folder / "a0005-jmac.tiff"}
+    (folder / "d.png").write_bytes((folder / "IMG 1 (é).png").read_bytes())
+    with pytest.raises(DataError, match=r"has IMG 1 \(é\)\.png and d\.png: keep one"):
+        pair_predictions(folder, rows, "full")
+
+
+def test_a_source_files_name_that_others_have_too_means_none(tiny: Workspace, folder: Path) -> None:
+    dataset = Dataset(tiny.path / "data/demo-tiny")
+    (folder / "d.png").rename(folder / "same.png")
+    same = named(dataset, ["a/same.jpg"], ["b/same.jpg"])
+    assert pair_predictions(folder, same, "full").unpaired.extra == ["same.png"]
+    # Of another split; or another row's id, which it then is.
+    one = named(dataset, ["a/same.jpg"], ["b/e.jpg"])
+    assert set(pair_predictions(folder, one, "full").files) == {"d", "e"}
+    other = dataset.split("train")[0].model_copy(update={"source_names": ["c/same.png"]})
+    assert set(pair_predictions(folder, one, "full", [other]).files) == {"e"}
+    of_an_id = other.model_copy(update={"source_names": [], "id": "same"})
+    assert set(pair_predictions(folder, one, "full", [of_an_id]).files) == {"e"}
+    swapped = named(dataset, ["a/e.jpg"], ["b/d.jpg"])
+    assert pair_predictions(folder, swapped, "full").files == {"e": folder / "e.tiff"}
 
 
 def test_a_name_that_is_no_text_is_listed(tiny: Workspace, folder: Path) -> None:

@@ -55,6 +55,12 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
     assert "unknown protocol" in workspace.fails(2, "recipes", "--protocols", "zen")
 
 
+def test_the_whole_test_split_is_known_without_the_pictures() -> None:
+    assert protocols.whole_test_split("zeng-srgb") == 498, "of a list"
+    for unknown in ("hwang", "hdrnet", "retouch", "unheard-of"):
+        assert protocols.whole_test_split(unknown) is None
+
+
 def test_splits_by_number_are_complete() -> None:
     source = load_source("fivek")
     counts = {}
@@ -67,6 +73,8 @@ def test_splits_by_number_are_complete() -> None:
         "uegan": [4275, 225, 500],
         "ltmnet": [1000, 100, 499],
     }
+    for name, of in counts.items():
+        assert protocols.whole_test_split(name) == of[2]
     protocol = protocols.load_protocol("fivek", "ltmnet")
     chosen = protocols.splits(protocol, source, NUMBERS)
     edges = ("a0001", "a0002", "a0101", "a0102", "a1101", "a1102", "a4501", "a4502", "a5000")
@@ -167,6 +175,21 @@ EXPOSURE_SHA256 = {
     "train_idx.txt": "eff73aeaf6d3f7401c82292b1fdba96293715a04212523c88c6ff7e1ab91dcab",
     "test_idx.txt": "f0195c010cfd29424847a11a3e5e33d7e72cda8c556eedf6139b6bb278fbc9fc",
 }
+
+
+def test_protocols_of_renderings_are_told_without_those_that_are_faulty(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.path)
+    rendered = ["dpe", "ltmnet", "uegan", "upe", "zeng-srgb", "zeng-xyz"]
+    assert [one.name for one in protocols.protocols_of_renderings()] == rendered
+    mine = workspace.path / "recipes/protocols/fivek/mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("name: mine\n")
+    found = protocols.protocols_of_renderings(skip_faulty=True)
+    assert [one.name for one in found] == rendered
+    with pytest.raises(UsageError, match=r"mine\.yaml"):
+        protocols.protocols_of_renderings()
 
 
 def test_lists_follow_from_those_of_exposure(

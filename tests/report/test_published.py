@@ -4,15 +4,26 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hdrnet_bench.errors import DataError
+from hdrnet_bench.cli.published import values_beside
+from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.prepare.protocols import Protocol, load_protocol
 from hdrnet_bench.prepare.sources.fivek import FiveKChoice
 from hdrnet_bench.report import contents, page, published_page, readme
-from hdrnet_bench.report.published import PublishedRow, SpeedRow, read_published, read_speed
+from hdrnet_bench.report.published import (
+    PublishedRow,
+    SpeedRow,
+    metrics_as_published,
+    read_published,
+    read_speed,
+    whole_split,
+)
 from hdrnet_bench.report.table import csv_text
+from hdrnet_bench.report.tables_published import published_note, published_table
+from hdrnet_bench.result_ids import DatasetId
 from tests.conftest import ROOT
 from tests.report.fixtures import made_up
 
@@ -70,6 +81,114 @@ def test_figures_stand_beside_their_own_protocol_and_size(tmp_path: Path) -> Non
     html = page.without_figures(_html(tmp_path))
     assert "Published on zeng-srgb" in html
     assert "transcription" in html
+
+
+def test_what_compares_with_a_figure_is_measured_as_its_papers_did() -> None:
+    assert metrics_as_published("zeng-srgb") == {
+        "psnr": "zeng.psnr", "ssim": "zeng.ssim", "delta_e76": "zeng.delta_e"
+    }  # fmt: skip
+    assert metrics_as_published("uegan")["delta_e76"] == "namedcurves.delta_e_76"
+    assert set(metrics_as_published("dpe").values()) == {"deeplpf.psnr", "deeplpf.ssim"}
+    for unknown in ("upe", "csrnet", "unheard-of"):
+        assert metrics_as_published(unknown)["delta_e76"] == "delta_e_76", "the canonical one"
+
+
+def test_how_papers_measured_is_what_a_protocol_says_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "recipes/protocols/fivek"
+    own.mkdir(parents=True)
+    text = (ROOT / "recipes/protocols/fivek/upe.yaml").read_text()
+    (own / "upe.yaml").write_text(text + "measured_as: llf-lut\n")
+    assert metrics_as_published("upe")["lpips"] == "llf-lut.lpips"
+    (own / "upe.yaml").write_text(text + "measured_as: psnr\n")
+    assert metrics_as_published("upe")["lpips"] == "lpips", "faulty: as one that is not known"
+    with pytest.raises(UsageError, match=r"measured_as: .*'psnr' is none of zeng, "):
+        load_protocol("fivek", "upe")
+
+
+def test_what_was_measured_stands_above_where_it_compares(tmp_path: Path) -> None:
+    rows, said = beside(tmp_path, n=500)
+    assert rows[2].startswith("| hdrnet-curves, seed-0 | full | ")
+    assert rows[2].endswith(" this project | measured |")
+    assert rows[3].startswith("| HDRNet | full | 21.96 |")
+    assert "how these papers measured is not known here" in said
+    assert "does not compare" not in said
+
+
+def beside(root: Path, **other: Any) -> tuple[list[str], str]:
+    """The published table that a result on upe stands in, and what is said below it."""
+    made_up.evaluation(root, dataset="fivek-upe-c", protocol="upe", pictures=False, **other)
+    text = readme.page(contents.read(root), {}).split("**Published on upe**")[1]
+    _, table, notes, *_ = text.split("\n\n")
+    return table.splitlines(), notes
+
+
+@pytest.mark.parametrize(("n", "marked"), [(499, True), (500, False), (501, True)])
+def test_a_score_on_other_pictures_than_the_whole_test_split_is_marked(
+    tmp_path: Path, n: int, marked: bool
+) -> None:
+    """As where pictures of a pack were rejected: the dataset has the published one's name."""
+    rows, said = beside(tmp_path, n=n)
+    assert (f"| hdrnet-curves, seed-0 ({n} of 500 pictures) | full |" in rows[2]) == marked
+    assert ("does not compare" in said) == marked
+    (part,) = contents.read(tmp_path).groups
+    values = values_beside(part.group.first, PUBLISHED)["published"]
+    assert (values["pictures"], values["pictures_of_protocol"]) == (n, 500)
+    assert values["is_whole_split"] != marked
+
+
+def test_predictions_that_lack_pictures_are_marked_by_the_same_rule(tmp_path: Path) -> None:
+    lacking = {"missing": ["x"], "wrong_size": ["y"]}
+    rows, _ = beside(tmp_path, n=498, unpaired=lacking)
+    assert "(498 of 500 pictures)" in rows[2]
+    # Of a split that is known by its files alone, those that are missing say it.
+    unknown = {"name": "fivek-upe-c", "protocol": "unheard-of", "split": "test", "digest": "d"}
+    (part,) = contents.read(tmp_path).groups
+    assert whole_split(part.group.first.model_copy(update={"dataset": DatasetId(**unknown)})) == 500
+
+
+def test_a_recipe_that_set_changed_is_recognised(tmp_path: Path) -> None:
+    rows, said = beside(tmp_path, n=500, recipe=f"fivek-upe-set-{'a' * 8}")
+    assert "| hdrnet-curves, seed-0 (changed by --set) | full |" in rows[2]
+    assert "changed by --set: the training is not that of the recipe" in said
+    rows, said = beside(tmp_path, n=500, recipe=f"fivek-upe-set-{'b' * 8}", run="seed-1")
+    assert "seed-1 | full |" in rows[3], "a name that merely ends so"
+
+
+def test_what_is_said_below_the_table_is_true_of_all_its_rows(tmp_path: Path) -> None:
+    """A row that was measured as the papers did has no other definitions than theirs."""
+    on(tmp_path, "fivek-zeng-srgb-c", "zeng-srgb")
+    (part,) = contents.read(tmp_path).groups
+    result, rows = part.group.first, [row for row in PUBLISHED if row.protocol == "zeng-srgb"]
+    metrics = {**result.metrics, "zeng.psnr": result.metrics["psnr"]}
+    measured = result.model_copy(update={"metrics": metrics})
+    group = part.group._replace(results=[(tmp_path, measured)])
+    notes = published_table(group, rows).notes
+    assert notes[0].startswith("Rows of this project are measured as these papers did (zeng.psnr, ")
+    assert "whose SSIM and colour differences can be of other definitions than the cano" in notes[0]
+    assert not any("definitions" in note for note in notes[1:])
+    assert "definitions than those of the canonical" in published_note("zeng-srgb")
+    assert "How these papers measured is not known here: " in published_note("upe")
+
+
+def test_other_metrics_than_the_papers_do_not_stand_among_their_figures(tmp_path: Path) -> None:
+    text = on(tmp_path, "fivek-zeng-srgb-c", "zeng-srgb").split("**Published on zeng-srgb**")[1]
+    assert "this project" not in text
+    assert "Nothing was measured as these papers did (zeng.psnr, zeng.ssim, zeng.delta_e): " in text
+
+
+def test_beside_baselines_alone_nothing_is_said_of_this_project(tmp_path: Path) -> None:
+    made_up.evaluation(
+        tmp_path, "identity", "baseline", dataset="fivek-upe-c", protocol="upe", pictures=False,
+        seed=None, curve=False,
+    )  # fmt: skip
+    text = readme.page(contents.read(tmp_path), {}).split("**Published on upe**")[1]
+    assert "21.96" in text
+    said = text.split("\n## ")[0]
+    assert "this project" not in said
+    assert "Nothing was" not in said
 
 
 def _html(root: Path) -> str:

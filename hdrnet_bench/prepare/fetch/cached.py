@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import DataError, StorageError
-from ...files import read_bytes
+from ...files import read_bytes, sha256_bytes, write_bytes
 from ...locks import locked
 from ...paths import cache_dir
 from .download import SMALL, Downloads
@@ -30,6 +30,16 @@ def cached_content(url: str, sha256: str) -> bytes:
             raise
         except DataError as error:
             raise DataError(f"{error}; or get that file otherwise and put it at {path}") from None
+
+
+def keep_content(content: bytes) -> None:
+    """Put a small file's content, which came another way, where fetching would have put it. Raises
+    StorageError where the cache cannot be used."""
+    sha256 = sha256_bytes(content)
+    path = cache_dir() / sha256
+    with in_cache(path):
+        if not path.is_file() or ExpectedFile(sha256, None, None).contradiction(path):
+            write_bytes(path, content)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""A filelist.txt, as the reference implementation has it: a picture's path a line."""
+"""Files that list names, one a line: a filelist.txt, as the reference implementation has it, and
+the lists of a split."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import io
 from pathlib import Path, PurePosixPath
 
 from ...errors import DataError
-from ...files import read_bytes
+from ...files import read_bytes, sha256_bytes
 from .source_files import readable
 
 
@@ -16,11 +17,11 @@ def entries(path: Path, folder: Path) -> list[str]:
 
     Raises DataError that names a file which is no UTF-8 text, or cannot be read.
     """
-    return [_in_one_way(line, folder) for line in _read(path)]
+    return [_in_one_way(line, folder) for line in lines(path)[0]]
 
 
-def _read(path: Path) -> list[str]:
-    """The lines that say something."""
+def lines(path: Path) -> tuple[list[str], str]:
+    """The lines that say something, and the file's SHA-256. Raises as `entries`."""
     with readable(path):
         content = read_bytes(path)
     try:
@@ -31,8 +32,8 @@ def _read(path: Path) -> list[str]:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         reason = "it is UTF-16" if is_utf16 else str(error)
         raise DataError(f"{path} cannot be read: {reason}; save it as UTF-8") from None
-    lines = (line.strip() for line in io.StringIO(text, newline=None))
-    return [line for line in lines if line]
+    stripped = (line.strip() for line in io.StringIO(text, newline=None))
+    return [line for line in stripped if line], sha256_bytes(content)
 
 
 def _in_one_way(line: str, folder: Path) -> str:

@@ -3,7 +3,7 @@
 Most protocols make their pictures from the dataset's own files, which come from its server or lie
 in a copy of it (`--source-dir`): the rows are the same either way. Protocols of Lightroom's
 renderings, which cannot be made here, take files that the user exported (`--input-dir`,
-`--target-dir`): those are checked and copied.
+`--target-dir`), or a published pack of them (`--source-dir`): those are checked and copied.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ from ...files import json_line, sha256_text
 from ...images import raw
 from ...images.kinds import KINDS
 from ...images.photo import CHECKED, Photo, read_photo
-from ...images.pixels import Pixels
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb
 from ..build import PreparedPair, RejectedPair
 from ..choosing import check_name, choose_ids, dataset_name
-from ..protocol_models import FiveKProtocol, FiveKSide, FiveKSource
+from ..protocol_models import FiveKProtocol, FiveKSide
 from ..protocols import pinned_lists, splits
-from ..schedule import in_threads
+from ..source_models import FiveKSource
 from ..staging import Plan, Task, without_versions
 from .checks import check_depth, check_development, check_profile
 from .expert import read_romm
 from .fivek_index import FiveKPicture, id_of
-from .folder import check_apart
-from .source_files import files_below, hashed, is_utf8, reading
+from .folder_pairs import check_apart
+from .source_files import Counted, files_below, hash_all, is_utf8, reading, uncounted
 
 EXPERT_FOLDER = re.compile(r"(?:tiff16_|expert[ _-]?)?([a-e])", re.IGNORECASE)
 ZEROED_FOLDER = "tiff16_inputAsShotZeroed"
@@ -83,6 +82,11 @@ class FiveKJob(NamedTuple):
     protocol: FiveKProtocol
     expert: str
     rule: SizeRule
+
+    @property
+    def problem(self) -> tuple[str, str] | None:
+        """The stage and the reason where it is known before that it is no pair."""
+        return ("pairing", self.files.problem) if self.files.problem else None
 
 
 def choose(
@@ -234,8 +238,7 @@ def _copy_renderings(
         ("target", job.protocol.target, target_path),
     ):
         picture = read_photo(path, CHECKED)
-        _check_side(side, path, picture)
-        _check_size(job.rule, picture.pixels, role)
+        check_rendering(side, job.rule, path, picture, role)
         pixels.append(picture.pixels)
         if picture.notes:
             notes[role] = list(picture.notes)
@@ -250,21 +253,26 @@ def _copy_renderings(
     )
 
 
-def _check_side(side: FiveKSide, path: Path, picture: Photo) -> None:
-    kind = RENDERING_KINDS[path.suffix.lower()]
-    if kind not in side.kinds:
+def check_rendering(side: FiveKSide, rule: SizeRule, path: Path, photo: Photo, role: str) -> None:
+    """Whether a rendering is as its protocol states: kind, depth, channels, profile and size.
+
+    Args:
+        rule: of the size. Only the edge that it is about counts: exporters round the other one
+            each in its own way.
+        path, photo: a file of one of RENDERING_KINDS; what it holds, read with CHECKED.
+        role: "input" or "target", for the reason.
+
+    Raises RejectedPair with the stage ("kind", "depth", "profile" or "size") and the reason.
+    """
+    if RENDERING_KINDS[path.suffix.lower()] not in side.kinds:
         raise RejectedPair("kind", f"{path.name}: {' or '.join(side.kinds)} is wanted")
-    check_depth(path, picture, side.bit_depth)
-    if any("grey" in note for note in picture.notes):
+    check_depth(path, photo, side.bit_depth)
+    if any("grey" in note for note in photo.notes):
         raise RejectedPair("kind", f"{path.name}: grey, three channels are wanted")
-    check_profile(path, picture, side.space)
-
-
-def _check_size(rule: SizeRule, pixels: Pixels, role: str) -> None:
-    """Only the edge that the rule is about: exporters round the other one each in its own way."""
-    height, width = pixels.shape[:2]
+    check_profile(path, photo, side.space)
     if rule.pixels is None:
         return
+    height, width = photo.pixels.shape[:2]
     edge = min(width, height) if rule.edge == "short" else max(width, height)
     if edge != rule.pixels:
         raise RejectedPair(
@@ -291,7 +299,8 @@ def find_files(
     for id_ in choice.splits:
         name = pictures[id_].name
         candidates = [by_kind.get((kind, name), []) for kind in kinds]
-        pairs[id_] = _pair_files(candidates, [f"{name} ({kind})" for kind in kinds])
+        called = [f"{name} ({kind})" for kind in kinds]
+        pairs[id_] = _pair_files(candidates, called, folders)
     _check_any_pair(pairs, folders)
     return pairs
 
@@ -310,26 +319,29 @@ def _kind_of(path: Path) -> str | None:
 
 
 def find_renderings(
-    choice: FiveKChoice, inputs: Path, targets: Path
+    choice: FiveKChoice, inputs: Path, targets: Path, counted: Counted = uncounted
 ) -> tuple[dict[str, PairFiles], str]:
     """Renderings by the ids that their names begin with, and a digest of all their contents.
+
+    counted: told of the files that are hashed, which takes as long as reading them all.
 
     Raises UsageError where one folder is in the other: inputs would be taken for targets.
     """
     check_apart(inputs, targets)
-    sides = [_renderings_below(folder) for folder in (inputs, targets)]
+    sides = [renderings_below(folder) for folder in (inputs, targets)]
     roles = ("input", "target")
     pairs = {
         id_: _pair_files(
             [read.get(id_, []) for read, _ in sides],
             [f"{role} of {id_}" for role in roles],
+            [inputs, targets],
             [unread.get(id_, []) for _, unread in sides],
         )
         for id_ in choice.splits
     }
     _check_any_pair(pairs, [inputs, targets])
     paths = [path for pair in pairs.values() for path in (pair.input, pair.target) if path]
-    hashes = dict(zip(paths, in_threads(hashed, paths), strict=True))
+    hashes = hash_all(paths, counted)
     lines = []
     for id_, pair in pairs.items():
         if pair.input is None or pair.target is None:
@@ -341,7 +353,7 @@ def find_renderings(
     return pairs, sha256_text(json_line(sorted(lines)))
 
 
-def _renderings_below(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+def renderings_below(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """Files by the id that their names begin with: those that are read, and the others."""
     read: dict[str, list[Path]] = {}
     unread: dict[str, list[Path]] = {}
@@ -355,28 +367,33 @@ def _renderings_below(folder: Path) -> tuple[dict[str, list[Path]], dict[str, li
 def _pair_files(
     candidates: list[list[Path]],
     names: list[str],
+    below: list[Path],
     unread: Sequence[Sequence[Path]] = ((), ()),
 ) -> PairFiles:
-    """The input and the target where there is exactly one file for each; the names, and the files
-    of kinds that are not read, are for saying what is wrong where there is not."""
+    """The input and the target where there is exactly one file for each; the names, the folders
+    that all lie below, and the files of kinds that are not read, say what is wrong where not."""
     for paths, name, others in zip(candidates, names, unread, strict=True):
         if len(paths) != 1:
-            fault = f"several: {_named(paths)}" if paths else "not there"
+            fault = f"several: {_named(paths, below)}" if paths else "not there"
             if others and not paths:
-                fault += f", but {_named(others)}: only {', '.join(RENDERING_KINDS)} are read"
+                kinds = ", ".join(RENDERING_KINDS)
+                fault += f", but {_named(others, below)}: only {kinds} are read"
             return PairFiles(None, None, f"{name}: {fault}")
         if not is_utf8(paths[0].name):
             return PairFiles(None, None, f"{name}: {paths[0].name} is not UTF-8, rename it")
     return PairFiles(candidates[0][0], candidates[1][0])
 
 
-def _named(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths)
+def _named(paths: Sequence[Path], folders: list[Path]) -> str:
+    """The paths below their folder; with its name where they lie in several."""
+    tops = [folder.resolve() for folder in folders]
+    of = [next(top for top in tops if path.is_relative_to(top)) for path in paths]
+    below = zip(paths, of if len(set(of)) == 1 else [top.parent for top in of], strict=True)
+    return ", ".join(path.relative_to(top).as_posix() for path, top in below)
 
 
 def _check_any_pair(pairs: dict[str, PairFiles], folders: list[Path]) -> None:
     """Raises DataError where no pair is whole: the folders are others than the user thinks."""
     if all(pair.problem for pair in pairs.values()):
-        first = next(pair.problem for pair in pairs.values())
-        places = ", ".join(map(str, folders))
+        first, places = next(iter(pairs.values())).problem, ", ".join(map(str, folders))
         raise DataError(f"no pair of this protocol is in {places}: {first}")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ...addresses import shown
 from ...files import open_regular
 from ..fetch.download import Downloads, NotFound, Unreachable, file_url
-from ..protocol_models import FiveKSide, FiveKSource
+from ..protocol_models import FiveKSide
+from ..source_models import FiveKSource
 from .fivek import FiveKChoice, FiveKJob, PairFiles
 from .fivek_index import FiveKPicture
 

@@ -5,18 +5,17 @@ FiveK's archive lists the file names of each licence class. Together the lists a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ...addresses import shown
 from ...errors import DataError, StorageError
-from ...files import read_bytes, sha256_text, write_text
+from ...files import read_bytes, sha256_bytes, sha256_text, write_text
 from ...paths import cache_dir
 from ..fetch.cached import cached_content, in_cache
 from ..fetch.download import SMALL, Downloads, file_url
-from ..protocol_models import FiveKSource, Licence
+from ..source_models import FiveKSource, Licence
 from .source_files import readable
 
 ACCEPTED = "fivek-licence-accepted"
@@ -31,7 +30,8 @@ class FiveKPicture(NamedTuple):
 
 
 def read_index(source: FiveKSource, base_url: str, folders: list[Path]) -> dict[str, FiveKPicture]:
-    """All pictures by id: from lists in the folders, from the cache, or from the server.
+    """All pictures by id: from lists in the folders or beside them, from the cache, or from the
+    server.
 
     Raises DataError where a list cannot be had, or is not the pinned one.
     """
@@ -66,7 +66,10 @@ def _names(licence: Licence, base_url: str, folders: list[Path]) -> list[str]:
             except StorageError:
                 raise
             except DataError as error:
-                raise DataError(f"{error}; or put {file_name} of FiveK at {cache}") from None
+                beside = f"into {folders[0]}, beside it, or " if folders else ""
+                raise DataError(
+                    f"{error}; or put {file_name} of FiveK {beside}at {cache}"
+                ) from None
         try:
             return _read_names(cache, licence, shown(url))
         except DataError:
@@ -82,7 +85,7 @@ def _read_names(path: Path, licence: Licence, origin: str) -> list[str]:
     names = sorted({line.strip() for line in text.splitlines()} - {""})
     # By its names first: a mirror may have the same list with other line ends.
     has_names = sha256_text("".join(f"{name}\n" for name in names)) == licence.names_sha256
-    if not has_names and hashlib.sha256(content).hexdigest() != licence.file_sha256:
+    if not has_names and sha256_bytes(content) != licence.file_sha256:
         raise DataError(
             f"{origin} is not the list of {licence.count} names that is pinned: its {len(names)} "
             f"names differ; take {licence.names} from FiveK's own server"

@@ -27,8 +27,9 @@ from ...images.photo import CHECKED, read_photo
 from ...images.resize import Matrix, SizeRule, average_picture, curve, encode_srgb, linear_16
 from ..build import PreparedPair, RejectedPair
 from ..choosing import check_name, choose_ids, dataset_name
-from ..protocol_models import BurstFiles, HdrplusProtocol, HdrplusSource
+from ..protocol_models import HdrplusProtocol
 from ..protocols import pinned_lists, splits
+from ..source_models import BurstFiles, HdrplusSource
 from ..staging import Plan, Task, without_versions
 from . import align
 from .checks import check_depth, check_development, check_profile
@@ -153,19 +154,26 @@ def tasks(choice: HdrplusChoice, source: HdrplusSource, folder: Path) -> list[Ta
     ]
 
 
+def problem(job: HdrplusJob) -> tuple[str, str] | None:
+    """The stage and the reason where files of a burst are missing, once they are to be there.
+    Raises StorageError where a whole folder of them has gone."""
+    places = required_places(job.files, job.id)
+    missing = [place for place in places if not (job.folder / place).is_file()]
+    for place in missing:
+        if not (top := job.folder / Path(place).parts[0]).is_dir():
+            raise StorageError(f"{top} is no longer there")
+    return ("pairing", f"{', '.join(missing)}: not there") if missing else None
+
+
 def make(job: HdrplusJob) -> PreparedPair:
     """Develop, align, crop and resize one pair.
 
     Raises RejectedPair for what the files hold, StorageError where they cannot be read: a disk that
     is gone is no reason to leave a picture out.
     """
+    if found := problem(job):
+        raise RejectedPair(*found)
     places = dict(zip(ROLES, required_places(job.files, job.id), strict=True))
-    missing = [place for place in places.values() if not (job.folder / place).is_file()]
-    for place in missing:
-        if not (top := job.folder / Path(place).parts[0]).is_dir():
-            raise StorageError(f"{top} is no longer there")
-    if missing:
-        raise RejectedPair("pairing", f"{', '.join(missing)}: not there")
     with reading(path := job.folder / places["reference_frame"]):
         frame = read_reference_frame(path)
     shading = job.files.shading.format(id=job.id, frame=frame)

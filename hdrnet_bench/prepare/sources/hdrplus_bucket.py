@@ -17,7 +17,7 @@ from ...connections import shortened
 from ...errors import DataError, first_fault
 from ...files import json_value
 from ..fetch.download import PAGE, BadFile, Downloads, NotFound, Unreachable, file_url
-from ..protocol_models import BurstSet, HdrplusSource
+from ..source_models import BurstSet, HdrplusSource
 from .hdrplus import (
     HdrplusJob,
     burst_id,

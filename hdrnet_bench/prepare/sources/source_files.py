@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NoReturn
 
 from ...errors import DataError, StorageError
 from ...files import sha256_file, unreadable
 from ..build import RejectedPair, decode_rejections
+from ..schedule import in_threads
 
 
 @contextmanager
@@ -60,6 +61,26 @@ def hashed(path: Path) -> str:
         return sha256_file(path)
 
 
+# Given how many files there are, opens what is called after each.
+Counted = Callable[[int], AbstractContextManager[Callable[[], None]]]
+
+
+def uncounted(count: int) -> AbstractContextManager[Callable[[], None]]:
+    return nullcontext(lambda: None)
+
+
+def hash_all(paths: Sequence[Path], counted: Counted = uncounted) -> dict[Path, str]:
+    """The SHA-256 of each of these files, several read at once. Raises as `hashed`."""
+
+    def hash_one(path: Path) -> str:
+        sha256 = hashed(path)
+        step()
+        return sha256
+
+    with counted(len(paths)) as step:
+        return dict(zip(paths, in_threads(hash_one, paths), strict=True))
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """What the system says of the file inside is raised as StorageError that names it."""
@@ -97,6 +118,12 @@ def files_below(folders: list[Path]) -> list[Path]:
             visited.add(real)
             files.update(path for path in paths if path.is_file())
     return sorted(files)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, and links to some, in order; without those that are passed over."""
+    place, names, _ = next(_walk(folder))
+    return [place / name for name in names]
 
 
 def files_by_name(folder: Path) -> dict[str, list[Path]]:

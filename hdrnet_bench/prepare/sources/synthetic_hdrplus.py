@@ -30,9 +30,9 @@ from ..build import PreparedPair, RejectedPair
 from ..choosing import check_own_name
 from ..operators import OPERATORS, Float, as_planar, retouch
 from ..staging import Plan, Task
-from . import demo, folder
+from . import demo, folder, folder_pairs
 from .checks import check_development
-from .source_files import reading
+from .source_files import Counted, reading, uncounted
 
 VERSION = 1
 SOURCE, PROTOCOL = "synthetic-hdrplus", "local-tone-map"
@@ -86,8 +86,12 @@ def protocols() -> dict[str, str]:
     }
 
 
-def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, list[Task]]:
+def plan_and_tasks(
+    protocol: str | None, source: Path | None, counted: Counted = uncounted
+) -> tuple[Plan, list[Task]]:
     """What is made: of the demo photographs, or of the pictures below `source`.
+
+    counted: as of `folder.plan_and_tasks`.
 
     Raises UsageError for a protocol that does not fit, DataError for a folder without pictures.
     """
@@ -106,11 +110,13 @@ def plan_and_tasks(protocol: str | None, source: Path | None) -> tuple[Plan, lis
             f"these pictures: small letters, digits and '-', and not {PROTOCOL}"
         )
     check_own_name(protocol)
-    place = folder.folders(None, source, None)[0]._replace(suffixes=(*folder.SUFFIXES, DNG))
+    (place,) = folder_pairs.folders(None, source, None)
+    place = place._replace(suffixes=(*folder_pairs.SUFFIXES, DNG))
     # Source `folder` finds the pictures and splits them; only what it would make is another thing.
-    folder_plan, tasks = folder.plan_and_tasks("identity", [place])
+    folder_plan, tasks = folder.plan_and_tasks("identity", [place], counted=counted)
     settings = {
         "pictures": "a folder's",
+        "folder_version": folder.VERSION,
         "dng": raw.settings(_DEVELOPMENT),
         **{
             key: folder_plan.settings[key]

@@ -36,8 +36,8 @@ from hdrnet_bench.prepare.fetch.download import (
     Limits,
     Unreachable,
 )
-from hdrnet_bench.prepare.protocol_models import Licence
 from hdrnet_bench.prepare.protocols import load_source
+from hdrnet_bench.prepare.source_models import Licence
 from hdrnet_bench.prepare.sources import fivek_download, fivek_index, hdrplus_bucket
 from hdrnet_bench.prepare.sources.fivek import PairFiles
 from hdrnet_bench.prepare.sources.hdrplus_bucket import Bucket

@@ -448,6 +448,38 @@ def test_renderings_of_kinds_that_are_not_read_are_named(
     assert reasons["a0002"] == "target of a0002: not there"
 
 
+def test_several_files_of_a_picture_are_told_apart(
+    fivek: FiveK, renderings: tuple[Path, Path]
+) -> None:
+    inputs, targets = renderings
+    name = f"{NAMES['a0001']}.jpg"
+    (inputs / "more").mkdir()
+    shutil.copy(inputs / name, inputs / "more" / name)
+    folders = ("--input-dir", str(inputs), "--target-dir", str(targets))
+    fivek.workspace.json("prepare", "fivek", "--protocol", "zeng-srgb", *folders)
+    rejected = (fivek.dataset("fivek-zeng-srgb-c").directory / "rejected.jsonl").read_text()
+    assert json.loads(rejected)["reason"] == f"input of a0001: several: {name}, more/{name}"
+
+
+def test_copies_of_a_picture_in_two_copies_are_told_apart(fivek: FiveK, tmp_path: Path) -> None:
+    name = NAMES["a0001"]
+    for copy in ("one", "two"):
+        shutil.copytree(fivek.server.root / "img/dng", tmp_path / copy / "dng")
+    shutil.copytree(fivek.server.root / "img/tiff16_c", tmp_path / "two/tiff16_c")
+    for path in (tmp_path / "one/dng").iterdir():
+        if path.stem != name:
+            path.unlink()
+    sources = ("--source-dir", str(tmp_path / "one"), "--source-dir", str(tmp_path / "two"))
+    dry = fivek.workspace.json("prepare", "fivek", *sources, "--dry-run")
+    report = fivek.workspace.json("prepare", "fivek", *sources)
+    assert dry["left out"] == {"pairing": 2}, "and a0007, which has no target"
+    assert sum(dry["pairs"].values()) == 8
+    assert report["pairs"]["rejected"] == 4
+    lines = (fivek.dataset().directory / "rejected.jsonl").read_text().splitlines()
+    reason = json.loads(lines[0])["reason"]
+    assert reason == f"{name} (dng): several: one/dng/{name}.dng, two/dng/{name}.dng"
+
+
 def test_xyz_inputs_have_16_bits(fivek: FiveK, renderings: tuple[Path, Path]) -> None:
     inputs, targets = renderings
     for path in inputs.iterdir():

@@ -1,6 +1,7 @@
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from PIL import Image
 
 from hdrnet_bench.data.manifest import SPLITS, Dataset
+from hdrnet_bench.file_names import is_portable, same_file
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.prepare.operators import OPERATORS
+from hdrnet_bench.prepare.sources import folder, folder_pairs
 from tests.conftest import Workspace, smooth_picture
 
 
@@ -45,7 +48,7 @@ def test_pairs_by_name_whatever_the_suffix(workspace: Workspace) -> None:
     assert {split: len(dataset.split(split)) for split in SPLITS} == {
         "train": 17, "validation": 1, "test": 2,
     }  # fmt: skip
-    row = next(r for r in dataset.rows if r.id == "photo-3-copy")
+    row = next(r for r in dataset.rows if r.id == "photo 3 (copy)")
     assert row.source_names == ["input/photo 3 (copy).png", "target/photo 3 (copy).JPG"]
     assert np.array_equal(read_picture(dataset.input_path(row)).pixels, smooth_picture(3, 24, 30))
     expected = read_picture(workspace.path / "out/photo 3 (copy).JPG").pixels
@@ -179,16 +182,42 @@ def test_other_kinds_of_pictures_are_read_and_noted(workspace: Workspace) -> Non
     assert (rows["turned"].width, rows["turned"].height) == (24, 30)
 
 
-def test_names_that_are_no_file_names_get_ids_of_their_own(workspace: Workspace) -> None:
-    names = ["a b.png", "a-b.png", "sub/ä.png", "…/…….png", f"{'x' * 150}.png", "C.png"]
+def test_ids_are_the_names_where_files_may_have_them_anywhere(workspace: Workspace) -> None:
+    kept = ["a b", "a-b", "IMG 0012 (2)", "_DSC1459", "a, b+c & d", "it's #1 [x]", "ä", "写真"]
+    made = {"sub/ä": "sub-ä", "50%": "50", "=1": "1", "CON": "_CON", "e\u0301": "é"}
+    others = ["…/……", "x" * 150]
+    names = [f"{name}.png" for name in (*kept, *made, *others)]
+    fill(workspace.path / "in", names)
+    done = workspace.run("prepare", "folder", "--protocol", "identity", "--input-dir", "in")
+    assert done.returncode == 0, done.stderr
+    dataset = Dataset(workspace.path / "data/folder-identity")
+    ids = {row.source_names[0].removeprefix("input/")[:-4]: row.id for row in dataset.rows}
+    assert ids.keys() == {*kept, *made, *others}
+    assert {name: ids[name] for name in kept} == {name: name for name in kept}
+    assert {name: ids[name] for name in made} == made
+    assert len(set(ids.values())) == len(names)
+    assert all(is_portable(id_) for id_ in ids.values())
+    assert workspace.run("verify", "folder-identity").returncode == 0
+
+
+def test_names_that_are_one_file_on_another_system_have_two_ids(workspace: Workspace) -> None:
+    names = ["A.png", "a.png", "a/b.png", "a-b.png", "Straße.png", "STRASSE.png", "c.png"]
     fill(workspace.path / "in", names)
     done = workspace.run("prepare", "folder", "--protocol", "identity", "--input-dir", "in")
     assert done.returncode == 0, done.stderr
     rows = Dataset(workspace.path / "data/folder-identity").rows
-    ids = [row.id for row in rows]
-    assert len(set(ids)) == len(names)
-    assert all(id_.isascii() and "/" not in id_ and id_[0].isalnum() for id_ in ids)
-    assert {row.source_names[0] for row in rows} == {f"input/{name}" for name in names}
+    assert len({same_file(row.id) for row in rows}) == len(names)
+    assert "c" in {row.id for row in rows}
+
+
+def test_what_is_no_pair_takes_no_id_away(workspace: Workspace) -> None:
+    fill(workspace.path / "in", ["a-b.png", "c.png", "d.png"])
+    fill(workspace.path / "out", ["a-b.png", "c.png", "d.png", "a/b.png"], first=50)
+    dataset, rejected = prepare(workspace, *two_folders(workspace))
+    assert {row.id for row in dataset.rows} == {"a-b", "c", "d"}
+    (id_,) = rejected
+    assert id_.startswith("a-b-")
+    assert rejected[id_] == ("pairing", "there is no input of that name")
 
 
 @pytest.mark.parametrize(
@@ -213,8 +242,8 @@ def test_names_that_are_no_file_names_get_ids_of_their_own(workspace: Workspace)
 def test_what_cannot_be_is_one_line(
     workspace: Workspace, code: int, arguments: list[str], says: str
 ) -> None:
-    for folder in ("in", "out"):
-        fill(workspace.path / folder, ["a.png", "b.png"])
+    for side in ("in", "out"):
+        fill(workspace.path / side, ["a.png", "b.png"])
     assert says in workspace.fails(code, "prepare", "folder", *arguments)
     assert not (workspace.path / "data").exists()
 
@@ -362,6 +391,22 @@ def test_notes_are_counted_when_made_now_and_before(workspace: Workspace) -> Non
         )
         assert said in done.stderr.splitlines()
     assert "notes" not in workspace.run(*command).stdout
+
+
+def test_hashing_counts_every_file(workspace: Workspace) -> None:
+    """It may take as long as the preparation itself."""
+    names = ["a.png", "b.png", "c.png"]
+    fill(workspace.path / "in", names)
+    fill(workspace.path / "out", names, first=50)
+    steps: list[int] = []
+
+    @contextmanager
+    def counted(count: int) -> Iterator[Callable[[], None]]:
+        yield lambda: steps.append(count)
+
+    places = folder_pairs.folders(None, workspace.path / "in", workspace.path / "out")
+    folder.plan_and_tasks("mine", places, counted=counted)
+    assert steps == [6] * 6
 
 
 def test_where_nothing_was_noted_nothing_is_said(workspace: Workspace) -> None:

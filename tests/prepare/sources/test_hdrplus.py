@@ -20,7 +20,8 @@ from hdrnet_bench.images.files import read_picture
 from hdrnet_bench.prepare import protocols
 from hdrnet_bench.prepare.build import RejectedPair
 from hdrnet_bench.prepare.fetch.download import Downloads
-from hdrnet_bench.prepare.protocol_models import HdrplusProtocol, HdrplusSource
+from hdrnet_bench.prepare.protocol_models import HdrplusProtocol
+from hdrnet_bench.prepare.source_models import HdrplusSource
 from hdrnet_bench.prepare.sources import hdrplus
 from hdrnet_bench.prepare.sources.hdrplus_bucket import Bucket
 from tests.conftest import ROOT, Workspace
@@ -280,8 +281,11 @@ def test_a_copy_is_found_at_every_level(files: Path, level: str) -> None:
 
 def test_a_copy_gives_the_same(bucket: HDRPlus, undisturbed: dict[str, Any], files: Path) -> None:
     source = ("--source-dir", str(files / BUCKET))
+    dry = bucket.workspace.json(*PREPARE, *source, "--dry-run")
+    assert dry["left out"] == {"pairing": 1}
     report = bucket.workspace.json(*PREPARE, *source)
     assert report["digest"] == undisturbed["digest"]
+    assert sum(dry["pairs"].values()) == report["cost"]["pairs"] - 1
     assert bucket.server.requests == []
     rejected = bucket.workspace.path / "data" / NAME / "rejected.jsonl"
     stages = {r["id"]: r["stage"] for r in map(json.loads, rejected.read_text().splitlines())}

@@ -12,7 +12,7 @@ from hdrnet_bench.data.manifest import SPLITS, Dataset
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.images.pixels import pixels_sha256
 from hdrnet_bench.prepare.operators import OPERATORS
-from hdrnet_bench.prepare.sources import demo
+from hdrnet_bench.prepare.sources import demo, folder
 from hdrnet_bench.prepare.sources import synthetic_hdrplus as synthetic
 from tests.conftest import ROOT, Workspace, clean_environment, smooth_picture
 from tests.dng import write_dng
@@ -206,6 +206,7 @@ def test_dngs_and_pictures_of_16_bits_are_scenes_too(workspace: Workspace) -> No
     assert rows.keys() == {"p0", "p1", "shot", "deep"}
     assert rows["shot"].source_names == ["input/shot.DNG"]
     assert dataset.header.settings["dng"]["demosaic"] == "ahd"
+    assert dataset.header.settings["folder_version"] == folder.VERSION  # which decides the ids
     for id_ in ("shot", "deep"):
         row = rows[id_]
         assert (row.width, row.height) == (96, 64)
