@@ -27,7 +27,14 @@ from hdrnet_bench.prepare.build import RejectedPair, build
 from hdrnet_bench.prepare.fetch.download import NotFound, Unreachable
 from hdrnet_bench.prepare.fetch.fetching import fetching
 from hdrnet_bench.prepare.schedule import MAX_CONSECUTIVE_FAILURES, Fetching, Pool, fetch_and_make
-from hdrnet_bench.prepare.sources import demo, folder, hdrplus, source_files, synthetic_hdrplus
+from hdrnet_bench.prepare.sources import (
+    demo,
+    filelist,
+    folder,
+    hdrplus,
+    source_files,
+    synthetic_hdrplus,
+)
 from hdrnet_bench.prepare.staging import Plan, Task
 from tests.conftest import (
     TINY,
@@ -720,7 +727,7 @@ def test_lists_that_are_no_files_are_refused_at_once(workspace: Workspace, devic
     line = workspace.fails(3, "prepare", "hdrplus", "--ids", "list", "--source-dir", hdrplus_copy())
     assert "list is not a regular file" in line
     with pytest.raises(DataError, match="not a regular file"):
-        folder.filelist.entries(Path("list"), Path("split/input"))
+        filelist.entries(Path("list"), Path("split/input"))
 
 
 def hdrplus_copy() -> str:
