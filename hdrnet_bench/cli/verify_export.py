@@ -246,7 +246,8 @@ def _pictures(
             raise DataError(f"{folder} has no picture a0001… of the kinds {kinds}")
         for id_, paths in sorted(read.items()):
             if len(paths) > 1:
-                unclear.append(f"{side} {id_}: several files, {', '.join(p.name for p in paths)}")
+                named = fivek.named(paths, [folder])
+                unclear.append(f"{side} {id_}: several files, {named}")
             else:
                 pictures.append(Picture(id_, side, paths[0]))
         for id_, paths in sorted(unread.items()):

@@ -145,11 +145,11 @@ DAMAGES: dict[str, tuple[Callable[[Pixels], Pixels], str, str]] = {
 def test_each_damage_is_named(place: Workspace, name: str) -> None:
     change, kind, words = DAMAGES[name]
     write_pack(place.path / "damaged", change)
-    done = place.run(*VERIFY, "--source-dir", "damaged")
-    assert done.returncode == 3
-    assert words in done.stdout, done.stdout
     done = place.run(*VERIFY, "--source-dir", "damaged", "--json")
+    assert done.returncode == 3
     report = json.loads(done.stdout)
+    said = [f"{finding['what']}; {finding['advice']}" for finding in report["findings"]]
+    assert words in "\n".join(said)
     assert report["agrees"] is False
     assert report["counts"]["target"]["identical"] == 6
     first = report["findings"][0]
@@ -203,6 +203,13 @@ def test_xyz_is_compared_by_its_numbers(place: Workspace) -> None:
     output = place.run(*arguments, "coarse").stdout
     assert "6 of 6: 8 bits, published 16" in output
     assert "6 of 6: 8 bits, 16 are wanted; `hdrbench prepare` refuses it" in output
+
+
+def test_a_crop_that_was_not_resized_is_a_crop_and_no_size(place: Workspace) -> None:
+    write_pack(place.path / "cut", lambda p: p[p.shape[0] // 8 :, p.shape[1] // 8 :])
+    done = place.run(*VERIFY, "--source-dir", "cut", "--json")
+    findings = json.loads(done.stdout)["findings"]
+    assert [(one["kind"], one["pictures"]) for one in findings] == [("cropped", 6)]
 
 
 def test_another_sampling_of_colour_is_named(place: Workspace) -> None:
@@ -381,12 +388,13 @@ def test_one_cause_is_found_for_pictures_that_alone_would_not_show_it(place: Wor
 def test_what_cannot_be_read_or_is_unclear_is_said(place: Workspace) -> None:
     inputs = place.path / "right" / INPUTS
     (inputs / "a0001.jpg").write_bytes((inputs / "a0001.jpg").read_bytes()[:2000])
-    shutil.copy(inputs / "a0002.jpg", inputs / "a0002 (1).jpg")
+    (inputs / "again").mkdir()
+    shutil.copy(inputs / "a0002.jpg", inputs / "again" / "a0002.jpg")
     (inputs / "a0007.psd").write_bytes(b"8BPS")
     done = place.run(*VERIFY, "--source-dir", "right")
     assert done.returncode == 3
     assert "a0001.jpg" in done.stdout
-    assert "input a0002: several files" in done.stderr
+    assert "input a0002: several files, a0002.jpg, again/a0002.jpg" in done.stderr
     assert "a0007.psd is of no kind that is read" in done.stderr
     message = place.fails(3, *VERIFY, "--source-dir", "right", *ORIGIN, "--overwrite")
     assert "nothing is written" in message

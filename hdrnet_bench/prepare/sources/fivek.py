@@ -374,17 +374,17 @@ def _pair_files(
     that all lie below, and the files of kinds that are not read, say what is wrong where not."""
     for paths, name, others in zip(candidates, names, unread, strict=True):
         if len(paths) != 1:
-            fault = f"several: {_named(paths, below)}" if paths else "not there"
+            fault = f"several: {named(paths, below)}" if paths else "not there"
             if others and not paths:
                 kinds = ", ".join(RENDERING_KINDS)
-                fault += f", but {_named(others, below)}: only {kinds} are read"
+                fault += f", but {named(others, below)}: only {kinds} are read"
             return PairFiles(None, None, f"{name}: {fault}")
         if not is_utf8(paths[0].name):
             return PairFiles(None, None, f"{name}: {paths[0].name} is not UTF-8, rename it")
     return PairFiles(candidates[0][0], candidates[1][0])
 
 
-def _named(paths: Sequence[Path], folders: list[Path]) -> str:
+def named(paths: Sequence[Path], folders: list[Path]) -> str:
     """The paths below their folder; with its name where they lie in several."""
     tops = [folder.resolve() for folder in folders]
     of = [next(top for top in tops if path.is_relative_to(top)) for path in paths]
