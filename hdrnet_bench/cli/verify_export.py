@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,11 +109,9 @@ def verify_export(
     from ..fingerprints.check import examine
     from ..fingerprints.comparison import compared
     from ..prepare import protocols
-    from ..prepare.build import RejectedPair
     from ..prepare.choosing import check_name, dataset_name
     from ..prepare.command import prepare_command
     from ..prepare.schedule import in_threads
-    from ..prepare.sources import fivek
 
     of = protocols.load_protocol("fivek", protocol)
     if not of.of_renderings:
@@ -149,15 +148,8 @@ def verify_export(
 
         def look(picture: Picture) -> Examined:
             side = of.input if picture.side == "input" else of.target
-
-            def refusal(path: Path, photo: Photo) -> str | None:
-                try:
-                    fivek.check_rendering(side, of.sizes[size], path, photo, picture.side)
-                except RejectedPair as rejection:
-                    return str(rejection.args[1]).removeprefix(f"{path.name}: ")
-                return None
-
-            examined = examine(picture, reference, refusal, srgb=side.space == "srgb")
+            refusal = partial(_refusal, of, size, picture.side)
+            examined = examine(picture, reference, refusal, side.space == "srgb")
             step()
             return examined
 
@@ -195,6 +187,21 @@ def verify_export(
         named = size if size != next(iter(of.sizes)) else None
         command = prepare_command("fivek", of.name, folders=given, size=named)
         next_step(f"`{command}`", as_json or quiet)
+
+
+def _refusal(
+    protocol: FiveKProtocol, size: str, side: Side, path: Path, photo: Photo
+) -> str | None:
+    """Why `prepare` would leave a picture out; None where it takes it."""
+    from ..prepare.build import RejectedPair
+    from ..prepare.sources import fivek
+
+    of_side = protocol.input if side == "input" else protocol.target
+    try:
+        fivek.check_rendering(of_side, protocol.sizes[size], path, photo, side)
+    except RejectedPair as rejection:
+        return str(rejection.args[1]).removeprefix(f"{path.name}: ")
+    return None
 
 
 def _nothing_compared(dataset: str, reference: Reference | None) -> str:

@@ -32,8 +32,8 @@ class Examined(NamedTuple):
 def examine(
     picture: Picture,
     reference: Reference | None,
-    refusal: Callable[[Path, Photo], str | None] = lambda path, photo: None,
-    srgb: bool = True,
+    refusal: Callable[[Path, Photo], str | None],
+    srgb: bool,
 ) -> Examined:
     """A picture's fingerprint, and what it is beside the reference's.
 

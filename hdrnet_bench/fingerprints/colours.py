@@ -92,22 +92,23 @@ def candidates(pixels: Pixels, wanted: Fingerprint, srgb: bool = True) -> list[C
         return Change(kind, residual, residual <= limit, **told)
 
     mistakes = {kind: _UNDO[kind] for kind in (_UNDO if srgb else ("bgr",))}
-    found = [change(kind, undo(numbers)) for kind, undo in mistakes.items()]
+    simple = [change(kind, undo(numbers)) for kind, undo in mistakes.items()]
     gain, exposed = _one_gain(numbers, wanted, srgb)
     one = change("exposure" if srgb else "scale", exposed, ev=-float(np.log2(gain)))
-    simple = [*found, one]
+    simple.append(one)
     if srgb:
         exponent = _exponent(numbers, wanted)
         simple.append(change("gamma", numbers**exponent, power=1 / exponent))
+    # Mistakes come before what has a number to choose; of either, what leaves the least.
+    simple.sort(key=lambda each: (each.kind not in mistakes, each.residual))
     best = min(each.residual for each in simple)
-    sure = [each for each in found if each.explains and each.residual <= best + _WORSE]
-    sure.sort(key=lambda each: each.residual)
-    fitted = [each for each in simple[len(found) :] if each.explains]
-    fitted = [each for each in fitted if each.residual <= best + _WORSE]
-    sure += sorted(fitted, key=lambda each: each.residual)
+    sure = [each for each in simple if each.explains and each.residual <= best + _WORSE]
     plausible = min(_PLAUSIBLE, _PLAUSIBLE_SHARE * before)
-    unsure = [each for each in found if each.residual <= plausible and each not in sure]
-    unsure.sort(key=lambda each: each.residual)
+    unsure = [
+        each
+        for each in simple
+        if each.kind in mistakes and each.residual <= plausible and each not in sure
+    ]
     described = _description(numbers, wanted, one, before, srgb)
     return [*sure, *unsure, described] if sure else [described, *unsure]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..images.pixels import Pixels
 from .colours import ROUNDING, WORDS, Change, candidates, colour_distances
 from .framing import Framing, framing
@@ -12,6 +15,7 @@ from .picture import Fingerprint, grey_of
 # The kinds of findings about a file that is no picture, and about one that the protocol refuses.
 UNREADABLE, REFUSED = "unreadable", "refused"
 Status = Literal["identical", "within rounding", "differing"]
+Grey = NDArray[np.float32]  # (H, W), as `picture.grey_of` gives it
 
 # By how much fine detail may differ: exporters' rounding, and JPEG of high quality.
 _DETAIL = 0.03
@@ -61,25 +65,26 @@ def diagnose(
     """
     if found.pixels_sha256 == wanted.pixels_sha256:
         return Diagnosis(found.id, found.side, "identical")
-    findings = _differences(found, pixels, wanted, srgb)
-    if findings and other is not None and _is(found, pixels, other):
+    grey = grey_of(pixels)
+    findings = _differences(found, pixels, grey, wanted, srgb)
+    if findings and other is not None and _is(found, pixels, grey, other):
         findings = [Finding("other side", f"it is the published {other.side}")]
     status: Status = "differing" if findings else "within rounding"
     return Diagnosis(found.id, found.side, status, tuple(findings))
 
 
-def _is(found: Fingerprint, pixels: Pixels, other: Fingerprint) -> bool:
+def _is(found: Fingerprint, pixels: Pixels, grey: Grey, other: Fingerprint) -> bool:
     if found.pixels_sha256 == other.pixels_sha256:
         return True
     near = max(colour_distances(found, other)) <= ROUNDING
-    return near and not _differences(found, pixels, other, srgb=False)
+    return near and not _differences(found, pixels, grey, other, srgb=False)
 
 
 def _differences(
-    found: Fingerprint, pixels: Pixels, wanted: Fingerprint, srgb: bool
+    found: Fingerprint, pixels: Pixels, grey: Grey, wanted: Fingerprint, srgb: bool
 ) -> list[Finding]:
     is_flat = max(wanted.std) * 255 < _FLAT
-    frame = Framing("same", 1.0) if is_flat else framing(grey_of(pixels), wanted.hash)
+    frame = Framing("same", 1.0) if is_flat else framing(grey, wanted.hash)
     if frame.kind == "another scene":
         return [Finding(frame.kind, f"another photograph: {frame.what}", frame.agreement)]
     findings = [Finding(frame.kind, frame.what)] if frame.what else []

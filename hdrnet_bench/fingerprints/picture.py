@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,7 @@ def fingerprint(path: Path, id_: str, side: Side) -> tuple[Fingerprint, Photo]:
     content = picture_bytes(path)
     photo = read_photo(path, CHECKED, content=content)
     found = of_pixels(photo.pixels, id_, side)
-    told = {"quality": jpeg_quality(content), "chroma": jpeg_chroma(content)}
-    return found.model_copy(update=told), photo
+    return found.model_copy(update=jpeg_facts(content)._asdict()), photo
 
 
 def of_pixels(pixels: Pixels, id_: str, side: Side) -> Fingerprint:
@@ -197,38 +196,47 @@ def _texture(grey: NDArray[np.float32]) -> tuple[float, float]:
     return detail, min(float(steps[at_blocks].mean() / elsewhere), 1e6)
 
 
-def jpeg_quality(content: bytes) -> int | None:
-    """The quality at which libjpeg would have a luma table as coarse; None where it is no JPEG.
+class JpegFacts(NamedTuple):
+    """As `Fingerprint` has them; None of what is no JPEG, or does not say it."""
+
+    quality: int | None = None
+    chroma: str | None = None
+
+
+def jpeg_facts(content: bytes) -> JpegFacts:
+    """What a JPEG's tables and frame say of how it was written."""
+    if not content.startswith(b"\xff\xd8"):
+        return JpegFacts()
+    segments = walk(content)
+    tables = (content[start:end] for marker, start, end in segments if marker == _QUANTISATION)
+    table = next((t for segment in tables if (t := _luma_table(segment)) is not None), None)
+    frame = next((content[start:end] for marker, start, end in segments if marker in FRAMES), b"")
+    return JpegFacts(None if table is None else _quality(table), _chroma(frame))
+
+
+def _quality(table: NDArray[np.integer]) -> int:
+    """The quality at which libjpeg would have a luma table as coarse.
 
     Lightroom, Photoshop and cameras have tables of their own: of two files of one writer the finer
     one has the higher number, and 100 is where nothing is rounded beyond whole numbers.
     """
-    if not content.startswith(b"\xff\xd8"):
-        return None
-    for marker, start, end in walk(content):
-        if marker == _QUANTISATION and (table := _luma_table(content[start:end])) is not None:
-            percent = 100 * int(table.sum()) / _LUMA_TABLE
-            if table.max() <= 1:
-                return 100
-            quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
-            return min(max(round(quality), 1), 99)
-    return None
+    if table.max() <= 1:
+        return 100
+    percent = 100 * int(table.sum()) / _LUMA_TABLE
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(max(round(quality), 1), 99)
 
 
-def jpeg_chroma(content: bytes) -> str | None:
-    """How many pixels, across and down, one value of colour stands for in a JPEG of three
-    components: 1x1 (4:4:4), 2x1 (4:2:2), 2x2 (4:2:0). None for anything else."""
-    if not content.startswith(b"\xff\xd8"):
+def _chroma(frame: bytes) -> str | None:
+    """How many pixels, across and down, one value of colour stands for in a frame of three
+    components: 1x1 (4:4:4), 2x1 (4:2:2), 2x2 (4:2:0). None for any other."""
+    if len(frame) < 15 or frame[5] != 3:
         return None
-    for marker, start, end in walk(content):
-        frame = content[start:end]
-        if marker in FRAMES and len(frame) >= 15 and frame[5] == 3:
-            factors = [(frame[place] >> 4, frame[place] & 15) for place in (7, 10, 13)]
-            if not all(1 <= factor <= 4 for pair in factors for factor in pair):
-                return None
-            across, down = (max(f[i] for f in factors) // factors[1][i] for i in (0, 1))
-            return f"{across}x{down}"
-    return None
+    factors = [(frame[place] >> 4, frame[place] & 15) for place in (7, 10, 13)]
+    if not all(1 <= factor <= 4 for pair in factors for factor in pair):
+        return None
+    across, down = (max(f[i] for f in factors) // factors[1][i] for i in (0, 1))
+    return f"{across}x{down}"
 
 
 def _luma_table(segment: bytes) -> NDArray[np.integer] | None:

@@ -71,7 +71,7 @@ def write_reference(
     protocol_version: int,
     size: str,
     origin: str,
-) -> Header:
+) -> None:
     """Write the file as a whole, or leave what was there."""
     ordered = sorted(prints, key=lambda one: (one.side, one.id))
     lines = "".join(json_line(one.model_dump(mode="json")) + "\n" for one in ordered)
@@ -86,7 +86,6 @@ def write_reference(
         sha256=sha256_text(lines),
     )
     write_text(path, json_line(header.model_dump(mode="json")) + "\n" + lines)
-    return header
 
 
 def _count(prints: Sequence[Fingerprint], side: str) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hdrnet_bench.color import srgb_to_linear
 from hdrnet_bench.fingerprints import picture
-from hdrnet_bench.fingerprints.picture import hash_bits, jpeg_chroma, jpeg_quality, of_pixels
+from hdrnet_bench.fingerprints.picture import hash_bits, jpeg_facts, of_pixels
 from hdrnet_bench.images.pixels import Pixels
 from tests.fingerprints.pack import pictures, rounded
 
@@ -95,7 +95,7 @@ def jpeg(quality: int, **options: object) -> bytes:
 @pytest.mark.parametrize("quality", [20, 30, 50, 70, 75, 90, 95, 98, 100])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_quality_is_that_of_libjpeg(quality: int, progressive: bool) -> None:
-    found = jpeg_quality(jpeg(quality, progressive=progressive))
+    found = jpeg_facts(jpeg(quality, progressive=progressive)).quality
     assert found is not None
     assert abs(found - quality) <= 1
     assert (found == 100) == (quality == 100)
@@ -104,7 +104,7 @@ def test_the_quality_is_that_of_libjpeg(quality: int, progressive: bool) -> None
 @pytest.mark.parametrize("quality", [1, 5, 10])
 def test_of_the_coarsest_tables_it_is_low(quality: int) -> None:
     """They are clipped to 255, and no longer in proportion."""
-    found = jpeg_quality(jpeg(quality))
+    found = jpeg_facts(jpeg(quality)).quality
     assert found is not None
     assert found <= 15
 
@@ -112,11 +112,11 @@ def test_of_the_coarsest_tables_it_is_low(quality: int) -> None:
 def test_what_is_no_jpeg_or_has_no_table_has_no_quality() -> None:
     stream = io.BytesIO()
     Image.fromarray(pictures()[0]).save(stream, "PNG")
-    assert jpeg_quality(stream.getvalue()) is None
-    assert jpeg_quality(b"") is None
+    assert jpeg_facts(stream.getvalue()).quality is None
+    assert jpeg_facts(b"").quality is None
     whole = jpeg(90)
-    assert jpeg_quality(whole[:30]) is None
-    assert jpeg_quality(b"\xff\xd8\xff\xdb\x00\x05\x00\x01\x02") is None
+    assert jpeg_facts(whole[:30]).quality is None
+    assert jpeg_facts(b"\xff\xd8\xff\xdb\x00\x05\x00\x01\x02").quality is None
 
 
 def test_a_table_of_16_bits_and_one_behind_another_are_read() -> None:
@@ -126,7 +126,7 @@ def test_a_table_of_16_bits_and_one_behind_another_are_read() -> None:
     expected = round((200 - 100 * 128 / 3688) / 2)
     for body in (b"\x00" + table, wide, chroma + b"\x00" + table):
         segment = b"\xff\xdb" + (len(body) + 2).to_bytes(2, "big") + body
-        assert jpeg_quality(b"\xff\xd8" + segment + b"\xff\xd9") == expected
+        assert jpeg_facts(b"\xff\xd8" + segment + b"\xff\xd9").quality == expected
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,13 @@ def test_a_table_of_16_bits_and_one_behind_another_are_read() -> None:
 )
 def test_the_sampling_of_colour_is_read(subsampling: str, chroma: str) -> None:
     for progressive in (False, True):
-        assert jpeg_chroma(jpeg(90, subsampling=subsampling, progressive=progressive)) == chroma
+        content = jpeg(90, subsampling=subsampling, progressive=progressive)
+        assert jpeg_facts(content).chroma == chroma
     stream = io.BytesIO()
     Image.fromarray(pictures()[0]).convert("L").save(stream, "JPEG")
-    assert jpeg_chroma(stream.getvalue()) is None
-    assert jpeg_chroma(b"\xff\xd8\xff\xc0\x00\x11\x08" + bytes(14)) is None
-    assert jpeg_chroma(b"") is None
+    assert jpeg_facts(stream.getvalue()).chroma is None
+    assert jpeg_facts(b"\xff\xd8\xff\xc0\x00\x11\x08" + bytes(14)).chroma is None
+    assert jpeg_facts(b"").chroma is None
 
 
 def test_blocks_show_where_they_are() -> None:
