@@ -30,8 +30,9 @@ class Comparison(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether pictures were compared, and all are the published rendering."""
-        return bool(self.compared) and not any(one.findings for one in self.diagnoses)
+        """Whether nothing speaks against any picture: of those that were compared, that all are the
+        published rendering."""
+        return not any(one.findings for one in self.diagnoses)
 
     @property
     def unfit(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hdrnet_bench.color import linear_to_srgb, srgb_to_linear
 from hdrnet_bench.fingerprints.colours import WORDS, candidates
 from hdrnet_bench.fingerprints.picture import of_pixels
 from hdrnet_bench.images.pixels import Pixels
@@ -25,6 +26,21 @@ def test_of_dark_and_foggy_pictures_the_exposure_is_found(scene: int) -> None:
     dark, fog = linear * 2**-4, (0.25 + 0.2 * SCENES[scene] / 255) ** 2.2
     for published, stops in ((dark, -1.5), (dark, 1), (fog, -0.5), (fog, -1.5), (fog, 0.5)):
         assert first(encoded(published), encoded(published * 2**stops)) == "exposure"
+
+
+@pytest.mark.parametrize("scene", [4, 5])
+def test_a_mistake_that_nearly_fits_is_not_believed_where_light_fits_exactly(scene: int) -> None:
+    """Fog that was made darker until its mean is that of gamma 1.8, whose deviation is another by
+    less than a level."""
+    fog = 0.3 + 0.2 * SCENES[scene] / 255
+    linear = srgb_to_linear(fog)
+    gains = np.geomspace(0.3, 3, 200)
+    means = np.array([linear_to_srgb(linear * gain).mean() for gain in gains])
+    gain = np.interp((linear ** (1 / 1.8)).mean(), means, gains)
+    changes = candidates(encoded(linear * gain), of_pixels(rounded(fog), "a0001", "input"))
+    nearly = next(change for change in changes if change.kind == "gamma-1.8")
+    assert nearly.explains
+    assert changes[0].kind == "exposure"
 
 
 @pytest.mark.parametrize("scene", range(len(SCENES)))
