@@ -14,6 +14,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from hdrnet_bench.color import linear_to_srgb
+from hdrnet_bench.errors import StorageError
+from hdrnet_bench.fingerprints import picture
 from hdrnet_bench.fingerprints.colours import Change, _adobe
 from hdrnet_bench.fingerprints.diagnosis import Diagnosis, colour_finding
 from hdrnet_bench.fingerprints.findings import summaries
@@ -398,6 +400,17 @@ def test_what_cannot_be_read_or_is_unclear_is_said(place: Workspace) -> None:
     assert "a0007.psd is of no kind that is read" in done.stderr
     message = place.fails(3, *VERIFY, "--source-dir", "right", *ORIGIN, "--overwrite")
     assert "nothing is written" in message
+
+
+def test_a_disk_that_fails_says_nothing_of_a_picture(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise StorageError(f"{path.name} cannot be read: Input/output error")
+
+    monkeypatch.setattr(picture, "picture_bytes", fail)
+    message = place.fails(3, *VERIFY, "--source-dir", "right")
+    assert "a0001.jpg cannot be read: Input/output error" in message
 
 
 def test_fingerprints_hold_no_pictures(published: Path) -> None:
