@@ -34,7 +34,7 @@ _LONGEST_SIDE = 1 << 16  # pixels
 class DatasetSpec(_Section):
     """Which prepared dataset: <source>-<protocol>[-<expert>][-<part>][-<size>]."""
 
-    source: _Name = Field(description="demo, folder, fivek, hdrplus or synthetic-hdrplus")
+    source: _Name = Field(description="demo, folder, fivek, hdrplus, synthetic-hdrplus or bsds500")
     protocol: _Name = Field(description="what the pairs are; of folder, a name of your own")
     expert: _Name | None = Field(None, description="whose edit is the target")
     part: Literal["subset", "full"] | None = Field(
@@ -88,6 +88,8 @@ class DatasetSpec(_Section):
             from .prepare.sources import synthetic_hdrplus
 
             folders = "" if self.protocol == synthetic_hdrplus.PROTOCOL else "--source-dir DIR"
+        if self.source == "bsds500":
+            folders = "--source-dir DIR"
         if self.source == "fivek":
             from .prepare.protocols import rendering_options
 

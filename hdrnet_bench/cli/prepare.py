@@ -34,7 +34,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="demo, folder, fivek, hdrplus or synthetic-hdrplus.",
+            help="demo, folder, fivek, hdrplus, synthetic-hdrplus or bsds500.",
             autocompletion=completion.sources,
         ),
     ],
@@ -44,8 +44,8 @@ def prepare(
             "--protocol",
             metavar="NAME",
             help="What the pairs are (`hdrbench protocols` lists them). By default demo: retouch; "
-            "fivek: libraw; hdrplus: hdrnet; folder: a name of your own, or an operator's, which "
-            "makes targets.",
+            "fivek: libraw; hdrplus: hdrnet; bsds500: local-laplacian; folder: a name of your own, "
+            "or an operator's, which makes targets.",
             rich_help_panel=_WHICH,
             autocompletion=completion.protocols,
         ),
@@ -108,7 +108,8 @@ def prepare(
             metavar="DIR",
             help="fivek, hdrplus: a copy of its files, fivek's repeatable, or an extracted pack of "
             "Lightroom's renderings (`hdrbench protocols zeng-srgb`); folder: with input/, "
-            "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs.",
+            "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs; bsds500: the "
+            "extracted archive.",
             rich_help_panel=_HERE,
         ),
     ] = None,

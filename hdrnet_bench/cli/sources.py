@@ -67,6 +67,7 @@ _TAKES = {
     "synthetic-hdrplus": {"protocol", "source_dir"},
     "fivek": _COMMON | {"expert", "input_dir", "target_dir", "accept_licence"},
     "hdrplus": _COMMON | {"subset", "full"},
+    "bsds500": {"protocol", "source_dir"},
 }
 
 
@@ -85,6 +86,7 @@ def preparation_of(source: str, options: SourceOptions, quiet: bool = False) -> 
         "fivek": partial(_fivek, quiet=quiet),
         "hdrplus": _hdrplus,
         "synthetic-hdrplus": partial(_synthetic_hdrplus, quiet=quiet),
+        "bsds500": partial(_bsds500, quiet=quiet),
     }
     return sources[source](options)
 
@@ -127,6 +129,17 @@ def _synthetic_hdrplus(options: SourceOptions, quiet: bool) -> Preparation:
     plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source, counted)
     make, duplicates = synthetic_hdrplus.make, synthetic_hdrplus.duplicates
     return Preparation(plan, tasks, make, duplicates, problem=_problem)
+
+
+def _bsds500(options: SourceOptions, quiet: bool) -> Preparation:
+    from ..prepare.sources import bsds500
+
+    if options.source_dir and len(options.source_dir) > 1:
+        raise UsageError("source bsds500: give --source-dir once")
+    source = options.source_dir[0] if options.source_dir else None
+    counted = partial(progress, "hash the photographs", quiet=quiet)
+    plan, tasks = bsds500.plan_and_tasks(options.protocol, source, counted)
+    return Preparation(plan, tasks, bsds500.make)
 
 
 def _fivek(options: SourceOptions, quiet: bool) -> Preparation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import protocols
-from .sources import demo, folder, synthetic_hdrplus
+from .sources import bsds500, demo, folder, synthetic_hdrplus
 
 _SHORT = ("source", "protocol", "summary")  # all that is said of one that is not published
 
@@ -18,6 +18,7 @@ def protocol_rows() -> list[dict[str, Any]]:
             ("demo", demo.protocols()),
             ("folder", folder.protocols()),
             ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
+            ("bsds500", bsds500.protocols()),
         )
         for protocol, summary in summaries.items()
     ]
