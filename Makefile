@@ -8,11 +8,14 @@ HDRBENCH := $(BIN)/hdrbench
 AXE := npm install --silent --no-save --ignore-scripts --no-update-notifier --prefix $(VENV)/axe \
   --cache $(VENV)/axe/cache --fetch-retries 1 axe-core@4.14.1
 RECIPES := demo-retouch demo-retouch-pointwise demo-retouch-pyramid demo-local-laplacian demo-hdrplus
+# From the coarsest grid to the finest, then the two other variants.
+GRIDS := bsds500-l4s8 bsds500-l8s16 bsds500-l8s32 bsds500-l16s32
+EXPERIMENT := $(GRIDS) bsds500-pointwise bsds500-pyramid
 # Removed and made anew by the demo, so that no command line moves it.
 override DEMO_RESULTS := build/demo/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz lint report report-check results gpu-pack gpu-check dist clean
+.PHONY: help setup demo test faults fuzz lint report report-check results experiment bsds500-there gpu-pack gpu-check dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -77,6 +80,23 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	done
 	$(HDRBENCH) time --kernels --save
 	$(HDRBENCH) recipes --markdown > recipes/README.md
+	$(HDRBENCH) report --private --insert README.md
+
+bsds500-there:
+	@test -d '$(BSDS500)' || { echo 'make experiment BSDS500=DIR: the extracted archive of BSDS500'; exit 2; }
+
+# BSDS500 is the folder of the extracted archive. Two trainings at a time, each with one thread, take
+# little more than half the time.
+experiment: bsds500-there setup  ## the local Laplacian experiment again: BSDS500=DIR, its archive
+	$(HDRBENCH) prepare bsds500 --source-dir '$(BSDS500)'
+	$(HDRBENCH) verify bsds500-local-laplacian
+	printf '%s\n' $(EXPERIMENT) | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(HDRBENCH) train --overwrite
+	$(HDRBENCH) eval bsds500-l8s16 --baseline affine --overwrite
+	for recipe in $(GRIDS); do $(HDRBENCH) eval $$recipe --baseline grid --overwrite || exit; done
+	for recipe in $(EXPERIMENT); do $(HDRBENCH) eval $$recipe --overwrite || exit; done
+	$(HDRBENCH) compare bsds500-l8s16 bsds500-l4s8
+	$(HDRBENCH) compare bsds500-l8s32 bsds500-l8s16
+	$(HDRBENCH) compare bsds500-l16s32 bsds500-l8s32
 	$(HDRBENCH) report --private --insert README.md
 
 GPU_PYTHON ?= 3.12

@@ -13,9 +13,15 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from .install import checkout
 from .memory import total
@@ -26,6 +32,7 @@ class Environment(BaseModel):
     """The machine and the installation, as `describe` gives them and every result file has them.
 
     date: of the measurement, in UTC, as 2017-07-30; None in files of versions that noted none.
+    onnxruntime: its version, where it ran the method; not in the file where it did not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,6 +49,12 @@ class Environment(BaseModel):
     gpu: str | None
     load: float | None
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    onnxruntime: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_onnxruntime(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        return {k: v for k, v in content.items() if k != "onnxruntime" or v is not None}
 
     @property
     def commit_text(self) -> str:
@@ -51,14 +64,15 @@ class Environment(BaseModel):
     def machine(self) -> str:
         """One line that names the machine and what was installed on it."""
         gpu = f", {self.gpu}" if self.gpu else ""
+        runtime = f", onnxruntime {self.onnxruntime}" if self.onnxruntime else ""
         return (
             f"{self.cpu}, {self.cores} cores, {self.memory_gib} GiB{gpu}; "
-            f"Python {self.python}, torch {self.torch}"
+            f"Python {self.python}, torch {self.torch}{runtime}"
         )
 
 
-def describe() -> Environment:
-    """This machine and installation, today."""
+def describe(*, onnxruntime: bool = False) -> Environment:
+    """This machine and installation, today. onnxruntime: whether it runs the method."""
     import torch
 
     return Environment(
@@ -74,7 +88,15 @@ def describe() -> Environment:
         gpu=gpu_name(),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         date=datetime.now(UTC).date().isoformat(),
+        onnxruntime=_onnxruntime_version() if onnxruntime else None,
     )
+
+
+def _onnxruntime_version() -> str:
+    import onnxruntime
+
+    version: str = onnxruntime.__version__
+    return version
 
 
 def commit() -> str | None:
@@ -157,8 +179,13 @@ def gpu_name() -> str | None:
 def device_slug(device: str) -> str:
     """A device's name in a form fit for a file name: timing-<slug>.json."""
     name = gpu_name() if device.startswith("cuda") else cpu_name()
-    name = re.sub(r"\((r|tm)\)|@.*|processor|cpu", "", (name or device).lower())
-    return f"{device.split(':')[0]}-{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}"
+    return f"{device.split(':')[0]}-{name_slug(name or device)}"
+
+
+def name_slug(name: str) -> str:
+    """A processor's or GPU's name in a form fit for a file name, without what says nothing."""
+    name = re.sub(r"\((r|tm)\)|@.*|processor|cpu", "", name.lower())
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")
 
 
 def peak_memory_mib() -> float:

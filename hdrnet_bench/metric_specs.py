@@ -6,7 +6,7 @@ with, and one that no longer matches is stale.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 # As statistics.Bounds: a similarity and a share of two signs; and what is a distance.
 _EITHER_SIGN, _FROM_ZERO = (-1.0, 1.0), (0.0, None)
@@ -15,7 +15,8 @@ _EITHER_SIGN, _FROM_ZERO = (-1.0, 1.0), (0.0, None)
 class Metric(NamedTuple):
     """decimals: how many are shown. version: of the definition. meaning: what the label stands for,
     as listings print it. bounds: the least value that can be, and the greatest, or None where there
-    is none; None for neither."""
+    is none; None for neither. needs: what not every dataset has: masks of the pictures, or groups
+    of them; a metric that needs groups has a value for each group, and none for a picture."""
 
     label: str
     unit: str
@@ -24,6 +25,11 @@ class Metric(NamedTuple):
     version: int
     meaning: str
     bounds: tuple[float, float | None] | None = None
+    needs: Literal["masks", "groups"] | None = None
+
+    @property
+    def of_groups(self) -> bool:
+        return self.needs == "groups"
 
     @property
     def sign(self) -> int:
@@ -50,6 +56,15 @@ METRICS = {
         "how much the error's gradient stands out along cell borders",
         _EITHER_SIGN,
     ),
+    "inversions": Metric(
+        "inversions",
+        "",
+        False,
+        4,
+        1,
+        "share of pixels and channels that come out darker where the input gets lighter",
+        (0.0, 1.0),
+    ),
     "lpips_vgg": Metric(
         "LPIPS-VGG", "", False, 4, 1, "learned perceptual distance, VGG-16, v0.1", _FROM_ZERO
     ),
@@ -61,6 +76,36 @@ METRICS = {
         1,
         "learned perceptual distance, SqueezeNet 1.1, v0.1",
         _FROM_ZERO,
+    ),
+    "psnr_hc": Metric(
+        "PSNR_HC",
+        "dB",
+        True,
+        2,
+        1,
+        "PSNR with the errors outside the mask of the person halved",
+        needs="masks",
+    ),
+    "delta_e_hc": Metric(
+        "ΔE_HC",
+        "",
+        False,
+        2,
+        1,
+        "mean CIE76 colour difference, halved outside the mask of the person",
+        _FROM_ZERO,
+        "masks",
+    ),
+    "glc": Metric(
+        "GLC",
+        "",
+        False,
+        2,
+        1,
+        "group-level consistency, the variance of the mean a* and b* of a group's outputs; over "
+        "groups, not pictures",
+        _FROM_ZERO,
+        "groups",
     ),
 }
 # The metrics of a recipe that names none; LPIPS once, with its usual backbone. They are part of
@@ -83,7 +128,8 @@ _SSIM = Metric(
 # By mode. Never in one column with the canonical metrics: the same names stand for other numbers.
 PUBLISHED = {
     "zeng": PublishedMetrics(
-        "3D-LUT, AdaInt, SepLUT, BPAM, SVDLUT, LUTwithBGrid: MATLAB scripts of 3D-LUT's authors",
+        "3D-LUT, PPR10K, AdaInt, SepLUT, BPAM, SVDLUT, LUTwithBGrid: MATLAB scripts of 3D-LUT's "
+        "authors",
         {
             "psnr": _PSNR,
             "ssim": _SSIM._replace(

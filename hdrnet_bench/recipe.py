@@ -34,7 +34,9 @@ _LONGEST_SIDE = 1 << 16  # pixels
 class DatasetSpec(_Section):
     """Which prepared dataset: <source>-<protocol>[-<expert>][-<part>][-<size>]."""
 
-    source: _Name = Field(description="demo, folder, fivek, hdrplus, synthetic-hdrplus or bsds500")
+    source: _Name = Field(
+        description="demo, folder, fivek, hdrplus, synthetic-hdrplus, bsds500 or ppr10k"
+    )
     protocol: _Name = Field(description="what the pairs are; of folder, a name of your own")
     expert: _Name | None = Field(None, description="whose edit is the target")
     part: Literal["subset", "full"] | None = Field(
@@ -60,8 +62,11 @@ class DatasetSpec(_Section):
         would be found, however often it is prepared."""
         if (self.part is None) == (self.source == "hdrplus"):
             raise ValueError("part: subset or full for source hdrplus, and for no other")
-        if self.source == "fivek" and self.expert is None:
-            raise ValueError("expert: a to e for source fivek, whose datasets are of one expert")
+        letters = {"fivek": "a to e", "ppr10k": "a to c"}.get(self.source)
+        if letters and self.expert is None:
+            raise ValueError(
+                f"expert: {letters} for source {self.source}, whose datasets are of one expert"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -90,7 +95,7 @@ class DatasetSpec(_Section):
             folders = "" if self.protocol == synthetic_hdrplus.PROTOCOL else "--source-dir DIR"
         if self.source == "bsds500":
             folders = "--source-dir DIR"
-        if self.source == "fivek":
+        if self.source in ("fivek", "ppr10k"):
             from .prepare.protocols import rendering_options
 
             folders = rendering_options(self.source, self.protocol, self.size)
@@ -179,6 +184,11 @@ class TrainingSpec(_Section):
             raise ValueError(
                 f"best_metric: unknown metric {self.best_metric!r}: "
                 f"{near_matches(self.best_metric, METRICS)}"
+            )
+        if needs := METRICS[self.best_metric].needs:
+            raise ValueError(
+                f"best_metric: {self.best_metric} needs {needs}, which training does not look at; "
+                "evaluation.metrics may name it"
             )
 
     def total_steps(self, pictures: int) -> int:

@@ -36,6 +36,10 @@ _GROUPS = {
     "HDR+": "From merged raw bursts to the camera's finished pictures, in linear camera colours. "
     "It needs the HDR+ burst dataset ([how to come by it](protocols/README.md#hdr)) and, in "
     "practice, a GPU.",
+    "PPR10K": "Portraits at 360p, retouched by three experts, a recipe each, measured besides with "
+    "the person weighing more than what is around. They need that dataset, which is for research "
+    "that is not commercial ([how to come by it](protocols/README.md#ppr10k)) and, in practice, a "
+    "GPU.",
     "Local Laplacian, mild": "A mild local Laplacian filter, learnt by grids of several sizes "
     "(l4s8: 4 luma bins, 8 x 8 cells) and by the pyramid. They need a folder of photographs of "
     "yours, whose targets are computed, and, in practice, a GPU. A photograph smaller than the "
@@ -144,6 +148,7 @@ def _group_of(recipe: Recipe) -> str:
         "synthetic-hdrplus": "Demo",
         "hdrplus": "HDR+",
         "bsds500": "BSDS500, local Laplacian",
+        "ppr10k": "PPR10K",
     }
     by_protocol = {
         "local-laplacian-mild": "Local Laplacian, mild",

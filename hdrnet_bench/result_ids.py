@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from .cleaning import name_text
 from .errors import DataError, first_fault
@@ -76,12 +84,24 @@ class RecipeId(Record):
     digest: str
 
 
+OnnxValues = Literal["0..1", "0..255", "-1..1"]
+
+
+class OnnxSettings(Record):
+    """How an ONNX file was run. values: what a picture's 0 and 1 are to it, in and out. multiple:
+    of what each side is made a multiple, by mirroring at the right and at the bottom."""
+
+    values: OnnxValues = "0..1"
+    multiple: Annotated[int, Field(ge=1, le=4096)] = 1
+
+
 class MethodId(Record):
     """The method that was evaluated or timed. Null where it has no such value, or none is known.
 
     network_macs: multiply-accumulates of predicting the grid, once a picture. pixel_macs: of guide,
     slice and apply, for each pixel. predictions_sha256: over the names and contents of the
-    prediction files, where these were made by another program.
+    prediction files, where these were made by another program. onnx: where model_sha256 is of an
+    ONNX file; not in the file where it is not.
     """
 
     name: Slug
@@ -92,6 +112,12 @@ class MethodId(Record):
     model_sha256: str | None
     predictions_sha256: str | None = None
     seed: int | None
+    onnx: OnnxSettings | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_onnx(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        return {k: v for k, v in content.items() if k != "onnx" or v is not None}
 
     @property
     def oracle(self) -> bool:

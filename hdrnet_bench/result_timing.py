@@ -24,7 +24,8 @@ Part = Literal[
     "coefficients", "guide + slice + apply", "whole", "upload", "download", "whole with transfer"
 ]
 PictureType = Literal["float32", "float16", "bfloat16", "uint8"]
-TimedBackend = Literal["native", "reference", "compiled"]
+# The last is of another method, an ONNX file: the others are of a network of this project.
+TimedBackend = Literal["native", "reference", "compiled", "onnxruntime"]
 
 
 class TimingRow(Record):
@@ -34,8 +35,8 @@ class TimingRow(Record):
     killed. interval: 95 % of the median. peak_memory_mib: of the process on a CPU, of the device on
     CUDA. gigabytes_per_s: bytes that the part must at least read and write, over its median;
     copy_share: that over a copy's in the same run. max_error: largest absolute difference from the
-    reference backend in float64. noisy: the 5th and 95th percentile are more than a fifth of the
-    median apart.
+    reference backend in float64; null for another method, which has none. noisy: the 5th and 95th
+    percentile are more than a fifth of the median apart.
     """
 
     width: _Count

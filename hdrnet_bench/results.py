@@ -34,7 +34,7 @@ from .result_ids import (
     read_record,
 )
 from .result_timing import KernelTiming, Timing
-from .statistics import Mean, mean_interval
+from .statistics import Mean, mean_interval, variances_within
 
 NONE = "–"  # where there is no value to show
 Size = Literal["full", "480p"]
@@ -47,7 +47,15 @@ _Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 class _Brief(BaseModel):
     """In the file without the values of these keys where they say nothing."""
 
-    _unless_empty: ClassVar = {"undefined", "notes", "unread", "bounds"}
+    _unless_empty: ClassVar = {
+        "undefined",
+        "notes",
+        "unread",
+        "bounds",
+        "group",
+        "mean_ab",
+        "slopes",
+    }
 
     @model_serializer(mode="wrap")
     def _brief(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -57,7 +65,7 @@ class _Brief(BaseModel):
 
 class MetricSummary(Record, _Brief):
     """A metric over all pictures: its mean with the 95 % interval of that mean. Both are null, with
-    `reason` why, where there is none.
+    `reason` why, where there is none. Of a metric of groups (GLC) all is over groups.
 
     version: of the metric's definition. n: pictures. min, max: over the pictures. undefined: how
     many others the metric is not defined for; in the file where there are such. bounds: what the
@@ -89,8 +97,10 @@ class ResultRow(_Brief):
 
     undefined: why a metric is null where it is not defined for this picture, as one that it is too
     small for; such a picture is no part of the metric's mean, where a value that is not finite
-    leaves no mean. notes: what reading another method's picture had to do. Both are in the file
-    where there are such.
+    leaves no mean. notes: what reading another method's picture had to do. group: which others it
+    belongs with, and mean_ab: the output's mean a* and b* (metrics/glc.py), from both of which GLC
+    follows. slopes: the lowest and the highest of the tone curves whose inversions are a metric
+    (evaluation/slopes.py). All are in the file where there are such.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -102,6 +112,23 @@ class ResultRow(_Brief):
     licence: str
     undefined: dict[str, str] = {}
     notes: list[str] = []
+    group: str | None = None
+    mean_ab: tuple[_Number, _Number] | None = None
+    slopes: tuple[_Number, _Number] | None = None
+
+    @model_validator(mode="after")
+    def _slopes_stand_with_inversions(self) -> ResultRow:
+        if (self.slopes is None) != (self.value("inversions") is None):
+            raise ValueError("slopes and inversions stand together")
+        if self.slopes and self.slopes[0] > self.slopes[1]:
+            raise ValueError("the lower of its slopes is not the first")
+        return self
+
+    @model_validator(mode="after")
+    def _group_has_its_colour(self) -> ResultRow:
+        if (self.group is None) != (self.mean_ab is None):
+            raise ValueError("group and mean_ab stand together")
+        return self
 
     @model_validator(mode="after")
     def _undefined_is_null(self) -> ResultRow:
@@ -165,7 +192,7 @@ class Evaluation(Record):
             raise ValueError(f"rows hold {duplicates[0]} more than once")
         for name, summary in self.metrics.items():
             values = self.values(name)
-            if summary.undefined != len(self.rows) - len(values):
+            if summary.undefined != self.count(name) - len(values):
                 raise ValueError(f"metrics.{name}.undefined is not what the rows give")
             recomputed = mean_interval(_numbers(values), summary.bounds)
             if (field := _first_difference(summary, recomputed, values)) is not None:
@@ -173,8 +200,27 @@ class Evaluation(Record):
         return self
 
     def values(self, metric: str) -> list[float | None]:
-        """Of the pictures that it is defined for, None where it is not finite."""
-        return [row.value(metric) for row in self.rows if metric not in row.undefined]
+        """Of the pictures, or groups, that it is defined for, None where it is not finite."""
+        return list(self.by_name(metric).values())
+
+    def by_name(self, metric: str) -> dict[str, float | None]:
+        """The same by a picture's id, or by group of a metric of groups."""
+        if _of_groups(metric):
+            return {group: value for group, value in self.groups().items() if value is not None}
+        return {row.id: row.value(metric) for row in self.rows if metric not in row.undefined}
+
+    def count(self, metric: str) -> int:
+        """How many pictures there are, or groups for a metric of groups."""
+        return len(self.groups()) if _of_groups(metric) else len(self.rows)
+
+    def groups(self) -> dict[str, float | None]:
+        """GLC of each group; None where one of its pictures alone is here."""
+        return variances_within((row.group, row.mean_ab) for row in self.rows)
+
+    def slopes(self) -> tuple[float, float] | None:
+        """The lowest and the highest of all pictures; None where no picture has any."""
+        found = [row.slopes for row in self.rows if row.slopes]
+        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
     def stale(self) -> list[str]:
         """Metrics whose definition has changed since this was measured."""
@@ -183,6 +229,10 @@ class Evaluation(Record):
             for name, summary in self.metrics.items()
             if name not in METRICS or METRICS[name].version != summary.version
         ]
+
+
+def _of_groups(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].of_groups
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:
@@ -303,7 +353,14 @@ def cell(name: str, summary: MetricSummary | None) -> str:
     if summary.interval:
         low, high = summary.interval
         text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    if METRICS[name].of_groups:
+        return f"{text} ({summary.n} {'group' if summary.n == 1 else 'groups'})"
     return f"{text} (n {summary.n})" if summary.undefined else text
+
+
+def slopes_text(slopes: tuple[float, float] | None) -> str:
+    """As in "0.21 to 3.1", or a dash where there are none."""
+    return NONE if slopes is None else f"{slopes[0]:.2g} to {slopes[1]:.2g}"
 
 
 def undefined_notes(results: Iterable[Evaluation]) -> list[str]:
@@ -311,7 +368,13 @@ def undefined_notes(results: Iterable[Evaluation]) -> list[str]:
     notes = []
     for result in results:
         for name, summary in result.metrics.items():
-            if summary.undefined and summary.n and name in METRICS:
+            if summary.undefined and summary.n and _of_groups(name):
+                notes.append(
+                    f"{METRICS[name].label}: not defined for {summary.undefined} of "
+                    f"{result.count(name)} groups, of which one picture alone is here; the mean is "
+                    f"over the other {summary.n}"
+                )
+            elif summary.undefined and summary.n and name in METRICS:
                 first = next(row for row in result.rows if name in row.undefined)
                 notes.append(
                     f"{METRICS[name].label}: not defined for {summary.undefined} of "

@@ -8,7 +8,7 @@ cannot show a difference at the level that a 95 % interval stands for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -53,6 +53,23 @@ class Wins(NamedTuple):
 def spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean and sample standard deviation of at least two values, as over a recipe's seeds."""
     return fmean(values), stdev(values)
+
+
+def mean_variance(points: Sequence[Sequence[float]]) -> float:
+    """Of at least two points, the sample variance of each coordinate, and their mean."""
+    return float(np.var(np.asarray(points, dtype=np.float64), axis=0, ddof=1).mean())
+
+
+def variances_within(
+    points: Iterable[tuple[str | None, Sequence[float] | None]],
+) -> dict[str, float | None]:
+    """By group, in the order in which they come, the `mean_variance` of its points; None for a
+    group of one. What has no group or no point is left out."""
+    groups: dict[str, list[Sequence[float]]] = {}
+    for group, point in points:
+        if group is not None and point is not None:
+            groups.setdefault(group, []).append(point)
+    return {g: mean_variance(of) if len(of) > 1 else None for g, of in groups.items()}
 
 
 def mean_interval(values: ArrayLike, bounds: Bounds = None) -> Mean:

@@ -22,7 +22,7 @@ from hdrnet_bench.files import read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.prepare import SOURCES, protocols
 from hdrnet_bench.prepare.build import PreparedPair, build
-from hdrnet_bench.prepare.protocol_models import ById, ByList, Rule, Unrunnable
+from hdrnet_bench.prepare.protocol_models import ByGroup, ById, ByList, Rule, Unrunnable
 from hdrnet_bench.prepare.source_models import Source
 from hdrnet_bench.prepare.sources import demo, folder, synthetic_hdrplus
 from hdrnet_bench.prepare.staging import Plan, Task
@@ -208,7 +208,7 @@ def check_dataset(name: str, made: Set[str]) -> None:
     assert there, f"there is no dataset {name}"
 
 
-DEFAULT_PROTOCOL = {"fivek": "libraw", "hdrplus": "hdrnet"}
+DEFAULT_PROTOCOL = {"fivek": "libraw", "hdrplus": "hdrnet", "ppr10k": "360p"}
 
 
 def check_preparation(values: dict[str, Any], named: dict[str, str]) -> None:
@@ -444,6 +444,8 @@ def count_of(rules: Mapping[Split, Rule], source: Source) -> str:
 
 
 def count_of_numbers(rule: Rule) -> int:
+    if isinstance(rule, ByGroup):
+        return rule.pairs
     assert isinstance(rule, ById)
     return rule.last - rule.first + 1
 

@@ -22,6 +22,7 @@ from ..version import __version__
 from . import (
     commands,
     compare,
+    contributions,
     data,
     doctor,
     eval,
@@ -70,6 +71,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (
         prepare.prepare,
         data.verify,
+        data.describe,
         data.compare_datasets,
         protocols.protocols,
         verify_export.verify_export,
@@ -81,6 +83,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         compare.compare,
         time.time_command,
         report.report,
+        contributions.contributions,
     ),
     "Use a model": (models.enhance, models.export, models.import_tf1),
     "This machine": (doctor.doctor,),

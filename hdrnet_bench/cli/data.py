@@ -8,8 +8,8 @@ import typer
 
 from ..errors import DataError
 from . import completion
-from .console import out, print_json
-from .options import Json, Quiet, Wide
+from .console import err, out, print_json
+from .options import DryRun, Json, Overwrite, Quiet, Wide
 from .progress import progress
 from .tables import Column, print_table
 
@@ -47,6 +47,52 @@ def verify(
             )
     if result.status != "identical":
         raise typer.Exit(DataError.exit_code)
+
+
+def describe(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="A prepared dataset, by name or directory.",
+            autocompletion=completion.datasets,
+        ),
+    ],
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Write a dataset's card and Croissant metadata, and say what they still lack.
+
+    prepare writes both. Of a dataset from before, or once another version says more of it, they are
+    written here; a file that you have edited stays as it is, unless you say --overwrite.
+    """
+    from ..data.manifest import open_dataset
+    from ..prepare.describing import describe as described
+
+    result = described(open_dataset(dataset), overwrite=overwrite, dry_run=dry_run)
+    if as_json:
+        print_json(
+            {
+                "files": {str(path): state for path, state in result.files.items()},
+                "lacking": result.lacking,
+                "outdated": result.outdated,
+            }
+        )
+        return
+    for path, state in result.files.items():
+        said = f"would be {state}" if dry_run and state == "written" else state
+        out.print_text(f"{path}: {said}{', it is left' if state == 'edited' else ''}")
+    if result.outdated:
+        err.print(
+            "croissant.json was edited and is of other rows than the dataset's: move it away and "
+            "describe again, then put your words into the new one"
+        )
+    if result.lacking:
+        out.print_text(
+            "What Croissant or NeurIPS 2026 requires and croissant.json has not, for whoever "
+            f"publishes the dataset to write into it: {', '.join(result.lacking)}"
+        )
 
 
 def compare_datasets(

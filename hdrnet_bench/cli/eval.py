@@ -10,18 +10,31 @@ import typer
 from ..errors import DataError, UsageError
 from . import completion
 from .console import choose_device, err, next_step, print_json, report_values
-from .eval_jobs import Sizes, all_run_jobs, baseline_jobs, predictions_jobs, run_jobs
+from .contributions import check_first, contribute_result
+from .eval_jobs import Sizes, all_run_jobs, baseline_jobs, onnx_jobs, predictions_jobs, run_jobs
 from .evaluations import print_evaluations
 from .next_steps import after_eval
 from .notes import note_counts, print_notes
-from .options import Device, DryRun, Json, Quiet, SplitOption, Wide
+from .options import (
+    OTHERS,
+    Contribute,
+    Device,
+    DryRun,
+    Json,
+    MethodName,
+    Onnx,
+    OnnxMultiple,
+    OnnxRange,
+    Quiet,
+    SplitOption,
+    Wide,
+    onnx_settings,
+)
 from .progress import progress
 from .published import published_rows, values_beside
 
 if TYPE_CHECKING:
     from ..results import Evaluation
-
-_OTHERS = "Other methods and bounds"
 
 
 def eval_command(
@@ -39,23 +52,19 @@ def eval_command(
             metavar="DIR",
             help="Score these pictures of another method: ID.png (.jpg, .tif …), or called as the "
             "source files.",
-            rich_help_panel=_OTHERS,
+            rich_help_panel=OTHERS,
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What the method is called in results; goes with --predictions.",
-            rich_help_panel=_OTHERS,
-        ),
-    ] = None,
+    onnx: Onnx = None,
+    name: MethodName = None,
+    onnx_range: OnnxRange = "0..1",
+    onnx_multiple: OnnxMultiple = 1,
     allow_missing: Annotated[
         bool,
         typer.Option(
             "--allow-missing",
             help="With --predictions: score what is there; the result is marked.",
-            rich_help_panel=_OTHERS,
+            rich_help_panel=OTHERS,
         ),
     ] = False,
     baseline: Annotated[
@@ -65,7 +74,7 @@ def eval_command(
             help="Score only this baseline: identity, affine or grid. The last two are fitted to "
             "each picture's target: bounds, not methods. grid with a RUN is under its guide, else "
             "under luma.",
-            rich_help_panel=_OTHERS,
+            rich_help_panel=OTHERS,
         ),
     ] = None,
     dataset: Annotated[
@@ -107,6 +116,7 @@ def eval_command(
             help="Install these weights for LPIPS first, where there is no network.",
         ),
     ] = None,
+    contribute: Contribute = False,
     device: Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure again what is up to date.")
@@ -117,14 +127,23 @@ def eval_command(
     as_json: Json = False,
 ) -> None:
     """Score runs beside the identity baseline; measures what has no up-to-date result."""
-    if predictions is None and (name is not None or allow_missing):
-        raise UsageError("--name and --allow-missing go with --predictions")
+    what = {"--predictions": predictions, "--onnx": onnx, "--baseline": baseline}
+    asked = [option for option, value in what.items() if value]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are two things: evaluate one at a time")
+    other = next((option for option in asked if option != "--baseline"), None)
+    if name is not None and other is None:
+        raise UsageError("--name goes with --predictions or --onnx")
+    if name is None and other is not None:
+        raise UsageError(f"{other} needs --name: what the method is called in results")
+    if allow_missing and predictions is None:
+        raise UsageError("--allow-missing goes with --predictions")
+    settings = onnx_settings(onnx, onnx_range, onnx_multiple)
     missing: dict[str, str] = {}
-    if predictions is not None:
-        if baseline:
-            raise UsageError("--predictions and --baseline are two things: evaluate one at a time")
-        if name is None:
-            raise UsageError("--predictions needs --name: what the method is called in results")
+    if onnx is not None and name is not None:
+        where = choose_device(device)
+        jobs = onnx_jobs(target, onnx, name, settings, where, dataset, split, size)
+    elif predictions is not None and name is not None:
         jobs = predictions_jobs(target, predictions, name, dataset, split, size, allow_missing)
     elif baseline:
         jobs = baseline_jobs(target, baseline, dataset, split, size)
@@ -154,6 +173,8 @@ def eval_command(
     todo = [job for job in jobs if overwrite or not up_to_date(job)]
     for job in [] if overwrite else todo:
         check_replaceable(job)
+    if contribute:
+        check_first((job.spec.dataset.header.name for job in jobs), dry_run)
     if dry_run:
         shown = [] if overwrite else [job.path for job in todo if lacks_only_pictures(job)]
         would: dict[str, Any] = {
@@ -171,7 +192,7 @@ def eval_command(
             try:
                 evaluate_job(job, where, step, overwrite=overwrite, log=err.print)
             except DataError as error:
-                if target is not None or baseline or predictions:
+                if target is not None or asked:
                     raise
                 # What is wrong with one of all runs does not stop the others.
                 missing[str(job.run.directory) if job.run else job.title] = str(error)
@@ -181,6 +202,8 @@ def eval_command(
     _report(results, missing, wide, as_json)
     if before is not None:
         _check_against(before, str(against), results)
+    for job in jobs:
+        contribute_result(job.path, contribute and job.path not in failed)
     if paths := [job.path for job in jobs if job.path not in failed]:
         next_step(after_eval(paths), quiet or as_json)
     _say_missing(missing)

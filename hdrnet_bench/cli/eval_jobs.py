@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..evaluation.baselines import Baseline
     from ..evaluation.job import EvaluationJob, JobSpec
     from ..recipe import Recipe
+    from ..result_ids import OnnxSettings
     from ..results import Size
     from ..runs import Run
 
@@ -126,6 +127,36 @@ def predictions_jobs(
         err.print(f"{folder}: {gaps}")
     jobs = [baseline_job(spec, "identity"), scored]
     return _at_sizes(jobs, spec.dataset, split, scored.size)
+
+
+def onnx_jobs(
+    target: str | None,
+    file: Path,
+    name: str,
+    settings: OnnxSettings,
+    device: str,
+    data: str | None,
+    split: Split,
+    size: Sizes | None,
+) -> list[EvaluationJob]:
+    """Another method as an ONNX file, beside the identity baseline."""
+    from ..evaluation.job import baseline_job
+    from ..evaluation.onnx_job import check_sizes, onnx_job
+    from ..model.onnx_model import open_onnx
+
+    spec = _spec(target, data, split, f"--onnx {file}")
+    model = open_onnx(file, settings, device)
+    scored = onnx_job(spec, model, name)
+    jobs = _at_sizes([baseline_job(spec, "identity"), scored], spec.dataset, split, size)
+    for at in dict.fromkeys(job.size for job in jobs):
+        check_sizes(model, scored.rows, at)
+    for note in model.notes:
+        err.print(f"{file}: {note}")
+    err.print(
+        f"{file}: a file does not say which pictures it was trained with; that none of these is "
+        "among them is yours to know"
+    )
+    return jobs
 
 
 def _spec(target: str | None, data: str | None, split: Split, what: str) -> JobSpec:

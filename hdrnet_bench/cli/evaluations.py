@@ -23,8 +23,8 @@ def print_evaluations(
     what is missing, the distance to the identity baseline, and what papers published on the same
     data."""
     from ..report.groups import by_seed, group_results, marks
-    from ..report.tables import over_seeds
-    from ..results import NONE, cell, undefined_notes
+    from ..report.tables import meanings, over_seeds
+    from ..results import NONE, cell, slopes_text, undefined_notes
 
     def count(value: int | None) -> str:
         return "–" if value is None else f"{value:,}"
@@ -35,6 +35,7 @@ def print_evaluations(
         *(Column(heading, 4, number=True) for heading in ("parameters", "MACs", "MACs/pixel")),
         Column("n", 2, number=True),
         *(_metric_column(name, results) for name in names),
+        Column("slopes", 4, number=True),
     ]
     rows = []
     for result in results:
@@ -46,6 +47,7 @@ def print_evaluations(
             result.metrics["psnr"].n,
         )
         cells = [cell(name, result.metrics.get(name)) for name in names]
+        cells.append(slopes_text(result.slopes()))
         named = [result.recipe.name, method.name + marks(result), method.run, result.size]
         rows.append([*named, *map(count, costs), *cells])
     recipes = {row[0] for row in rows}
@@ -65,7 +67,7 @@ def print_evaluations(
                 hang=2,
             )
     reasons = {s.reason for r in results for s in r.metrics.values() if s.reason}
-    for reason in [*sorted(reasons), *undefined_notes(results)]:
+    for reason in [*sorted(reasons), *undefined_notes(results), *meanings(names)]:
         out.print(f"  {reason}")
     if any(r.method.oracle for r in results):
         out.print("  oracle: fitted to each picture's target; a bound, not a method")

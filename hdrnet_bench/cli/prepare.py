@@ -34,7 +34,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="demo, folder, fivek, hdrplus, synthetic-hdrplus or bsds500.",
+            help="demo, folder, fivek, hdrplus, synthetic-hdrplus, bsds500 or ppr10k.",
             autocompletion=completion.sources,
         ),
     ],
@@ -44,8 +44,8 @@ def prepare(
             "--protocol",
             metavar="NAME",
             help="What the pairs are (`hdrbench protocols` lists them). By default demo: retouch; "
-            "fivek: libraw; hdrplus: hdrnet; bsds500: local-laplacian; folder: a name of your own, "
-            "or an operator's, which makes targets.",
+            "fivek: libraw; hdrplus: hdrnet; bsds500: local-laplacian; ppr10k: 360p; folder: a "
+            "name of your own, or an operator's, which makes targets.",
             rich_help_panel=_WHICH,
             autocompletion=completion.protocols,
         ),
@@ -54,7 +54,8 @@ def prepare(
         str | None,
         typer.Option(
             metavar="LETTER",
-            help="fivek: whose edit is the target, a to e; by default c.",
+            help="Whose edit is the target. fivek: a to e, by default c; ppr10k: a to c, by "
+            "default a.",
             rich_help_panel=_WHICH,
         ),
     ] = None,
@@ -72,7 +73,7 @@ def prepare(
         typer.Option(
             min=1,
             metavar="N",
-            help="fivek, hdrplus: so many pictures, of every split some.",
+            help="fivek, hdrplus, ppr10k: so many pictures, of every split some.",
             rich_help_panel=_WHICH,
         ),
     ] = None,
@@ -80,7 +81,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="fivek, hdrplus: only the ids that this file lists.",
+            help="fivek, hdrplus, ppr10k: only the ids that this file lists.",
             rich_help_panel=_WHICH,
         ),
     ] = None,
@@ -109,7 +110,7 @@ def prepare(
             help="fivek, hdrplus: a copy of its files, fivek's repeatable, or an extracted pack of "
             "Lightroom's renderings (`hdrbench protocols zeng-srgb`); folder: with input/, "
             "output/, perhaps filelist.txt; synthetic-hdrplus: photographs or DNGs; bsds500: the "
-            "extracted archive.",
+            "extracted archive; ppr10k: its extracted pictures and masks, repeatable.",
             rich_help_panel=_HERE,
         ),
     ] = None,
@@ -153,7 +154,7 @@ def prepare(
         bool,
         typer.Option(
             "--accept-licence",
-            help="fivek: accept its licences without asking.",
+            help="fivek, ppr10k: accept its licences without asking.",
             rich_help_panel=_DOWNLOADS,
         ),
     ] = False,

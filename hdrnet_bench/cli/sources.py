@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import typer
-
 from .. import addresses
 from ..errors import DataError, UsageError
+from .accepting import ask
 from .console import err
 from .progress import progress
 
@@ -68,6 +66,7 @@ _TAKES = {
     "fivek": _COMMON | {"expert", "input_dir", "target_dir", "accept_licence"},
     "hdrplus": _COMMON | {"subset", "full"},
     "bsds500": {"protocol", "source_dir"},
+    "ppr10k": {"protocol", "expert", "limit", "ids", "source_dir", "accept_licence"},
 }
 
 
@@ -87,6 +86,7 @@ def preparation_of(source: str, options: SourceOptions, quiet: bool = False) -> 
         "hdrplus": _hdrplus,
         "synthetic-hdrplus": partial(_synthetic_hdrplus, quiet=quiet),
         "bsds500": partial(_bsds500, quiet=quiet),
+        "ppr10k": _ppr10k,
     }
     return sources[source](options)
 
@@ -140,6 +140,35 @@ def _bsds500(options: SourceOptions, quiet: bool) -> Preparation:
     counted = partial(progress, "hash the photographs", quiet=quiet)
     plan, tasks = bsds500.plan_and_tasks(options.protocol, source, counted)
     return Preparation(plan, tasks, bsds500.make)
+
+
+def _ppr10k(options: SourceOptions) -> Preparation:
+    from ..files import sha256_text
+    from ..prepare import protocols
+    from ..prepare.choosing import check_name
+    from ..prepare.sources import ppr10k
+
+    name = ppr10k.DEFAULT_PROTOCOL if options.protocol is None else options.protocol
+    protocol = protocols.load_protocol("ppr10k", name)
+    source = protocols.load_source("ppr10k")
+    check_name(protocol.name, "expert", options.expert, protocol.experts)
+    if not options.source_dir:
+        raise UsageError(
+            f"source ppr10k needs --source-dir DIR, an extracted copy of it, which is got by hand: "
+            f"`hdrbench protocols {name}` says what is needed and where it is published"
+        )
+    files = ppr10k.find_files(options.source_dir)
+    choice = ppr10k.choose(
+        protocol, source, files, expert=options.expert, limit=options.limit, ids=options.ids
+    )
+    plan, tasks = ppr10k.plan(choice, source, files), ppr10k.tasks(choice, source, files)
+    for line in ppr10k.lacking(choice, source, files):
+        err.print(line)
+
+    def licence() -> None:
+        ask(source, sha256_text(source.terms), options.accept_licence, lambda: plan.licence)
+
+    return Preparation(plan, tasks, ppr10k.make, before=licence, problem=_problem)
 
 
 def _fivek(options: SourceOptions, quiet: bool) -> Preparation:
@@ -209,19 +238,8 @@ def _fivek(options: SourceOptions, quiet: bool) -> Preparation:
             ).report()
 
     def licences() -> None:
-        if options.accept_licence:
-            fivek_index.accept(source)
-        if fivek_index.is_accepted(source):
-            return
-        err.print_text(fivek_index.licence_texts(source, base_url))
-        if not sys.stdin.isatty():
-            raise UsageError(
-                f"the licences of {source.title} must be accepted: read them above, then give "
-                "--accept-licence"
-            )
-        if not typer.confirm("Do you accept these licences?", err=True):
-            raise UsageError("nothing is fetched without the licences' acceptance")
-        fivek_index.accept(source)
+        text = partial(fivek_index.licence_texts, source, base_url)
+        ask(source, fivek_index.terms(source), options.accept_licence, text)
 
     return Preparation(plan, tasks, fivek.make, fetching=opened, estimate=estimate, before=licences)
 

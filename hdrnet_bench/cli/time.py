@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
 from ..stopping import says_when_stopped
 from . import completion
-from .console import MAX_PIXELS, choose_device, err, parse_size, report_values
-from .options import MODEL, Device, DryRun, Json, Quiet, Wide
+from .console import choose_device, err, report_values
+from .contributions import check_first, contribute_result
+from .options import (
+    MODEL,
+    Contribute,
+    Device,
+    DryRun,
+    Json,
+    MethodName,
+    Onnx,
+    OnnxMultiple,
+    OnnxRange,
+    Quiet,
+    Wide,
+    onnx_settings,
+)
 from .progress import progress
+from .time_plan import make_plan
 from .timings import print_network
 
 if TYPE_CHECKING:
-    from ..result_timing import TimedBackend
     from ..timing.job import Measurement
 
 
@@ -96,6 +108,11 @@ def time_command(
             "as the loop takes with several data workers.",
         ),
     ] = False,
+    onnx: Onnx = None,
+    name: MethodName = None,
+    onnx_range: OnnxRange = "0..1",
+    onnx_multiple: OnnxMultiple = 1,
+    contribute: Contribute = False,
     device: Device = None,
     dry_run: DryRun = False,
     wide: Wide = False,
@@ -110,86 +127,67 @@ def time_command(
     has a process of its own: running out of memory ends that row, not the run. Errors are against
     float64; for uint8 in levels.
     """
-    of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None)
+    of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None or onnx)
+    settings = onnx_settings(onnx, onnx_range, onnx_multiple)
+    if name is not None and onnx is None:
+        raise UsageError("--name goes with --onnx")
+    if contribute:
+        if not save and (target is None or target.endswith(".safetensors")):
+            raise UsageError("--contribute copies a result file: give a run, or --save")
+        check_first([], dry_run)
     if training:
         if of_the_network or kernels or compiled or resolution:
             raise UsageError("--training times steps: only --device and --save go with it")
         from .time_parts import time_steps
 
-        time_steps(choose_device(device), save, dry_run, quiet, wide, as_json)
+        written = time_steps(choose_device(device), save, dry_run, quiet, wide, as_json)
+        contribute_result(written, contribute)
         return
     if kernels:
         if of_the_network:
             raise UsageError(
-                "--kernels times the slicing kernels alone: no run, --backend, --batch, --budget "
-                "or --dtype with it"
+                "--kernels times the slicing kernels alone: no run, --onnx, --backend, --batch, "
+                "--budget or --dtype with it"
             )
         from .time_parts import time_kernels
 
-        time_kernels(
+        written = time_kernels(
             resolution, choose_device(device), compiled, save, dry_run, quiet, wide, as_json
         )
+        contribute_result(written, contribute)
         return
     if compiled:
         raise UsageError("--compile goes with --kernels; of the network it is --backend compiled")
     dtypes = list(dict.fromkeys(dtype or ["float32"]))
     budget = BUDGET_S if budget is None else budget
+    if onnx is not None:
+        if save:
+            raise UsageError("--save is for the untrained network: --onnx with a RECIPE is written")
+        if len(dtypes) > 1:
+            raise UsageError(f"--dtype {' and '.join(dtypes)}: --onnx is timed with one")
+        from .time_onnx import time_onnx
+
+        written = time_onnx(
+            *(onnx, settings, name, target, resolution, backend, batch, dtypes[0], budget, device),
+            *(dry_run, quiet, wide, as_json),
+        )
+        contribute_result(written, contribute)
+        return
     if target is None or target.endswith(".safetensors"):
-        _time_network(
+        written = _time_network(
             *(target, resolution, backend, batch, dtypes, budget, device),
             *(save, dry_run, quiet, wide, as_json),
         )
+        contribute_result(written, contribute)
         return
     if save:
         raise UsageError("a run's times are written always: leave --save out")
     if len(dtypes) > 1:
         raise UsageError(f"--dtype {' and '.join(dtypes)}: a run is timed with one")
-    _time_run(
+    written = _time_run(
         target, resolution, backend, batch, dtypes[0], budget, device, dry_run, quiet, wide, as_json
     )
-
-
-class _Plan(NamedTuple):
-    """What is to be timed of a network."""
-
-    sizes: list[tuple[int, int]]
-    backends: list[TimedBackend]
-    batch: int
-    device: str
-
-    def values(self, dtypes: list[str], path: Path | None) -> dict[str, Any]:
-        """As --dry-run says it."""
-        return {
-            "sizes": [f"{w}x{h}" for w, h in self.sizes],
-            "backends": list(self.backends),
-            "batch": self.batch,
-            "types": dtypes,
-            "would write": path and str(path),
-        }
-
-
-def _plan(
-    size: list[str] | None,
-    by_default: Iterable[tuple[int, int]],
-    backend: list[str] | None,
-    batch: int,
-    budget: float,
-    device: str | None,
-) -> _Plan:
-    if not math.isfinite(budget):
-        raise UsageError(f"--budget {budget}: a number of seconds")
-    where = choose_device(device)
-
-    from ..timing.network import choose_backends
-
-    sizes = [parse_size(text) for text in size or ()]
-    sizes = list(dict.fromkeys(sizes or sorted(by_default, key=math.prod)))
-    for width, height in sizes:
-        if batch * width * height > MAX_PIXELS:
-            raise UsageError(
-                f"--batch {batch} of {width}x{height} is over {MAX_PIXELS / 1e6:.0f} megapixels"
-            )
-    return _Plan(sizes, choose_backends(backend, where), batch, where)
+    contribute_result(written, contribute)
 
 
 def _time_run(
@@ -204,8 +202,8 @@ def _time_run(
     quiet: bool,
     wide: bool,
     as_json: bool,
-) -> None:
-    """`hdrbench time RUN`."""
+) -> Path | None:
+    """`hdrbench time RUN`. Returns what it wrote, as its neighbours do."""
     from ..runs import finished_run
 
     run = finished_run(target)
@@ -218,13 +216,13 @@ def _time_run(
 
     pictures = picture_type(dtype)
     usual = {*SIZES.values(), *run.recipe.evaluation.resolutions}
-    plan = _plan(size, usual, backend, batch, budget, device)
+    plan = make_plan(size, usual, backend, batch, budget, device)
     method = method_id(run)
     folder = result_folder(run.recipe.label, method.name, method.run)
     path = folder / f"timing-{device_slug(plan.device)}.json"
     if dry_run:
         report_values(plan.values([dtype], path), as_json)
-        return
+        return None
     path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
     environment = describe()
     done: list[Measurement] = []
@@ -259,6 +257,7 @@ def _time_run(
     )
     write_result(path, timing)
     print_network([measured], environment, wide, as_json)
+    return path
 
 
 def _time_network(
@@ -274,7 +273,7 @@ def _time_network(
     quiet: bool,
     wide: bool,
     as_json: bool,
-) -> None:
+) -> Path | None:
     """`hdrbench time`: the paper's network, or a model file, whose times are only shown."""
     if file and save:
         raise UsageError("--save is for the untrained network: a file's times are only shown")
@@ -288,11 +287,11 @@ def _time_network(
     model = _readable_model(file) if file else None
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
-    plan = _plan(size, usual, backend, batch, budget, device)
+    plan = make_plan(size, usual, backend, batch, budget, device)
     path = results_dir() / f"network-{device_slug(plan.device)}.json" if save else None
     if dry_run:
         report_values(plan.values(dtypes, path), as_json)
-        return
+        return None
     if path:  # not to fail after minutes of timing
         path.parent.mkdir(parents=True, exist_ok=True)
         saved_network(path)
@@ -335,6 +334,7 @@ def _time_network(
             for kind in pictures
         ]
     print_network(measured, environment, wide, as_json)
+    return path
 
 
 def _readable_model(file: str) -> Path:

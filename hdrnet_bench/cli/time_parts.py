@@ -55,8 +55,8 @@ def time_kernels(
     quiet: bool,
     wide: bool,
     as_json: bool,
-) -> None:
-    """`hdrbench time --kernels`."""
+) -> Path | None:
+    """`hdrbench time --kernels`. Returns what it wrote."""
     from ..environment import describe
     from ..result_timing import KernelTiming
     from ..timing import kernels
@@ -65,7 +65,7 @@ def time_kernels(
     path = _path("kernels", device, save)
     if dry_run:
         report_values({"sizes": list(sizes), "would write": path and str(path)}, as_json)
-        return
+        return None
     environment = describe()
     rows: list[KernelRow] = []
     saved = _saved(path)
@@ -86,14 +86,15 @@ def time_kernels(
     saved.write(timing(), whole=True)
     if as_json:
         print_json([row.model_dump() for row in rows])
-        return
-    print_kernels(timing(), wide)
+    else:
+        print_kernels(timing(), wide)
+    return path
 
 
 def time_steps(
     device: str, save: bool, dry_run: bool, quiet: bool, wide: bool, as_json: bool
-) -> None:
-    """`hdrbench time --training`."""
+) -> Path | None:
+    """`hdrbench time --training`. Returns what it wrote."""
     from ..config import HDRNetConfig
     from ..environment import describe
     from ..result_timing import TrainingTiming
@@ -105,7 +106,7 @@ def time_steps(
         plan = {"batch": steps.BATCH, "crop": steps.CROP, "device": device, "workers": workers}
         written = {"would write": str(path) if path else "nothing"}
         report_values(plan | {"precision": list(precisions)} | written, as_json)
-        return
+        return None
     saved = _saved(path)
     environment = describe()
     repeats = steps.REPEATS[device.partition(":")[0]]
@@ -131,5 +132,6 @@ def time_steps(
     saved.write(timing, whole=True)
     if as_json:
         print_json(timing.model_dump(mode="json"))
-        return
-    print_training(timing, wide)
+    else:
+        print_training(timing, wide)
+    return path

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ..cleaning import clean
 from ..config import FULL_SCALE
 from ..files import sha256_text
+from .croissant import CROISSANT, OF_A_PUBLISHER, Origin
 from .licences import NOT_STATED, hub_licence, may_be_passed_on
 from .manifest import SPLITS, Header, Row
 
@@ -26,15 +27,18 @@ _COLOURS = {
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
+_UNKNOWN = Origin()
+
+
 def card_text(
-    header: Header, rows: Sequence[Row], command: str | None = None, paper: str | None = None
+    header: Header, rows: Sequence[Row], command: str | None = None, origin: Origin = _UNKNOWN
 ) -> str:
     """The card of a dataset, as Markdown with a front matter.
 
     Args:
         rows: all of the dataset's, one at least.
         command: the command line that prepares it, where one does.
-        paper: what to cite for the photographs, where there is something.
+        origin: what is known of the photographs.
 
     What header and rows say may be anybody's text, and ends neither the front matter nor a cell.
     """
@@ -53,7 +57,8 @@ def card_text(
         "",
         "A split's `metadata.jsonl` has a row for each pair: names, sizes, SHA-256 of the pixels, "
         "the files that it was made of and their licence. `dataset.json` has what was prepared, "
-        "with which settings and tools.",
+        f"with which settings and tools; `{CROISSANT}` says all of it to machines (Croissant 1.1, "
+        "RAI 1.0).",
         "",
         "## Loading",
         "",
@@ -66,7 +71,11 @@ def card_text(
         "## How it was prepared",
         "",
         *_preparation(header, command),
-        *(["", "## Citation", "", f"For the photographs: {_text(paper)}"] if paper else []),
+        "",
+        "## What is known of the photographs",
+        "",
+        *_known(origin),
+        *_citation(origin),
         "",
     ]
     return _sealed("\n".join(lines))
@@ -211,6 +220,37 @@ def _preparation(header: Header, command: str | None) -> list[str]:
         f"hdrbench verify {clean(header.name, 'line')}",
         "```",
     ]
+
+
+def _known(origin: Origin) -> list[str]:
+    """What datasheets ask, and what is left for whoever publishes the dataset."""
+    of = f"{origin.title} ({origin.url})" if origin.title and origin.url else origin.title
+    computed = {True: "some, computed and not photographed", False: "none", None: None}
+    known = [
+        ("From", of),
+        ("Collection", origin.collection),
+        ("Limitations", origin.limitations),
+        ("Biases", origin.biases),
+        ("People", origin.personal),
+        ("Made for", origin.uses),
+        ("Consequences", origin.social_impact),
+        ("Synthetic pictures", computed[origin.synthetic]),
+    ]
+    lines = [f"- **{what}:** {_text(text)}" for what, text in known if text]
+    unknown = [what.lower() for what, text in known if not text]
+    if unknown:
+        lines.append(
+            f"- **Not known to hdrnet-bench:** {', '.join(unknown)}. Whoever publishes the dataset "
+            f"says it in `{CROISSANT}`."
+        )
+    names = ", ".join(f"`{key}`" for key in OF_A_PUBLISHER)
+    return [*lines, f"- **Left to whoever publishes it**, in `{CROISSANT}`: {names}."]
+
+
+def _citation(origin: Origin) -> list[str]:
+    if not origin.paper:
+        return []
+    return ["", "## Citation", "", f"For the photographs: {_text(origin.paper)}"]
 
 
 def _text(text: str) -> str:

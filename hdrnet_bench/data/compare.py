@@ -15,7 +15,7 @@ from ..images.photo import STORED
 from ..images.pixels import white_level
 from .manifest import Dataset, Row
 
-Role = Literal["input", "target"]
+Role = Literal["input", "target", "mask"]
 
 
 class Difference(NamedTuple):
@@ -100,6 +100,10 @@ def _differences(a: Dataset, row_a: Row, b: Dataset, row_b: Row) -> list[Differe
     for role, hash_a, hash_b, path_a, path_b in sides:
         if hash_a != hash_b:
             differences.append(_difference(row_a, role, path_a, path_b))
+    if row_a.mask_pixels_sha256 != row_b.mask_pixels_sha256:
+        both = row_a.mask_pixels_sha256 and row_b.mask_pixels_sha256
+        what = "the masks are others" if both else "one dataset alone has a mask"
+        differences.append(Difference(row_a.split, row_a.id, "mask", None, None, None, what))
     return differences
 
 

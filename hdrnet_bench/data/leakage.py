@@ -9,7 +9,7 @@ from ..model.file import TrainedOn
 from .manifest import Dataset, Row
 
 # Sources whose ids name the same picture under every protocol.
-_SHARED_IDS = ("demo", "fivek", "hdrplus", "bsds500")
+_SHARED_IDS = ("demo", "fivek", "hdrplus", "bsds500", "ppr10k")
 
 
 def trained_on(dataset: Dataset) -> TrainedOn:

@@ -75,7 +75,8 @@ class Pairs(TorchDataset[Example]):
     def to_datasets(self) -> datasets.Dataset:
         """The same pairs as a dataset of Hugging Face's `datasets`, decoded as they are asked for.
 
-        It has a column for every field of a row. `input` and `target` are, when read, (H, W, 3)
+        It has a column for every field of a row; `mask`, where the dataset has masks, is the path
+        of a grey PNG. `input` and `target` are, when read, (H, W, 3)
         arrays as they are stored: uint8, white at 255, or uint16, white at 65535 (of inputs at the
         header's `input_white`). What lies in these two columns (`with_format(None)`) are the files'
         paths. Another `with_transform` or `with_format` takes the place of the decoding.
@@ -87,7 +88,10 @@ class Pairs(TorchDataset[Example]):
         table: list[dict[str, Any]] = []
         sizes: dict[str, tuple[int, int]] = {}
         for row in self.rows:
-            fields = row.model_dump(exclude={"id", "split", "input_file_name", "target_file_name"})
+            named = {"input_file_name", "target_file_name", "mask_file_name"}
+            fields = row.model_dump(exclude={"id", "split", *named})
+            if mask := self.dataset.mask_path(row):
+                fields["mask"] = str(mask.absolute())
             paths = self.dataset.input_path(row), self.dataset.target_path(row)
             # Absolute, so that the files are found from any directory.
             input_, target = (str(path.absolute()) for path in paths)

@@ -2,7 +2,7 @@
 
 data/<dataset>/dataset.json               the header, with a digest over all rows
 data/<dataset>/<split>/metadata.jsonl     one row a pair; `datasets` opens it as imagefolder
-data/<dataset>/<split>/{input,target}/    the pictures
+data/<dataset>/<split>/{input,target}/    the pictures; mask/ where the dataset has masks
 data/<dataset>/rejected.jsonl             what was left out, and why
 manifests/<dataset>.json, .jsonl          the committed lock: same header, same rows
 """
@@ -24,6 +24,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from ..config import FULL_SCALE, Encoding
@@ -99,6 +100,9 @@ class Row(BaseModel):
     File names are relative to the split's folder; means and standard deviations are per channel,
     as shares of the white level. `measured` is JSON text, an open set of what preparing found:
     as text, because `datasets` wants the same columns of the same types in every split.
+
+    mask_file_name, mask_pixels_sha256: of a mask that a metric weighs by, (H, W) of 8 bits.
+    group: pictures that belong together, as those of one scene; splits keep groups whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -121,6 +125,28 @@ class Row(BaseModel):
     target_mean: PerChannel
     target_std: PerChannel
     measured: Annotated[str, AfterValidator(_as_measured)] = "{}"
+    mask_file_name: FileName | None = None
+    mask_pixels_sha256: Text | None = None
+    group: Text | None = None
+
+    @model_validator(mode="after")
+    def _mask_is_whole(self) -> Row:
+        if (self.mask_file_name is None) != (self.mask_pixels_sha256 is None):
+            raise ValueError("mask_file_name and mask_pixels_sha256 stand together")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Rows from before had neither mask nor group: their digests stay as they are."""
+        fields: dict[str, Any] = handler(self)
+        later = ("mask_file_name", "mask_pixels_sha256", "group")
+        return {k: v for k, v in fields.items() if k not in later or v is not None}
+
+    @property
+    def file_names(self) -> list[str]:
+        """Of the input, the target and, where there is one, the mask."""
+        mask = [self.mask_file_name] if self.mask_file_name else []
+        return [self.input_file_name, self.target_file_name, *mask]
 
     def line(self) -> str:
         return json_line(self.model_dump())
@@ -162,7 +188,7 @@ def channel_statistics(pixels: Pixels) -> tuple[list[float], list[float]]:
 
 def rows_digest(rows: Iterable[Row]) -> str:
     """SHA-256 over the rows in their canonical order (split, then id)."""
-    return sha256_text("".join(row.line() + "\n" for row in in_order(rows)))
+    return sha256_text(rows_text(rows))
 
 
 def pixel_bytes(rows: Iterable[Row]) -> int:
@@ -187,8 +213,13 @@ def chosen_by_hash(ids: Sequence[str], share: float) -> set[str]:
     return set(sorted(ids, key=sha256_text)[:count])
 
 
+def rows_text(rows: Iterable[Row]) -> str:
+    """A metadata.jsonl: a line for each, in the canonical order."""
+    return "".join(row.line() + "\n" for row in in_order(rows))
+
+
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    write_text(path, "".join(row.line() + "\n" for row in in_order(rows)))
+    write_text(path, rows_text(rows))
 
 
 def write_lock(folder: Path, header: Header, rows: Sequence[Row]) -> None:
@@ -248,7 +279,7 @@ class Dataset:
         inside = os.path.realpath(self.directory)
         known: dict[Path, bool] = {}
         for row in self.rows:
-            for path in (self.input_path(row), self.target_path(row)):
+            for path in self.paths(row):
                 # A folder is looked at once for all that lie in it.
                 for place in (path.parent, path) if path.is_symlink() else (path.parent,):
                     if place not in known:
@@ -264,6 +295,13 @@ class Dataset:
 
     def target_path(self, row: Row) -> Path:
         return self.directory / row.split / row.target_file_name
+
+    def mask_path(self, row: Row) -> Path | None:
+        return self.directory / row.split / row.mask_file_name if row.mask_file_name else None
+
+    def paths(self, row: Row) -> list[Path]:
+        """Of all that lies there of a pair."""
+        return [self.directory / row.split / name for name in row.file_names]
 
 
 def open_dataset(name: str, advice: str | None = None) -> Dataset:

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError
-from ..images.files import open_picture
+from ..images.files import PictureFile, open_picture
+from ..images.mask import read_mask
 from ..images.photo import STORED
 from ..images.pixels import Pixels, to_float32
 from ..memory import limit, total
@@ -27,19 +29,26 @@ MEMORY_SHARE = 0.5
 
 
 class Pair(NamedTuple):
-    """One pair in memory: (3, H, W) float32, 1.0 white; the input in its dataset's encoding."""
+    """One pair in memory: (3, H, W) float32, 1.0 white; the input in its dataset's encoding.
+
+    mask: (H, W) float32 in [0, 1]; None where its row has none, and where nobody asked for it: in
+        training, which weighs by no mask.
+    """
 
     row: Row
     input: Tensor
     target: Tensor
+    mask: Tensor | None = None
 
     def to(self, device: str | torch.device) -> Pair:
-        return Pair(self.row, self.input.to(device), self.target.to(device))
+        mask = None if self.mask is None else self.mask.to(device)
+        return Pair(self.row, self.input.to(device), self.target.to(device), mask)
 
 
 def load_pair(dataset: Dataset, row: Row) -> Pair:
-    """Decode one pair. Raises DataError that names a missing, broken or wrongly sized file."""
-    return as_pair(dataset, row, decode_pair(dataset, row))
+    """Decode one pair, and its mask. Raises DataError that names a missing, broken or wrongly sized
+    file."""
+    return as_pair(dataset, row, decode_pair(dataset, row), decode_mask(dataset, row))
 
 
 def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
@@ -54,6 +63,18 @@ def decode_pair(dataset: Dataset, row: Row) -> tuple[Pixels, Pixels]:
 def decode_picture(path: Path, size: tuple[int, int], dataset: str) -> Pixels:
     """A dataset's picture, (H, W, 3) as stored. size: (width, height), as its row says. Raises as
     `load_pair`."""
+    return _opened(path, size, dataset).read(STORED).pixels
+
+
+def decode_mask(dataset: Dataset, row: Row) -> NDArray[np.uint8] | None:
+    """A pair's mask, (H, W) as stored; None where its row has none. Raises as `load_pair`."""
+    path = dataset.mask_path(row)
+    if path is None:
+        return None
+    return read_mask(_opened(path, (row.width, row.height), dataset.header.name)).levels
+
+
+def _opened(path: Path, size: tuple[int, int], dataset: str) -> PictureFile:
     # The header is asked first: what does not fit is not decoded, however large it is.
     width, height = (file := open_picture(path)).size()
     if (width, height) != size:
@@ -61,14 +82,20 @@ def decode_picture(path: Path, size: tuple[int, int], dataset: str) -> Pixels:
             f"{path} is {width}x{height}, its row says {size[0]}x{size[1]}; "
             f"`hdrbench verify {dataset}` tells more"
         )
-    return file.read(STORED).pixels
+    return file
 
 
-def as_pair(dataset: Dataset, row: Row, pixels: tuple[Pixels, Pixels]) -> Pair:
-    """Stored pixels (H, W, 3) as a pair in memory."""
+def as_pair(
+    dataset: Dataset,
+    row: Row,
+    pixels: tuple[Pixels, Pixels],
+    mask: NDArray[np.uint8] | None = None,
+) -> Pair:
+    """Stored pixels (H, W, 3), and a mask (H, W), as a pair in memory."""
     input_, target = pixels
     floating = to_float32(input_, input_white(input_, dataset.header))
-    return Pair(row, torch.from_numpy(floating), torch.from_numpy(to_float32(target)))
+    weights = None if mask is None else torch.from_numpy(mask.astype(np.float32) / 255)
+    return Pair(row, torch.from_numpy(floating), torch.from_numpy(to_float32(target)), weights)
 
 
 class PictureStore:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..color import srgb_to_linear
 from ..config import Encoding
@@ -19,7 +20,7 @@ from ..images.pixels import Pixels, white_level
 from ..images.resize import SizeRule, average_picture, curve, encode_srgb
 from ..results import Size
 from .manifest import Dataset, Row
-from .pairs import Pair, as_pair, decode_pair
+from .pairs import Pair, as_pair, decode_mask, decode_pair
 
 RULE_480P = SizeRule(edge="short", pixels=480)
 
@@ -38,9 +39,10 @@ def any_differs(rows: Iterable[Row]) -> bool:
 def load_pair_at(dataset: Dataset, row: Row, size: Size) -> Pair:
     """Decode one pair at a size. Raises DataError as load_pair."""
     input_, target = decode_pair(dataset, row)
+    mask = decode_mask(dataset, row)
     to = size_of(row, size)
     small = averaged(input_, to, dataset.header.input_encoding), averaged(target, to, "srgb")
-    return as_pair(dataset, row, small)
+    return as_pair(dataset, row, small, None if mask is None else averaged_mask(mask, to))
 
 
 def averaged(pixels: Pixels, size: tuple[int, int], encoding: Encoding) -> Pixels:
@@ -55,3 +57,10 @@ def averaged(pixels: Pixels, size: tuple[int, int], encoding: Encoding) -> Pixel
     planar = average_picture(pixels, size, curve(bits=bits))
     levels = np.rint(planar.transpose(1, 2, 0) * white_level(pixels))
     return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
+
+
+def averaged_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) to (height, width) as `averaged`: a mask's numbers are shares, and no light to be
+    decoded first."""
+    grey = averaged(mask[:, :, None].repeat(3, axis=2), size, "linear")
+    return grey[:, :, 0].astype(np.uint8, copy=False)

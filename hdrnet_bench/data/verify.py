@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..errors import DataError, StorageError
 from ..images.files import open_picture
+from ..images.mask import read_mask
 from ..images.photo import STORED
 from ..images.pixels import pixels_sha256
 from .manifest import SPLITS, Dataset, Row, channel_statistics, find_lock, rows_digest
@@ -61,9 +62,8 @@ def verify(dataset: Dataset, step: Callable[[], None] = lambda: None) -> Verific
     lock = "unknown" if lock_problems is None else _worst(lock_problems)
     reported = {(p.split, p.id) for p in problems}
     problems += [p for p in lock_problems or [] if p.id == "-" or (p.split, p.id) not in reported]
-    return Verification(
-        dataset.header.name, _worst(problems), 2 * len(dataset.rows), lock, problems
-    )
+    pictures = sum(len(row.file_names) for row in dataset.rows)
+    return Verification(dataset.header.name, _worst(problems), pictures, lock, problems)
 
 
 def _worst(problems: list[Problem]) -> Status:
@@ -101,7 +101,28 @@ def _check_row(dataset: Dataset, row: Row) -> list[Problem]:
         if pixels_sha256(pixels) != expected:
             what = _drift(channel_statistics(pixels), (mean, std))
             problems.append(Problem("differing", row.split, row.id, f"{role} pixels: {what}"))
-    return problems
+    return problems + _check_mask(dataset, row)
+
+
+def _check_mask(dataset: Dataset, row: Row) -> list[Problem]:
+    path = dataset.mask_path(row)
+    if path is None:
+        return []
+    if not path.exists():
+        return [Problem("incomplete", row.split, row.id, f"mask {path} is missing")]
+    try:
+        size = (file := open_picture(path)).size()
+        if size != (row.width, row.height):
+            what = f"size {size[0]}x{size[1]}, not {row.width}x{row.height}"
+        elif pixels_sha256(read_mask(file).levels) != row.mask_pixels_sha256:
+            what = "they are others than its row says"
+        else:
+            return []
+    except StorageError:
+        raise
+    except DataError as error:
+        return [Problem("differing", row.split, row.id, f"mask: {error}")]
+    return [Problem("differing", row.split, row.id, f"mask pixels: {what}")]
 
 
 def _drift(now: tuple[list[float], list[float]], then: tuple[list[float], list[float]]) -> str:

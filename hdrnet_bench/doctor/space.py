@@ -14,7 +14,7 @@ from ..data.manifest import find_lock, open_dataset, pixel_bytes
 from ..errors import CapabilityError, HdrbenchError
 from ..paths import cache_dir, data_dir, results_dir, runs_dir
 from ..prepare import protocols
-from ..prepare.protocol_models import ByHash, ById, ByList
+from ..prepare.protocol_models import ByGroup, ByHash, ById, ByList
 from ..recipe import DatasetSpec, Recipe
 from ..training.distributed import World
 from ..training.memory import check_memory, estimate, shares, size_text, workers_for
@@ -200,6 +200,8 @@ def dataset_bytes(spec: DatasetSpec) -> int | None:
             pairs += source.lists[split.list].count
         elif isinstance(split, ById):
             pairs += split.last - split.first + 1
+        elif isinstance(split, ByGroup):
+            pairs += split.pairs
         elif isinstance(split, ByHash):
             return None
     bits = protocol.input.bit_depth + protocol.target.bit_depth

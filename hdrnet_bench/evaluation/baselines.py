@@ -23,6 +23,7 @@ from ..model.encoding import to_display, to_model_input
 from ..slicing import bilateral_slice_apply
 from .grid_fit import fit_grid, fit_transform
 from .score import Method
+from .slopes import Held, WithCoefficients, lighter_input
 
 Baseline = Literal["identity", "affine", "grid"]
 Guide = Callable[[Tensor], Tensor]  # (B, 3, H, W) as a model is given it -> (B, H, W) in [0, 1]
@@ -36,28 +37,38 @@ def identity(encoding: Encoding) -> Method:
 def affine(config: HDRNetConfig) -> Method:
     """The target's best single 3 x 4 transform of the input."""
 
-    def method(pair: Pair) -> Tensor:
+    def both(pair: Pair) -> tuple[Tensor, Held]:
         image = to_model_input(pair.input, config)
         transform = fit_transform(_array(image), _array(pair.target))
         matrix = torch.from_numpy(transform).to(image)
-        return torch.einsum("oi,ihw->ohw", matrix[:, :3], image) + matrix[:, 3, None, None]
 
-    return method
+        def apply(image: Tensor) -> Tensor:
+            return torch.einsum("oi,ihw->ohw", matrix[:, :3], image) + matrix[:, 3, None, None]
+
+        return apply(image), lambda shift: apply(lighter_input(pair.input, config, shift))
+
+    return WithCoefficients(both)
 
 
 def grid(config: HDRNetConfig, guide: Guide) -> Method:
     """The target's best bilateral grid of the configuration's size, under a guide."""
     bins = (config.luma_bins, config.spatial_bin, config.spatial_bin)
 
-    def method(pair: Pair) -> Tensor:
+    @torch.no_grad()
+    def both(pair: Pair) -> tuple[Tensor, Held]:
         image = to_model_input(pair.input, config)
-        with torch.no_grad():
-            place = guide(image[None])[0]
-        fitted = fit_grid(_array(image), _array(place), _array(pair.target), bins)
-        cells = torch.from_numpy(fitted).to(image)
-        return bilateral_slice_apply(cells[None], place[None], image[None])[0]
+        place = guide(image[None])
+        fitted = fit_grid(_array(image), _array(place[0]), _array(pair.target), bins)
+        cells = torch.from_numpy(fitted).to(image)[None]
 
-    return method
+        @torch.no_grad()
+        def held(shift: float) -> Tensor:
+            lighter = lighter_input(pair.input, config, shift)[None]
+            return bilateral_slice_apply(cells, guide(lighter), lighter)[0]
+
+        return bilateral_slice_apply(cells, place, image[None])[0], held
+
+    return WithCoefficients(both)
 
 
 def grid_name(config: HDRNetConfig, guide: str) -> str:

@@ -29,6 +29,7 @@ from ..statistics import (
     spread,
 )
 from .pairing import (
+    NOT_PAIRED,
     Sides,
     both_sides,
     check_same_data,
@@ -209,13 +210,12 @@ def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
     undecided. Only a mean difference that the decimals shown do not round away counts. Raises
     DataError as `compare`.
     """
-    both = [name for name in METRICS if name in before.metrics and name in now.metrics]
+    both = [name for name in metric_names([now], [before], None) if name in before.metrics]
+    both = [name for name in both if name in now.metrics]
     comparison = compare(now, before, both)
     regressions: list[Regression] = []
     undecided = {
-        name: "not measured now" if name in METRICS else "not a metric of this version"
-        for name in sorted(before.metrics)
-        if name not in both
+        name: _not_checked(name, now) for name in sorted(before.metrics) if name not in both
     }
     for metric in comparison.metrics:
         name, paired = metric.metric, metric.paired
@@ -240,6 +240,12 @@ def check(now: Evaluation, before: Evaluation) -> RegressionCheck:
     if comparison.only_a:
         notes.append(f"not evaluated before: {', '.join(comparison.only_a)}")
     return RegressionCheck(regressions, undecided, notes)
+
+
+def _not_checked(name: str, now: Evaluation) -> str:
+    if name not in METRICS:
+        return "not a metric of this version"
+    return NOT_PAIRED if name in now.metrics else "not measured now"
 
 
 def rounding_noise(metric: str) -> float:
@@ -378,4 +384,7 @@ def _notes(
             notes.append(f"{side}: measured by an older version: {', '.join(sorted(stale))}")
     for name in sorted({n for r in [*first, *second] for n in r.metrics} - set(METRICS)):
         notes.append(f"{name} is not a metric of this version: left out")
+    measured = {name for result in [*first, *second] for name in result.metrics}
+    groups = [name for name in METRICS if name in measured and METRICS[name].of_groups]
+    notes += [f"{METRICS[name].label} {NOT_PAIRED}" for name in groups]
     return notes

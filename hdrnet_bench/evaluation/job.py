@@ -21,16 +21,16 @@ from ..metrics.grid_artefact import CELLS
 from ..model.file import ModelHeader
 from ..model.load import read_model
 from ..recipe import EvaluationSpec, Recipe
-from ..result_ids import DatasetId, MethodId, RecipeId
+from ..result_ids import SLUG, DatasetId, MethodId, RecipeId
 from ..results import ResultRow, Size, Unpaired, evaluation_path, result_folder
 from ..runs import Run
-from . import baselines
+from . import baselines, slopes
 from .baselines import Baseline
 from .predictions import describe, pair_predictions
 from .score import Method, method_id, recipe_id
 
 BASELINE, PREDICTIONS = "baseline", "predictions"  # in the place of a run's name
-ALWAYS_MEASURED = "grid_artefact"  # beside every recipe's metrics
+ALWAYS_MEASURED = ("grid_artefact", "inversions")  # beside every recipe's metrics
 
 
 class JobSpec(NamedTuple):
@@ -78,7 +78,7 @@ class EvaluationJob(NamedTuple):
     @property
     def metrics(self) -> tuple[str, ...]:
         names = self.spec.metrics
-        return names if ALWAYS_MEASURED in names else (*names, ALWAYS_MEASURED)
+        return (*names, *(name for name in ALWAYS_MEASURED if name not in names))
 
     @property
     def dataset(self) -> DatasetId:
@@ -155,8 +155,7 @@ def run_job(spec: JobSpec, run: Run, allow_leak: bool) -> EvaluationJob:
         )
 
     def method(device: str) -> Method:
-        model, _ = read_model(run.model_path, device)
-        return lambda pair: model.enhance(pair.input)
+        return slopes.of_model(read_model(run.model_path, device)[0])
 
     rows, cells = dataset.split(split), header.config.spatial_bin
     return EvaluationJob(spec, method_id(run), method, rows, cells=cells, run=run, leaked=leaked)
@@ -229,6 +228,14 @@ def grid_bound_job(spec: JobSpec, run: Run) -> EvaluationJob:
     return EvaluationJob(spec, id_, method, rows, cells=config.spatial_bin)
 
 
+def check_method_name(name: str) -> None:
+    """Raises UsageError for what no method of others can be called in results."""
+    if not re.fullmatch(SLUG, name):
+        raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
+    if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
+        raise UsageError(f"--name {name} is the name of a method of this project: choose another")
+
+
 def predictions_job(
     spec: JobSpec, folder: Path, name: str, size: Size, allow_missing: bool
 ) -> EvaluationJob:
@@ -238,10 +245,7 @@ def predictions_job(
     Raises DataError where some are missing or of another size, unless `allow_missing`, and where
     none is left.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
-    if name == "identity" or name.startswith(("oracle-", "hdrnet-")):
-        raise UsageError(f"--name {name} is the name of a method of this project: choose another")
+    check_method_name(name)
     rows = spec.dataset.split(spec.split)
     others = [row for row in spec.dataset.rows if row.split != spec.split]
     predictions = pair_predictions(folder, rows, size, others)

@@ -88,15 +88,22 @@ def _there(job: EvaluationJob) -> Evaluation | None:
         and set(result.metrics) == {*names, *missing}
         and not result.stale()
         and {shown.id for shown in result.shown} <= {row.id for row in job.rows}
-        and all(name in (result.rows[0].model_extra or {}) for name in names)
+        and set(_of_pictures(names)) <= set(result.rows[0].model_extra or {})
     )
     return result if same else None
 
 
+def _of_pictures(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not metrics.METRICS[name].of_groups]
+
+
 def check_replaceable(job: EvaluationJob) -> None:
-    """Raises UsageError where the result of other predictions lies where this one's would, or one
-    that this version cannot read: only they could bring it back, and they may be gone."""
-    if job.method.predictions_sha256 is None or not job.path.exists():
+    """Raises UsageError where the result of other predictions, or of another ONNX file, lies where
+    this one's would, or one that this version cannot read: only they could bring it back, and they
+    may be gone."""
+    method = job.method
+    others = method.predictions_sha256 is not None or method.onnx is not None
+    if not others or not job.path.exists():
         return
     instead = "--overwrite replaces it, another --name keeps both"
     try:
@@ -105,10 +112,9 @@ def check_replaceable(job: EvaluationJob) -> None:
         raise
     except DataError as error:
         raise UsageError(f"{error}; {instead}") from None
-    if not isinstance(result, Evaluation) or result.method != job.method:
-        raise UsageError(
-            f"{job.path} is the result of other pictures named {job.method.name}: {instead}"
-        )
+    if not isinstance(result, Evaluation) or result.method != method:
+        what = "other pictures" if method.onnx is None else "another file, or of other settings,"
+        raise UsageError(f"{job.path} is the result of {what} named {method.name}: {instead}")
 
 
 def evaluate_job(
@@ -170,7 +176,7 @@ def _evaluate(
     curve: str | None,
     step: Callable[[], None],
 ) -> Evaluation:
-    environment = describe()
+    environment = describe(onnxruntime=job.method.onnx is not None)
     decides = {
         "recipe": job.spec.recipe.model_dump(),
         "method": job.method.model_dump(),
@@ -183,7 +189,7 @@ def _evaluate(
     }
 
     pair = _loader(job, device)
-    partial = PartialRows(job.path, sha256_text(json_line(decides)), set(names))
+    partial = PartialRows(job.path, sha256_text(json_line(decides)), _of_pictures(names))
 
     def kept() -> str:
         return (
@@ -247,8 +253,16 @@ def _result(
 
 def _rows_csv(measured: list[dict[str, Any]], names: list[str]) -> str:
     # By name: the rows of a stopped evaluation have their metrics in another order.
-    rows = pd.DataFrame(measured, columns=["id", "width", "height", "licence", *names])
+    columns = ["id", "width", "height", "licence", *_of_pictures(names)]
+    rows = pd.DataFrame(measured, columns=columns)
     rows["licence"] = [clean(text, "csv") for text in rows["licence"]]
+    if any("group" in row for row in measured):
+        rows["group"] = [clean(row.get("group") or "", "csv") for row in measured]
+        colours = [row.get("mean_ab") or (None, None) for row in measured]
+        rows["mean_a"], rows["mean_b"] = zip(*colours, strict=True)
+    if any("slopes" in row for row in measured):
+        ranges = [row.get("slopes") or (None, None) for row in measured]
+        rows["slope_low"], rows["slope_high"] = zip(*ranges, strict=True)
     return rows.to_csv(index=False)
 
 

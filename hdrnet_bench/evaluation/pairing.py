@@ -44,20 +44,30 @@ def check_same_data(a: Evaluation, b: Evaluation) -> None:
         raise mismatch("sizes", a.size, b.size)
 
 
+NOT_PAIRED = (
+    "is of groups of pictures, and pictures are paired here: `hdrbench eval` and `hdrbench report` "
+    "show each method's with its interval"
+)
+
+
 def metric_names(
     first: Sequence[Evaluation], second: Sequence[Evaluation], selection: Sequence[str] | None
 ) -> list[str]:
     """The metrics to compare, in the order of METRICS: those of `selection`, or by default all that
-    any of the results has.
+    any of the results has and that pictures have.
 
-    Raises UsageError for a name that is not a metric, or that none of the results has.
+    Raises UsageError for a name that is not a metric, that none of the results has, or that is of
+    groups of pictures.
     """
-    names = [n for n in METRICS if any(n in r.metrics for r in [*first, *second])]
+    measured = [n for n in METRICS if any(n in r.metrics for r in [*first, *second])]
+    names = [name for name in measured if not METRICS[name].of_groups]
     if selection is None:
         return names
     for name in selection:
         if name not in METRICS:
             raise UsageError(f"unknown metric {name!r}: {near_matches(name, METRICS)}")
+        if METRICS[name].of_groups:
+            raise UsageError(f"{name} {NOT_PAIRED}")
         if name not in names:
             raise UsageError(f"{name} is not in either result: {near_matches(name, names)}")
     return [name for name in METRICS if name in selection]

@@ -27,7 +27,8 @@ from ..model.file import read_model_header
 from ..recipe import Recipe
 from ..result_ids import SLUG, MethodId, RecipeId
 from ..runs import Run
-from ..statistics import Bounds, mean_interval
+from ..statistics import MIN_FOR_INTERVAL, Bounds, mean_interval, variances_within
+from .slopes import Held, Slopes, WithCoefficients, slopes
 
 # A method: a pair at its size to an output (3, H, W), not clamped. Only oracles look at the target.
 Method = Callable[[Pair], Tensor]
@@ -40,10 +41,11 @@ def saved_levels(output: Tensor) -> Tensor:
 
 class Scores(NamedTuple):
     """A picture's metrics. undefined: why one has no value, which then is NaN. A value may be
-    infinite."""
+    infinite. slopes: where inversions were asked for, of a method that has coefficients."""
 
     values: dict[str, float]
     undefined: dict[str, str]
+    slopes: Slopes | None = None
 
 
 def score(
@@ -53,20 +55,30 @@ def score(
     return measure(output, target, names, cells).values
 
 
-def measure(output: Tensor, target: Tensor, names: Sequence[str], cells: int = CELLS) -> Scores:
+def measure(
+    output: Tensor,
+    target: Tensor,
+    names: Sequence[str],
+    cells: int = CELLS,
+    mask: Tensor | None = None,
+    held: Held | None = None,
+) -> Scores:
     """The metrics of one output (3, H, W), as it would be saved; those of papers as theirs.
 
     Of a paper's metrics, which its program computes together, all are undefined where one is,
     but for LPIPS.
 
     Args:
-        names: in metric_specs.METRICS.
+        names: in metric_specs.METRICS, none of groups.
         cells: a side of the grid that artefacts are looked for along.
+        mask: (H, W) in [0, 1], where the picture has one; without it what needs masks is undefined.
+        held: the method with the coefficients of the picture; without it inversions are undefined.
     """
     saved = saved_levels(output)
     both_differences = set(names) >= _COLOUR_DIFFERENCES
     values: dict[str, float] = {}
     undefined: dict[str, str] = {}
+    found: Slopes | None = None
     for name in names:
         if name in values:
             continue
@@ -78,6 +90,11 @@ def measure(output: Tensor, target: Tensor, names: Sequence[str], cells: int = C
                 values |= zip(("delta_e_76", "delta_e_2000"), map(float, both), strict=True)
             elif name == "grid_artefact":
                 values[name] = float(grid_artefact(saved, target, cells=(cells, cells)))
+            elif name == "inversions":
+                found = _slopes(held)
+                values[name] = found.inversions
+            elif METRICS[name].needs == "masks":
+                values[name] = _masked(name, saved, target, mask)
             else:
                 values[name] = float(getattr(metrics, name)(saved, target))
         except metrics.Undefined as reason:
@@ -85,10 +102,22 @@ def measure(output: Tensor, target: Tensor, names: Sequence[str], cells: int = C
     undefined |= {
         n: _not_a_number(n) for n in names if math.isnan(values[n]) and n not in undefined
     }
-    return Scores({name: values[name] for name in names}, undefined)
+    return Scores({name: values[name] for name in names}, undefined, found)
 
 
 _COLOUR_DIFFERENCES = {"delta_e_76", "delta_e_2000"}
+
+
+def _masked(name: str, output: Tensor, target: Tensor, mask: Tensor | None) -> float:
+    if mask is None:
+        raise metrics.Undefined("the dataset has no mask of it")
+    return float(getattr(metrics, name)(output, target, mask))
+
+
+def _slopes(held: Held | None) -> Slopes:
+    if held is None:
+        raise metrics.Undefined("inversions are of coefficients, and the method has none")
+    return slopes(held)
 
 
 def _of_paper(name: str, output: Tensor, target: Tensor) -> dict[str, float]:
@@ -130,18 +159,23 @@ def split_available(
 @torch.no_grad()
 def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> dict[str, Any]:
     """A picture's row: id, size, licence and each metric, None where it is not finite; `undefined`
-    has the reasons of those that are not defined for this picture, where there are such.
+    has the reasons of those that are not defined for this picture, where there are such; for a
+    metric of groups the picture's group and mean colour, where it is in one; the lowest and the
+    highest slope, where the method has coefficients.
 
     Raises DataError where the picture is too small for the model, or its output is not finite.
     """
     try:
-        output = method(pair)
+        output, held = (
+            method.both(pair) if isinstance(method, WithCoefficients) else (method(pair), None)
+        )
     except ValueError as error:
         raise DataError(f"{pair.row.id} cannot be enhanced: {error}") from None
     if not torch.isfinite(output).all():
         raise DataError(f"the model's output for {pair.row.id} is not finite: train it again")
     try:
-        values, undefined = measure(output, pair.target, names, cells)
+        of_pictures = [name for name in names if not METRICS[name].of_groups]
+        values, undefined, found = measure(output, pair.target, of_pictures, cells, pair.mask, held)
     except ValueError as error:
         raise DataError(f"{pair.row.id} cannot be scored: {error}") from None
     height, width = pair.target.shape[-2:]
@@ -150,11 +184,20 @@ def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> 
         {"id": pair.row.id, "width": width, "height": height, "licence": pair.row.licence}
         | measured
         | ({"undefined": undefined} if undefined else {})
+        | ({"slopes": [found.low, found.high]} if found else {})
+        | (_in_group(pair.row.group, output) if len(of_pictures) < len(names) else {})
     )
 
 
+def _in_group(group: str | None, output: Tensor) -> dict[str, Any]:
+    return {} if group is None else {"group": group, "mean_ab": metrics.mean_ab(output).tolist()}
+
+
 def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The summary of a metric over the rows for whose pictures it is defined; how many others."""
+    """The summary of a metric over the rows for whose pictures it is defined; how many others. Of
+    a metric of groups over the groups that have two of these pictures."""
+    if METRICS[name].of_groups:
+        return _summarise_groups(rows, METRICS[name].bounds)
     reasons = [r["undefined"][name] for r in rows if name in r.get("undefined", {})]
     values = [row[name] for row in rows if name not in row.get("undefined", {})]
     summary = summarise(values, METRICS[name].bounds)
@@ -162,6 +205,21 @@ def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
         summary["undefined"] = len(reasons)
     if len(reasons) == len(rows) > 0:
         summary["reason"] = f"not defined for any of {len(rows)} pictures: {reasons[0]}"
+    return summary
+
+
+def _summarise_groups(rows: Sequence[dict[str, Any]], bounds: Bounds) -> dict[str, Any]:
+    groups = variances_within((row.get("group"), row.get("mean_ab")) for row in rows)
+    values = [value for value in groups.values() if value is not None]
+    summary = summarise(values, bounds)
+    if len(values) < len(groups):
+        summary["undefined"] = len(groups) - len(values)
+    if not groups:
+        summary["reason"] = "the dataset says of no picture which others it belongs with"
+    elif not values:
+        summary["reason"] = "no group has two of these pictures"
+    elif len(values) < MIN_FOR_INTERVAL:
+        summary["reason"] = f"no interval: fewer than {MIN_FOR_INTERVAL} groups"
     return summary
 
 

@@ -7,8 +7,10 @@ both are several times faster in torch than pow and where, and exact to float64'
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +33,17 @@ class LabConstants(NamedTuple):
 
 
 SKIMAGE = LabConstants(XYZ_FROM_LINEAR, WHITE_D65, slope=7.787, bend=0.008856)
+
+
+@lru_cache(maxsize=1)
+def matlab() -> LabConstants:
+    """rgb2lab's: whitepoint('d65'), the matrix that sRGB's primaries make with it, and CIE's exact
+    fractions."""
+    white = (0.9504, 1.0, 1.0889)
+    primaries = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+    columns = np.array([(x / y, 1.0, (1 - x - y) / y) for x, y in primaries]).T
+    matrix = columns * np.linalg.solve(columns, white)
+    return LabConstants(matrix.tolist(), white, slope=841 / 108, bend=(24 / 116) ** 3)
 
 
 def srgb_to_lab(rgb: Tensor, constants: LabConstants = SKIMAGE) -> Lab:

@@ -13,7 +13,8 @@ _STRIP = {"cpu": 1 << 16, "cuda": 1 << 23}
 
 
 class Undefined(ValueError):
-    """The metric has no value for a picture that is otherwise as it should be: it is too small."""
+    """The metric has no value for a picture that is otherwise as it should be: it is too small, or
+    lacks the mask that the metric weighs by."""
 
 
 def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
@@ -44,13 +45,13 @@ def strip_size(x: Tensor) -> int:
     return _STRIP.get(x.device.type, _STRIP["cpu"])
 
 
-def strips(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of both (B, 3, H, W) at a time, as contiguous float64 (B, 3, rows, W)."""
-    batch, _, height, width = x.shape
-    rows = max(1, strip_size(x) // (batch * width))
+def strips(*pictures: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Rows of all (B, C, H, W) at a time, as contiguous float64 (B, C, rows, W)."""
+    batch, _, height, width = pictures[0].shape
+    rows = max(1, strip_size(pictures[0]) // (batch * width))
     for top in range(0, height, rows):
         part = (slice(None), slice(None), slice(top, top + rows))
-        yield as_float64(x[part]), as_float64(y[part])
+        yield tuple(as_float64(picture[part]) for picture in pictures)
 
 
 def as_float64(x: Tensor) -> Tensor:

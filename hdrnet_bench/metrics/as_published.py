@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..color import XYZ_FROM_LINEAR, srgb_to_linear
-from ._lab import LabConstants, srgb_to_lab
+from ._lab import matlab, srgb_to_lab
 from ._pairs import as_float64, as_pair, per_picture, strips
 from .delta_e import cie76_of, delta_e_76, delta_e_both
 from .lpips import BACKBONES, lpips
@@ -32,7 +32,8 @@ Values = dict[str, Tensor | None]
 
 
 def zeng(output: Tensor, target: Tensor) -> Values:
-    """psnr, ssim, delta_e of the 3D-LUT family. Raises Undefined under 11 rows or 4 columns."""
+    """psnr, ssim, delta_e of the 3D-LUT family; on PPR10K its calculate_metrics.m gives the first
+    and the last. Raises Undefined under 11 rows or 4 columns."""
     x, y, batched = as_pair(output, target)
     # ssim.m's factor: rows and columns of what it takes for one grey picture, halves rounded up.
     f = max(1, int(min(x.shape[2], 3 * x.shape[3]) / 256 + 0.5))
@@ -42,7 +43,7 @@ def zeng(output: Tensor, target: Tensor) -> Values:
     # Strip by strip: the float64 planes of one stay in a core's cache.
     total = x.new_zeros(len(x), dtype=torch.float64)
     for a, b in strips(x, y):
-        labs = (srgb_to_lab(levels(picture) / 255, _matlab()) for picture in (a, b))
+        labs = (srgb_to_lab(levels(picture) / 255, matlab()) for picture in (a, b))
         total += cie76_of(*labs).sum(dim=(1, 2))
     return {
         "psnr": psnr(output, target),
@@ -78,17 +79,6 @@ def _mirror(x: Tensor, before: int, after: int, dim: int) -> Tensor:
     end = x.shape[dim]
     parts = [x.narrow(dim, 0, before).flip(dim), x, x.narrow(dim, end - after, after).flip(dim)]
     return torch.cat(parts, dim)
-
-
-@lru_cache(maxsize=1)
-def _matlab() -> LabConstants:
-    """rgb2lab's: whitepoint('d65'), the matrix that sRGB's primaries make with it, and CIE's exact
-    fractions."""
-    white = (0.9504, 1.0, 1.0889)
-    primaries = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-    columns = np.array([(x / y, 1.0, (1 - x - y) / y) for x, y in primaries]).T
-    matrix = columns * np.linalg.solve(columns, white)
-    return LabConstants(matrix.tolist(), white, slope=841 / 108, bend=(24 / 116) ** 3)
 
 
 def llf_lut(output: Tensor, target: Tensor, with_lpips: bool = True) -> Values:

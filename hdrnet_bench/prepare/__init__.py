@@ -3,4 +3,4 @@
 Open build.py first, then sources/demo.py, the shortest of the sources.
 """
 
-SOURCES = ("demo", "folder", "fivek", "hdrplus", "synthetic-hdrplus", "bsds500")
+SOURCES = ("demo", "folder", "fivek", "hdrplus", "synthetic-hdrplus", "bsds500", "ppr10k")

@@ -1,7 +1,7 @@
 """Building a dataset directory in parallel, so that it can be stopped and started again.
 
 Everything is written into a hidden folder beside the dataset (staging.py). A pair's row is written
-last, so a row that exists stands for two whole pictures. When all pairs are done and on the disk,
+last, so a row that exists stands for whole pictures. When all pairs are done and on the disk,
 the folder with the pictures gets the dataset's name in one step (replacing.py); then what is left
 of the hidden folder goes. The pairs are made in processes on this machine, or by another executor:
 on a cluster whose machines see the same folder.
@@ -9,25 +9,26 @@ on a cluster whose machines see the same folder.
 
 from __future__ import annotations
 
-import shutil
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..data.manifest import Header, Row, channel_statistics, read_header
 from ..environment import peak_memory_mib
 from ..errors import DataError, StorageError, UsageError
-from ..files import atomic_path, by_name, json_line, sha256_file
+from ..files import by_name, json_line
 from ..images.files import write_png
 from ..images.pixels import Pixels, pixels_sha256
 from ..locks import locked
 from ..stopping import says_when_stopped
 from .fetch.download import NotFound, Unreachable
-from .finishing import finish, leave_out, order
+from .finishing import finish, leave_out, no_pair, order
 from .replacing import (
     HEADER,
     existing_dataset,
@@ -41,11 +42,11 @@ from .replacing import (
 from .schedule import Fetching, OpenPool, WorkerLost, fetch_and_make, processes, submit
 from .staging import (
     DATASET,
-    UNTRIED_STAGES,
     Made,
     Plan,
     Task,
     check_ids,
+    copy_unchanged,
     earlier_result,
     has_plan,
     is_spent,
@@ -65,6 +66,7 @@ class PreparedPair(NamedTuple):
     input, target: (H, W, 3), of the same size.
     files: the input's and the target's file, where they are to be copied as they are, with their
         SHA-256 as source_sha256; None where the pictures are to be written as PNG.
+    mask: (H, W) of the same size, as `Row` has it. group: as there.
     """
 
     input: Pixels
@@ -74,6 +76,8 @@ class PreparedPair(NamedTuple):
     licence: str
     measured: dict[str, Any]
     files: tuple[Path, Path] | None = None
+    mask: NDArray[np.uint8] | None = None
+    group: str | None = None
 
 
 class BuildCost(NamedTuple):
@@ -194,7 +198,7 @@ def build(
             )
             rows, rejections = leave_out(review, made, rejections, staging)
             if not rows:
-                raise DataError(_no_pair(plan, rejections))
+                raise DataError(no_pair(plan, rejections))
             header = finish(plan, rows, rejections, staging / DATASET)
             # Once more: hours may have gone by.
             if existing_dataset(plan, root, overwrite=overwrite):
@@ -237,16 +241,6 @@ def _state(plan: Plan, final: Path, staging: Path, pairs: int) -> str:
         rest = f"; the next run removes {' and '.join(map(str, left))}" if left else ""
         return f"{final} is whole{rest}"
     return f"{made or 0} of {pairs} pairs are kept; {advice}"
-
-
-def _no_pair(plan: Plan, rejections: list[dict[str, str]]) -> str:
-    """How many were left out at each stage, with one of them each. First what was wrong with
-    pictures that are there: of a part of a dataset the others are missing on purpose."""
-    counts = Counter(rejection["stage"] for rejection in rejections)
-    first = {rejection["stage"]: rejection for rejection in reversed(rejections)}
-    stages = sorted(counts, key=lambda stage: (stage in UNTRIED_STAGES, -counts[stage], stage))
-    shown = [f"{s} {counts[s]} ({first[s]['id']}: {first[s]['reason']})" for s in stages]
-    return f"{plan.name} has no pair; left out: {', '.join(shown) or 'none'}"
 
 
 def _interruption(plan: Plan, reason: str) -> str:
@@ -336,7 +330,7 @@ def _rejection_of(task: Task, error: DataError, staging: Path) -> _Outcome:
 
 
 def _make(task: Task, maker: Maker, staging: Path) -> _Outcome:
-    """In a worker: make one pair, write both pictures, then its row."""
+    """In a worker: make one pair, write its pictures, then its row."""
     start = time.process_time()
     result = _make_pair(task, maker, staging)
     return _Outcome(result, time.process_time() - start, peak_memory_mib())
@@ -352,15 +346,21 @@ def _make_pair(task: Task, maker: Maker, staging: Path) -> Made | dict[str, str]
     if pair.target.shape[:2] != (height, width):
         reason = f"input {width}x{height}, target {pair.target.shape[1]}x{pair.target.shape[0]}"
         return reject(task, "size", reason, staging)
+    if pair.mask is not None and pair.mask.shape != (height, width):
+        reason = f"mask {pair.mask.shape[1]}x{pair.mask.shape[0]}, pictures {width}x{height}"
+        return reject(task, "size", reason, staging)
     folder = staging / DATASET / task.split
     names = []
     for number, (role, pixels) in enumerate((("input", pair.input), ("target", pair.target))):
         file = pair.files[number] if pair.files else None
         names.append(f"{role}/{task.id}{file.suffix.lower() if file else '.png'}")
         if file:
-            _copy(file, folder / names[-1], pair.source_sha256[number])
+            copy_unchanged(file, folder / names[-1], pair.source_sha256[number])
         else:
             write_png(folder / names[-1], pixels)
+    if pair.mask is not None:
+        names.append(f"mask/{task.id}.png")
+        write_png(folder / names[-1], pair.mask)
     input_mean, input_std = channel_statistics(pair.input)
     target_mean, target_std = channel_statistics(pair.target)
     row = Row(
@@ -382,16 +382,10 @@ def _make_pair(task: Task, maker: Maker, staging: Path) -> Made | dict[str, str]
         target_mean=target_mean,
         target_std=target_std,
         measured=json_line(pair.measured),
+        mask_file_name=None if pair.mask is None else names[2],
+        mask_pixels_sha256=None if pair.mask is None else pixels_sha256(pair.mask),
+        group=pair.group,
     )
-    sizes = (folder / names[0]).stat().st_size, (folder / names[1]).stat().st_size
-    made = Made(row=row, sizes=sizes)
+    made = Made(row=row, sizes=[(folder / name).stat().st_size for name in names])
     keep(made, task, staging)
     return made
-
-
-def _copy(file: Path, place: Path, sha256: str) -> None:
-    """Raises StorageError where it is another file than was looked at."""
-    with atomic_path(place) as temporary:
-        shutil.copyfile(file, temporary)
-        if sha256_file(temporary) != sha256:
-            raise StorageError(f"{file} has changed while it was read")

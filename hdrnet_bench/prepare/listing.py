@@ -16,9 +16,9 @@ def protocol_rows() -> list[dict[str, Any]]:
         dict(zip(_SHORT, (source, protocol, summary), strict=True))
         for source, summaries in (
             ("demo", demo.protocols()),
+            ("bsds500", bsds500.protocols()),
             ("folder", folder.protocols()),
             ("synthetic-hdrplus", synthetic_hdrplus.protocols()),
-            ("bsds500", bsds500.protocols()),
         )
         for protocol, summary in summaries.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -61,10 +62,15 @@ class LinearSide(Side):
         return f"{super().description}, 1.0 stored as {self.white}"
 
 
-class FinishedSide(Side):
-    """The camera's own JPEG."""
+class SrgbSide(Side):
+    """A finished picture in sRGB."""
 
     space: Literal["srgb"]
+
+
+class FinishedSide(SrgbSide):
+    """The camera's own JPEG."""
+
     bit_depth: Literal[8]
 
 
@@ -96,7 +102,22 @@ class ByHash(Facts):
         return self
 
 
-Rule = ByList | ById | ByHash
+class ByGroup(Facts):
+    """A split that is a range of groups, both ends included: pictures of one scene stay together.
+    pairs: how many the published files give it."""
+
+    groups: tuple[int, int]
+    pairs: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _is_range(self) -> ByGroup:
+        first, last = self.groups
+        if not 0 <= first <= last:
+            raise ValueError("groups: the first and the last, from 0")
+        return self
+
+
+Rule = ByList | ById | ByHash | ByGroup
 
 
 class _Entry(Facts):
@@ -285,6 +306,31 @@ class HdrplusProtocol(Protocol):
 
     def details(self) -> dict[str, Any]:
         return {"aspect tolerance": self.aspect_tolerance}
+
+
+class Ppr10kProtocol(Protocol):
+    """The first of `experts` is the default. augmented: whether the published versions of each
+    picture for training are inputs too, all with the one target."""
+
+    input: SrgbSide
+    target: SrgbSide
+    experts: Annotated[list[Literal["a", "b", "c"]], Field(min_length=1)]
+    augmented: bool
+    splits: dict[Split, ByGroup]
+
+    @model_validator(mode="after")
+    def _groups_are_apart(self) -> Ppr10kProtocol:
+        _check_train_and_test(self.splits)
+        ranges = sorted(rule.groups for rule in self.splits.values())
+        if any(end >= start for (_, end), (start, _) in pairwise(ranges)):
+            raise ValueError("splits: a group is in two of them")
+        return self
+
+    def rules(self, part: str | None = None) -> Mapping[Split, Rule]:
+        return self.splits
+
+    def details(self) -> dict[str, Any]:
+        return {"experts": self.experts, "augmented": self.augmented}
 
 
 def _check_exported(side: FiveKSide, file: LightroomFile) -> None:

@@ -18,16 +18,18 @@ from ..paths import search
 from ..yaml_files import read_mapping, validated
 from .fetch.cached import cached_content
 from .protocol_models import (
+    ByGroup,
     ByHash,
     ById,
     ByList,
     FiveKProtocol,
     HdrplusProtocol,
+    Ppr10kProtocol,
     Protocol,
     Rule,
     Unrunnable,
 )
-from .source_models import FiveKSource, HdrplusSource, Source
+from .source_models import FiveKSource, HdrplusSource, Ppr10kSource, Source
 
 FOLDER = "protocols"
 SOURCE_FILE = "source.yaml"
@@ -35,6 +37,7 @@ SOURCE_FILE = "source.yaml"
 _MODELS: dict[str, tuple[type[Source], type[Protocol]]] = {
     "fivek": (FiveKSource, FiveKProtocol),
     "hdrplus": (HdrplusSource, HdrplusProtocol),
+    "ppr10k": (Ppr10kSource, Ppr10kProtocol),
 }
 SOURCES = tuple(_MODELS)
 
@@ -43,6 +46,8 @@ SOURCES = tuple(_MODELS)
 def load_source(name: Literal["fivek"]) -> FiveKSource: ...
 @overload
 def load_source(name: Literal["hdrplus"]) -> HdrplusSource: ...
+@overload
+def load_source(name: Literal["ppr10k"]) -> Ppr10kSource: ...
 @overload
 def load_source(name: str) -> Source: ...
 def load_source(name: str) -> Source:
@@ -55,6 +60,8 @@ def load_source(name: str) -> Source:
 def load_protocol(source: Literal["fivek"], name: str) -> FiveKProtocol: ...
 @overload
 def load_protocol(source: Literal["hdrplus"], name: str) -> HdrplusProtocol: ...
+@overload
+def load_protocol(source: Literal["ppr10k"], name: str) -> Ppr10kProtocol: ...
 @overload
 def load_protocol(source: str, name: str) -> Protocol: ...
 def load_protocol(source: str, name: str) -> Protocol:
@@ -87,6 +94,8 @@ def rendering_options(source: str, name: str, size: str | None) -> str:
     """The options of `prepare` that say where renderings lie, each with DIR: an extracted pack
     where somebody publishes that size, else two folders. "" where the source or the protocol takes
     no renderings, or is not known here. size: None for the protocol's first."""
+    if source == "ppr10k":
+        return "--source-dir DIR"
     if source != "fivek":
         return ""
     try:
@@ -121,6 +130,8 @@ def whole_test_split(name: str) -> int | None:
     if isinstance(rule, ByList):
         entry = found[0].lists.get(rule.list)
         return entry.count if entry else None
+    if isinstance(rule, ByGroup):
+        return rule.pairs
     return rule.last - rule.first + 1 if isinstance(rule, ById) else None
 
 
@@ -191,11 +202,12 @@ def splits(
 ) -> dict[str, Split]:
     """The split of every id of a protocol, or of a part of its dataset.
 
-    Where the protocol has no validation split, a share of the training ids, by hash, is it.
+    Where the protocol has no validation split, a share of the training ids, by hash, is it; of
+    splits by group a share of the groups, whichever of them are there.
 
     Args:
-        numbers: the number of each id that there is, for splits by range or by hash; None where
-            the lists alone decide.
+        numbers: the number of each id that there is, or of its group, for splits by range or by
+            hash; None where the lists alone decide.
         part: for a dataset whose parts are split each by its own rules.
 
     Raises DataError where an id is in two splits, or a list has one that does not exist.
@@ -215,7 +227,13 @@ def splits(
         split_of |= dict.fromkeys(ids, split)
     if "validation" not in rules:
         training = [id_ for id_, split in split_of.items() if split == "train"]
-        split_of |= dict.fromkeys(chosen_by_hash(training, VALIDATION_SHARE), "validation")
+        if isinstance(rule := rules["train"], ByGroup):
+            first, last = rule.groups
+            groups = chosen_by_hash([str(n) for n in range(first, last + 1)], VALIDATION_SHARE)
+            held = [id_ for id_ in training if numbers and str(numbers[id_]) in groups]
+        else:
+            held = sorted(chosen_by_hash(training, VALIDATION_SHARE))
+        split_of |= dict.fromkeys(held, "validation")
     return split_of
 
 
@@ -226,6 +244,9 @@ def _ids_of(rule: Rule, source: Source, numbers: Mapping[str, int]) -> list[str]
     if isinstance(rule, ByHash):
         first, end = rule.hash_percent
         return [id_ for id_ in numbers if first <= int(sha256_text(id_)[:8], 16) % 100 < end]
+    if isinstance(rule, ByGroup):
+        first, last = rule.groups
+        return [id_ for id_, group in numbers.items() if first <= group <= last]
     ids = [id_ for id_, n in numbers.items() if rule.first <= n <= rule.last]
     if len(ids) != rule.last - rule.first + 1:
         raise DataError(
@@ -281,7 +302,8 @@ def description(protocol: Protocol | Unrunnable, source: Source) -> dict[str, An
 
 def _describe_rules(rules: Mapping[Split, Rule], source: Source) -> dict[str, str]:
     texts: dict[str, str] = {split: _describe_rule(rule, source) for split, rule in rules.items()}
-    share = f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
+    of = "groups" if isinstance(rules["train"], ByGroup) else "ids"
+    share = f"{VALIDATION_SHARE:.0%} of the training {of}, by hash"
     return texts if "validation" in rules else texts | {"validation": share}
 
 
@@ -291,5 +313,7 @@ def _describe_rule(rule: Rule, source: Source) -> str:
     if isinstance(rule, ByHash):
         first, end = rule.hash_percent
         return f"ids whose SHA-256 (8 digits, modulo 100) is from {first} to below {end}"
+    if isinstance(rule, ByGroup):
+        return f"groups {rule.groups[0]} to {rule.groups[1]}, {rule.pairs} pairs"
     entry = source.lists[rule.list]
     return f"{entry.count} ids of {rule.list}, {shown(entry.url)}, SHA-256 {entry.sha256}"

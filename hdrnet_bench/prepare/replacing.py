@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..data.card import CARD, MOST_BYTES, is_unedited
+from ..data import card, croissant
 from ..data.manifest import SPLITS, Dataset, Header, read_header, read_rows
 from ..errors import DataError, StorageError, UsageError
 from ..files import read_text, sync, unreadable
@@ -20,6 +20,8 @@ from ..stopping import asked_to_stop
 from .staging import Plan, is_by_the_way
 
 HEADER, REJECTED, METADATA = "dataset.json", "rejected.jsonl", "metadata.jsonl"
+# Beside them for others, each with what tells whether somebody has edited it.
+DESCRIPTIONS = {card.CARD: card.is_unedited, croissant.CROISSANT: croissant.is_unedited}
 
 
 def replaced(final: Path) -> Path:
@@ -57,7 +59,7 @@ def existing_dataset(plan: Plan, root: Path, *, overwrite: bool) -> Header | Non
             "HDRBENCH_DATA puts the new one elsewhere"
         )
     dataset = Dataset(final)
-    pictures = [p(row) for row in dataset.rows for p in (dataset.input_path, dataset.target_path)]
+    pictures = [path for row in dataset.rows for path in dataset.paths(row)]
     if lacking := [path for path in pictures if not path.is_file()]:
         raise DataError(
             f"{final} lacks {len(lacking)} of its {len(pictures)} pictures, as "
@@ -125,12 +127,11 @@ def remove_replaced(final: Path) -> None:
 
 def foreign_files(folder: Path) -> list[Path]:
     """The files in a dataset's folder that are somebody's and no part of it, in order: neither its
-    own lists, nor pictures that its rows name, nor its card as it was written. Where a split's rows
-    are broken or missing, all that lies where pictures lie counts as a picture. Raises StorageError
-    where they cannot be read."""
+    own lists, nor pictures that its rows name, nor its descriptions as they were written. Where a
+    split's rows are broken or missing, all that lies where pictures lie counts as a picture. Raises
+    StorageError where they cannot be read."""
     known = {folder / HEADER, folder / REJECTED}
-    if _is_own_card(folder / CARD):
-        known.add(folder / CARD)
+    known |= {folder / name for name in DESCRIPTIONS if is_own_description(folder / name)}
     unknown_rows = []
     for split in SPLITS:
         known.add(folder / split / METADATA)
@@ -139,10 +140,9 @@ def foreign_files(folder: Path) -> list[Path]:
         except StorageError:
             raise
         except DataError:
-            unknown_rows += [folder / split / "input", folder / split / "target"]
+            unknown_rows += [folder / split / role for role in ("input", "target", "mask")]
         else:
-            names = {name for row in rows for name in (row.input_file_name, row.target_file_name)}
-            known |= {folder / split / name for name in names}
+            known |= {folder / split / name for row in rows for name in row.file_names}
     return sorted(
         path
         for path in folder.rglob("*")
@@ -153,13 +153,13 @@ def foreign_files(folder: Path) -> list[Path]:
     )
 
 
-def _is_own_card(path: Path) -> bool:
-    """Whether it is a dataset's card that nobody has edited. Raises StorageError where the system
-    does not give it."""
+def is_own_description(path: Path) -> bool:
+    """Whether it is a description of a dataset that nobody has edited. Raises StorageError where
+    the system does not give it."""
     if path.is_symlink() or not path.is_file():
         return False
     try:
-        return is_unedited(read_text(path, MOST_BYTES))
+        return DESCRIPTIONS[path.name](read_text(path, card.MOST_BYTES))
     except OSError as error:
         raise unreadable(path, error) from None
     except (DataError, UnicodeDecodeError):

@@ -87,6 +87,14 @@ class FiveKSource(Source):
     licences: list[Licence]
 
 
+class Ppr10kSource(Source):
+    """licence: of every picture, as rows name it. pictures: how many photographs are published for
+    training and for the test."""
+
+    licence: str
+    pictures: dict[Literal["train", "test"], int]
+
+
 class BurstFiles(Facts):
     """Where a burst's files lie below a part's prefix, by {id} and the reference {frame}."""
 

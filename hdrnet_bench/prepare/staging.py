@@ -6,7 +6,7 @@
 .<dataset>.building/dataset/                 the dataset to be
 
 The dataset leaves the folder in the step that gives it its name: without `dataset/` the rest means
-nothing. And a row counts only with its two pictures.
+nothing. And a row counts only with its pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..config import FULL_SCALE, Encoding
 from ..data.manifest import SPLITS, Row, Split
 from ..errors import DataError, StorageError, UsageError
-from ..files import json_line, json_text, read_json, sweep, write_text
+from ..files import atomic_path, json_line, json_text, read_json, sha256_file, sweep, write_text
 from ..version import __version__
 
 PLAN, TOOLS = "plan.json", "tools.json"
@@ -173,18 +173,17 @@ def remove_staging(staging: Path) -> None:
 
 
 class Made(BaseModel):
-    """A pair that is made. sizes: of the input's and the target's file, in bytes."""
+    """A pair that is made. sizes: of the input's, the target's and the mask's file, in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     row: Row
-    sizes: tuple[int, int]
+    sizes: list[int]
 
     def is_whole(self, folder: Path) -> bool:
-        """Whether both pictures lie below the dataset's folder, with their sizes."""
-        row = self.row
-        names = (row.input_file_name, row.target_file_name)
-        return [_size(folder / row.split / name) for name in names] == list(self.sizes)
+        """Whether its pictures lie below the dataset's folder, with their sizes."""
+        place = folder / self.row.split
+        return [_size(place / name) for name in self.row.file_names] == self.sizes
 
 
 def _size(path: Path) -> int | None:
@@ -210,8 +209,17 @@ def earlier_result(staging: Path, task: Task) -> Made | dict[str, str] | None:
 
 
 def keep(made: Made, task: Task, staging: Path) -> None:
-    """Note that a pair is made, once both its pictures are there."""
+    """Note that a pair is made, once its pictures are there."""
     write_text(row_path(staging, task), json_line(made.model_dump()) + "\n")
+
+
+def copy_unchanged(file: Path, place: Path, sha256: str) -> None:
+    """Put a file into the dataset as it is. Raises StorageError where it is another one than was
+    looked at."""
+    with atomic_path(place) as temporary:
+        shutil.copyfile(file, temporary)
+        if sha256_file(temporary) != sha256:
+            raise StorageError(f"{file} has changed while it was read")
 
 
 def kept(staging: Path) -> int:

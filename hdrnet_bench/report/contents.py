@@ -29,7 +29,7 @@ from .published import (
 )
 from .table import Table
 from .tables import kernel_table, quality_table
-from .tables_paired import paired_table
+from .tables_paired import paired_table, ranked_table
 from .tables_published import published_table
 from .tables_time import (
     network_table,
@@ -49,8 +49,14 @@ class GroupPart(NamedTuple):
     group: Group
     quality: Table
     paired: Table | None
+    ranked: Table | None
     published: Table | None
     plots: list[Plot]
+
+    @property
+    def tables(self) -> list[Table]:
+        tables = (self.quality, self.paired, self.ranked, self.published)
+        return [table for table in tables if table]
 
 
 class TimingPart(NamedTuple):
@@ -99,7 +105,7 @@ class Contents(NamedTuple):
 
     @property
     def tables(self) -> list[Table]:
-        tables = [t for part in self.groups for t in (part.quality, part.paired, part.published)]
+        tables: list[Table | None] = [table for part in self.groups for table in part.tables]
         tables += [part.table for part in self.networks]
         tables += [part.table for part in self.timings]
         tables += [part.table for part in self.kernels]
@@ -184,6 +190,7 @@ def _group_part(
         group,
         quality_table(group),
         paired_table(group),
+        ranked_table(group),
         published_table(group, rows) if rows else None,
         plots_quality.of_group(group, timings),
     )

@@ -19,12 +19,13 @@ _PARTS = {
     "upload": ("<", plots.COLOURS[4]),
     "download": (">", plots.COLOURS[5]),
 }
-_LINES = {"native": "-", "reference": ":", "compiled": "--"}
+_LINES = {"native": "-", "reference": ":", "compiled": "--", "onnxruntime": "-."}
+_BANDS = ("native", "onnxruntime")
 
 
 def of_timing(timed: TimingResult) -> Plot:
-    """Medians, with the 5th to 95th percentile of the native backend as a band; of the batch size
-    and dtype that most rows have."""
+    """Medians, with the 5th to 95th percentile of the native backend, and of another method, as a
+    band; of the batch size and dtype that most rows have."""
     rows = [row for row in timed.timing.rows if row.median_ms is not None]
     kinds = Counter((row.batch, row.dtype) for row in rows)
     batch, dtype = max(kinds, key=lambda kind: (kinds[kind], kind), default=(1, "float32"))
@@ -76,8 +77,8 @@ def _line(rows: Sequence[TimingRow], part: str, backend: str) -> list[TimingRow]
 
 
 def _band(row: TimingRow) -> tuple[()] | tuple[float, float]:
-    """The percentiles that are drawn: of the native backend, where they are known."""
-    if row.backend != "native" or row.p5_ms is None or row.p95_ms is None:
+    """The percentiles that are drawn, where they are known."""
+    if row.backend not in _BANDS or row.p5_ms is None or row.p95_ms is None:
         return ()
     return row.p5_ms, row.p95_ms
 

@@ -112,8 +112,7 @@ def _data(part: GroupPart) -> DatasetId:
 
 
 def _group(part: GroupPart) -> list[str]:
-    tables = (part.quality, part.paired, part.published)
-    parts = [_with_title(table) for table in tables if table]
+    parts = [_with_title(table) for table in part.tables]
     machines = sorted({machine_text(result.environment) for _, result in part.group.results})
     parts.append(clean("Measured on " + "; and on ".join(machines) + ".", "markdown"))
     return [*parts, *map(_figure, part.plots)]

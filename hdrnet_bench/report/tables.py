@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from ..environment import Environment
 from ..metric_specs import METRICS, heading
 from ..result_timing import KernelTiming
-from ..results import NONE, Evaluation, MetricSummary, cell, group_seeds, undefined_notes
+from ..results import (
+    NONE,
+    Evaluation,
+    MetricSummary,
+    cell,
+    group_seeds,
+    slopes_text,
+    undefined_notes,
+)
 from ..statistics import mean_interval, spread
 from .groups import Group, by_seed, is_baseline, marks
 from .table import Cell, Column, Narrow, Table, columns, number, plain
@@ -35,6 +43,9 @@ def quality_table(group: Group) -> Table:
         )
         for name in group.metrics
     ]
+    with_slopes = any(result.slopes() for _, result in group.results)
+    # No direction: a target may ask for any contrast.
+    head += [Column("slopes", ("slope_low", "slope_high"), priority=3)] if with_slopes else []
     rows = []
     for _, result in group.results:
         rows.append(
@@ -45,13 +56,16 @@ def quality_table(group: Group) -> Table:
                 *_cost(result),
                 number(result.metrics["psnr"].n, "{}"),
                 *(_mean(name, result.metrics.get(name)) for name in group.metrics),
+                *([_slopes([result])] if with_slopes else []),
             ]
         )
+    for seeds in by_seed(group):
+        rows.append(_seeds(group, seeds) + ([_slopes(seeds)] if with_slopes else []))
     return Table(
         f"quality-{group.slug}",
         group.title,
         head,
-        rows + [_seeds(group, results) for results in by_seed(group)],
+        rows,
         notes(group),
         row_header=1,
         narrow=_narrow(group),
@@ -109,7 +123,14 @@ def _over_seeds(name: str, seeds: Sequence[Evaluation]) -> float | None:
 
 def metric_priority(name: str) -> int:
     """Of a metric's column: those that every paper on this task gives, then the perceptual ones."""
-    return {"psnr": 1, "ssim": 1, "delta_e_2000": 1, "lpips": 2, "grid_artefact": 2}.get(name, 3)
+    return {
+        "psnr": 1,
+        "ssim": 1,
+        "delta_e_2000": 1,
+        "lpips": 2,
+        "grid_artefact": 2,
+        "inversions": 2,
+    }.get(name, 3)
 
 
 def _cost(result: Evaluation) -> list[Cell]:
@@ -146,7 +167,9 @@ def over_seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
         n, interval = _over_pictures(name, results)
         if interval:
             text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
-        if any(result.metrics[name].undefined for result in results):
+        if METRICS[name].of_groups:
+            text += f" ({n} groups)"
+        elif any(result.metrics[name].undefined for result in results):
             text += f" (n {n})"
         cells.append(Cell(text, (mean, *(interval or (None, None)), n, deviation)))
     return cells
@@ -155,12 +178,14 @@ def over_seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
 def _over_pictures(
     name: str, results: Sequence[Evaluation]
 ) -> tuple[int, tuple[float, float] | None]:
-    """Of how many pictures all seeds have a value, and the interval of their means over seeds."""
-    by_id: dict[str, list[float]] = {}
-    for row in (row for result in results for row in result.rows):
-        if (value := row.value(name)) is not None:
-            by_id.setdefault(row.id, []).append(value)
-    means = [statistics.fmean(v) for v in by_id.values() if len(v) == len(results)]
+    """Of how many pictures, or groups, all seeds have a value, and the interval of their means over
+    seeds."""
+    of_seeds: dict[str, list[float]] = {}
+    for result in results:
+        for of, value in result.by_name(name).items():
+            if value is not None:
+                of_seeds.setdefault(of, []).append(value)
+    means = [statistics.fmean(v) for v in of_seeds.values() if len(v) == len(results)]
     return len(means), mean_interval(means, METRICS[name].bounds).interval
 
 
@@ -176,9 +201,25 @@ def _seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
     ]
 
 
+def _slopes(results: Sequence[Evaluation]) -> Cell:
+    """From the lowest to the highest of all seeds."""
+    found = [slopes for result in results if (slopes := result.slopes())]
+    if not found:
+        return Cell(NONE, (None, None))
+    lowest, highest = min(low for low, _ in found), max(high for _, high in found)
+    return Cell(slopes_text((lowest, highest)), (lowest, highest))
+
+
 INTERVAL_NOTE = (
     "Intervals: 95 %, of the mean over the pictures, by Student's t; of metrics with bounds on a "
     "scale that has these at infinity, so that no interval reaches beyond what the metric can be."
+)
+
+
+SLOPES_NOTE = (
+    "slopes: how much an output channel rises for each level that the input gets lighter, the "
+    "grid held, from the lowest to the highest but for 0.1 % of a picture's at either end; "
+    "inversions: the share of them that fall."
 )
 
 
@@ -198,6 +239,9 @@ def notes(group: Group) -> list[str]:
     if any(s.interval for result in results for s in result.metrics.values()):
         lines.insert(0, INTERVAL_NOTE)
     lines += [f"{note}." for note in undefined_notes(results)]
+    lines += [f"{note}." for note in meanings(group.metrics)]
+    if any(result.slopes() for result in results):
+        lines.append(SLOPES_NOTE)
     if by_seed(group):
         lines.append("seeds: mean ± standard deviation over the seeds of a recipe's trainings.")
     if any(result.method.oracle for result in results):
@@ -210,6 +254,12 @@ def notes(group: Group) -> list[str]:
         if (unpaired := result.unpaired) and (counts := _counts(unpaired.model_dump())):
             lines.append(f"{result.method.name}, {result.method.run}: {counts}.")
     return lines
+
+
+def meanings(names: Sequence[str]) -> list[str]:
+    """What the metrics are that not every dataset has."""
+    specs = [METRICS[name] for name in names]
+    return [f"{spec.label}: {spec.meaning}" for spec in specs if spec.needs]
 
 
 def _counts(unpaired: dict[str, list[str]]) -> str:

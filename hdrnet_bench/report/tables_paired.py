@@ -1,8 +1,10 @@
-"""Methods against the best one, picture by picture, each two as `hdrbench compare` does."""
+"""Methods against the best one, and each against the next, picture by picture, each two as
+`hdrbench compare` does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ..evaluation.compare import Comparison, MetricComparison, compare, left_out_notes
 from ..evaluation.pairing import common_ids
@@ -31,7 +33,7 @@ def paired_table(group: Group) -> Table | None:
     Seeds count as their mean. Oracles, stale results, and models that were trained with the
     pictures are left out.
     """
-    fair = [s for s in by_method(group) if not s[0].method.oracle and not any(r.leaked for r in s)]
+    fair = _fair(group)
     methods = sorted((s for s in fair if not is_identity(s[0])), key=_mean_psnr, reverse=True)
     if not methods:
         return None
@@ -40,25 +42,71 @@ def paired_table(group: Group) -> Table | None:
     others = [s for s in others if set(common_ids(best)) & set(common_ids(s))]
     if not others:
         return None
-    head = [*columns("recipe", priority=2), *columns("method"), *columns("run", priority=2)]
-    head += columns("n")
-    # No direction: a row's difference is what the best method gains over it, no value of its own.
+    return _table(
+        f"paired-{group.slug}",
+        f"{name_of(best)}, less each other method, paired over the pictures",
+        group,
+        list(_NAMES),
+        [(_names(other), best, other) for other in others],
+    )
+
+
+def ranked_table(group: Group) -> Table | None:
+    """Each method, and the identity, minus the next by mean PSNR: whether the order holds. None
+    where there are less than three, of which `paired_table` says it already.
+
+    Seeds count, and what is left out is left out, as there.
+    """
+    ranked = sorted(_fair(group), key=_mean_psnr, reverse=True)
+    two = [both for both in pairwise(ranked) if set(common_ids(both[0])) & set(common_ids(both[1]))]
+    if len(two) < 2:
+        return None
+    return _table(
+        f"ranked-{group.slug}",
+        "by mean PSNR, each method less the next, paired over the pictures",
+        group,
+        [*_NAMES, *columns("less")],
+        [([*_names(first), plain(name_of(second))], first, second) for first, second in two],
+    )
+
+
+def _fair(group: Group) -> list[list[Evaluation]]:
+    return [s for s in by_method(group) if not s[0].method.oracle and not any(r.leaked for r in s)]
+
+
+_NAMES = (*columns("recipe", priority=2), *columns("method"), *columns("run", priority=2))
+
+
+def _table(
+    slug: str,
+    title: str,
+    group: Group,
+    names: list[Column],
+    rows: Sequence[tuple[list[Cell], Sequence[Evaluation], Sequence[Evaluation]]],
+) -> Table:
+    """A row for each two methods: what it is called, in columns `names`, and the first less the
+    second."""
+    head = [*names, *columns("n")]
+    # No direction: a difference is no value of a method's own.
     head += [
         Column(
             heading(name),
             tuple(name + s for s in _SUFFIXES),
             priority=metric_priority(name),
         )
-        for name in group.metrics
+        for name in _of_pictures(group)
     ]
-    single = any(len(s) == 1 and s[0].method.seed is not None for s in (best, *others))
-    comparisons = [compare(best, other) for other in others]
+    single = any(len(s) == 1 and s[0].method.seed is not None for _, *both in rows for s in both)
+    comparisons = [compare(first, second) for _, first, second in rows]
     left_out = dict.fromkeys(f"{n}." for c in comparisons for n in left_out_notes(c))
     return Table(
-        f"paired-{group.slug}",
-        f"{name_of(best)}, less each other method, paired over the pictures",
+        slug,
+        title,
         head,
-        [_row(group, *both) for both in zip(others, comparisons, strict=True)],
+        [
+            [*called, *_differences(group, comparison)]
+            for (called, _, _), comparison in zip(rows, comparisons, strict=True)
+        ],
         [NOTE, *left_out, *([ONE_TRAINING] if single else [])],
         row_header=1,
     )
@@ -69,16 +117,22 @@ def _mean_psnr(seeds: Sequence[Evaluation]) -> float:
     return sum(mean or 0.0 for mean in means) / len(means)
 
 
-def _row(group: Group, other: Sequence[Evaluation], comparison: Comparison) -> list[Cell]:
+def _names(seeds: Sequence[Evaluation]) -> list[Cell]:
+    first = seeds[0]
+    run = first.method.run if len(seeds) == 1 else f"{len(seeds)} seeds"
+    return [plain(first.recipe.name), plain(first.method.name), plain(run)]
+
+
+def _differences(group: Group, comparison: Comparison) -> list[Cell]:
     by_metric = {metric.metric: metric for metric in comparison.metrics}
-    first = other[0]
     return [
-        plain(first.recipe.name),
-        plain(first.method.name),
-        plain(first.method.run if len(other) == 1 else f"{len(other)} seeds"),
         number(comparison.common, "{}"),
-        *(_cell(by_metric.get(name)) for name in group.metrics),
+        *(_cell(by_metric.get(name)) for name in _of_pictures(group)),
     ]
+
+
+def _of_pictures(group: Group) -> list[str]:
+    return [name for name in group.metrics if not METRICS[name].of_groups]
 
 
 def _cell(comparison: MetricComparison | None) -> Cell:

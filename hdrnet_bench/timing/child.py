@@ -17,16 +17,20 @@ import torch
 from torch import Tensor
 
 from ..config import HDRNetConfig
+from ..errors import DataError
+from ..files import by_name
 from ..memory import lack_of_memory
 from ..model.hdrnet import HDRNet
 from ..model.load import read_model
 from ..model.lowres import make_lowres
+from ..model.onnx_file import read_onnx
+from ..model.onnx_model import OnnxModel
 from ..processes import end_with_parent
 from ..result_timing import CopyRow, Part, TimedBackend, TimingRow
 from ..slicing.fused import fused, fused_packed, packed_parameters
 from .clock import Clock, copier, natural_picture
 from .exact import Exact, exact, largest_difference, model_input
-from .job import EXACT, TIMING, Measurement, TimingJob
+from .job import EXACT, ONNX, TIMING, Measurement, TimedOnnx, TimingJob
 from .state import Watch
 from .turns import NO_MEMORY, TimedRun, in_turns, median_interval
 
@@ -68,14 +72,14 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
     device = torch.device(job.device)
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and streams are meant
-    model = _model(job).to(device)
+    model = None if job.model is None else _model(job.model).to(device)
     picture = natural_picture(job.width, job.height)[None]
     if job.dtype == "uint8":
         picture = (picture * 255).round().byte()
     else:
         picture = picture.to(getattr(torch, job.dtype))
     truth, note = None, job.no_exact
-    if note is None:
+    if model is not None and note is None:
         log(EXACT)
         try:
             truth = exact(model, picture.to(device))
@@ -85,13 +89,16 @@ def measure(job: TimingJob, log: Callable[[str], None] = lambda doing: None) -> 
             note = NO_MEMORY
     batch = (picture if job.batch == 1 else picture.repeat(job.batch, 1, 1, 1)).to(device)
     del picture  # a picture more would show in the peak
-    parts = _parts(job, model, batch, truth)
+    parts = {} if model is None else _parts(job, model, batch, truth)
+    if job.onnx is not None and ONNX in job.backends:
+        parts[ONNX, "whole"] = _other_method(job.onnx, batch)
     expected = _expected(job, truth)
     held = truth.mebibytes if truth else 0.0
     for backend in job.backends:
         log(backend)
-        for part in job.parts:
-            _first(parts[backend, part], backend == "compiled", expected.get(part), device, held)
+        for part in job.parts(backend):
+            right = None if backend == ONNX else expected.get(part)
+            _first(parts[backend, part], backend, right, device, held)
     del truth, expected
     log(TIMING)
     copy = _copy(job, device)
@@ -126,11 +133,29 @@ def _copy(job: TimingJob, device: torch.device) -> TimedRun:
         return lacking
 
 
-def _model(job: TimingJob) -> HDRNet:
-    if isinstance(job.model, HDRNetConfig):
+def _model(model: Path | HDRNetConfig) -> HDRNet:
+    if isinstance(model, HDRNetConfig):
         torch.manual_seed(0)
-        return HDRNet(job.model).eval()
-    return read_model(job.model)[0]
+        return HDRNet(model).eval()
+    return read_model(model)[0]
+
+
+def _other_method(onnx: TimedOnnx, batch: Tensor) -> TimedRun:
+    """Opened in its first run, so that what goes wrong costs its row alone."""
+    opened: list[OnnxModel] = []
+
+    def run() -> Tensor:
+        try:
+            if not opened:
+                file = read_onnx(onnx.path)
+                if file.sha256 != onnx.sha256:
+                    raise DataError(f"{onnx.path.name} was changed meanwhile")
+                opened.append(OnnxModel(file, onnx.settings))
+            return opened[0].enhance(batch)
+        except DataError as error:  # a row's note is published
+            raise DataError(by_name(str(error), onnx.path)) from None
+
+    return TimedRun(run, 2 * batch.nbytes + onnx.path.stat().st_size)
 
 
 def _parts(
@@ -155,7 +180,7 @@ def _parts(
         "whole with transfer": pictures,
     }
     parts = {}
-    for backend in job.backends:
+    for backend in (b for b in job.backends if b != ONNX):
         plain = partial(torch.compile, dynamic=False) if backend == "compiled" else _as_it_is
         slicing: Any = "native" if backend == "native" else "reference"
         enhance = plain(partial(model.enhance, backend=slicing))
@@ -166,7 +191,7 @@ def _parts(
         }
         if batch.is_cuda:
             runs |= _transfers(batch, enhance)
-        for part in job.parts:
+        for part in job.parts(backend):
             often = backend == "native" or part in ("coefficients", "upload", "download")
             parts[backend, part] = TimedRun(runs[part], moved[part], often)
     return parts
@@ -237,13 +262,17 @@ def _expected(job: TimingJob, truth: Exact | None) -> dict[str, Tensor]:
 
 
 def _first(
-    timed: TimedRun, compiled: bool, expected: Tensor | None, device: torch.device, held: float
+    timed: TimedRun,
+    backend: TimedBackend,
+    expected: Tensor | None,
+    device: torch.device,
+    held: float,
 ) -> None:
     """Run it once, to see whether it fits, with how much memory (less what is `held` to compare
     with), and how far it is off."""
     try:
-        # Compiled at its first run; what `enhance` captures on CUDA, at its second.
-        for _ in range(2 if device.type == "cuda" else int(compiled)):
+        # Compiled, or opened, at its first run; what `enhance` captures on CUDA, at its second.
+        for _ in range(2 if device.type == "cuda" else int(backend in ("compiled", ONNX))):
             timed.run()
         _forget_peak(device)
         result = timed.run()
@@ -257,7 +286,9 @@ def _first(
         if lack_of_memory(error):
             timed.note = NO_MEMORY
             torch.cuda.empty_cache()  # for the others
-        elif compiled:  # it may meet anything
+        elif backend == ONNX and isinstance(error, DataError):
+            timed.note = str(error)
+        elif backend == "compiled":  # it may meet anything
             timed.note = f"torch.compile failed: {(str(error) or 'nothing said').splitlines()[0]}"
         else:
             raise
@@ -293,7 +324,7 @@ def _row(
         copy_share=share,
         max_error=None if timed.error is None else _digits(timed.error),
         noisy=p95 - p5 > NOISY * median,
-        note=None if on_the_bus else no_exact,
+        note=None if on_the_bus or backend == ONNX else no_exact,
     )
 
 

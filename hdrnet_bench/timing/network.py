@@ -25,7 +25,7 @@ from ..processes import signals_kept_from_children
 from ..result_timing import MachineState, PictureType, TimedBackend, combined
 from .child import measure_what_fits, serve
 from .clock import require_kernels, why_no_kernels
-from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimingJob
+from .job import BACKENDS, EXACT, PICTURE_TYPES, START, Measurement, TimedOnnx, TimingJob
 
 SIZES = {
     "480p": (640, 480),
@@ -43,10 +43,11 @@ CLOSING_S = 5.0
 
 
 def time_model(
-    model: Path | HDRNetConfig,
+    model: Path | HDRNetConfig | None,
     sizes: Sequence[tuple[int, int]],
     device: str = "cpu",
     *,
+    onnx: TimedOnnx | None = None,
     backends: Sequence[TimedBackend] = ("native", "reference"),
     batch: int = 1,
     dtype: PictureType = "float32",
@@ -54,7 +55,7 @@ def time_model(
     step: Callable[[], None] = lambda: None,
     on_size: Callable[[Measurement], None] = lambda measured: None,
 ) -> Measurement:
-    """Time a model's parts at (width, height) resolutions.
+    """Time a model's parts at (width, height) resolutions, and another method's whole.
 
     The network's weights are float32, whatever the pictures: half precision is computed in float32
     where there is no kernel for it, as `enhance` does. Parts: "coefficients" from the low-res input
@@ -63,10 +64,12 @@ def time_model(
     picture to a fresh picture; on CUDA also to the device and back, from and to pinned memory.
 
     Args:
-        model: a model file, or the configuration of an untrained network.
+        model: a model file, or the configuration of an untrained network; None for another method
+            alone.
         sizes: (width, height) in pixels.
         device: where to run.
-        backends: those that `choose_backends` gives.
+        onnx: another method, on a CPU; from picture to a fresh picture, as "whole" is.
+        backends: those that `choose_backends` gives, and job.ONNX with `onnx`.
         batch: pictures at a time.
         dtype: of the pictures.
         budget_s: seconds of repeats for each size; at least six are made of each part.
@@ -77,6 +80,7 @@ def time_model(
     for width, height in sizes:
         job = TimingJob(
             model=model,
+            onnx=onnx,
             device=device,
             threads=torch.get_num_threads(),
             width=width,

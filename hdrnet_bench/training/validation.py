@@ -10,6 +10,7 @@ import torch
 from ..data.pairs import PictureStore
 from ..errors import DataError
 from ..evaluation.score import measure
+from ..evaluation.slopes import of_model
 from ..model.hdrnet import HDRNet
 from ..recipe import TrainingSpec
 from .distributed import World
@@ -35,6 +36,7 @@ def validate(
     world, ordered = world or World(), sorted(set(names))
     training, device = model.training, next(model.parameters()).device
     model.eval()
+    method = of_model(model)
     mine: list[dict[str, float]] = []
     given_up = False
     for index in range(world.rank, len(pictures), world.size):
@@ -42,10 +44,10 @@ def validate(
             given_up = True
             break
         pair = pictures.pair(index).to(device)
-        output = model.enhance(pair.input)
+        output, held = method.both(pair)
         finite = bool(torch.isfinite(output).all())
         if finite:
-            scores = measure(output, pair.target, ordered, model.config.spatial_bin)
+            scores = measure(output, pair.target, ordered, model.config.spatial_bin, held=held)
             mine.append({n: v for n, v in scores.values.items() if n not in scores.undefined})
         else:
             mine.append(dict.fromkeys(ordered, math.nan))

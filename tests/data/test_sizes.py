@@ -59,7 +59,7 @@ def test_a_pair_at_480p(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> No
     assert small.input.shape == small.target.shape == (3, height, width)
     assert min(width, height) == 25
     assert small.row == row
-    for whole, averaged_ in zip(full[1:], small[1:], strict=True):
+    for whole, averaged_ in zip(full[1:3], small[1:3], strict=True):
         # The mean of linear light is kept.
         here, there = (srgb_to_linear(x).mean((1, 2)) for x in (whole, averaged_))
         np.testing.assert_allclose(here, there, atol=2e-3)

@@ -123,6 +123,7 @@ def test_shared_memory_on_both_sides_of_what_is_needed() -> None:
          2000 * 1024 * 683 * 9),
         (DatasetSpec(source="hdrplus", protocol="hdrnet", part="full", size="original"), None),
         (DatasetSpec(source="hdrplus", protocol="hdrnet", part="subset"), None),
+        (DatasetSpec(source="ppr10k", protocol="360p-plain", expert="b"), 11161 * 540 * 360 * 9),
         (DatasetSpec(source="fivek", protocol="csrnet", expert="c"), None),  # cannot be prepared
         (DatasetSpec(source="folder", protocol="mine"), None),
     ],

@@ -157,8 +157,8 @@ def test_two_files_of_one_id_and_broken_ones(tiny: Workspace, folder: Path) -> N
     ("arguments", "message"),
     [
         (("--predictions", "theirs"), "needs --name"),
-        (("--name", "x"), "go with --predictions"),
-        (("--allow-missing",), "go with --predictions"),
+        (("--name", "x"), "goes with --predictions"),
+        (("--allow-missing",), "goes with --predictions"),
         (("--predictions", "theirs", "--name", "a/b"), "use letters"),
         (("--predictions", "theirs", "--name", "oracle-x"), "a method of this project"),
         (("--predictions", "theirs", "--name", "identity"), "a method of this project"),

@@ -264,7 +264,7 @@ def test_metrics_of_papers_are_measured_compared_and_reported(tiny: Workspace) -
     shutil.copy(dataset.input_path(rows[0]), folder / f"{rows[0].id}.png")
     command = ("eval", "./papers.yaml", "--predictions", "theirs", "--name", "other")
     identity, theirs = tiny.json(*command)
-    assert set(theirs["metrics"]) == {*metrics, "grid_artefact"}
+    assert set(theirs["metrics"]) == {*metrics, "grid_artefact", "inversions"}
     for result in (identity, theirs):
         pair = load_pair(dataset, rows[0])
         for name in named:

@@ -36,6 +36,13 @@ def test_every_protocol_is_listed_and_says_what_it_needs(workspace: Workspace) -
         "hdrnet",
         "linear-srgb",
     }
+    ppr10k = {row["protocol"]: row for row in rows if row["source"] == "ppr10k"}
+    assert {name: row["runnable"] for name, row in ppr10k.items()} == {
+        "360p": True,
+        "360p-plain": True,
+        "raw": False,
+    }
+    assert ppr10k["360p"]["splits"]["validation"] == "5% of the training groups, by hash"
     assert {name for name, row in fivek.items() if not row["runnable"]} == {"csrnet", "hwang"}
     for row in fivek.values():
         assert row["needs"] if row["runnable"] else row["reason"]

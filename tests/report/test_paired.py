@@ -9,7 +9,7 @@ from hdrnet_bench.files import json_text, read_json
 from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.report import contents
 from hdrnet_bench.report.table import Table, csv_text
-from hdrnet_bench.results import read_result
+from hdrnet_bench.results import Evaluation, read_result
 from tests.report.fixtures import made_up
 
 
@@ -114,3 +114,48 @@ def test_without_a_common_picture_or_a_second_method_there_is_none(tmp_path: Pat
     assert paired(tmp_path) is None
     path.unlink()
     assert paired(tmp_path) is None
+
+
+def ranked(root: Path) -> Table | None:
+    (part,) = contents.read(root).groups
+    return part.ranked
+
+
+def test_each_against_the_next_by_mean_psnr(tmp_path: Path) -> None:
+    for k in range(2):
+        made_up.evaluation(tmp_path, "hdrnet-pyramid", run=f"seed-{k}", seed=k, gain=4 + k)
+    first = made_up.evaluation(tmp_path, gain=5)
+    last = baseline(tmp_path)
+    baseline(tmp_path, "oracle-affine", gain=9)
+    table = ranked(tmp_path)
+    assert table is not None
+    assert [[cell.text for cell in row[1:4]] for row in table.rows] == [
+        ["hdrnet-curves", "seed-0", "made-up, hdrnet-pyramid, 2 seeds"],
+        ["hdrnet-pyramid", "2 seeds", "made-up, identity, baseline"],
+    ]
+    assert [column.heading for column in table.columns[1:5]] == ["method", "run", "less", "n"]
+    place = next(i for i, c in enumerate(table.columns) if c.keys[0] == "psnr")
+    by_hand = [
+        compare(read_result(first), _pyramid(tmp_path), ["psnr"]),
+        compare(_pyramid(tmp_path), read_result(last), ["psnr"]),
+    ]
+    for row, found in zip(table.rows, by_hand, strict=True):
+        assert found.metrics[0].paired is not None
+        assert row[place].values[0] == pytest.approx(found.metrics[0].paired.difference, rel=1e-5)
+    assert table in contents.read(tmp_path).tables
+
+
+def _pyramid(root: Path) -> list[Evaluation]:
+    results = [read_result(path) for path in sorted(root.glob("*/hdrnet-pyramid/*/eval-*.json"))]
+    return [result for result in results if isinstance(result, Evaluation)]
+
+
+def test_two_methods_are_ranked_by_the_first_table_alone(tmp_path: Path) -> None:
+    made_up.evaluation(tmp_path)
+    baseline(tmp_path)
+    assert paired(tmp_path) is not None
+    assert ranked(tmp_path) is None
+    made_up.evaluation(tmp_path, "hdrnet-pyramid", gain=4, leaked=1)
+    assert ranked(tmp_path) is None
+    made_up.evaluation(tmp_path, "hdrnet-pointwise", gain=4)
+    assert ranked(tmp_path) is not None

@@ -1,5 +1,5 @@
-"""Source `bsds500`: the photographs of the Berkeley Segmentation Data Set (BSDS500, Arbelaez et al.,
-TPAMI 2011) in its own splits, and targets by an operator.
+"""Source `bsds500`: the photographs of the Berkeley Segmentation Data Set (BSDS500; Arbelaez et
+al., TPAMI 2011) in its own splits, and targets by an operator.
 
 500 photographs of 481 x 321 pixels, JPEG: enough for intervals, small enough for a CPU. They may be
 used for research and teaching that is not commercial, and are not passed on here: they lie in a

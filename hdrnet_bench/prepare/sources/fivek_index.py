@@ -1,4 +1,4 @@
-"""Which pictures FiveK has, under which licences, and whether the user accepts those.
+"""Which pictures FiveK has, and under which licences.
 
 FiveK's archive lists the file names of each licence class. Together the lists are all its pictures.
 """
@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 from ...addresses import shown
 from ...errors import DataError, StorageError
-from ...files import read_bytes, sha256_bytes, sha256_text, write_text
+from ...files import read_bytes, sha256_bytes, sha256_text
 from ...paths import cache_dir
 from ..fetch.cached import cached_content, in_cache
 from ..fetch.download import SMALL, Downloads, file_url
 from ..source_models import FiveKSource, Licence
 from .source_files import readable
-
-ACCEPTED = "fivek-licence-accepted"
 
 
 class FiveKPicture(NamedTuple):
@@ -106,22 +104,7 @@ def licence_texts(source: FiveKSource, base_url: str) -> str:
     return f"{source.title}: {source.terms}.\n\n" + "\n".join(texts)
 
 
-def is_accepted(source: FiveKSource) -> bool:
-    """Whether these very texts were accepted before, on this machine."""
-    path = cache_dir() / ACCEPTED
-    terms = _terms(source).encode()
-    try:
-        return path.is_file() and read_bytes(path, len(terms)) == terms
-    except DataError:  # it is longer, and so another
-        return False
-
-
-def accept(source: FiveKSource) -> None:
-    """Remember that the user accepts these texts."""
-    write_text(cache_dir() / ACCEPTED, _terms(source))
-
-
-def _terms(source: FiveKSource) -> str:
+def terms(source: FiveKSource) -> str:
     """The digests of all texts: a text that changes is to be accepted anew."""
     return "".join(f"{licence.text_sha256}\n" for licence in source.licences)
 

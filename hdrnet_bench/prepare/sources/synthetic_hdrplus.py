@@ -102,8 +102,8 @@ def plan_and_tasks(
                 "your own, by --source-dir DIR"
             )
         tasks = [Task(p.id, p.split, SyntheticJob(p.id, photograph=p)) for p in demo.PHOTOGRAPHS]
-        pictures = "scikit-image's and matplotlib's sample photographs, full size, 8-bit sRGB"
-        return _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": pictures}), tasks
+        plan = _plan(PROTOCOL, "each picture its own, see the rows", {"pictures": demo.PICTURES})
+        return plan, tasks
     if protocol is None or protocol == PROTOCOL:
         raise UsageError(
             f"source {SOURCE} with --source-dir needs --protocol NAME, a name of your own for "

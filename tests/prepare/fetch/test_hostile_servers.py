@@ -28,6 +28,7 @@ import yaml
 
 from hdrnet_bench import addresses, connections
 from hdrnet_bench.errors import DataError, StorageError, UsageError
+from hdrnet_bench.prepare import acceptance
 from hdrnet_bench.prepare.fetch import download
 from hdrnet_bench.prepare.fetch.cached import cached_content
 from hdrnet_bench.prepare.fetch.download import (
@@ -1001,10 +1002,10 @@ def test_a_cached_list_that_is_not_whole_is_mended(
 @pytest.mark.parametrize("half", [b"\xff\xfe", b"0" * 99_999, b""])
 def test_a_half_remembered_acceptance_is_none(cache: Path, half: bytes) -> None:
     source = load_source("fivek")
-    (cache / fivek_index.ACCEPTED).write_bytes(half)
-    assert not fivek_index.is_accepted(source)
-    fivek_index.accept(source)
-    assert fivek_index.is_accepted(source)
+    acceptance.place(source).write_bytes(half)
+    assert not acceptance.is_accepted(source, fivek_index.terms(source))
+    acceptance.accept(source, fivek_index.terms(source))
+    assert acceptance.is_accepted(source, fivek_index.terms(source))
 
 
 @fault

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hdrnet_bench.data.manifest import Dataset, Row, find_lock
@@ -71,7 +72,14 @@ def test_splits_have_different_scenes() -> None:
 def test_test_pictures_may_be_passed_on() -> None:
     """Their thumbnails are committed under results/."""
     licences = {photo.licence for photo in demo.PHOTOGRAPHS if photo.split == "test"}
-    assert licences <= {"CC0-1.0", "public-domain"}
+    assert licences <= {"CC0-1.0", "CC-BY-2.0", "public-domain"}
+
+
+def test_test_pictures_are_in_colour() -> None:
+    for photo in demo.PHOTOGRAPHS:
+        if photo.split == "test":
+            pixels = demo.read(photo).pixels.astype(int)
+            assert np.ptp(pixels, axis=2).mean() > 8, f"{photo.id} is grey"
 
 
 def test_unknown_protocol_brings_the_near_ones() -> None:
