@@ -11,17 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
 from .data.manifest import find_lock
 from .environment import commit, name_slug
 from .errors import DataError
-from .files import json_text, read_bytes, sha256_bytes, write_bytes
-from .result_ids import read_record
+from .files import json_text, read_json_bytes, sha256_bytes, write_bytes
+from .result_ids import DatasetId, validated
 from .result_timing import KernelTiming, NetworkTiming, Timing, TrainingTiming
-from .results import NONE, Evaluation, cell
+from .results import NONE, Evaluation, Unpaired, cell
 
 FOLDER = Path("contributions")
 SCHEMA = "schema.json"
@@ -37,24 +37,49 @@ _MOST_BYTES = 1 << 24  # a result of 5,000 pictures has some three million
 _LONGEST_NAME = 200
 # Whose pictures are published, so that rows name what everybody can have and no file of one's own.
 _PUBLISHED = re.compile(r"(demo|fivek|hdrplus|ppr10k|bsds500)-.+|synthetic-hdrplus-local-tone-map")
-# What a path of a machine looks like, as errors of libraries may quote it.
+# Any path from the root, as errors of libraries may quote it: which folders a machine has, nobody
+# can list. A path below a folder that is not said, as skimage/data/brick.png, tells of no machine.
 _PLACE = re.compile(
-    r"(?<![\w./:-])(/(home|Users|root|tmp|mnt|media|data|var|opt|srv|scratch|private)/|~/)"
-    r"|\b[A-Za-z]:\\|\\\\\w"
+    r"(?<![\w./-])/+[^\s/][^/\n]*/+[^\s/]"
+    r"|(?<!\w)~(?:[A-Za-z_][\w.-]*)?/"
+    r"|\b[A-Za-z]:[\\/]|\\\\\w"
 )
+_URL = re.compile(r"\bhttps?://[^\s/,;()<>\"'][^\s,;()<>\"']*")
+
+
+class Pictures(NamedTuple):
+    """What an evaluation is of, known before the first picture is scored; as an evaluation job and
+    its result have it."""
+
+    dataset: DatasetId
+    leaked: int = 0
+    unpaired: Unpaired | None = None
+
+
+class Contributed(NamedTuple):
+    """path: where the copy lies. result: what it holds."""
+
+    path: Path
+    result: Contribution
 
 
 def read_contribution(path: Path) -> Contribution:
     """Read and validate a file as it is. Raises DataError that names it and the faulty key."""
-    return read_record(path, _KINDS, "is no result that eval or time writes")
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Contribution, bytes]:
+    """The same, and the bytes that it was read from: these are what is named and passed on."""
+    value, content = read_json_bytes(path, _MOST_BYTES)
+    return validated(path, value, _KINDS, "is no result that eval or time writes"), content
 
 
 def check(path: Path) -> Contribution:
     """A file as it can be accepted; whether it is `outdated` is another question. Raises DataError
     with all that is wrong with it."""
-    result = read_contribution(path)
+    result, content = _read(path)
     wrong = faults(result)
-    expected = file_name(result, _content(path))
+    expected = file_name(result, content)
     if path.name != expected:
         wrong.append(f"its name does not fit what it holds: it would be {expected}")
     if wrong:
@@ -62,44 +87,55 @@ def check(path: Path) -> Contribution:
     return result
 
 
-def contribute(path: Path, folder: Path = FOLDER) -> Path:
+def contribute(path: Path, folder: Path = FOLDER) -> Contributed:
     """Copy a result file to where contributions lie. Raises DataError where it cannot be
     accepted."""
-    result = read_contribution(path)
-    if wrong := faults(result) + outdated(result):
-        raise DataError(f"{path} cannot be contributed: {'; '.join(wrong)}")
-    content = _content(path)
+    result, content = _acceptable(path)
     place = folder / file_name(result, content)
     write_bytes(place, content)
-    return place
+    return Contributed(place, result)
 
 
-def check_before(datasets: Iterable[str]) -> None:
-    """Raises DataError where nothing that is measured now could be accepted: known before hours of
-    measuring."""
-    wrong = [text for name in dict.fromkeys(datasets) for text in _data_faults(name)]
-    if (source := commit()) and source.endswith("-dirty"):
-        wrong.append(_dirty(source))
+def _acceptable(path: Path) -> tuple[Contribution, bytes]:
+    result, content = _read(path)
+    if wrong := faults(result) + outdated(result):
+        raise DataError(f"{path} cannot be contributed: {'; '.join(wrong)}")
+    return result, content
+
+
+def check_before(
+    pictures: Iterable[Pictures] = (), there: Iterable[Path] = (), *, measures: bool = True
+) -> None:
+    """What can be known before hours of measuring.
+
+    Args:
+        pictures: what is to be evaluated.
+        there: the results that stay as they are.
+        measures: whether anything is measured, which is of the commit as it is now.
+
+    Raises DataError where something of it could not be accepted.
+    """
+    wrong = _commit_faults(commit()) if measures else []
+    for each in pictures:
+        wrong += _picture_faults(each) + _lock_faults(each.dataset)
     if wrong:
-        raise DataError(f"this cannot be contributed: {'; '.join(wrong)}")
+        # Both sizes of one dataset have the same.
+        raise DataError(f"this cannot be contributed: {'; '.join(dict.fromkeys(wrong))}")
+    for path in there:
+        _acceptable(path)
 
 
 def faults(result: Contribution) -> list[str]:
     """Why a result cannot be accepted, in words; nothing where it can."""
     wrong = []
     environment = result.environment
-    if environment.commit and environment.commit.endswith("-dirty"):
-        wrong.append(_dirty(environment.commit))
+    wrong += _commit_faults(environment.commit)
     if environment.date is None:
         wrong.append("it does not say when it was measured: measure it again with this version")
     if isinstance(result, Evaluation):
-        wrong += _data_faults(result.dataset.name)
-        if result.leaked:
-            wrong.append(f"the model was trained with {result.leaked} of its pictures")
-        if result.unpaired and any(result.unpaired.model_dump().values()):
-            wrong.append("it is not of all pictures of the split, or names files besides them")
+        wrong += _picture_faults(_pictures(result))
     for place, text in _texts(result.model_dump(mode="json")):
-        if _PLACE.search(text):
+        if _PLACE.search(_URL.sub("", text)):
             wrong.append(f"{place} tells of a place on a machine: {text[:60]!r}")
             break
     return wrong
@@ -110,31 +146,46 @@ def outdated(result: Contribution) -> list[str]:
     for it; one that was accepted earlier stays what it was."""
     if not isinstance(result, Evaluation):
         return []
-    wrong, name = [], result.dataset.name
-    lock = find_lock(name)
-    if lock and lock[0].digest != result.dataset.digest:
-        wrong.append(
-            f"its pictures are not those of the lock manifests/{name}.json: `hdrbench verify "
-            f"{name}` says which differ"
-        )
+    wrong = _lock_faults(result.dataset)
     if stale := result.stale():
         wrong.append(f"{', '.join(stale)}: measured by another definition than this version's")
     return wrong
 
 
-def _dirty(source: str) -> str:
-    return (
-        f"it is of changed sources (commit {source}), which nobody else has: measure from a "
-        "committed tree or a release"
-    )
+def _pictures(result: Evaluation) -> Pictures:
+    return Pictures(result.dataset, result.leaked, result.unpaired)
 
 
-def _data_faults(name: str) -> list[str]:
-    if _PUBLISHED.fullmatch(name):
+def _commit_faults(source: str | None) -> list[str]:
+    if source is None or not source.endswith("-dirty"):
         return []
     return [
-        f"dataset {name} is of pictures that others cannot have, and its rows are called as files "
-        "of yours"
+        f"it is of changed sources (commit {source}), which nobody else has: measure from a "
+        "committed tree or a release"
+    ]
+
+
+def _picture_faults(pictures: Pictures) -> list[str]:
+    wrong, name = [], pictures.dataset.name
+    if not _PUBLISHED.fullmatch(name):
+        wrong.append(
+            f"dataset {name} is of pictures that others cannot have, and its rows are called as "
+            "files of yours"
+        )
+    if pictures.leaked:
+        wrong.append(f"the model was trained with {pictures.leaked} of its pictures")
+    if pictures.unpaired and any(pictures.unpaired.model_dump().values()):
+        wrong.append("it is not of all pictures of the split, or names files besides them")
+    return wrong
+
+
+def _lock_faults(dataset: DatasetId) -> list[str]:
+    lock = find_lock(dataset.name)
+    if lock is None or lock[0].digest == dataset.digest:
+        return []
+    return [
+        f"its pictures are not those of the lock manifests/{dataset.name}.json: `hdrbench verify "
+        f"{dataset.name}` says which differ"
     ]
 
 
@@ -149,10 +200,6 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _texts(inner, f"{place}[{number}]")
-
-
-def _content(path: Path) -> bytes:
-    return read_bytes(path, _MOST_BYTES)
 
 
 def file_name(result: Contribution, content: bytes) -> str:
@@ -182,18 +229,23 @@ def machine(result: Contribution) -> str:
 def held(result: Contribution) -> str:
     """What a result holds, for whoever is about to pass it on."""
     environment = result.environment
-    rows = (
-        f"the ids, licences and metrics of {len(result.rows)} pictures"
-        if isinstance(result, Evaluation)
-        else "times"
-    )
-    what = "recipe, method and its file's SHA-256, " if hasattr(result, "method") else ""
+    what = ""
+    if isinstance(result, Evaluation | Timing):
+        method = result.method
+        what = f"recipe {result.recipe.name}, method {method.name}, run {method.run}"
+        what += ", named as they are here, the SHA-256 of its files, "
+    rows = "times"
+    if isinstance(result, Evaluation):
+        rows = (
+            f"dataset {result.dataset.name}, ids, sizes, licences, metrics and notes of "
+            f"{len(result.rows)} pictures"
+        )
     load = "" if environment.load is None else f", load {environment.load}"
     return (
         f"{what}{rows}; of this machine {environment.machine()}, {environment.threads} threads"
         f"{load}, {environment.platform}; version {environment.package}, commit "
-        f"{environment.commit or 'none'}, date {environment.date}; no name of a user or a machine, "
-        "and no path"
+        f"{environment.commit or 'none'}, date {environment.date}; no text in it looks like a path "
+        "of a machine, and whether a name tells of you is yours to see"
     )
 
 

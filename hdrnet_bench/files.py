@@ -168,8 +168,15 @@ def json_value(text: str | bytes) -> Any:
 
 def read_json(path: Path) -> Any:
     """Parse a JSON file. Raises DataError that names the file where it is missing or broken."""
+    return read_json_bytes(path)[0]
+
+
+def read_json_bytes(path: Path, most: int = MOST_BYTES) -> tuple[Any, bytes]:
+    """The same, and the bytes that were parsed, for whoever passes them on. Raises DataError
+    besides where it has more than `most` bytes."""
     try:
-        return json_value(read_text(path))
+        content = read_bytes(path, most)
+        return json_value(content.decode("utf-8")), content
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:

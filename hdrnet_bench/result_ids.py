@@ -62,7 +62,11 @@ def check_name(path: Path) -> None:
 def read_record(path: Path, kinds: Mapping[str, type[R]], other: str) -> R:
     """Read and validate a file by its `kind`. Raises DataError that names it and the faulty key;
     `other` is what it says of a file of another kind."""
-    content = read_json(path)
+    return validated(path, read_json(path), kinds, other)
+
+
+def validated(path: Path, content: Any, kinds: Mapping[str, type[R]], other: str) -> R:
+    """The same of what was read of a file already."""
     kind = content.get("kind") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise DataError(f"{path} {other}")

@@ -9,9 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from hdrnet_bench import files
 from hdrnet_bench.contributions import (
     FOLDER,
     SCHEMA,
+    Pictures,
     _what,
     check,
     check_before,
@@ -29,6 +31,8 @@ from hdrnet_bench.environment import Environment
 from hdrnet_bench.errors import DataError
 from hdrnet_bench.files import json_text
 from hdrnet_bench.metric_specs import METRICS
+from hdrnet_bench.result_ids import DatasetId
+from hdrnet_bench.results import Evaluation, Unpaired
 from tests.conftest import ROOT, Workspace
 
 HERE = ROOT / FOLDER
@@ -105,16 +109,17 @@ def test_each_kind_is_copied_as_it_is_under_a_name_of_machine_and_device(
     tmp_path: Path, kind: str
 ) -> None:
     path = result_file(tmp_path, kind)
-    place = contribute(path, tmp_path / "there")
+    place, copied = contribute(path, tmp_path / "there")
     assert place.read_bytes() == path.read_bytes()
     result = check(place)
+    assert result == copied
     assert place.name.startswith(f"{kind}-")
     assert machine(result) in place.name
     assert machine(result).split("-c")[0] == {"eval": "amd-epyc", "timing": "amd-epyc"}.get(
         kind, "intel-xeon"
     )
     assert ("cuda-nvidia-h100" in place.name) == (kind in ("kernels", "network", "training"))
-    assert contribute(path, tmp_path / "there") == place  # again: the same file
+    assert contribute(path, tmp_path / "there").path == place  # again: the same file
 
 
 def test_machines_and_devices_are_told_apart(tmp_path: Path) -> None:
@@ -132,10 +137,9 @@ def test_machines_and_devices_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_two_of_one_kind_of_machine_do_not_meet(tmp_path: Path) -> None:
-    first = contribute(result_file(tmp_path), tmp_path)
-    second = contribute(
-        result_file(tmp_path, change=lambda c: c["environment"].update(load=9.5)), tmp_path
-    )
+    first = contribute(result_file(tmp_path), tmp_path).path
+    other = result_file(tmp_path, change=lambda c: c["environment"].update(load=9.5))
+    second = contribute(other, tmp_path).path
     assert first != second
     assert first.name[:-14] == second.name[:-14]
 
@@ -180,8 +184,24 @@ def changed(tmp_path: Path, place: str, value: Any) -> list[str]:
         ("rows.0.notes", ["read from /tmp/x.png"], "rows[0].notes[0] tells of a place"),
         ("rows.0.notes", ["it is at (~/pictures)"], "tells of a place"),
         ("rows.0.notes", ["C:\\Users\\me"], "tells of a place"),
+        ("rows.0.notes", ["C:/Users/me"], "tells of a place"),
+        ("rows.0.notes", ["\\\\server\\me"], "tells of a place"),
+        ("rows.0.notes", ["/nfs/alice/x"], "tells of a place"),
+        ("rows.0.notes", ["cannot open '/work/alice/m'"], "tells of a place"),
+        ("rows.0.notes", ["path=/gpfs/u/bob"], "tells of a place"),
+        ("rows.0.notes", ["read:/workspace/bob/x"], "tells of a place"),
+        ("rows.0.notes", ["/My Disk/bob"], "tells of a place"),
+        ("rows.0.notes", ["~bob/x"], "tells of a place"),
+        ("rows.0.notes", ["file:///nfs/alice"], "tells of a place"),
+        ("rows.0.notes", ["https://example.org/a, /nfs/alice"], "tells of a place"),
+        ("rows.0.notes", ["https:///nfs/alice"], "tells of a place"),
         ("rows.0.notes", ["grey repeated into three channels; skimage/data/brick.png"], None),
         ("rows.0.notes", ["see https://example.org/home/x and a/tmp/b"], None),
+        (
+            "rows.0.notes",
+            ["./a/b, ../a/b, 3 dB/octave, sRGB / linear, /x, ~5/6 of it"],
+            None,
+        ),
     ],
 )
 def test_what_is_refused_and_why(tmp_path: Path, place: str, value: Any, says: str | None) -> None:
@@ -199,7 +219,7 @@ def test_a_refused_one_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_changed_or_renamed_is_seen(tmp_path: Path) -> None:
-    place = contribute(result_file(tmp_path), tmp_path / "there")
+    place = contribute(result_file(tmp_path), tmp_path / "there").path
     text = place.read_text()
     place.write_text(text.replace('"load": ', '"load":  '))
     with pytest.raises(DataError, match="name does not fit what it holds: it would be eval-"):
@@ -222,13 +242,56 @@ def test_what_is_no_result_is_one_line(tmp_path: Path, text: str) -> None:
 def test_what_could_not_be_accepted_is_said_before_measuring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def of(name: str, digest: str = "0", **others: Any) -> Pictures:
+        return Pictures(DatasetId(name=name, protocol="x", split="test", digest=digest), **others)
+
+    lock = find_lock("demo-retouch")
+    assert lock is not None
+    good = [of("demo-retouch", lock[0].digest), of("fivek-x", unpaired=Unpaired())]
     monkeypatch.setattr("hdrnet_bench.contributions.commit", lambda: "0123456789ab")
-    check_before(["demo-retouch", "fivek-x"])
-    with pytest.raises(DataError, match="folder-mine"):
-        check_before(["demo-retouch", "folder-mine"])
+    check_before()
+    check_before(good)
+    for bad, says in (
+        (of("folder-mine"), "dataset folder-mine"),
+        (of("demo-retouch", "0"), "not those of the lock manifests/demo-retouch.json"),
+        (of("fivek-x", leaked=1), "trained with 1 of its pictures"),
+        (of("fivek-x", unpaired=Unpaired(missing=["a"])), "not of all pictures"),
+    ):
+        with pytest.raises(DataError, match=says) as raised:
+            check_before([*good, bad, bad])
+        assert str(raised.value).count(says) == 1
     monkeypatch.setattr("hdrnet_bench.contributions.commit", lambda: "0123456789ab-dirty")
+    check_before(measures=False)
     with pytest.raises(DataError, match="changed sources"):
-        check_before([])
+        check_before()
+
+
+def test_a_result_that_stays_is_looked_at_before_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hdrnet_bench.contributions.commit", lambda: None)
+    check_before(there=[result_file(tmp_path)])
+    dirty = result_file(tmp_path, change=lambda c: c["environment"].update(commit="01-dirty"))
+    with pytest.raises(DataError, match=r"result\.json cannot be contributed: .* 01-dirty"):
+        check_before(there=[dirty])
+
+
+def test_what_is_checked_is_what_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the file is replaced meanwhile: it is read once."""
+    path = result_file(tmp_path)
+    good = path.read_bytes()
+    place, read = contribute(path, tmp_path / "there").path, files.read_bytes
+
+    def replaced_after(where: Path, most: int = files.MOST_BYTES) -> bytes:
+        content = read(where, most)
+        if where == path:  # and never the lock, which is read by the same
+            path.write_bytes(b"{}")
+        return content
+
+    monkeypatch.setattr(files, "read_bytes", replaced_after)
+    assert contribute(path, tmp_path / "other").path.read_bytes() == good
+    check(place)
+    assert path.read_bytes() == place.read_bytes() == b"{}"
 
 
 def test_what_it_holds_is_said_with_all_of_the_environment(tmp_path: Path) -> None:
@@ -237,7 +300,12 @@ def test_what_it_holds_is_said_with_all_of_the_environment(tmp_path: Path) -> No
     optional = {"gpu", "onnxruntime"}
     for name in set(Environment.model_fields) - optional:
         assert str(getattr(result.environment, name)) in said, name
-    assert "no name of a user" in said
+    assert isinstance(result, Evaluation)
+    assert f"recipe {result.recipe.name}, method identity, run baseline" in said
+    assert f"dataset {result.dataset.name}" in said
+    timing = read_contribution(result_file(tmp_path, "timing"))
+    assert "method hdrnet-curves, run seed-0, named as they are" in held(timing)
+    assert "recipe" not in held(read_contribution(result_file(tmp_path, "kernels")))
 
 
 def test_eval_contributes_and_the_list_shows_it(
@@ -254,11 +322,18 @@ def test_eval_contributes_and_the_list_shows_it(
     (path,) = (tiny.path / "contributions").iterdir()
     assert path.name.startswith("eval-tiny-identity-baseline-demo-tiny-test-full-")
     said = " ".join(done.stderr.split())
-    assert said.index("no name of a user") < said.index(f"copied to contributions/{path.name}")
+    assert "holds recipe tiny, method identity, run baseline, named as" in said
+    assert f"copied to contributions/{path.name}" in said
     assert tiny.json("contributions")["accepted"][0]["file"] == f"contributions/{path.name}"
     shown = tiny.run("contributions").stdout
     assert path.name in shown
     assert "PSNR " in shown
+    # What is there was measured on a clean commit, whatever was changed since.
+    for module in ("contributions", "environment"):
+        monkeypatch.setattr(f"hdrnet_bench.{module}.commit", lambda: "0123456789ab-dirty")
+    again = tiny.run(*command)
+    assert again.returncode == 0, again.stderr
+    assert "changed sources" in tiny.fails(3, *command, "--overwrite")
     path.rename(path.with_name("mine.json"))
     assert "it would be eval-tiny" in tiny.fails(3, "contributions")
     assert "it would be eval-tiny" in tiny.fails(3, "contributions", "contributions/mine.json")

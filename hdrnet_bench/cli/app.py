@@ -54,7 +54,7 @@ On pairs of your own, of one name in before/ and after/:
   hdrbench train demo-retouch --dataset folder-mine
   hdrbench eval demo-retouch-on-folder-mine
 
-On published data (FiveK, HDR+):
+On published data (FiveK, HDR+, PPR10K, BSDS500):
   hdrbench protocols   which pictures, rendered and split how
   hdrbench recipes     what is trained on them
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from .tables import Column, print_table
 
 if TYPE_CHECKING:
     from ..contributions import Contribution
+    from ..evaluation.job import EvaluationJob
 
 
 def contributions(
@@ -96,21 +97,40 @@ def contributions(
         raise DataError(f"{next(iter(refused.values()))}{more}")
 
 
-def check_first(datasets: Iterable[str], dry_run: bool) -> None:
-    """Before hours of measuring. Raises DataError where nothing could be accepted."""
-    from ..contributions import FOLDER, check_before
+def check_evaluations(
+    measured: Sequence[EvaluationJob], there: Iterable[Path], dry_run: bool
+) -> None:
+    """Before hours of measuring. there: the results that stay as they are. Raises DataError where
+    something could not be accepted."""
+    from ..contributions import Pictures, check_before
 
-    check_before(datasets)
+    pictures = [Pictures(job.dataset, job.leaked, job.unpaired) for job in measured]
+    check_before(pictures, there, measures=bool(measured))
+    _say_planned(dry_run)
+
+
+def check_timing(dry_run: bool) -> None:
+    """As `check_evaluations`, of times."""
+    from ..contributions import check_before
+
+    check_before()
+    _say_planned(dry_run)
+
+
+def _say_planned(dry_run: bool) -> None:
+    from ..contributions import FOLDER
+
     if dry_run:
         err.print(f"would copy what is written to {FOLDER}/")
 
 
 def contribute_result(path: Path | None, asked: bool) -> None:
-    """Copy a result file to contributions/ where that was asked for and there is one, after a line
-    that says what it holds. Raises DataError where it cannot be accepted."""
+    """Copy a result file to contributions/ where that was asked for and there is one, and say what
+    it holds. Raises DataError where it cannot be accepted."""
     if not asked or path is None:
         return
-    from ..contributions import contribute, held, read_contribution
+    from ..contributions import contribute, held
 
-    err.print(f"{path} holds {held(read_contribution(path))}")
-    err.print(f"copied to {contribute(path)} (CONTRIBUTING.md says how to send it)")
+    copied = contribute(path)
+    err.print(f"{path} holds {held(copied.result)}")
+    err.print(f"copied to {copied.path} (CONTRIBUTING.md says how to send it)")

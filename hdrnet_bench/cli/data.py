@@ -85,8 +85,8 @@ def describe(
         out.print_text(f"{path}: {said}{', it is left' if state == 'edited' else ''}")
     if result.outdated:
         err.print(
-            "croissant.json was edited and is of other rows than the dataset's: move it away and "
-            "describe again, then put your words into the new one"
+            "croissant.json was edited and is of other rows or files than the dataset's: move it "
+            "away and describe again, then put your words into the new one"
         )
     if result.lacking:
         out.print_text(

@@ -10,7 +10,7 @@ import typer
 from ..errors import DataError, UsageError
 from . import completion
 from .console import choose_device, err, next_step, print_json, report_values
-from .contributions import check_first, contribute_result
+from .contributions import check_evaluations, contribute_result
 from .eval_jobs import Sizes, all_run_jobs, baseline_jobs, onnx_jobs, predictions_jobs, run_jobs
 from .evaluations import print_evaluations
 from .next_steps import after_eval
@@ -174,7 +174,9 @@ def eval_command(
     for job in [] if overwrite else todo:
         check_replaceable(job)
     if contribute:
-        check_first((job.spec.dataset.header.name for job in jobs), dry_run)
+        measured_now = [job for job in todo if overwrite or not lacks_only_pictures(job)]
+        there = {job.path for job in jobs} - {job.path for job in measured_now}
+        check_evaluations(measured_now, sorted(there), dry_run)
     if dry_run:
         shown = [] if overwrite else [job.path for job in todo if lacks_only_pictures(job)]
         would: dict[str, Any] = {

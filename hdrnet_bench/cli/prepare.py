@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _WHICH = "Which pictures"
 _HERE = "From files that are here"
+_LICENCES = "Licences (fivek, ppr10k)"
 _DOWNLOADS = "Downloads (fivek, hdrplus)"
 
 
@@ -154,8 +155,8 @@ def prepare(
         bool,
         typer.Option(
             "--accept-licence",
-            help="fivek, ppr10k: accept its licences without asking.",
-            rich_help_panel=_DOWNLOADS,
+            help="Accept the source's licences without asking.",
+            rich_help_panel=_LICENCES,
         ),
     ] = False,
     keep_raw: Annotated[
@@ -295,7 +296,7 @@ def prepare(
     lacking = {s: f"{header.counts[s]} of {n}" for s, n in planned.items() if header.counts[s] < n}
     if lacking and source in protocols.SOURCES:
         text = ", ".join(f"{split} {count}" for split, count in lacking.items())
-        err.print(f"not all pictures of protocol {plan.protocol}: {text}")
+        err.print(f"not all pictures that were chosen of protocol {plan.protocol} are made: {text}")
     if cost and cost.unusable:
         raise DataError(
             f"{directory} is made, without {len(cost.unusable)} of {len(tasks)} pairs whose files "

@@ -24,8 +24,8 @@ def protocols(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="Show this one whole, of FiveK or HDR+.",
-            autocompletion=completion.protocols,
+            help="Show this one whole; of a source's name, list its protocols.",
+            autocompletion=lambda: [*completion.protocols(), *completion.sources()],
         ),
     ] = None,
     lightroom: Annotated[
@@ -74,7 +74,8 @@ def list_protocols(name: str | None, as_json: bool, wide: bool = False) -> None:
     from ..prepare.listing import protocol_rows
 
     rows = protocol_rows()
-    if name is not None:
+    of_source = [row for row in rows if row["source"] == name]
+    if name is not None and not of_source:
         # Of two of a name, the published one: there is more to say of it.
         found = sorted((row for row in rows if row["protocol"] == name), key=len)
         if not found:
@@ -88,8 +89,10 @@ def list_protocols(name: str | None, as_json: bool, wide: bool = False) -> None:
             _print_protocol(row)
             print_published_on(name, figures, wide)
         return
+    if wide and name is not None:
+        raise UsageError(f"--wide is for the figures of one protocol: {name} is a source")
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in of_source or rows:
         shown = row if as_json else {"protocol": row["protocol"], "text": _text(row)}
         groups.setdefault(f"prepare {row['source']}", []).append(shown)
     report_groups(groups, "protocol", "text", as_json)
@@ -153,4 +156,5 @@ def _hint(name: str, rows: list[dict[str, Any]]) -> str:
 
     if name in recipe_paths():
         return f"it is a recipe: `hdrbench recipes {name}`"
-    return near_matches(name, (row["protocol"] for row in rows))
+    # Of two sources a protocol's name may be one; NAME is no name, it stands for a user's own.
+    return near_matches(name, {row["protocol"] for row in rows} - {"NAME"})

@@ -91,6 +91,14 @@ def preparation_of(source: str, options: SourceOptions, quiet: bool = False) -> 
     return sources[source](options)
 
 
+def _only_source_dir(options: SourceOptions, of: str) -> Path | None:
+    """The folder, where one was given. Raises UsageError where there are several."""
+    folders = options.source_dir or []
+    if len(folders) > 1:
+        raise UsageError(f"{of}: give --source-dir once")
+    return folders[0] if folders else None
+
+
 def _demo(options: SourceOptions) -> Preparation:
     from ..prepare.sources import demo
 
@@ -101,9 +109,7 @@ def _demo(options: SourceOptions) -> Preparation:
 def _folder(options: SourceOptions, quiet: bool) -> Preparation:
     from ..prepare.sources import folder, folder_pairs, folder_splits
 
-    if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source folder: give --source-dir once")
-    source_dir = options.source_dir[0] if options.source_dir else None
+    source_dir = _only_source_dir(options, "source folder")
     where = folder_pairs.folders(source_dir, options.input_dir, options.target_dir)
     lists = folder_splits.read_lists(options.split_list or [])
     counted = partial(progress, "hash the pictures", quiet=quiet)
@@ -122,9 +128,7 @@ def _problem(task: Task) -> tuple[str, str] | None:
 def _synthetic_hdrplus(options: SourceOptions, quiet: bool) -> Preparation:
     from ..prepare.sources import synthetic_hdrplus
 
-    if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source synthetic-hdrplus: give --source-dir once")
-    source = options.source_dir[0] if options.source_dir else None
+    source = _only_source_dir(options, "source synthetic-hdrplus")
     counted = partial(progress, "hash the pictures", quiet=quiet)
     plan, tasks = synthetic_hdrplus.plan_and_tasks(options.protocol, source, counted)
     make, duplicates = synthetic_hdrplus.make, synthetic_hdrplus.duplicates
@@ -134,9 +138,7 @@ def _synthetic_hdrplus(options: SourceOptions, quiet: bool) -> Preparation:
 def _bsds500(options: SourceOptions, quiet: bool) -> Preparation:
     from ..prepare.sources import bsds500
 
-    if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source bsds500: give --source-dir once")
-    source = options.source_dir[0] if options.source_dir else None
+    source = _only_source_dir(options, "source bsds500")
     counted = partial(progress, "hash the photographs", quiet=quiet)
     plan, tasks = bsds500.plan_and_tasks(options.protocol, source, counted)
     return Preparation(plan, tasks, bsds500.make)
@@ -262,17 +264,15 @@ def _hdrplus(options: SourceOptions) -> Preparation:
 
     if options.subset and options.full:
         raise UsageError("--subset and --full: give one of them")
-    if options.source_dir and len(options.source_dir) > 1:
-        raise UsageError("source hdrplus: give --source-dir once")
+    copy = _only_source_dir(options, "source hdrplus")
     part: Literal["subset", "full"] = "full" if options.full else "subset"
     name = "hdrnet" if options.protocol is None else options.protocol
     protocol = protocols.load_protocol("hdrplus", name)
     source = protocols.load_source("hdrplus")
     burst_set = source.parts[part]
-    _check_address(options, bool(options.source_dir))
-    if options.source_dir and options.base_url:
+    _check_address(options, copy is not None)
+    if copy and options.base_url:
         raise UsageError("--base-url goes with downloading")
-    copy = options.source_dir[0] if options.source_dir else None
     local = hdrplus.local_folder(copy, source, part) if copy else None
     base_url = options.base_url or source.base_url
     # Where a burst's files come to lie is known once the plan is, and the plan by the bursts.
@@ -327,8 +327,7 @@ def _check_way(options: SourceOptions, protocol: FiveKProtocol) -> None:
                 f"protocol {protocol.name}: give --source-dir with a pack, or --input-dir and "
                 "--target-dir, not both"
             )
-        if options.source_dir and len(options.source_dir) > 1:
-            raise UsageError(f"protocol {protocol.name}: give --source-dir once")
+        _only_source_dir(options, f"protocol {protocol.name}")
         if rendered and not (options.input_dir and options.target_dir):
             lacking, there = "--target-dir", "--input-dir"
             if options.target_dir:

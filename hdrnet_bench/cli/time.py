@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..stopping import says_when_stopped
 from . import completion
 from .console import choose_device, err, report_values
-from .contributions import check_first, contribute_result
+from .contributions import check_timing, contribute_result
 from .options import (
     MODEL,
     Contribute,
@@ -134,7 +134,7 @@ def time_command(
     if contribute:
         if not save and (target is None or target.endswith(".safetensors")):
             raise UsageError("--contribute copies a result file: give a run, or --save")
-        check_first([], dry_run)
+        check_timing(dry_run)
     if training:
         if of_the_network or kernels or compiled or resolution:
             raise UsageError("--training times steps: only --device and --save go with it")

@@ -14,7 +14,7 @@ from .timings import print_network
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
-    from ..result_ids import OnnxSettings
+    from ..result_ids import MethodId, OnnxSettings
     from ..runs import Run
     from ..timing.job import Measurement
 
@@ -67,11 +67,12 @@ def time_onnx(
     if own and not backend:
         own = own[:1]  # plain torch takes minutes, and is no competitor
     plan = plan._replace(backends=[*own, ONNX])
-    method = onnx_method(model, name or file.stem)
-    path = None
-    if beside.recipe is not None:
+    method = path = None
+    if beside.recipe is not None and name is not None:
+        method = onnx_method(model, name)
         folder = result_folder(beside.recipe.label, method.name, method.run)
         path = folder / f"timing-{device_slug('cpu')}.json"
+        _check_replaceable(path, method)
     if dry_run:
         report_values(plan.values([dtype], path), as_json)
         return None
@@ -100,7 +101,7 @@ def time_onnx(
             step=step,
             on_size=done.append,
         )
-    if path is not None and beside.recipe is not None:
+    if path is not None and method is not None and beside.recipe is not None:
         timing = Timing(
             recipe=recipe_id(beside.recipe),
             method=method,
@@ -113,6 +114,22 @@ def time_onnx(
         write_result(path, timing)
     print_network([measured], environment, wide, as_json)
     return path
+
+
+def _check_replaceable(path: Path, method: MethodId) -> None:
+    """Raises UsageError where the times of another file, or by other settings, lie there: only that
+    file could bring them back."""
+    from ..result_timing import Timing
+    from ..results import read_result
+
+    if not path.exists():
+        return
+    there = read_result(path)
+    if not isinstance(there, Timing) or there.method != method:
+        raise UsageError(
+            f"{path} has the times of another file, or of other settings, named {method.name}: "
+            "another --name keeps both, or move that one away"
+        )
 
 
 class _Beside(NamedTuple):

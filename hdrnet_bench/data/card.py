@@ -191,7 +191,9 @@ def _licences(header: Header, rows: Sequence[Row]) -> list[str]:
         else "Where it says no, hdrnet-bench knows of nothing that lets everybody pass the "
         "pictures on: keep them, and what is made of them, to yourself."
     )
-    licence = "not stated" if header.licence == NOT_STATED else _text(header.licence)
+    # The stop behind it is ours, also where it is a sentence.
+    stated = header.licence.rstrip().removesuffix(".")
+    licence = "not stated" if header.licence == NOT_STATED else _text(stated)
     return [
         # Behind words of ours: at a line's beginning it might be a heading or a rule.
         f"Of the dataset: {licence}.",

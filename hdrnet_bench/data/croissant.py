@@ -15,11 +15,12 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..files import json_text, sha256_text
+from ..files import json_text, sha256_bytes, sha256_text
 from .licences import NOT_STATED, may_be_passed_on
 from .manifest import SPLITS, Header, Row, rows_text
 
 CROISSANT = "croissant.json"
+_HEADER, _METADATA = "dataset.json", "metadata.jsonl"
 # What Croissant requires and only whoever publishes a dataset can say.
 OF_A_PUBLISHER = ("url", "creator", "datePublished")
 # What the NeurIPS 2026 Evaluations and Datasets track requires besides: manifests/README.md says
@@ -127,14 +128,20 @@ class Origin(NamedTuple):
 
 
 def croissant_text(
-    header: Header, rows: Sequence[Row], origin: Origin, command: str | None = None
+    header: Header,
+    rows: Sequence[Row],
+    origin: Origin,
+    command: str | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> str:
     """The file of a dataset. rows: all of them, one at least. command: the command line that
-    prepares the dataset, where one does."""
+    prepares the dataset, where one does. files: what those of `file_places` hold; by default what
+    prepare writes into them."""
+    files = files or _as_prepared(header, rows)
     content = {
         **_about(header, rows, origin),
         **_responsible(header, origin, command),
-        "distribution": _distribution(header, rows),
+        "distribution": _distribution(rows, files),
         "recordSet": _record_sets(rows),
         "identifier": [
             {"@type": "PropertyValue", "propertyID": _ROWS, "value": header.digest},
@@ -160,6 +167,11 @@ def rows_digest_of(content: dict[str, Any]) -> str | None:
         if isinstance(each, dict) and each.get("propertyID") == _ROWS:
             return str(each.get("value"))
     return None
+
+
+def file_places(rows: Sequence[Row]) -> list[str]:
+    """The files whose SHA-256 is stated, below the dataset's folder: its header and its rows."""
+    return [_HEADER, *(f"{split}/{_METADATA}" for split in _splits(rows))]
 
 
 def lacking(content: dict[str, Any]) -> list[str]:
@@ -230,15 +242,19 @@ def _responsible(header: Header, origin: Origin, command: str | None) -> dict[st
     }
 
 
-def _distribution(header: Header, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    text = json_text(header.model_dump())
-    header_file = _file("header", "dataset.json", "application/json", text)
+def _as_prepared(header: Header, rows: Sequence[Row]) -> dict[str, bytes]:
+    texts = [json_text(header.model_dump())]
+    texts += [rows_text(row for row in rows if row.split == split) for split in _splits(rows)]
+    return {place: text.encode() for place, text in zip(file_places(rows), texts, strict=True)}
+
+
+def _distribution(rows: Sequence[Row], contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    header_file = _file("header", _HEADER, "application/json", contents[_HEADER])
     header_file["description"] = "What was prepared, from what, with which settings and tools."
     files = [header_file]
     for split in _splits(rows):
-        of_split = [row for row in rows if row.split == split]
-        place = f"{split}/metadata.jsonl"
-        file = _file(f"{split}-rows", place, "application/jsonlines", rows_text(of_split))
+        place = f"{split}/{_METADATA}"
+        file = _file(f"{split}-rows", place, "application/jsonlines", contents[place])
         files.append(file | {"description": f"A row for each pair of the {split} split."})
     for role, names in _pictures(rows).items():
         suffixes = {PurePosixPath(name).suffix.lower() for name in names}
@@ -257,15 +273,15 @@ def _distribution(header: Header, rows: Sequence[Row]) -> list[dict[str, Any]]:
     return files
 
 
-def _file(name: str, place: str, kind: str, text: str) -> dict[str, Any]:
+def _file(name: str, place: str, kind: str, content: bytes) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": name,
         "name": place,
         "contentUrl": place,
         "encodingFormat": kind,
-        "contentSize": f"{len(text.encode())} B",
-        "sha256": sha256_text(text),
+        "contentSize": f"{len(content)} B",
+        "sha256": sha256_bytes(content),
     }
 
 

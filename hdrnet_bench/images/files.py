@@ -65,8 +65,8 @@ def open_picture(path: Path) -> PictureFile:
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """Write (H, W, 3) uint8 or uint16, or a mask (H, W), as PNG: whole, or not at all."""
     # By way of one dimension: where a side is one pixel, NumPy calls strides contiguous that the
-    # encoder refuses.
-    contiguous = np.ascontiguousarray(pixels).reshape(-1).reshape(pixels.shape)
+    # encoder refuses. And by `ravel`, as `reshape(-1)` may give a view that is not contiguous.
+    contiguous = pixels.ravel().reshape(pixels.shape)
     content = imagecodecs.png_encode(contiguous, level=6)
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(content)

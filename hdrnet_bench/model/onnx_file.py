@@ -27,12 +27,13 @@ _LONGEST = 300  # characters of what onnxruntime says
 
 class OnnxFile(NamedTuple):
     """content: the whole file. parameters: numbers in its weights, as far as they are floating or
-    quantised. metadata: as its writer put it there."""
+    quantised; None where it has none that are told from a formula's constants. metadata: as its
+    writer put it there."""
 
     path: Path
     content: bytes
     sha256: str
-    parameters: int
+    parameters: int | None
     metadata: dict[str, str]
 
 
@@ -74,8 +75,8 @@ def read_onnx(path: Path) -> OnnxFile:
     # Integers are shapes and indices, but for the narrow ones of quantised weights; what has no
     # axis is a constant of some formula.
     indices = {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL}
-    weights = (t for t in model.graph.initializer if t.dims and t.data_type not in indices)
-    parameters = sum(math.prod(tensor.dims) for tensor in weights)
+    weights = (t for t in tensors if t.dims and t.data_type not in indices)
+    parameters = sum(math.prod(tensor.dims) for tensor in weights) or None
     metadata = {prop.key: prop.value for prop in model.metadata_props}
     return OnnxFile(path, content, sha256_bytes(content), parameters, metadata)
 

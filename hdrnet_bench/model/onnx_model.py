@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..cleaning import clean
 from ..config import HDRNetConfig
 from ..errors import DataError, UsageError
 from ..files import json_value
@@ -30,7 +31,7 @@ _ENDS: dict[OnnxValues, tuple[float, float]] = {
     "0..255": (0, 255),
     "-1..1": (-1, 1),
 }
-_LONGEST = 300  # characters of names that a file chooses
+_LONGEST = 300  # characters of what a file chooses
 _TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -184,7 +185,7 @@ class OnnxModel:
         given = [f"{n} {_array_shape(o)}" for n, o in zip(names, outputs, strict=True)]
         raise DataError(
             f"{self.file.path.name} gives no picture as large as the one it is given, "
-            f"{(batch, 3, *sides)}: it gives {', '.join(given)[:_LONGEST]}"
+            f"{(batch, 3, *sides)}: it gives {_said(', '.join(given))}"
         )
 
     def _picture(self, output: Tensor, like: Tensor) -> Tensor:
@@ -271,13 +272,13 @@ def _inputs(
             small = squares[0]
             (whole,) = (one for one in found if one is not small)
             note = (
-                f"{small.name} is taken for a small copy of the picture, {small.square} x "
-                f"{small.square}, averaged; {whole.name} for the picture"
+                f"{_said(small.name)} is taken for a small copy of the picture, {small.square} x "
+                f"{small.square}, averaged; {_said(whole.name)} for the picture"
             )
             return whole, small, [note]
     names = ", ".join(f"{one.name} {_shape(one)}" for one in session.get_inputs())
     raise DataError(
-        f"{file.path} takes {names[:_LONGEST]}: a picture is needed, or a picture and a "
+        f"{file.path} takes {_said(names)}: a picture is needed, or a picture and a "
         "square copy of it whose size is fixed"
     )
 
@@ -286,18 +287,24 @@ def _input(file: OnnxFile, given: Any) -> _Input:
     """One of the session's inputs. Raises DataError where it is no picture."""
     if given.type not in _TYPES:
         raise DataError(
-            f"{file.path}: input {given.name} is {given.type}, pictures are float, float16, double "
-            "or uint8"
+            f"{file.path}: input {_said(given.name)} is {_said(given.type)}, pictures are float, "
+            "float16, double or uint8"
         )
     shape = [side if isinstance(side, int) and side > 0 else None for side in given.shape]
     first, last = (len(shape) == 4 and shape[axis] == 3 for axis in (1, 3))
     if first == last:  # neither, or a picture three pixels wide
         raise DataError(
-            f"{file.path}: input {given.name} is {_shape(given)}, neither (N, 3, H, W) nor "
-            "(N, H, W, 3): export it with its three channels fixed"
+            f"{file.path}: input {_said(given.name)} is {_said(_shape(given))}, neither "
+            "(N, 3, H, W) nor (N, H, W, 3): export it with its three channels fixed"
         )
     batch, *sides = (shape[i] for i in ((0, 1, 2) if last else (0, 2, 3)))
     return _Input(given.name, _TYPES[given.type], bool(last), batch, *sides)
+
+
+def _said(text: str) -> str:
+    """What a file says of itself, fit for a line and no longer than one can read."""
+    shown = clean(text[:_LONGEST], "line")
+    return shown + "…" if len(text) > _LONGEST else shown
 
 
 def _array_shape(output: Any) -> tuple[int, ...]:

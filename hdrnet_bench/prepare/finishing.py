@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..data.card import CARD, card_text
@@ -98,12 +98,15 @@ def finish(plan: Plan, rows: list[Row], rejections: list[dict[str, str]], folder
     return header
 
 
-def descriptions(header: Header, rows: list[Row]) -> dict[str, str]:
-    """What stands beside the pictures for others, by file name: the card and croissant.json."""
+def descriptions(
+    header: Header, rows: list[Row], files: Mapping[str, bytes] | None = None
+) -> dict[str, str]:
+    """What stands beside the pictures for others, by file name: the card and croissant.json.
+    files: what header and rows lie in, as `croissant_text` has it."""
     origin, command = origin_of(header), _command(header)
     return {
         CARD: card_text(header, rows, command, origin),
-        CROISSANT: croissant_text(header, rows, origin, command),
+        CROISSANT: croissant_text(header, rows, origin, command, files),
     }
 
 

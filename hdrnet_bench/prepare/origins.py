@@ -27,6 +27,11 @@ _COMPUTED = (
     "model imitates the operator, not how good its pictures look. "
 )
 
+_AUGMENTED = (
+    "Among the inputs to train with are augmented versions of photographs, which the authors "
+    "computed; their targets are those of the photographs."
+)
+
 FIVEK = Origin(
     title="MIT-Adobe FiveK",
     url="https://data.csail.mit.edu/graphics/fivek/",
@@ -129,6 +134,8 @@ def origin_of(header: Header) -> Origin:
     origin = _ORIGINS.get(header.source, Origin())
     if header.source not in protocols.SOURCES:
         return origin
+    if header.source == "ppr10k" and header.settings.get("augmented"):
+        origin = origin._replace(collection=f"{origin.collection} {_AUGMENTED}", synthetic=True)
     source = protocols.load_source(header.source)
     urls = (
         {each.id: f"{source.base_url}{each.text}" for each in source.licences}

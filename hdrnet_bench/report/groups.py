@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metric_specs import METRICS
+from ..result_ids import MethodId, OnnxSettings
 from ..result_timing import Timing
 from ..results import Evaluation, group_seeds
 
@@ -141,16 +142,21 @@ class TimingResult(NamedTuple):
         )
 
 
+def _model(method: MethodId) -> tuple[str | None, OnnxSettings | None]:
+    """Which file was run, and how."""
+    return method.model_sha256, method.onnx
+
+
 def timing_results(
     timings: Sequence[tuple[Path, Timing]], evaluations: Sequence[tuple[Path, Evaluation]]
 ) -> list[TimingResult]:
     """Timings, each compared with the evaluations in the same folder."""
-    model_hashes = {path.parent: result.method.model_sha256 for path, result in evaluations}
+    evaluated = {path.parent: _model(result.method) for path, result in evaluations}
     results = []
     for path, timing in timings:
         device = path.stem.removeprefix("timing-")
         parts = (timing.recipe.name, timing.method.name, timing.method.run, device)
-        sha256 = timing.method.model_sha256
-        stale = model_hashes.get(path.parent, sha256) != sha256
+        timed = _model(timing.method)
+        stale = evaluated.get(path.parent, timed) != timed
         results.append(TimingResult(timing, path.parent, device, "time-" + "-".join(parts), stale))
     return results

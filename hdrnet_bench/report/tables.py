@@ -168,7 +168,7 @@ def over_seeds(group: Group, results: Sequence[Evaluation]) -> list[Cell]:
         if interval:
             text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
         if METRICS[name].of_groups:
-            text += f" ({n} groups)"
+            text += f" ({n} group{'' if n == 1 else 's'})"
         elif any(result.metrics[name].undefined for result in results):
             text += f" (n {n})"
         cells.append(Cell(text, (mean, *(interval or (None, None)), n, deviation)))

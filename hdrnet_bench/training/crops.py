@@ -24,6 +24,7 @@ from ..data.encoding import input_white
 from ..data.manifest import VALIDATION_SHARE, Dataset, Row, chosen_by_hash
 from ..data.pairs import PictureStore
 from ..errors import CapabilityError, DataError, HdrbenchError, StorageError
+from ..files import json_value
 from ..images.pixels import Pixels, white_level
 from ..memory import lack_of_memory
 from ..model.encoding import to_model_input
@@ -263,8 +264,9 @@ def _as_it_is(batch: Any) -> Any:
 def training_rows(dataset: Dataset) -> tuple[list[Row], list[Row], str]:
     """Rows to train on, rows to validate on, and the rule that parted them.
 
-    The dataset's own validation split, or, where its protocol has none, 5 % of the training ids by
-    hash. Test is never used.
+    The dataset's own validation split, or, where it has none, 5 % of the training ids by hash. Of
+    rows in groups it is 5 % of the groups, so that nothing trained on shows what is validated on;
+    the augmented versions among these are left out. Test is never used.
     """
     train, validation = dataset.split("train"), dataset.split("validation")
     name = dataset.header.name
@@ -272,11 +274,25 @@ def training_rows(dataset: Dataset) -> tuple[list[Row], list[Row], str]:
         raise DataError(f"dataset {name} has no pictures in its train split")
     if validation:
         return train, validation, "the dataset's validation split"
-    if len(train) == 1:
+    in_groups = any(row.group is not None for row in train)
+    if len({_group_of(row) for row in train}) == 1:
+        what = "group of training pictures" if in_groups else "training picture"
         raise DataError(
-            f"dataset {name} has no validation split and one training picture, which cannot be both"
+            f"dataset {name} has no validation split and one {what}, which cannot be both"
         )
-    chosen = chosen_by_hash([row.id for row in train], VALIDATION_SHARE)
-    training = [row for row in train if row.id not in chosen]
-    validating = [row for row in train if row.id in chosen]
-    return training, validating, f"{VALIDATION_SHARE:.0%} of the training ids, by hash"
+    augmented = {row.id for row in train if json_value(row.measured).get("augmented") is True}
+    # A small copy may hold augmented versions alone: of some groups, or of all.
+    unaugmented = [row for row in train if row.id not in augmented] or train
+    groups = list(dict.fromkeys(map(_group_of, unaugmented)))
+    chosen = chosen_by_hash(groups, VALIDATION_SHARE)
+    training = [row for row in train if _group_of(row) not in chosen]
+    validating = [row for row in unaugmented if _group_of(row) in chosen]
+    rule = f"{VALIDATION_SHARE:.0%} of the training {'groups' if in_groups else 'ids'}, by hash"
+    left_out = len(train) - len(training) - len(validating)
+    versions = f", without their augmented versions ({left_out})" if left_out else ""
+    return training, validating, rule + versions
+
+
+def _group_of(row: Row) -> str:
+    """A picture without a group is one of its own."""
+    return row.id if row.group is None else row.group

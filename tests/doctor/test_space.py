@@ -117,7 +117,7 @@ def test_shared_memory_on_both_sides_of_what_is_needed() -> None:
 @pytest.mark.parametrize(
     ("spec", "size"),
     [
-        (DatasetSpec(source="demo", protocol="retouch"), 35e6),  # by its lock
+        (DatasetSpec(source="demo", protocol="retouch"), 35.4e6),  # by its lock
         (DatasetSpec(source="fivek", protocol="libraw", expert="c"), 4998 * 480 * 720 * 6),
         (DatasetSpec(source="hdrplus", protocol="hdrnet", part="full", size="1024"),
          2000 * 1024 * 683 * 9),

@@ -213,6 +213,15 @@ def test_oracles_have_slopes_of_one_fit(monkeypatch: pytest.MonkeyPatch) -> None
             assert fits == [1]
 
 
+def test_the_best_grids_guide_follows_the_picture() -> None:
+    """The target x², of which a grid can have every value: its slope is 2 x."""
+    image = greys(0.2, 0.8)
+    method = baselines.grid(HDRNetConfig(**SMALL), baselines.luma)
+    row = score_pair(method, pair_of(image, image**2), ["psnr", "inversions"], SIDE)
+    assert row["psnr"] is None  # the same, as saved
+    assert row["slopes"] == pytest.approx([0.4, 1.6], abs=0.01)
+
+
 def test_what_has_no_coefficients_has_no_inversions() -> None:
     image = torch.rand(3, 16, 16)
     row = score_pair(lambda pair: pair.input, pair_of(image), ["psnr", "inversions"], 4)

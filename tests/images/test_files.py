@@ -32,9 +32,14 @@ def test_png_comes_back_to_the_bit(tmp_path: Path, pixels: np.ndarray) -> None:
 def test_png_of_any_size_and_strides(tmp_path: Path, size: tuple[int, int]) -> None:
     """As pictures come from planar computing: strides of a side of one pixel are any number."""
     planar = RANDOM.integers(0, 65536, (3, *size), dtype=np.uint16)
-    for pixels in (planar.transpose(1, 2, 0), np.ascontiguousarray(planar.transpose(1, 2, 0))):
+    whole = planar.transpose(1, 2, 0)
+    every_second = np.repeat(whole, 2, axis=2)[:, :, ::2]
+    for pixels in (whole, np.ascontiguousarray(whole), every_second):
         write_png(tmp_path / "x.png", pixels)
         assert (read_picture(tmp_path / "x.png").pixels == pixels).all()
+    mask = np.repeat(whole, 2, axis=2)[:, :, 3]
+    write_png(tmp_path / "x.png", mask)
+    assert (read_picture(tmp_path / "x.png").pixels == mask[:, :, None]).all()
 
 
 def test_16_bit_tiff_keeps_its_bits(tmp_path: Path) -> None:

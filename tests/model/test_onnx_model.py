@@ -251,6 +251,7 @@ def test_want_of_memory_is_no_fault_of_the_file() -> None:
 def test_values_of_another_range_are_seen() -> None:
     bright = picture()[0]
     dark = torch.full_like(bright, 1e-3)
+    either_side = torch.where(bright > bright.median(), 1.0, -1.0)
     for said, output, likely in (
         ("0..1", bright * 255, "0..255"),
         ("0..1", bright * 2 - 1, "-1..1"),
@@ -260,8 +261,47 @@ def test_values_of_another_range_are_seen() -> None:
         ("0..255", (bright * 2 - 1) / 255, "-1..1"),
         ("0..255", bright, None),
         ("-1..1", (bright * 255 + 1) / 2, "0..255"),
-        ("-1..1", ((bright * 2 - 1) * 255 + 1) / 2, "0..255"),
+        ("-1..1", (either_side * 200 + 1) / 2, "0..255"),
         ("-1..1", bright, None),
     ):
         assert wrong_values(output, bright, said) == likely, (said, likely)  # type: ignore[arg-type]
     assert wrong_values(dark / 255, dark, "0..255") is None  # a black picture is black
+
+
+def test_weights_are_counted_wherever_they_are(tmp_path: Path) -> None:
+    """As initialisers, and as constants of nodes; none that is told is not none that there is."""
+    weights = made.constant("factor", [1.0, 2.0, 3.0], [3, 1, 1])
+    nodes: list[tuple[Any, ...]] = [
+        ("Constant", [], "factor", {"value": weights}),
+        ("Mul", ["x", "factor"], "y", {}),
+    ]
+    shapes = {"x": made.DYNAMIC}, {"y": made.DYNAMIC}
+    assert read_onnx(made.save(tmp_path / "a.onnx", nodes, *shapes)).parameters == 3
+    assert read_onnx(made.save(tmp_path / "b.onnx", nodes[1:], *shapes, [weights])).parameters == 3
+    assert read_onnx(identity(tmp_path / "c.onnx", made.DYNAMIC)).parameters is None
+
+
+@pytest.mark.parametrize("kind", ["shape", "type", "small copy"])
+def test_names_of_a_file_are_cut_and_clean(tmp_path: Path, kind: str) -> None:
+    name = "\x1b[31m" + "n" * 100_000
+    if kind == "small copy":
+        nodes: list[tuple[Any, ...]] = [("Mul", ["x", "x"], "y", {}), ("Abs", [name], "z", {})]
+        shapes = {"x": made.DYNAMIC, name: ["n", 3, 16, 16]}
+        path = made.save(tmp_path / "m.onnx", nodes, shapes, {"y": made.DYNAMIC, "z": None})  # type: ignore[dict-item]
+        (said,) = opened(path).notes
+    else:
+        wrong = {"shape": ["n", 1, "h", "w"], "type": made.DYNAMIC}[kind]
+        types = {name: onnx.TensorProto.INT64, "y": onnx.TensorProto.INT64}
+        path = made.save(
+            tmp_path / "m.onnx",
+            [("Identity", [name], "y", {})],
+            {name: wrong},
+            {"y": wrong},
+            types=types if kind == "type" else None,
+        )
+        with pytest.raises(DataError) as error:
+            opened(path)
+        said = str(error.value).replace(str(tmp_path), "")
+    assert "n" * 100 in said
+    assert len(said) < 1000
+    assert "\x1b" not in said

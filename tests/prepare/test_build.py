@@ -57,7 +57,7 @@ def test_layout_header_and_rows(tmp_path: Path) -> None:
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     pictures = [f"{t.split}/{role}/{t.id}.png" for t in TINY for role in ("input", "target")]
     rows = [f"{split}/metadata.jsonl" for split in ("train", "validation", "test")]
-    expected = ["README.md", "dataset.json", "rejected.jsonl", *rows, *pictures]
+    expected = ["README.md", "croissant.json", "dataset.json", "rejected.jsonl", *rows, *pictures]
     assert [f for f in files if not f.endswith(".lock")] == sorted(
         f"demo-tiny/{name}" for name in expected
     )

@@ -1,6 +1,7 @@
 """croissant.json as `prepare` and `describe` write it: mlcroissant loads the dataset through it,
 each source says what is known of its photographs, and an edited file is nobody's to replace."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -195,6 +196,48 @@ def test_an_edited_one_of_other_rows_is_told(folder: Path) -> None:
     path = folder / "croissant.json"
     path.write_text(path.read_text().replace(Dataset(folder).header.digest, "0" * 64))
     assert describe(Dataset(folder)).outdated
+
+
+def test_what_is_stated_of_files_is_of_their_bytes(folder: Path) -> None:
+    """Others write the same JSON with other white space, and mlcroissant reads by the SHA-256."""
+    path = folder / "croissant.json"
+    header, rows = folder / "dataset.json", folder / "test" / "metadata.jsonl"
+    header.write_text(json.dumps(json.loads(header.read_text())))
+    rows.write_text(rows.read_text().replace('":"', '": "'))
+    assert describe(Dataset(folder)).files[path] == "written"
+    stated = {each["name"]: each for each in json.loads(path.read_text())["distribution"]}
+    for file in (header, rows):
+        each = stated[str(file.relative_to(folder))]
+        assert each["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert each["contentSize"] == f"{file.stat().st_size} B"
+    assert list(mlcroissant.Dataset(path).records("test"))
+    assert describe(Dataset(folder)).files[path] == "as it was"
+    # Of one that was edited too, but not where it tells of files elsewhere.
+    content = json.loads(path.read_text()) | {"url": "https://example.org"}
+    path.write_text(json.dumps(content))
+    assert not describe(Dataset(folder)).outdated
+    header.write_text(header.read_text() + "\n")
+    assert describe(Dataset(folder)).outdated
+    content["distribution"][0]["contentUrl"] = "https://example.org/dataset.json"
+    path.write_text(json.dumps(content | {"distribution": [5, {}, *content["distribution"]]}))
+    assert not describe(Dataset(folder)).outdated
+    path.write_text(json.dumps(content | {"distribution": 5}))
+    assert not describe(Dataset(folder)).outdated
+
+
+@pytest.mark.parametrize("name", ["croissant.json", "README.md"])
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_a_folder_or_a_dangling_link_in_its_place_is_said(
+    folder: Path, name: str, overwrite: bool, make: Any
+) -> None:
+    for path in (folder / "croissant.json", folder / "README.md"):
+        path.unlink()
+    make(folder / name)
+    with pytest.raises(DataError, match=rf"{name} is no file, but .*: move it away"):
+        describe(Dataset(folder), overwrite=overwrite)
+    left = {path.name for path in folder.iterdir() if path.suffix in (".md", ".json")}
+    assert left == {"dataset.json", name}, "the other one was not written either"
 
 
 @pytest.mark.parametrize("text", ["[]", "5", "{", "\xff", ""])

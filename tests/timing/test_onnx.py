@@ -115,18 +115,25 @@ def test_its_times_stand_beside_its_scores(trained: Workspace) -> None:
     names = [plot.stem for plot in read.plots]
     assert any(name.startswith("quality-time-") for name in names)
     assert not timed.timed.stale
-    content = json.loads(path.read_text())
-    content["method"]["model_sha256"] = "0" * 64
-    path.write_text(json.dumps(content))
-    assert contents.read(trained.path / "results").timings[0].timed.stale
+    content = path.read_text()
+    for key, value in (("model_sha256", "0" * 64), ("onnx", {"values": "0..1", "multiple": 8})):
+        other = json.loads(content)
+        other["method"][key] = value
+        path.write_text(json.dumps(other))
+        assert contents.read(trained.path / "results").timings[0].timed.stale
+        # What only another file, or other settings, could bring back is not replaced.
+        line = trained.fails(2, "time", "./tiny.yaml", *theirs, *FAST)
+        assert "of another file, or of other settings, named theirs" in line
+        assert json.loads(path.read_text()) == other
 
 
 def test_without_a_recipe_times_are_shown(workspace: Workspace) -> None:
-    made.gain(workspace.path / "m.onnx", 1.1, [1, 3, 40, 60])
-    plan = workspace.json("time", "--onnx", "m.onnx", "--dry-run")
+    # A name that no result could have: none is written.
+    made.gain(workspace.path / "_my möbel.onnx", 1.1, [1, 3, 40, 60])
+    plan = workspace.json("time", "--onnx", "_my möbel.onnx", "--dry-run")
     assert plan["sizes"] == ["60x40"]
     assert (plan["backends"], plan["would write"]) == ([ONNX], None)
-    shown = workspace.json("time", "--onnx", "m.onnx", "--resolution", "60x40", *FAST)
+    shown = workspace.json("time", "--onnx", "_my möbel.onnx", "--resolution", "60x40", *FAST)
     assert [row["median_ms"] is None for row in shown["rows"]] == [False, True]
     assert not (workspace.path / "results").exists()
 

@@ -10,7 +10,6 @@ target and its mask.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,10 +69,12 @@ class Ppr10kChoice(NamedTuple):
 
 class Ppr10kFiles(NamedTuple):
     """What lies below the folders: by (folder as published, name without suffix). unread: files in
-    these folders that are no such picture."""
+    these folders that are no such picture. split_folders: train, val or test, of those that lie in
+    such a folder below the folders that were given."""
 
     found: dict[tuple[str, str], list[Path]]
     unread: list[Path]
+    split_folders: dict[Path, str]
 
     @property
     def has_masks(self) -> bool:
@@ -99,6 +100,8 @@ def find_files(folders: list[Path]) -> Ppr10kFiles:
     """
     found: dict[tuple[str, str], list[Path]] = {}
     unread = []
+    split_folders = {}
+    given = {folder.resolve() for folder in folders if folder.is_dir()}
     for path in files_below(folders):
         folder = _FOLDERS.get(path.parent.name)
         if folder is None:
@@ -108,13 +111,17 @@ def find_files(folders: list[Path]) -> Ppr10kFiles:
             unread.append(path)
         else:
             found.setdefault((folder, path.stem), []).append(path)
+            above = path.parent.parent
+            # The folder that was given, and those above it, are called as their owner likes.
+            if above.name in _SPLIT_FOLDERS and not given.isdisjoint(above.parents):
+                split_folders[path] = above.name
     if not any(folder != _MASKS for folder, _ in found):
         wrong = f"; {unread[0]} is none, its name or kind is another" if unread else ""
         raise DataError(
             f"no picture of PPR10K is below {', '.join(map(str, folders))}: a folder source/ or "
             f"source_aug_6/ with 0_0.tif and so on is looked for, and target_a/{wrong}"
         )
-    return Ppr10kFiles(found, unread)
+    return Ppr10kFiles(found, unread, split_folders)
 
 
 def choose(
@@ -128,8 +135,8 @@ def choose(
 ) -> Ppr10kChoice:
     """What the options ask for, of what is there.
 
-    Raises UsageError where the protocol has no such thing, and DataError where pictures lie below
-    train/ or val/ that are of the other split.
+    Raises UsageError where the protocol has no such thing, and DataError where pictures are parted
+    into train/ and val/ and one lies in the other's.
     """
     check_name(protocol.name, "expert", expert, protocol.experts)
     expert = expert or protocol.experts[0]
@@ -148,19 +155,22 @@ def choose(
 
 def _check_split_folders(files: Ppr10kFiles, split_of: Mapping[str, Split]) -> None:
     """Pictures of a group lie below train/, or below val/, as the published split has it: else a
-    group may be trained with and tested on."""
+    group may be trained with and tested on. One such folder alone parts nothing, whatever it is
+    called."""
+    if len(set(files.split_folders.values())) < 2:
+        return
     for (_, name), paths in files.found.items():
         for path in paths:
-            allowed = _SPLIT_FOLDERS.get(path.parent.parent.name)
-            if allowed and name in split_of and split_of[name] not in allowed:
+            folder = files.split_folders.get(path)
+            if folder and name in split_of and split_of[name] not in _SPLIT_FOLDERS[folder]:
                 raise DataError(
                     f"{path}: group {_group(name)} is one to {_purpose(split_of[name])} as "
-                    f"published, and lies below {path.parent.parent.name}/: put the groups where "
+                    f"published, and lies below {folder}/: put the groups where "
                     "utils/split_train_val.py of PPR10K puts them, or all into one folder"
                 )
 
 
-def _purpose(split: Split) -> str:
+def _purpose(split: str) -> str:
     return "test on" if split == "test" else "train with"
 
 
@@ -168,14 +178,16 @@ def lacking(choice: Ppr10kChoice, source: Ppr10kSource, files: Ppr10kFiles) -> l
     """What is not as published, a line each: how many photographs there are, files that are no
     pictures of it, masks."""
     lines = []
+    versions = _versions(choice)
     if choice.subset is None:
         of = {"train": ("train", "validation"), "test": ("test",)}
         splits_of = [s for name, s in choice.splits.items() if not _is_augmented(name)]
         for part, published in source.pictures.items():
             count = sum(split in of[part] for split in splits_of)
             if count != published:
-                lines.append(f"{count} photographs to {part} with are there, of {published}")
-        versions = Counter(map(_is_augmented, choice.splits))[True]
+                apart = versions and part == "train"
+                besides = f"; {versions} augmented versions are counted apart" if apart else ""
+                lines.append(f"photographs to {_purpose(part)}: {count} of {published}{besides}")
         if choice.protocol.augmented and not versions:
             lines.append(
                 "no augmented versions are there (source_aug_6/): the training is that of "
@@ -191,12 +203,12 @@ def lacking(choice: Ppr10kChoice, source: Ppr10kSource, files: Ppr10kFiles) -> l
     )
     if unknown:
         lines.append(
-            f"{len(unknown)} pictures are passed over, PPR10K has no such group, as {unknown[0]}"
+            f"passed over, as PPR10K has no such group: {len(unknown)}, {unknown[0]} among them"
         )
     if files.unread:
         lines.append(
-            f"{len(files.unread)} files are passed over, their names or kinds are others, as "
-            f"{files.unread[0]}"
+            f"passed over, as names or kinds are others: {len(files.unread)}, {files.unread[0]} "
+            "among them"
         )
     if not files.has_masks:
         lines.append(
@@ -219,12 +231,18 @@ def plan(choice: Ppr10kChoice, source: Ppr10kSource, files: Ppr10kFiles) -> Plan
         "groups": {split: len(_groups_of(choice, split)) for split in SPLITS},
         "pictures": {s: sum(v == s for v in choice.splits.values()) for s in SPLITS},
         "ids_sha256": sha256_text(json_line(sorted(choice.splits))),
+        "augmented": _versions(choice),
         "masks": files.has_masks,
         "colours": "sRGB, by each picture's profile",
         "subset": choice.subset,
     }
     licence = f"{source.title}: {source.terms}"
     return Plan(choice.name, "ppr10k", protocol.name, protocol.version, licence, settings)
+
+
+def _versions(choice: Ppr10kChoice) -> int:
+    """How many of the chosen pictures are augmented versions."""
+    return sum(map(_is_augmented, choice.splits))
 
 
 def _groups_of(choice: Ppr10kChoice, split: Split) -> set[int]:
@@ -298,7 +316,10 @@ def make(job: Ppr10kJob) -> PreparedPair:
         source_names=list(job.names),
         source_sha256=hashes,
         licence=job.licence,
-        measured={"notes": notes} if notes else {},
+        measured={
+            **({"augmented": True} if _is_augmented(input_path.stem) else {}),
+            **({"notes": notes} if notes else {}),
+        },
         mask=mask and mask.levels,
         group=job.group,
     )

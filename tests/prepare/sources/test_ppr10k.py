@@ -233,6 +233,36 @@ def test_a_group_in_the_wrong_folder_is_refused(ppr10k: Ppr10k) -> None:
     assert not (ppr10k.path / "data").exists()
 
 
+@pytest.mark.parametrize("name", ["test", "val", "train"])
+def test_a_folder_of_ones_own_parts_nothing(ppr10k: Ppr10k, name: str) -> None:
+    """Neither the folders above what was given, nor one in which everything lies."""
+    for given in (f"{name}/PPR10K", name, "."):
+        top = ppr10k.path / name
+        top.mkdir()
+        if given == ".":
+            for path in list(ppr10k.images.iterdir()):
+                path.rename(top / path.name)
+        else:
+            (ppr10k.path / "PPR10K").rename(top / "PPR10K")
+        report = ppr10k.json(
+            *PREPARE, "--overwrite", "--source-dir", given, "--protocol", "360p-plain"
+        )
+        assert report["pairs"]["rejected"] == 0
+        if given != ".":
+            (top / "PPR10K").rename(ppr10k.path / "PPR10K")
+            top.rmdir()
+
+
+def test_folders_named_as_splits_above_what_is_given(ppr10k: Ppr10k) -> None:
+    in_splits(ppr10k.path / "PPR10K")
+    there = ppr10k.path / "PPR10K" / "val" / "source" / "1356_0.tif"
+    there.rename(ppr10k.path / "PPR10K" / "train" / "source" / there.name)
+    parts = ("--source-dir", "PPR10K/train", "--source-dir", "PPR10K/val")
+    report = ppr10k.json(*PREPARE, *parts)
+    assert report["pairs"]["rejected"] == 0
+    assert "1356 is one to test on" in ppr10k.fails(3, *PREPARE, *parts, "--source-dir", "PPR10K")
+
+
 Spoil = Callable[[Ppr10k, str], None]
 
 
