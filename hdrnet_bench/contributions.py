@@ -40,7 +40,7 @@ _PUBLISHED = re.compile(r"(demo|fivek|hdrplus|ppr10k|bsds500)-.+|synthetic-hdrpl
 # Any path from the root, as errors of libraries may quote it: which folders a machine has, nobody
 # can list. A path below a folder that is not said, as skimage/data/brick.png, tells of no machine.
 _PLACE = re.compile(
-    r"(?<![\w./-])/+[^\s/][^/\n]*/+[^\s/]"
+    r"(?<![\w./-])/+[^\s/,;]+(?: +[^\s/,;]+)*/+[^\s/]"
     r"|(?<!\w)~(?:[A-Za-z_][\w.-]*)?/"
     r"|\b[A-Za-z]:[\\/]|\\\\\w"
 )

@@ -154,11 +154,11 @@ class Workspace(NamedTuple):
 
     def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the command as a process of its own. options: of subprocess.run, as stdout."""
-        usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300}
+        usual: dict[str, Any] = {"timeout": 300, "env": clean_environment()}
+        usual |= dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
         return subprocess.run(
             [sys.executable, "-m", "hdrnet_bench", *arguments],
             cwd=self.path,
-            env=clean_environment(),
             text=True,
             **(usual | options),
         )

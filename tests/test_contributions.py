@@ -290,8 +290,10 @@ def test_what_is_checked_is_what_is_copied(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(files, "read_bytes", replaced_after)
     assert contribute(path, tmp_path / "other").path.read_bytes() == good
+    assert path.read_bytes() == b"{}"
+    path = place
     check(place)
-    assert path.read_bytes() == place.read_bytes() == b"{}"
+    assert place.read_bytes() == b"{}"
 
 
 def test_what_it_holds_is_said_with_all_of_the_environment(tmp_path: Path) -> None:

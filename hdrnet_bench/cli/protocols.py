@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError, near_matches
+from ..errors import UsageError, near_matches, near_names
 from ..metric_specs import PUBLISHED
 from . import completion
 from .console import next_step, out, report_values
@@ -156,5 +156,8 @@ def _hint(name: str, rows: list[dict[str, Any]]) -> str:
 
     if name in recipe_paths():
         return f"it is a recipe: `hdrbench recipes {name}`"
-    # Of two sources a protocol's name may be one; NAME is no name, it stands for a user's own.
-    return near_matches(name, {row["protocol"] for row in rows} - {"NAME"})
+    # NAME is none: it stands for a name of a user's own.
+    names = {row["protocol"] for row in rows} - {"NAME"}
+    if not near_names(name, names) and (sources := near_names(name, {r["source"] for r in rows})):
+        return f"did you mean {' or '.join(sources)}?"
+    return near_matches(name, names)

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from hdrnet_bench.cli.app import JOURNEY, app
+from hdrnet_bench.prepare import SOURCES
 from hdrnet_bench.recipe import load_recipe
 from tests.conftest import Workspace
 from tests.documentation import commands
@@ -127,6 +128,31 @@ def test_protocols_are_listed_by_source(workspace: Workspace) -> None:
     assert headings == list(dict.fromkeys(row["source"] for row in listed))
     assert workspace.json("protocols", "zeng-srgb")["protocol"] == "zeng-srgb"
     assert workspace.run("protocols", "zeng-srgb").stdout.startswith("source: fivek\n")
+
+
+def test_a_sources_name_lists_its_protocols(workspace: Workspace) -> None:
+    for source in SOURCES:
+        listed = workspace.json("protocols", source)
+        assert listed == [row for row in workspace.json("protocols") if row["source"] == source]
+    shown = workspace.run("protocols", "ppr10k").stdout
+    assert re.findall(r"^prepare (\S+)$", shown, re.MULTILINE) == ["ppr10k"]
+    assert re.search(r"^ *360p-plain\b", shown, re.MULTILINE)
+    assert "ppr10k is a source" in workspace.fails(2, "protocols", "ppr10k", "--wide")
+
+
+def test_an_unknown_protocol_is_shown_each_name_once(workspace: Workspace) -> None:
+    names = workspace.fails(2, "protocols", "qqq").split("known: ")[1].split(" and ")[0].split(", ")
+    assert len(names) > 5
+    assert len(set(names)) == len(names)
+    assert "did you mean" not in workspace.fails(2, "protocols", "NAMES")
+    assert "did you mean ppr10k?" in workspace.fails(2, "protocols", "ppr10")
+
+
+def test_a_licence_is_accepted_apart_from_downloads(workspace: Workspace) -> None:
+    shown = workspace.run("prepare", "--help").stdout
+    own, downloads = shown.index("Licences (fivek, ppr10k)"), shown.index("Downloads (fivek, hdr")
+    assert own < shown.index("--accept-licence", own) < downloads
+    assert "--accept-licence" not in shown[downloads:]
 
 
 def test_a_protocol_is_shown_a_line_for_each_thing_to_copy(workspace: Workspace) -> None:

@@ -74,6 +74,9 @@ def test_licences_are_named_as_the_hub_does(licences: set[str], of_the_hub: tupl
 
 
 def test_whether_it_may_be_passed_on_is_said() -> None:
+    for text in ("Mine", "Mine.", "Mine. "):
+        stated = card_text(HEADER.model_copy(update={"licence": text}), ROWS)
+        assert "Of the dataset: Mine.\n" in stated
     free, closed = (card_text(HEADER, rows_with(licence=name)) for name in ("CC0-1.0", "Mine"))
     assert "| CC0-1.0 | 13 | yes |" in free
     assert "All of them may be passed on" in free

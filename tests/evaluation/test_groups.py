@@ -22,7 +22,9 @@ from hdrnet_bench.metric_specs import METRICS
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.report import contents
+from hdrnet_bench.report.groups import group_results
 from hdrnet_bench.report.table import csv_text, latex_text
+from hdrnet_bench.report.tables import over_seeds
 from hdrnet_bench.results import Evaluation, read_result
 from hdrnet_bench.statistics import mean_interval
 from tests.conftest import Workspace, make_tiny, write_recipe
@@ -229,6 +231,16 @@ def test_seeds_are_averaged_by_group(
     middle = [value * 5 / 8 for value in by_group.values() if value is not None]
     expected = mean_interval(middle, METRICS["glc"].bounds).interval
     assert [float(row["glc_low"]), float(row["glc_high"])] == pytest.approx(expected)
+
+
+def test_one_group_is_no_plural(workspace: Workspace, evaluated: dict[str, Any]) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row["group"] = "1"
+
+    result = rescored(workspace.path / f"{RESULT}.json", change)
+    (group,) = group_results([(workspace.path / RESULT, result)])
+    texts = [cell.text for cell in over_seeds(group, [result, result])]
+    assert any(text.endswith(" (1 group)") for text in texts), texts
 
 
 def _move(content: dict[str, Any]) -> None:

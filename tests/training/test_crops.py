@@ -165,9 +165,58 @@ def test_validation_is_the_datasets_own_or_taken_by_hash(tiny: Workspace) -> Non
     assert (len(train), len(validation)) == (57, 3)
     assert not {r.id for r in train} & {r.id for r in validation}
     assert training_rows(dataset)[1] == validation
+    assert rule == "5% of the training ids, by hash"
     dataset.rows = dataset.rows[:1]
-    with pytest.raises(DataError, match="one training picture"):
+    with pytest.raises(DataError, match="one training picture,"):
         training_rows(dataset)
     dataset.rows = [some.model_copy(update={"split": "test"})]
     with pytest.raises(DataError, match="no pictures in its train split"):
         training_rows(dataset)
+
+
+def in_groups(dataset: Dataset, groups: int, versions: tuple[str, ...]) -> Dataset:
+    """Three photographs in each group, in these versions, "" the photograph itself."""
+    some = dataset.rows[0]
+    dataset.rows = [
+        some.model_copy(
+            update={
+                "id": f"{group}_{photo}{version}",
+                "split": "train",
+                "group": str(group),
+                "measured": '{"augmented": true}' if version else "{}",
+            }
+        )
+        for group in range(groups)
+        for photo in range(3)
+        for version in versions
+    ]
+    return dataset
+
+
+def test_groups_and_versions_are_not_parted_by_validation(tiny: Workspace) -> None:
+    dataset = in_groups(Dataset(tiny.path / "data" / "demo-tiny"), 60, ("", "_1", "_2"))
+    train, validation, rule = training_rows(dataset)
+    assert (len(train), len(validation)) == (57 * 9, 3 * 3)
+    assert not {row.group for row in train} & {row.group for row in validation}
+    assert {row.measured for row in validation} == {"{}"}
+    text = "5% of the training groups, by hash, without their augmented versions (18)"
+    assert rule == text
+    in_groups(dataset, 60, ("",))
+    assert training_rows(dataset)[2] == "5% of the training groups, by hash"
+    in_groups(dataset, 1, ("", "_1"))
+    with pytest.raises(DataError, match="one group of training pictures,"):
+        training_rows(dataset)
+
+
+def test_groups_of_augmented_versions_alone_are_validated_on_last(tiny: Workspace) -> None:
+    dataset = in_groups(Dataset(tiny.path / "data" / "demo-tiny"), 9, ("", "_1"))
+    for kept in range(9):
+        in_groups(dataset, 9, ("", "_1"))
+        dataset.rows = [r for r in dataset.rows if r.id.count("_") == 2 or r.group == str(kept)]
+        train, validation, _ = training_rows(dataset)
+        assert [row.id for row in validation] == [f"{kept}_{photo}" for photo in range(3)]
+        assert {row.group for row in train} == set(map(str, range(9))) - {str(kept)}
+    in_groups(dataset, 9, ("_1",))
+    train, validation, rule = training_rows(dataset)
+    assert (len(train), len(validation)) == (24, 3)
+    assert rule == "5% of the training groups, by hash"

@@ -25,7 +25,8 @@ from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.images.photo import STORED
 from hdrnet_bench.prepare import protocols
 from hdrnet_bench.prepare.staging import Made
-from tests.conftest import Workspace
+from hdrnet_bench.training.crops import training_rows
+from tests.conftest import Workspace, clean_environment
 
 PREPARE = ("prepare", "ppr10k", "--accept-licence", "--workers", "1")
 # The last group to train with and the first to test on; 235 is validated on.
@@ -152,6 +153,37 @@ def test_versions_are_trained_with_and_nothing_else(ppr10k: Ppr10k) -> None:
             assert row.target_pixels_sha256 == plain.target_pixels_sha256
             assert row.mask_pixels_sha256 == plain.mask_pixels_sha256
             assert row.group == plain.group
+    augmented = {id_ for id_, row in rows.items() if json.loads(row.measured).get("augmented")}
+    assert augmented == versions
+
+
+@pytest.mark.parametrize(
+    ("protocol", "there", "said"),
+    [("360p", True, "some, computed"), ("360p", False, "none"), ("360p-plain", True, "none")],
+)
+def test_the_card_says_whether_inputs_were_computed(
+    ppr10k: Ppr10k, protocol: str, there: bool, said: str
+) -> None:
+    if not there:
+        folder = ppr10k.images / "source_aug_6"
+        for path in folder.glob("*_*_*.tif"):
+            path.unlink()
+    _, dataset = ppr10k.prepared("--protocol", protocol)
+    card = (dataset.directory / "README.md").read_text()
+    assert f"- **Synthetic pictures:** {said}" in card
+    assert ("which the authors computed" in card) == (said != "none")
+    assert "any portion of derived data.\n" in card
+    described = json.loads((dataset.directory / "croissant.json").read_text())
+    assert described["rai:hasSyntheticData"] is (said != "none")
+
+
+def test_a_copy_without_groups_to_validate_on_parts_none(ppr10k: Ppr10k) -> None:
+    (ppr10k.path / "ids.txt").write_text("\n".join(f"{n}{v}" for n in TRAIN for v in ("", "_1")))
+    _, dataset = ppr10k.prepared("--ids", "ids.txt")
+    train, validation, rule = training_rows(dataset)
+    assert {row.group for row in train} | {row.group for row in validation} == {"0", "1355"}
+    assert (len(train), len(validation)) == (2, 1)
+    assert rule.endswith("groups, by hash, without their augmented versions (1)")
 
 
 def test_the_published_split_by_groups() -> None:
@@ -353,12 +385,12 @@ def test_what_differs_from_the_published_is_said(ppr10k: Ppr10k) -> None:
     (ppr10k.images / "target_a/8_1.jpg").write_bytes(b"")
     done = ppr10k.run(*PREPARE, "--source-dir", "PPR10K", "--dry-run")
     said = " ".join(done.stderr.split())
-    assert "3 photographs to train with are there, of 8875" in said
-    assert "2 photographs to test with are there, of 2286" in said
-    assert "5 files are passed over" in said
-    assert "1 pictures are passed over, PPR10K has no such group, as 1681_0" in said
+    assert "photographs to train with: 3 of 8875; 4 augmented versions are counted apart" in said
+    assert "photographs to test on: 2 of 2286 " in said
+    assert "passed over, as names or kinds are others: 5, " in said
+    assert "passed over, as PPR10K has no such group: 1, 1681_0 among them" in said
     assert "no masks" not in said
-    assert "augmented" not in said
+    assert "no augmented" not in said
     shutil.rmtree(ppr10k.images / "source_aug_6")
     done = ppr10k.run(*PREPARE, "--source-dir", "PPR10K", "--dry-run")
     assert "no augmented versions are there" in " ".join(done.stderr.split())
@@ -382,7 +414,9 @@ def test_colours_are_converted_by_the_profile_at_their_depth(ppr10k: Ppr10k) -> 
 def test_the_licence_is_shown_and_accepted_once(ppr10k: Ppr10k) -> None:
     plain = ("prepare", "ppr10k", "--workers", "1", "--source-dir", "PPR10K")
     assert ppr10k.run(*plain, "--dry-run").returncode == 0, "nothing is made, nothing is asked"
-    done = ppr10k.process(*plain, stdin=subprocess.DEVNULL)
+    # Whoever runs the tests may have accepted it.
+    own_cache = clean_environment() | {"HDRBENCH_CACHE": str(ppr10k.path / "cache")}
+    done = ppr10k.process(*plain, stdin=subprocess.DEVNULL, env=own_cache)
     assert done.returncode == 2
     assert "non-commercial research purposes only" in " ".join(done.stderr.split())
     assert "--accept-licence" in done.stderr
