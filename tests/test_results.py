@@ -140,7 +140,7 @@ def test_times_and_sizes_are_above_zero(tmp_path: Path, where: str, value: float
     ],
 )
 def test_edited_results_are_refused_with_the_key(tmp_path: Path, where: str, value: object) -> None:
-    content = read_json(EVALUATIONS[0][0])
+    content = read_json(ROOT / "results/demo-retouch/identity/baseline/eval-test-full.json")
     _set(content, where, value)
     if where.startswith("metrics.psnr") and value is None:
         content["metrics"]["psnr"]["reason"] = None

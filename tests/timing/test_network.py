@@ -227,9 +227,9 @@ def test_without_memory_for_a_copy_or_for_float64(monkeypatch: pytest.MonkeyPatc
 
 
 def test_transfers_are_measured_on_cuda_alone_and_against_no_copy() -> None:
-    assert list(job().parts) == PARTS
+    assert list(job().parts("native")) == PARTS
     transfers = ["upload", "download", "whole with transfer"]
-    assert list(job(device="cuda").parts) == [*PARTS, *transfers]
+    assert list(job(device="cuda").parts("native")) == [*PARTS, *transfers]
     timed = TimedRun(lambda: torch.zeros(1), 8_000_000)
     timed.times = [2.0] * 10
     copy = TimedRun(timed.run, 20_000_000)
