@@ -63,13 +63,9 @@ class Contributed(NamedTuple):
     result: Contribution
 
 
-def read_contribution(path: Path) -> Contribution:
-    """Read and validate a file as it is. Raises DataError that names it and the faulty key."""
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[Contribution, bytes]:
-    """The same, and the bytes that it was read from: these are what is named and passed on."""
+def read_contribution(path: Path) -> tuple[Contribution, bytes]:
+    """A file as it is, validated, and the bytes that it was read from: these are what is named and
+    passed on. Raises DataError that names it and the faulty key."""
     value, content = read_json_bytes(path, _MOST_BYTES)
     return validated(path, value, _KINDS, "is no result that eval or time writes"), content
 
@@ -77,7 +73,7 @@ def _read(path: Path) -> tuple[Contribution, bytes]:
 def check(path: Path) -> Contribution:
     """A file as it can be accepted; whether it is `outdated` is another question. Raises DataError
     with all that is wrong with it."""
-    result, content = _read(path)
+    result, content = read_contribution(path)
     wrong = faults(result)
     expected = file_name(result, content)
     if path.name != expected:
@@ -97,7 +93,7 @@ def contribute(path: Path, folder: Path = FOLDER) -> Contributed:
 
 
 def _acceptable(path: Path) -> tuple[Contribution, bytes]:
-    result, content = _read(path)
+    result, content = read_contribution(path)
     if wrong := faults(result) + outdated(result):
         raise DataError(f"{path} cannot be contributed: {'; '.join(wrong)}")
     return result, content

@@ -93,9 +93,7 @@ class DatasetSpec(_Section):
             from .prepare.sources import synthetic_hdrplus
 
             folders = "" if self.protocol == synthetic_hdrplus.PROTOCOL else "--source-dir DIR"
-        if self.source == "bsds500":
-            folders = "--source-dir DIR"
-        if self.source in ("fivek", "ppr10k"):
+        if self.source in ("fivek", "ppr10k", "bsds500"):
             from .prepare.protocols import rendering_options
 
             folders = rendering_options(self.source, self.protocol, self.size)

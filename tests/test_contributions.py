@@ -128,7 +128,7 @@ def test_machines_and_devices_are_told_apart(tmp_path: Path) -> None:
             content["device"] = device
             content["environment"] |= {"cpu": "Intel(R) Core(TM) i7 CPU @ 3 GHz", "gpu": gpu}
 
-        return machine(read_contribution(result_file(tmp_path, "timing", change)))
+        return machine(read_contribution(result_file(tmp_path, "timing", change))[0])
 
     assert on("cpu", None) == "intel-core-i7-cpu"
     assert on("cpu", "NVIDIA H100") == "intel-core-i7-cpu"
@@ -147,9 +147,10 @@ def test_two_of_one_kind_of_machine_do_not_meet(tmp_path: Path) -> None:
 def test_names_that_are_too_long_are_cut(tmp_path: Path) -> None:
     long = "x" * 240
     path = result_file(tmp_path, change=lambda c: c["method"].update(name=long, run=long) or None)
-    result = read_contribution(path)
+    result, content = read_contribution(path)
+    assert content == path.read_bytes()
     assert long in _what(result)
-    assert len(file_name(result, path.read_bytes()).encode()) < 255
+    assert len(file_name(result, content).encode()) < 255
 
 
 def changed(tmp_path: Path, place: str, value: Any) -> list[str]:
@@ -159,7 +160,7 @@ def changed(tmp_path: Path, place: str, value: Any) -> list[str]:
             content = content[int(key) if key.isdigit() else key]
         content[last] = value
 
-    result = read_contribution(result_file(tmp_path, change=change))
+    result, _ = read_contribution(result_file(tmp_path, change=change))
     return faults(result) + outdated(result)
 
 
@@ -297,7 +298,7 @@ def test_what_is_checked_is_what_is_copied(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_it_holds_is_said_with_all_of_the_environment(tmp_path: Path) -> None:
-    result = read_contribution(result_file(tmp_path))
+    result, _ = read_contribution(result_file(tmp_path))
     said = held(result)
     optional = {"gpu", "onnxruntime"}
     for name in set(Environment.model_fields) - optional:
@@ -305,9 +306,9 @@ def test_what_it_holds_is_said_with_all_of_the_environment(tmp_path: Path) -> No
     assert isinstance(result, Evaluation)
     assert f"recipe {result.recipe.name}, method identity, run baseline" in said
     assert f"dataset {result.dataset.name}" in said
-    timing = read_contribution(result_file(tmp_path, "timing"))
+    timing, _ = read_contribution(result_file(tmp_path, "timing"))
     assert "method hdrnet-curves, run seed-0, named as they are" in held(timing)
-    assert "recipe" not in held(read_contribution(result_file(tmp_path, "kernels")))
+    assert "recipe" not in held(read_contribution(result_file(tmp_path, "kernels"))[0])
 
 
 def test_eval_contributes_and_the_list_shows_it(
@@ -345,7 +346,7 @@ def test_those_that_are_named_must_be_of_what_is_committed_now(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     path = result_file(tmp_path, change=lambda c: c["dataset"].update(digest="0" * 64))
-    result = read_contribution(path)
+    result, _ = read_contribution(path)
     place = tmp_path / "contributions" / file_name(result, path.read_bytes())
     place.parent.mkdir()
     shutil.copy(path, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,19 +13,18 @@ from .options import DryRun, Json, Overwrite, Quiet, Wide
 from .progress import progress
 from .tables import Column, print_table
 
-if TYPE_CHECKING:
-    pass
+_DatasetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="A prepared dataset, by name or directory.",
+        autocompletion=completion.datasets,
+    ),
+]
 
 
 def verify(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET",
-            help="A prepared dataset, by name or directory.",
-            autocompletion=completion.datasets,
-        ),
-    ],
+    dataset: _DatasetName,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -50,14 +49,7 @@ def verify(
 
 
 def describe(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET",
-            help="A prepared dataset, by name or directory.",
-            autocompletion=completion.datasets,
-        ),
-    ],
+    dataset: _DatasetName,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,

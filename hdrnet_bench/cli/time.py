@@ -208,11 +208,11 @@ def _time_run(
 
     run = finished_run(target)
 
-    from ..environment import describe, device_slug
+    from ..environment import device_slug
     from ..evaluation.score import method_id, recipe_id
-    from ..result_timing import Timing
-    from ..results import result_folder, write_result
-    from ..timing.network import SIZES, picture_type, time_model
+    from ..results import result_folder
+    from ..timing.network import SIZES, picture_type
+    from .time_method import Written, time_method
 
     pictures = picture_type(dtype)
     usual = {*SIZES.values(), *run.recipe.evaluation.resolutions}
@@ -223,41 +223,8 @@ def _time_run(
     if dry_run:
         report_values(plan.values([dtype], path), as_json)
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)  # not to fail after minutes of timing
-    environment = describe()
-    done: list[Measurement] = []
-
-    def kept() -> str:
-        """Of the sizes that are timed a table, which no file has."""
-        if done:
-            print_network(done, environment, wide, as_json)
-        shown = "those that are timed are shown" if done else "none was timed"
-        return f"nothing was written, as a run's times are once all sizes are: {shown}"
-
-    with says_when_stopped(kept), progress("time", len(plan.sizes), quiet) as step:
-        measured = time_model(
-            run.model_path,
-            plan.sizes,
-            plan.device,
-            backends=plan.backends,
-            batch=batch,
-            dtype=pictures,
-            budget_s=budget,
-            step=step,
-            on_size=done.append,
-        )
-    timing = Timing(
-        recipe=recipe_id(run.recipe),
-        method=method,
-        device=plan.device,
-        rows=measured.rows,
-        copies=measured.copies,
-        state=measured.state,
-        environment=environment,
-    )
-    write_result(path, timing)
-    print_network([measured], environment, wide, as_json)
-    return path
+    written = Written(path, recipe_id(run.recipe), method)
+    return time_method(run.model_path, plan, pictures, budget, written, quiet, wide, as_json)
 
 
 def _time_network(

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import CapabilityError, UsageError
-from ..stopping import says_when_stopped
 from .console import choose_device, err, report_values
-from .progress import progress
 from .time_plan import make_plan
-from .timings import print_network
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..result_ids import MethodId, OnnxSettings
     from ..runs import Run
-    from ..timing.job import Measurement
 
 
 def time_onnx(
@@ -43,15 +39,15 @@ def time_onnx(
     if backend and beside.run is None:
         raise UsageError("--backend is of a network of this project: name a RUN beside --onnx")
 
-    from ..environment import describe, device_slug
+    from ..environment import device_slug
     from ..evaluation.job import check_method_name
     from ..evaluation.onnx_job import onnx_method
     from ..evaluation.score import recipe_id
     from ..model.onnx_model import open_onnx
-    from ..result_timing import Timing
-    from ..results import result_folder, write_result
+    from ..results import result_folder
     from ..timing.job import ONNX, TimedOnnx
-    from ..timing.network import SIZES, choose_backends, picture_type, time_model
+    from ..timing.network import SIZES, choose_backends, picture_type
+    from .time_method import Written, time_method
 
     if name is not None:
         check_method_name(name)
@@ -67,53 +63,29 @@ def time_onnx(
     if own and not backend:
         own = own[:1]  # plain torch takes minutes, and is no competitor
     plan = plan._replace(backends=[*own, ONNX])
-    method = path = None
+    written = None
     if beside.recipe is not None and name is not None:
         method = onnx_method(model, name)
         folder = result_folder(beside.recipe.label, method.name, method.run)
         path = folder / f"timing-{device_slug('cpu')}.json"
         _check_replaceable(path, method)
+        written = Written(path, recipe_id(beside.recipe), method)
     if dry_run:
-        report_values(plan.values([dtype], path), as_json)
+        report_values(plan.values([dtype], written and written.path), as_json)
         return None
-    if path is not None:  # not to fail after minutes of timing
-        path.parent.mkdir(parents=True, exist_ok=True)
-    environment = describe(onnxruntime=True)
     timed = TimedOnnx(path=file.resolve(), sha256=model.file.sha256, settings=settings)
     del model  # its weights; each size opens it in a process of its own
-    done: list[Measurement] = []
-
-    def kept() -> str:
-        if done:
-            print_network(done, environment, wide, as_json)
-        shown = "those that are timed are shown" if done else "none was timed"
-        return f"nothing was written, as times are once all sizes are: {shown}"
-
-    with says_when_stopped(kept), progress("time", len(plan.sizes), quiet) as step:
-        measured = time_model(
-            None if beside.run is None else beside.run.model_path,
-            plan.sizes,
-            onnx=timed,
-            backends=plan.backends,
-            batch=batch,
-            dtype=pictures,
-            budget_s=budget,
-            step=step,
-            on_size=done.append,
-        )
-    if path is not None and method is not None and beside.recipe is not None:
-        timing = Timing(
-            recipe=recipe_id(beside.recipe),
-            method=method,
-            device="cpu",
-            rows=[row for row in measured.rows if row.backend == ONNX],
-            copies=measured.copies,
-            state=measured.state,
-            environment=environment,
-        )
-        write_result(path, timing)
-    print_network([measured], environment, wide, as_json)
-    return path
+    return time_method(
+        None if beside.run is None else beside.run.model_path,
+        plan,
+        pictures,
+        budget,
+        written,
+        quiet,
+        wide,
+        as_json,
+        onnx=timed,
+    )
 
 
 def _check_replaceable(path: Path, method: MethodId) -> None:

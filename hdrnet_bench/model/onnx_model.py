@@ -74,9 +74,10 @@ class OnnxModel:
     ) -> None:
         """threads: by default torch's. Raises as `open_session`, DataError where its inputs are no
         pictures, and UsageError where the settings do not fit them."""
-        self.file, self.settings = file, settings
+        self.settings = settings
         self.config = _config(file)
         self._session = open_session(file, device, threads or torch.get_num_threads())
+        self.file = file._replace(content=b"")  # which the session has its own of
         self.picture, self.lowres, self.notes = _inputs(file, self._session, self.config)
         if self.lowres and settings.multiple > 1:
             raise UsageError(

@@ -131,9 +131,10 @@ def _command(header: Header) -> str | None:
         return prepare_command(source, protocol, folders="--source-dir DIR" if own else "")
     if source in protocols.SOURCES:
         return _of_published(header)
-    if source == "bsds500":
-        return prepare_command(source, protocol, folders="--source-dir DIR")
-    return prepare_command(source, protocol) if source in SOURCES else None
+    if source not in SOURCES:
+        return None
+    options = protocols.rendering_options(source, protocol, None)
+    return prepare_command(source, protocol, folders=options)
 
 
 def _of_published(header: Header) -> str:

@@ -91,10 +91,11 @@ def default_size(source: object, name: object) -> str | None:
 
 
 def rendering_options(source: str, name: str, size: str | None) -> str:
-    """The options of `prepare` that say where renderings lie, each with DIR: an extracted pack
-    where somebody publishes that size, else two folders. "" where the source or the protocol takes
-    no renderings, or is not known here. size: None for the protocol's first."""
-    if source == "ppr10k":
+    """The options of `prepare` that say where pictures lie which it cannot fetch, each with DIR: a
+    copy of the data set; of FiveK's renderings an extracted pack where somebody publishes that
+    size, else two folders. "" where the source or the protocol takes none, or is not known here.
+    size: None for the protocol's first."""
+    if source in ("ppr10k", "bsds500"):
         return "--source-dir DIR"
     if source != "fivek":
         return ""
