@@ -13,18 +13,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from .. import metrics
-from ..cleaning import clean
 from ..data.pairs import Pair
 from ..data.sizes import load_pair_at
 from ..environment import Environment, describe
 from ..errors import DataError, StorageError, UsageError, first_fault
-from ..files import atomic_path, json_line, json_value, read_text, sha256_text, sweep, unreadable
+from ..files import atomic_path, json_line, sha256_text, sweep
 from ..locks import locked
 from ..metrics.lpips import check_backbone, fetch_backbone
 from ..result_pictures import (
@@ -38,6 +36,7 @@ from ..result_pictures import (
 from ..results import Evaluation, MetricSummary, ResultRow, Shown, read_result, write_result
 from ..runs import LOG
 from ..stopping import asked_to_stop, says_when_stopped
+from .csv_files import rows_csv, training_curve
 from .gallery import choose, write_gallery
 from .job import EvaluationJob
 from .partial_rows import PartialRows
@@ -142,7 +141,7 @@ def evaluate_job(
         raise DataError(f"dataset {name} has no pictures in its {job.spec.split} split")
     names, missing = split_available(job.metrics, fetch_backbone)
     # What is broken is met before anything is written.
-    curve = None if job.run is None else _training_curve(job.run.directory / LOG)
+    curve = None if job.run is None else training_curve(job.run.directory / LOG)
     method = job.open(device)
     with _alone(job, log):
         if not overwrite:
@@ -206,7 +205,7 @@ def _evaluate(
             step()
         measured = [partial.rows[row.id] for row in job.rows]
         result = _result(job, measured, names, missing, environment)
-        _write(job, result, method, device, _rows_csv(measured, names), curve)
+        _write(job, result, method, device, rows_csv(measured, names), curve)
         partial.remove()
     return result
 
@@ -249,21 +248,6 @@ def _result(
         raise DataError(
             f"{job.title}: no result can hold what was measured: {first_fault(error)}"
         ) from None
-
-
-def _rows_csv(measured: list[dict[str, Any]], names: list[str]) -> str:
-    # By name: the rows of a stopped evaluation have their metrics in another order.
-    columns = ["id", "width", "height", "licence", *_of_pictures(names)]
-    rows = pd.DataFrame(measured, columns=columns)
-    rows["licence"] = [clean(text, "csv") for text in rows["licence"]]
-    if any("group" in row for row in measured):
-        rows["group"] = [clean(row.get("group") or "", "csv") for row in measured]
-        colours = [row.get("mean_ab") or (None, None) for row in measured]
-        rows["mean_a"], rows["mean_b"] = zip(*colours, strict=True)
-    if any("slopes" in row for row in measured):
-        ranges = [row.get("slopes") or (None, None) for row in measured]
-        rows["slope_low"], rows["slope_high"] = zip(*ranges, strict=True)
-    return rows.to_csv(index=False)
 
 
 def _write(
@@ -377,22 +361,3 @@ def _remove(old: set[Path], job: EvaluationJob, shown: Sequence[Shown]) -> None:
     files = _picture_files(job, shown).values()
     for path in old - {path for by_role in files for path in by_role.values()}:
         path.unlink(missing_ok=True)
-
-
-def _training_curve(log: Path) -> str:
-    """A run's log as CSV, without its times. Raises DataError where it is missing or broken."""
-    columns = ["step", "loss", "psnr", "learning_rate", "validation_psnr"]
-    try:
-        lines = [json_value(line) for line in read_text(log).split("\n") if line]
-        if not all(isinstance(line, dict) for line in lines):
-            raise ValueError("a line is no object")
-        table = pd.DataFrame(lines)[columns]
-        if text := [name for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
-            raise ValueError(f"{text[0]} is not a number everywhere")
-        return table.to_csv(index=False)
-    except FileNotFoundError:
-        raise DataError(f"{log} is missing: it is part of a whole run") from None
-    except OSError as error:
-        raise unreadable(log, error) from None
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{log} is not a whole training log: {error}") from None
