@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml $(wildcard hdrnet_bench/slicing/kernels/*.cpp hdrnet_be
 	@touch $(STAMP)
 
 demo: export HDRBENCH_RESULTS := $(DEMO_RESULTS)
-demo: setup  ## prepare, train, evaluate, time and report on real photographs, into build/demo
+demo: setup  ## prepare, train, evaluate, time, report, and a page to try the model, into build/demo
 	$(HDRBENCH) prepare demo
 	$(HDRBENCH) verify demo-retouch
 	$(HDRBENCH) train demo-retouch --run demo --overwrite
@@ -42,7 +42,8 @@ demo: setup  ## prepare, train, evaluate, time and report on real photographs, i
 	$(HDRBENCH) eval demo-retouch/demo
 	$(HDRBENCH) time demo-retouch/demo --resolution 640x480 --resolution 1920x1080
 	$(HDRBENCH) report
-	@echo "Look at $(DEMO_RESULTS)/report.html"
+	$(HDRBENCH) export demo-retouch/demo build/demo/try-it.html --format web --overwrite
+	@echo "Look at $(DEMO_RESULTS)/report.html; open build/demo/try-it.html in a browser and drop a photo"
 
 # Two tests at a time, each with one thread, take little more than half the time.
 test: setup  ## run the tests
@@ -82,6 +83,7 @@ results: setup  ## measure again what is committed: the demo recipes, trained, e
 	  $(HDRBENCH) time $$recipe/seed-0 --backend native $(SOME_SIZES) || exit; \
 	done
 	$(HDRBENCH) time --kernels --save
+	$(HDRBENCH) export demo-retouch/seed-0 results/try-it.html --format web --overwrite
 	$(HDRBENCH) recipes --markdown > recipes/README.md
 	$(HDRBENCH) report --private --insert README.md
 

@@ -122,7 +122,10 @@ def test_wheel_holds_code_recipes_locks_and_templates(sources: Path, built: Buil
     }
     assert shipped <= names
     assert listed(sources, "hdrnet_bench", "*.py", "*.cu", "*.h", "py.typed") <= names
-    assert listed(sources, "hdrnet_bench/report/templates", "*") <= names
+    for package in ("report", "web"):
+        templates = listed(sources, f"hdrnet_bench/{package}/templates", "*")
+        assert templates
+        assert templates <= names
     native = [name for name in names if name.startswith("hdrnet_bench/slicing/_native")]
     assert len(native) == bool(shutil.which("g++") or shutil.which("clang++"))
     assert {name.split("/")[0] for name in names} == {

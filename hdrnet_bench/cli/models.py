@@ -180,40 +180,59 @@ def export(
         ),
     ] = None,
     kind: Annotated[
-        Literal["onnx", "torch"],
-        typer.Option("--format", help="ONNX (opset 20), or a torch.export program."),
+        Literal["onnx", "torch", "web"],
+        typer.Option(
+            "--format",
+            help="ONNX (opset 20), a torch.export program, or a web page to try the model on.",
+        ),
     ] = "onnx",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size."""
+    """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size; or as a
+    web page that enhances photographs in a browser, offline."""
     from ..model.export import SUFFIXES
-    from ..model.export import export as write
     from ..model.load import read_model
     from ..runs import model_file
 
     source = model_file(model)
-    path = output or source.with_suffix(SUFFIXES[kind])
-    if path.suffix != SUFFIXES[kind]:
-        raise UsageError(f"{path}: the name of this format ends in {SUFFIXES[kind]}")
+    suffix = ".html" if kind == "web" else SUFFIXES[kind]
+    path = output or source.with_suffix(suffix)
+    if path.suffix != suffix:
+        raise UsageError(f"{path}: the name of this format ends in {suffix}")
     _not_there(path, overwrite)
     network, _ = read_model(source)
+    if kind == "web":
+        from ..web.page import check_input
+
+        check_input(network, source)
     if dry_run:
         report_values({"model": str(source), "would write": str(path)}, as_json)
         return
     with progress(f"export {path.name}", 1, quiet) as step:
-        metadata = write(network, path, kind)
+        if kind == "web":
+            from ..web.page import write_page
+
+            report = write_page(network, source, path)
+        else:
+            from ..model.export import export as write
+
+            report = write(network, path, kind)
         step()
-    report_values({"model": str(source), "wrote": str(path)} | metadata, as_json)
-    name = shlex.quote(str(path))
-    next_step(
-        f"`python -m hdrnet_bench.examples.onnx_inference {name} INPUT OUTPUT` runs it in "
-        "onnxruntime, without torch"
-        if kind == "onnx"
-        else f"in Python, `torch.export.load({str(path)!r}).module()` takes (lowres, fullres)",
-        quiet or as_json,
+    report_values({"model": str(source), "wrote": str(path)} | report, as_json)
+    next_step(_after_export(kind, path), quiet or as_json)
+
+
+def _after_export(kind: Literal["onnx", "torch", "web"], path: Path) -> str:
+    if kind == "web":
+        return f"open {shlex.quote(str(path))} in a browser"
+    if kind == "torch":
+        return f"in Python, `torch.export.load({str(path)!r}).module()` takes (lowres, fullres)"
+    return (
+        f"`python -m hdrnet_bench.examples.onnx_inference {shlex.quote(str(path))} INPUT OUTPUT` "
+        "runs it in onnxruntime, without torch"
     )
 
 

@@ -18,23 +18,6 @@ def card_text(
     front matter nor a cell.
     """
     config = header.config
-
-    def identity(name: str | None, digest: str | None) -> str:
-        return f"{_text(name)}, digest {_code(str(digest)[:12])}" if name else "not stated"
-
-    steps = "not stated" if header.step is None else f"{header.step:,}"
-    if header.steps is not None:
-        steps += f" of {header.steps:,}"
-    source = "trained with hdrnet-bench" if header.recipe else "not stated"
-    rows = [
-        ("recipe", identity(header.recipe, header.recipe_digest)),
-        ("data", identity(header.dataset, header.dataset_digest)),
-        ("seed", "not stated" if header.seed is None else str(header.seed)),
-        ("steps", steps),
-        ("source", _text(header.source) if header.source else source),
-        ("network", f"{config.variant}, {parameters:,} parameters"),
-        ("input", f"{input_description(config)}; low-res copy by {config.lowres_resize}"),
-    ]
     return "\n".join(
         [
             "---",
@@ -51,7 +34,7 @@ def card_text(
             "",
             "| | |",
             "|---|---|",
-            *(f"| {name} | {value} |" for name, value in rows),
+            *(f"| {name} | {_text(value)} |" for name, value in facts(header, parameters)),
             "",
             "## Scores",
             "",
@@ -74,6 +57,29 @@ def card_text(
     )
 
 
+def facts(header: ModelHeader, parameters: int) -> list[tuple[str, str]]:
+    """What a model of so many parameters is, each with its label. What its file says of itself may
+    be anybody's text, which stands here as it is."""
+    config = header.config
+
+    def identity(name: str | None, digest: str | None) -> str:
+        return f"{name}, digest {str(digest)[:12]}" if name else "not stated"
+
+    steps = "not stated" if header.step is None else f"{header.step:,}"
+    if header.steps is not None:
+        steps += f" of {header.steps:,}"
+    source = "trained with hdrnet-bench" if header.recipe else "not stated"
+    return [
+        ("recipe", identity(header.recipe, header.recipe_digest)),
+        ("data", identity(header.dataset, header.dataset_digest)),
+        ("seed", "not stated" if header.seed is None else str(header.seed)),
+        ("steps", steps),
+        ("source", header.source or source),
+        ("network", f"{config.variant}, {parameters:,} parameters"),
+        ("input", f"{input_description(config)}; low-res copy by {config.lowres_resize}"),
+    ]
+
+
 def _scores(evaluations: list[Evaluation]) -> list[str]:
     if not evaluations:
         return ["None are stated."]
@@ -90,7 +96,3 @@ def _scores(evaluations: list[Evaluation]) -> list[str]:
 
 def _text(text: str) -> str:
     return clean(text, "markdown")
-
-
-def _code(text: str) -> str:
-    return f"`{clean(text, 'markdown').replace('`', '')}`"

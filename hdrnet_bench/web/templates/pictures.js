@@ -1,0 +1,162 @@
+// Pictures in and out: files to pixels, a copy for the screen, pixels to files.
+
+const VIEW_SIDE = 2000; // of the copy that is shown when the picture is fitted into the page
+const STRIP_PIXELS = 1 << 21; // read at a time: no canvas as large as the picture, and no freeze
+
+/**
+ * Read a picture file.
+ *
+ * @param {Blob} file
+ * @param {string} name said to the reader, and the download is named after it
+ * @param {function(number)} onProgress given shares; what it throws ends the reading
+ * @returns {Promise<object>} a source: see `asSource`
+ */
+async function readPicture(file, name, onProgress) {
+  if (file.size === 0) throw new Error(`${name}: the file is empty. Choose another picture.`);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new Error(
+      `${name}: this browser cannot open it as a picture. JPEG, PNG, WebP and AVIF open here; ` +
+        "`hdrbench enhance` also reads HEIC, DNG and TIFF.",
+    );
+  }
+  const full = await readPixels(bitmap, bitmap.width, bitmap.height, onProgress);
+  const view = scaled(bitmap, full, VIEW_SIDE);
+  bitmap.close();
+  const bytes = await file.arrayBuffer();
+  const isJpeg = new DataView(bytes).getUint16(0) === 0xffd8; // whatever its name says
+  return asSource({ name, full, view, isJpeg, notes: findLosses(bytes) });
+}
+
+/** A video's frame as a source. */
+async function readFrame(video, name) {
+  const bitmap = await createImageBitmap(video);
+  const full = await readPixels(bitmap, bitmap.width, bitmap.height, () => {});
+  return asSource({ name, full, view: scaled(bitmap, full, VIEW_SIDE), isJpeg: true, notes: [] });
+}
+
+/**
+ * What the page works on: the full picture, the copy for the screen, what is lost of the file.
+ * `grid` comes when it is predicted, `layers` hold what was rendered.
+ */
+function asSource({ name, full, view, isJpeg, notes }) {
+  const opaque = isOpaque(full);
+  const transparency =
+    "It is transparent in places: PNG keeps that. Colours that hardly show are rounded.";
+  return {
+    name,
+    full,
+    view,
+    opaque,
+    format: isJpeg && opaque ? "image/jpeg" : "image/png",
+    notes: opaque ? notes : [transparency, ...notes],
+    sample: null, // the button of the sample that it is
+    grid: null,
+    layers: new Map(),
+  };
+}
+
+/** All pixels of something that a canvas can draw, strip by strip. */
+async function readPixels(drawable, width, height, onProgress) {
+  const rows = Math.min(height, Math.max(1, Math.floor(STRIP_PIXELS / width)));
+  const context = canvasContext(width, rows);
+  const data = allocate(width, height);
+  for (let y = 0; y < height; y += rows) {
+    const count = Math.min(rows, height - y);
+    context.clearRect(0, 0, width, rows);
+    context.drawImage(drawable, 0, -y, width, height);
+    data.set(context.getImageData(0, 0, width, count).data, y * width * 4);
+    onProgress((y + count) / height);
+    if (y + count < height) await pause();
+  }
+  return { data, width, height };
+}
+
+function allocate(width, height) {
+  try {
+    return new Uint8ClampedArray(width * height * 4);
+  } catch {
+    throw new Error(
+      `${width} × ${height} pixels do not fit in this browser's memory. ` +
+        "`hdrbench enhance` takes pictures of that size.",
+    );
+  }
+}
+
+/** A copy of at most that many pixels a side; the full picture itself where it is no larger. */
+function scaled(drawable, full, side) {
+  const share = side / Math.max(full.width, full.height);
+  if (share >= 1) return full;
+  const [width, height] = [full.width, full.height].map((n) => Math.max(1, Math.round(n * share)));
+  const context = canvasContext(width, height);
+  context.drawImage(drawable, 0, 0, width, height);
+  return { data: context.getImageData(0, 0, width, height).data, width, height };
+}
+
+/** Of a canvas that is read back: in memory, not on the graphics processor. */
+function canvasContext(width, height) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error(`This browser gives no canvas of ${width} × ${height} pixels.`);
+  context.imageSmoothingQuality = "high";
+  return context;
+}
+
+function isOpaque({ data }) {
+  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
+  return true;
+}
+
+/**
+ * A picture as a file.
+ *
+ * @param {"image/jpeg"|"image/png"} format
+ * @returns {Promise<Blob>}
+ */
+async function encodePicture(picture, format) {
+  const { data, width, height } = picture;
+  const other = "`hdrbench enhance` writes pictures of that size.";
+  const tooLarge = `This browser cannot encode ${width} × ${height} pixels. ${other}`;
+  let blob = null;
+  try {
+    const context = canvasContext(width, height);
+    context.putImageData(new ImageData(data, width, height), 0, 0);
+    blob = await new Promise((resolve) => context.canvas.toBlob(resolve, format, 0.95));
+  } catch {
+    throw new Error(tooLarge);
+  }
+  // A format that it does not know becomes a PNG.
+  if (blob?.type !== format) throw new Error(tooLarge);
+  return blob;
+}
+
+/** beach.day.png and image/jpeg to beach.day-enhanced.jpg */
+function downloadName(name, format) {
+  const stem = name.replace(/(.)\.[^.]*$/, "$1");
+  return `${stem}-enhanced.${format === "image/jpeg" ? "jpg" : "png"}`;
+}
+
+function saveFile(blob, name) {
+  const link = document.createElement("a");
+  const url = URL.createObjectURL(blob);
+  link.setAttribute("href", url);
+  link.download = name;
+  link.click();
+  // The browser has to have begun to read it.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** A data: URI of base64 as a file: the page may not fetch anything, not even that. */
+function uriToBlob(uri) {
+  const [head, body] = uri.split(",");
+  const bytes = Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
+  return new Blob([bytes], { type: head.slice("data:".length).split(";")[0] });
+}
+
+/** Let the browser draw and react. */
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
+}

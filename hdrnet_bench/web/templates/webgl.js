@@ -1,0 +1,364 @@
+// Guide, slice and apply as one fragment shader. Pixels and grid are fetched texel by texel and
+// interpolated here in float32: a filtered fetch has weights of 8 bits.
+
+const TILE = 1024; // pixels a side at most, also where textures may be larger: the page stays alive
+
+/** @returns a renderer, or null where the browser has no WebGL2 or cannot run the model in it */
+function createRenderer(model) {
+  const canvas = document.createElement("canvas");
+  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
+  if (!gl) return null;
+  // A pyramid's levels are added up in textures of floats.
+  if (model.variant === "pyramid" && !gl.getExtension("EXT_color_buffer_float")) return null;
+  const programs = model.guides.map((guide, level) => compile(gl, model, guide, level));
+  const resize = model.variant === "pyramid" ? link(gl, RESIZE) : null;
+  if (programs.includes(null) || (model.variant === "pyramid" && !resize)) return null;
+  gl.bindVertexArray(gl.createVertexArray());
+  return {
+    gl,
+    canvas,
+    model,
+    programs,
+    resize,
+    largest: gl.getParameter(gl.MAX_TEXTURE_SIZE),
+    target: gl.createFramebuffer(),
+    textures: new Map(),
+    grid: null,
+  };
+}
+
+/** Whether a picture of that size goes through the shader: a pyramid's only in one piece. */
+function fits(renderer, width, height) {
+  return renderer.model.variant !== "pyramid" || Math.max(width, height) <= renderer.largest;
+}
+
+/**
+ * Enhance a picture tile by tile.
+ *
+ * @param {{data: Uint8ClampedArray, width: number, height: number}} picture RGBA
+ * @param {Float32Array} grid of `predictGrid`
+ * @param {{strength: number, show: "output"|"guide", onProgress: function(number)}} options
+ * @returns {Promise<Uint8ClampedArray>} RGBA
+ */
+async function renderTiles(renderer, picture, grid, { strength, show, onProgress }) {
+  const { gl, model } = renderer;
+  const { width, height } = picture;
+  const bytes = new Uint8Array(picture.data.buffer, picture.data.byteOffset, picture.data.length);
+  const out = new Uint8Array(bytes.length);
+  const whole = model.variant === "pyramid";
+  const side = whole ? Math.max(width, height) : Math.min(TILE, renderer.largest);
+  for (let y = 0; y < height; y += side) {
+    for (let x = 0; x < width; x += side) {
+      // Others may have drawn while this waited: everything is set anew.
+      const tile = { x, y, width: Math.min(side, width - x), height: Math.min(side, height - y) };
+      inMemory(gl, "UNPACK", width, tile);
+      upload(renderer, "picture", gl.RGBA8, tile.width, tile.height, bytes);
+      inMemory(gl, "UNPACK", 0, { x: 0, y: 0 });
+      setGrid(renderer, grid);
+      const coarser = whole && show === "output" ? renderLevels(renderer, width, height) : null;
+      attach(renderer, "output", gl.RGBA8, tile.width, tile.height);
+      draw(renderer, 0, { width, height, tile, coarser, strength, show, texture: "picture" });
+      inMemory(gl, "PACK", width, tile);
+      gl.readPixels(0, 0, tile.width, tile.height, gl.RGBA, gl.UNSIGNED_BYTE, out);
+      if (gl.isContextLost()) throw new Error("the graphics processor was taken away");
+      onProgress(Math.min(1, (y * width + (x + tile.width) * tile.height) / (width * height)));
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+  return new Uint8ClampedArray(out.buffer);
+}
+
+/** Draw a video's frame, enhanced, into the renderer's canvas. */
+function renderVideo(renderer, video, width, height, grid, strength) {
+  const { gl, canvas, model } = renderer;
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  gl.activeTexture(gl.TEXTURE0);
+  gl.bindTexture(gl.TEXTURE_2D, texture(renderer, "frame").id);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, video);
+  setGrid(renderer, grid);
+  const coarser =
+    model.variant === "pyramid" ? renderLevels(renderer, width, height, "frame") : null;
+  gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+  const tile = { x: 0, y: 0, width, height };
+  draw(renderer, 0, { width, height, tile, coarser, strength, show: "output", texture: "frame", upright: true });
+}
+
+/** What a pyramid's coarser levels make: the name of a texture at half the picture's size. */
+function renderLevels(renderer, width, height, picture = "picture") {
+  const { gl } = renderer;
+  const sizes = [0, 1, 2].map((level) => [width >> level, height >> level]);
+  let before = picture;
+  for (const level of [1, 2]) {
+    attach(renderer, `level ${level}`, gl.RGBA32F, ...sizes[level]);
+    gl.useProgram(renderer.resize);
+    bind(renderer, renderer.resize, { picture: before });
+    uniforms(gl, renderer.resize, { size: sizes[level], old: sizes[level - 1] });
+    drawAll(gl, ...sizes[level]);
+    before = `level ${level}`;
+  }
+  let coarser = null;
+  for (const level of [2, 1]) {
+    const [wide, high] = sizes[level];
+    attach(renderer, `output ${level}`, gl.RGBA32F, wide, high);
+    const tile = { x: 0, y: 0, width: wide, height: high };
+    draw(renderer, level, { width: wide, height: high, tile, coarser, strength: 1, show: "level", texture: `level ${level}` });
+    coarser = `output ${level}`;
+  }
+  return coarser;
+}
+
+const SHOW = { output: 0, guide: 1, level: 2 };
+
+/** One pass of a level's program over a tile. */
+function draw(renderer, level, { width, height, tile, coarser, strength, show, texture: name, upright }) {
+  const { gl } = renderer;
+  const program = renderer.programs[level];
+  gl.useProgram(program);
+  // Where there is no coarser level, any texture is bound in its place; it is not read.
+  bind(renderer, program, { picture: name, grid: "grid", coarser: coarser ?? "grid" });
+  const { width: wide, height: high } = coarser ? texture(renderer, coarser) : { width: 0, height: 0 };
+  uniforms(gl, program, {
+    size: [width, height],
+    origin: [tile.x, tile.y],
+    coarserSize: [wide, high],
+    show: [SHOW[show]],
+    upright: [upright ? 1 : 0],
+  });
+  gl.uniform1f(gl.getUniformLocation(program, "strength"), strength);
+  drawAll(gl, tile.width, tile.height);
+}
+
+function drawAll(gl, width, height) {
+  gl.viewport(0, 0, width, height);
+  gl.drawArrays(gl.TRIANGLES, 0, 3);
+}
+
+/** Integer uniforms, of one or two components. */
+function uniforms(gl, program, values) {
+  for (const [name, value] of Object.entries(values)) {
+    gl[`uniform${value.length}i`](gl.getUniformLocation(program, name), ...value);
+  }
+}
+
+/** Textures, by name, for the program's samplers. */
+function bind(renderer, program, samplers) {
+  const { gl } = renderer;
+  Object.entries(samplers).forEach(([sampler, name], unit) => {
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, texture(renderer, name).id);
+    gl.uniform1i(gl.getUniformLocation(program, sampler), unit);
+  });
+}
+
+/** A texture that is drawn to from now on. */
+function attach(renderer, name, format, width, height) {
+  const { gl, target } = renderer;
+  upload(renderer, name, format, width, height, null);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, target);
+  const { id } = texture(renderer, name);
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, id, 0);
+}
+
+function upload(renderer, name, format, width, height, data) {
+  const { gl } = renderer;
+  const to = texture(renderer, name);
+  gl.activeTexture(gl.TEXTURE0);
+  gl.bindTexture(gl.TEXTURE_2D, to.id);
+  const same = to.width === width && to.height === height;
+  [to.width, to.height] = [width, height];
+  const type = format === gl.RGBA8 ? gl.UNSIGNED_BYTE : gl.FLOAT;
+  if (same && !data) return;
+  if (same) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, type, data);
+  else gl.texImage2D(gl.TEXTURE_2D, 0, format, width, height, 0, gl.RGBA, type, data);
+}
+
+function texture({ gl, textures }, name) {
+  if (!textures.has(name)) {
+    const id = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, id);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+      gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
+    }
+    for (const axis of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) {
+      gl.texParameteri(gl.TEXTURE_2D, axis, gl.CLAMP_TO_EDGE);
+    }
+    textures.set(name, { id, width: 0, height: 0 });
+  }
+  return textures.get(name);
+}
+
+/** The grid as a texture: columns x matrix rows wide, depth x rows high; a texel is a matrix's row. */
+function setGrid(renderer, grid) {
+  if (renderer.grid === grid) return;
+  const { gl, model } = renderer;
+  const { depth, rows, columns, outputs } = model.grid;
+  upload(renderer, "grid", gl.RGBA32F, columns * outputs, depth * rows, grid);
+  renderer.grid = grid;
+}
+
+/** Where a tile lies in an array of a picture's pixels. kind: UNPACK to read it, PACK to write. */
+function inMemory(gl, kind, width, { x, y }) {
+  gl.pixelStorei(gl[`${kind}_ROW_LENGTH`], width);
+  gl.pixelStorei(gl[`${kind}_SKIP_PIXELS`], x);
+  gl.pixelStorei(gl[`${kind}_SKIP_ROWS`], y);
+}
+
+/** A level's program, null where it does not fit in this processor. */
+function compile(gl, model, guide, level) {
+  const isCurves = model.variant === "curves";
+  const count = isCurves ? guide.shifts[0].length : guide.first.length;
+  // Two arrays of vectors, and some more.
+  if (2 * count + 16 > gl.getParameter(gl.MAX_FRAGMENT_UNIFORM_VECTORS)) return null;
+  const { depth, rows, columns, outputs } = model.grid;
+  const constants = { COUNT: count, DEPTH: depth, ROWS: rows, COLUMNS: columns, OUTPUTS: outputs };
+  constants.FIRST_ROW = outputs - 3 * (level + 1); // of a pyramid's, the coarsest level's stand first
+  const defines = Object.entries(constants).map(([name, value]) => `#define ${name} ${value}`);
+  const program = link(gl, [...defines, isCurves ? CURVES : POINTWISE, NEIGHBOURS, SLICE].join("\n"));
+  if (!program) return null;
+  gl.useProgram(program);
+  const set = (kind, name, values) =>
+    gl[`uniform${kind}`](gl.getUniformLocation(program, name), values.flat());
+  if (isCurves) {
+    // The guide is colour @ matrix and the shader's matrix * colour: the rows are its columns, which
+    // is the order in which GLSL takes the numbers.
+    gl.uniformMatrix3fv(gl.getUniformLocation(program, "matrix"), false, guide.matrix.flat());
+    set("3fv", "bias", guide.bias);
+    const points = (curve) => Array.from({ length: count }, (_, k) => curve.map((of) => of[k]));
+    set("3fv", "shifts", points(guide.shifts));
+    set("3fv", "slopes", points(guide.slopes));
+    set("4fv", "mixing", [...guide.mix, guide.mix_bias]);
+  } else {
+    set("4fv", "first", guide.first.map((weights, k) => [...weights, guide.first_bias[k]]));
+    set("1fv", "second", guide.second);
+    set("1fv", "secondBias", [guide.second_bias]);
+  }
+  return program;
+}
+
+function link(gl, source) {
+  const program = gl.createProgram();
+  const shaders = [
+    [gl.VERTEX_SHADER, `${HEAD}\n${TRIANGLE}`],
+    [gl.FRAGMENT_SHADER, `${HEAD}\n${source}`],
+  ].map(([kind, text]) => {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+    return shader;
+  });
+  gl.linkProgram(program);
+  if (gl.getProgramParameter(program, gl.LINK_STATUS)) return program;
+  for (const shader of shaders) console.warn(gl.getShaderInfoLog(shader));
+  return null;
+}
+
+const HEAD = `#version 300 es
+precision highp float;
+precision highp int;
+precision highp sampler2D;`;
+
+// One triangle that covers everything.
+const TRIANGLE = `
+void main() {
+  gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
+}`;
+
+const CURVES = `
+uniform mat3 matrix;
+uniform vec3 bias;
+uniform vec3 shifts[COUNT];
+uniform vec3 slopes[COUNT];
+uniform vec4 mixing;
+float guideOf(vec3 colour) {
+  vec3 x = matrix * colour + bias;
+  vec3 curve = vec3(0);
+  for (int k = 0; k < COUNT; k++) curve += slopes[k] * max(x - shifts[k], 0.0);
+  return clamp(dot(mixing.rgb, curve) + mixing.a, 0.0, 1.0);
+}`;
+
+const POINTWISE = `
+uniform vec4 first[COUNT];
+uniform float second[COUNT];
+uniform float secondBias;
+float guideOf(vec3 colour) {
+  float sum = secondBias;
+  for (int k = 0; k < COUNT; k++) sum += second[k] * max(dot(first[k], vec4(colour, 1)), 0.0);
+  return 1.0 / (1.0 + exp(-sum));
+}`;
+
+// Bilinear with aligned corners: a picture of one size at a pixel of another.
+const NEIGHBOURS = `
+vec3 resized(sampler2D from, ivec2 old, ivec2 at, ivec2 size) {
+  vec2 place = vec2(at) * (vec2(old - 1) / vec2(max(size - 1, 1)));
+  ivec2 before = min(ivec2(place), old - 1);
+  ivec2 after = min(before + 1, old - 1);
+  vec2 weight = place - vec2(before);
+  vec3 upper = mix(texelFetch(from, before, 0).rgb,
+                   texelFetch(from, ivec2(after.x, before.y), 0).rgb, weight.x);
+  vec3 lower = mix(texelFetch(from, ivec2(before.x, after.y), 0).rgb,
+                   texelFetch(from, after, 0).rgb, weight.x);
+  return mix(upper, lower, weight.y);
+}`;
+
+const SLICE = `
+uniform sampler2D picture;
+uniform sampler2D grid;
+uniform sampler2D coarser;
+uniform ivec2 size;
+uniform ivec2 origin;
+uniform ivec2 coarserSize;
+uniform int show;
+uniform int upright;
+uniform float strength;
+out vec4 result;
+
+// Row o of the matrix of a cell.
+vec4 cell(int column, int row, int z, int o) {
+  return texelFetch(grid, ivec2(column * OUTPUTS + FIRST_ROW + o, z * ROWS + row), 0);
+}
+
+void main() {
+  ivec2 pixel = ivec2(gl_FragCoord.xy);
+  if (upright == 1) pixel.y = size.y - 1 - pixel.y;
+  vec4 texel = texelFetch(picture, pixel, 0);
+  vec3 colour = texel.rgb;
+  float guide = guideOf(colour);
+  if (show == ${SHOW.guide}) {
+    result = vec4(vec3(guide), texel.a);
+    return;
+  }
+  ivec2 at = pixel + origin;
+  ivec3 cells = ivec3(COLUMNS, ROWS, DEPTH);
+  vec3 place = vec3((vec2(at) + 0.5) * vec2(cells.xy) / vec2(size), guide * float(DEPTH)) - 0.5;
+  vec3 below = floor(place);
+  vec3 weight = place - below;
+  ivec3 low = clamp(ivec3(below), ivec3(0), cells - 1);
+  ivec3 high = clamp(ivec3(below) + 1, ivec3(0), cells - 1);
+  vec3 enhanced;
+  for (int o = 0; o < 3; o++) {
+    vec4 near = mix(
+      mix(cell(low.x, low.y, low.z, o), cell(high.x, low.y, low.z, o), weight.x),
+      mix(cell(low.x, high.y, low.z, o), cell(high.x, high.y, low.z, o), weight.x), weight.y);
+    vec4 far = mix(
+      mix(cell(low.x, low.y, high.z, o), cell(high.x, low.y, high.z, o), weight.x),
+      mix(cell(low.x, high.y, high.z, o), cell(high.x, high.y, high.z, o), weight.x), weight.y);
+    enhanced[o] = dot(mix(near, far, weight.z), vec4(colour, 1));
+  }
+  if (coarserSize.x > 0) enhanced += resized(coarser, coarserSize, at, size);
+  if (show == ${SHOW.level}) {
+    result = vec4(enhanced, 1);
+    return;
+  }
+  vec3 mixed = mix(colour, clamp(enhanced, 0.0, 1.0), strength);
+  result = vec4(floor(mixed * 255.0 + 0.5) / 255.0, texel.a);
+}`;
+
+const RESIZE = `${NEIGHBOURS}
+uniform sampler2D picture;
+uniform ivec2 size;
+uniform ivec2 old;
+out vec4 result;
+void main() {
+  result = vec4(resized(picture, old, ivec2(gl_FragCoord.xy), size), 1);
+}`;
