@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import jinja2
 from markupsafe import Markup, escape
 
+from .. import html_pages
 from ..cleaning import clean
 from ..result_pictures import ROLES
 from . import pictures, plots
@@ -44,14 +42,7 @@ def render(contents: Contents, figures: Mapping[str, bytes], private: bool = Fal
         figures: the SVGs of `plots.render`, by the figures' stems.
         private: also with the pictures whose licence does not let them be passed on.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hdrnet_bench.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-    )
+    environment = html_pages.environment("hdrnet_bench.report")
     environment.filters |= {
         "sort_value": sort_value,
         "code": code,
@@ -88,14 +79,8 @@ def render(contents: Contents, figures: Mapping[str, bytes], private: bool = Fal
         weight=f"{shown.weight / 1e6:.1f}",
         # A browser runs this script and no other, whatever text ever got into the page unescaped.
         script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_source=html_pages.script_source(script),
     )
-
-
-def _shown(value: object) -> object:
-    """Any text without what a browser obeys instead of showing it, as marks that turn the direction
-    of writing. What is escaped already was cleaned before."""
-    return clean(value, "terminal") if type(value) is str else value
 
 
 def without_figures(html: str) -> str:
@@ -170,7 +155,11 @@ def sort_value(cell: Cell) -> Markup:
     """As an attribute, what the page's script sorts a cell by: empty where there is no value, and
     none where it is the text that is shown."""
     value = "" if cell.values[0] is None else str(cell.values[0])
-    return Markup("") if value == cell.text else Markup(' data-value="{}"').format(_shown(value))
+    return (
+        Markup("")
+        if value == cell.text
+        else Markup(' data-value="{}"').format(clean(value, "terminal"))
+    )
 
 
 def numeric(table: Table) -> list[bool]:

@@ -44,7 +44,7 @@ def use_native(backend: Backend, tensor: Tensor) -> bool:
     return backend != "reference" and not reason
 
 
-@torch.compiler.assume_constant_result  # torch.compile calls it while tracing, and looks no further
+@cuda_launch.constant_in_tracing
 def _notice(text: str) -> None:
     _warn_once(text)
 

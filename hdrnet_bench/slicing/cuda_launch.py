@@ -13,10 +13,10 @@ import functools
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -26,6 +26,7 @@ from .cuda import THREADS, Launch, Number, slice_apply
 if TYPE_CHECKING:
     from cuda.core import ObjectCode
 
+Traced = TypeVar("Traced", bound=Callable[..., Any])
 KERNELS = Path(__file__).parent / "kernels"
 # What the names of a program's kernels begin with: its file and the macro that asks for its kernels
 # there, since files include each other.
@@ -143,7 +144,17 @@ def _kernels(index: int) -> Kernels:
     return Kernels(index, f"sm_{major}{minor}")
 
 
-@torch.compiler.assume_constant_result
+def constant_in_tracing(function: Traced) -> Traced:
+    """torch.compile calls the function while tracing, and looks no further.
+
+    As torch.compiler.assume_constant_result does it, which besides imports the compiler: more than
+    a second at the start of every command, and most compile nothing.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@constant_in_tracing
 def why_not(index: int | None) -> str:
     """Why there are no kernels for a CUDA device, or "": compiles and tries one the first time.
 

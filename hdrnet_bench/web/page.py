@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from ..cleaning import clean
+from .. import html_pages
 from ..config import input_description
 from ..errors import UsageError
 from ..files import write_text
@@ -31,7 +29,7 @@ _NOTE = (
 _TEMPLATES = files("hdrnet_bench.web") / "templates"
 # Joined in this order, of the page, and of its worker.
 _PAGE_SCRIPTS = (
-    *("webgl", "engine", "pictures", "losses", "grid_view"),
+    *("shaders", "webgl", "engine", "pictures", "losses", "grid_view"),
     *("stage", "openings", "controls", "camera", "page"),
 )
 _WORKER_SCRIPTS = ("lowres", "network", "slice", "worker")
@@ -95,14 +93,7 @@ def _summary(header: ModelHeader) -> str | None:
 
 def render(model: HDRNet, about: dict[str, Any], pictures: list[Sample]) -> str:
     """The page as HTML. about: of `describe`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hdrnet_bench.web"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-    )
+    environment = html_pages.environment("hdrnet_bench.web")
     description, weights = packed_model(model)
 
     def source(names: tuple[str, ...]) -> str:
@@ -110,10 +101,9 @@ def render(model: HDRNet, about: dict[str, Any], pictures: list[Sample]) -> str:
         return '(() => {\n"use strict";\n' + "\n".join(texts) + "\n})();"
 
     script = source(_PAGE_SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = {
         "default-src": "'none'",
-        "script-src": f"'sha256-{digest}' blob:",
+        "script-src": f"{html_pages.script_source(script)} blob:",
         "worker-src": "blob:",
         "img-src": "blob: data:",
         "media-src": "blob:",
@@ -130,8 +120,3 @@ def render(model: HDRNet, about: dict[str, Any], pictures: list[Sample]) -> str:
         weights=base64.b64encode(weights).decode(),
         worker=Markup(source(_WORKER_SCRIPTS)),
     )
-
-
-def _shown(value: object) -> object:
-    """Any text without what a browser obeys instead of showing it."""
-    return clean(value, "terminal") if type(value) is str else value

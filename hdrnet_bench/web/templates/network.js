@@ -23,8 +23,8 @@ function readNetwork(network, weights) {
  * @param network of `readNetwork`
  * @param {Float64Array} lowres size x size x RGB
  * @param {{depth: number, rows: number, columns: number, outputs: number}} shape of the grid
- * @returns {Float32Array} depth x rows x columns x outputs x 4: of a matrix's row the last number is
- *   the offset
+ * @returns {Float32Array} depth x rows x columns x outputs x 4: the last number of a matrix's row
+ *   is the offset
  */
 function predictGrid(network, lowres, size, shape) {
   const run = (layers, from) => layers.reduce(convolve, from);
@@ -116,7 +116,10 @@ function inBlocks(weights, outputs) {
     const packed = new Float64Array(inputs * BLOCK);
     for (let i = 0; i < inputs; i++) {
       const from = i * outputs;
-      const row = weights.subarray(from + block * BLOCK, from + Math.min((block + 1) * BLOCK, outputs));
+      const row = weights.subarray(
+        from + block * BLOCK,
+        from + Math.min((block + 1) * BLOCK, outputs),
+      );
       packed.set(row, i * BLOCK);
     }
     return packed;

@@ -1,4 +1,4 @@
-// Guide, slice and apply in plain JavaScript, in float64: what the shader does where there is WebGL2.
+// Guide, slice and apply in plain JavaScript, in float64: what the shader does where it can.
 
 /**
  * Enhance rows of a picture.
@@ -13,7 +13,8 @@
  */
 function enhance(model, strip, first, height, grid, { strength, show }) {
   const { data, width } = strip;
-  const coarser = model.variant === "pyramid" && show === "output" ? levels(model, strip, grid) : null;
+  const coarser =
+    model.variant === "pyramid" && show === "output" ? levels(model, strip, grid) : null;
   const level = sliced(model, 0, grid, width, height);
   const out = new Uint8ClampedArray(data.length);
   const line = new Float64Array(width * 3);
@@ -39,7 +40,11 @@ function enhance(model, strip, first, height, grid, { strength, show }) {
 /** What a pyramid's coarser levels make, at half the picture's size. */
 function levels(model, picture, grid) {
   const bytes = picture.data;
-  const full = { width: picture.width, height: picture.height, row: (y, line) => readBytes(bytes, y * picture.width * 4, line) };
+  const full = {
+    width: picture.width,
+    height: picture.height,
+    row: (y, line) => readBytes(bytes, y * picture.width * 4, line),
+  };
   const half = halved(full);
   const quarter = halved(half);
   const coarsest = levelOutput(model, 2, grid, quarter, null);
@@ -117,11 +122,12 @@ function readBytes(data, start, line) {
 /**
  * One level of a model on pictures of one size.
  *
- * @returns guide(line): the guide map's row of a row of RGB; row(line, guides, y): that row's result
+ * @returns guide(line): the guide map of a row of RGB; row(line, guides, y): that row's result
  */
 function sliced(model, index, grid, width, height) {
   const { depth, rows, columns, outputs } = model.grid;
-  const guide = model.variant === "curves" ? curves(model.guides[0]) : pointwise(model.guides[index]);
+  const guide =
+    model.variant === "curves" ? curves(model.guides[0]) : pointwise(model.guides[index]);
   // Of a pyramid's matrix rows, the coarsest level's stand first.
   const firstRow = outputs - 3 * (index + 1);
   // The grid at one of the picture's rows: columns x depth x 3 x 4.

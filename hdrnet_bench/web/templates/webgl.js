@@ -1,5 +1,4 @@
-// Guide, slice and apply as one fragment shader. Pixels and grid are fetched texel by texel and
-// interpolated here in float32: a filtered fetch has weights of 8 bits.
+// Guide, slice and apply as a pass of a fragment shader over a picture's tiles or a video's frame.
 
 const TILE = 1024; // pixels a side at most, also where textures may be larger: the page stays alive
 
@@ -71,7 +70,8 @@ async function renderTiles(renderer, picture, grid, { strength, show, onProgress
 /** Draw a video's frame, enhanced, into the renderer's canvas. */
 function renderVideo(renderer, video, width, height, grid, strength) {
   const { gl, canvas, model } = renderer;
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  if (canvas.width !== width || canvas.height !== height)
+    [canvas.width, canvas.height] = [width, height];
   gl.activeTexture(gl.TEXTURE0);
   gl.bindTexture(gl.TEXTURE_2D, texture(renderer, "frame").id);
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, video);
@@ -80,7 +80,16 @@ function renderVideo(renderer, video, width, height, grid, strength) {
     model.variant === "pyramid" ? renderLevels(renderer, width, height, "frame") : null;
   gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   const tile = { x: 0, y: 0, width, height };
-  draw(renderer, 0, { width, height, tile, coarser, strength, show: "output", texture: "frame", upright: true });
+  draw(renderer, 0, {
+    width,
+    height,
+    tile,
+    coarser,
+    strength,
+    show: "output",
+    texture: "frame",
+    upright: true,
+  });
 }
 
 /** What a pyramid's coarser levels make: the name of a texture at half the picture's size. */
@@ -101,22 +110,34 @@ function renderLevels(renderer, width, height, picture = "picture") {
     const [wide, high] = sizes[level];
     attach(renderer, `output ${level}`, gl.RGBA32F, wide, high);
     const tile = { x: 0, y: 0, width: wide, height: high };
-    draw(renderer, level, { width: wide, height: high, tile, coarser, strength: 1, show: "level", texture: `level ${level}` });
+    draw(renderer, level, {
+      width: wide,
+      height: high,
+      tile,
+      coarser,
+      strength: 1,
+      show: "level",
+      texture: `level ${level}`,
+    });
     coarser = `output ${level}`;
   }
   return coarser;
 }
 
-const SHOW = { output: 0, guide: 1, level: 2 };
-
 /** One pass of a level's program over a tile. */
-function draw(renderer, level, { width, height, tile, coarser, strength, show, texture: name, upright }) {
+function draw(
+  renderer,
+  level,
+  { width, height, tile, coarser, strength, show, texture: name, upright },
+) {
   const { gl } = renderer;
   const program = renderer.programs[level];
   gl.useProgram(program);
   // Where there is no coarser level, any texture is bound in its place; it is not read.
   bind(renderer, program, { picture: name, grid: "grid", coarser: coarser ?? "grid" });
-  const { width: wide, height: high } = coarser ? texture(renderer, coarser) : { width: 0, height: 0 };
+  const { width: wide, height: high } = coarser
+    ? texture(renderer, coarser)
+    : { width: 0, height: 0 };
   uniforms(gl, program, {
     size: [width, height],
     origin: [tile.x, tile.y],
@@ -187,7 +208,7 @@ function texture({ gl, textures }, name) {
   return textures.get(name);
 }
 
-/** The grid as a texture: columns x matrix rows wide, depth x rows high; a texel is a matrix's row. */
+/** The grid as a texture, columns x outputs wide, depth x rows high: a texel is a matrix's row. */
 function setGrid(renderer, grid) {
   if (renderer.grid === grid) return;
   const { gl, model } = renderer;
@@ -211,16 +232,19 @@ function compile(gl, model, guide, level) {
   if (2 * count + 16 > gl.getParameter(gl.MAX_FRAGMENT_UNIFORM_VECTORS)) return null;
   const { depth, rows, columns, outputs } = model.grid;
   const constants = { COUNT: count, DEPTH: depth, ROWS: rows, COLUMNS: columns, OUTPUTS: outputs };
-  constants.FIRST_ROW = outputs - 3 * (level + 1); // of a pyramid's, the coarsest level's stand first
+  constants.FIRST_ROW = outputs - 3 * (level + 1); // the coarsest level's stand first
   const defines = Object.entries(constants).map(([name, value]) => `#define ${name} ${value}`);
-  const program = link(gl, [...defines, isCurves ? CURVES : POINTWISE, NEIGHBOURS, SLICE].join("\n"));
+  const program = link(
+    gl,
+    [...defines, isCurves ? CURVES : POINTWISE, NEIGHBOURS, SLICE].join("\n"),
+  );
   if (!program) return null;
   gl.useProgram(program);
   const set = (kind, name, values) =>
     gl[`uniform${kind}`](gl.getUniformLocation(program, name), values.flat());
   if (isCurves) {
-    // The guide is colour @ matrix and the shader's matrix * colour: the rows are its columns, which
-    // is the order in which GLSL takes the numbers.
+    // The guide is colour @ matrix, the shader's matrix * colour: rows are columns there, which is
+    // the order in which GLSL takes the numbers.
     gl.uniformMatrix3fv(gl.getUniformLocation(program, "matrix"), false, guide.matrix.flat());
     set("3fv", "bias", guide.bias);
     const points = (curve) => Array.from({ length: count }, (_, k) => curve.map((of) => of[k]));
@@ -228,7 +252,11 @@ function compile(gl, model, guide, level) {
     set("3fv", "slopes", points(guide.slopes));
     set("4fv", "mixing", [...guide.mix, guide.mix_bias]);
   } else {
-    set("4fv", "first", guide.first.map((weights, k) => [...weights, guide.first_bias[k]]));
+    set(
+      "4fv",
+      "first",
+      guide.first.map((weights, k) => [...weights, guide.first_bias[k]]),
+    );
     set("1fv", "second", guide.second);
     set("1fv", "secondBias", [guide.second_bias]);
   }
@@ -252,113 +280,3 @@ function link(gl, source) {
   for (const shader of shaders) console.warn(gl.getShaderInfoLog(shader));
   return null;
 }
-
-const HEAD = `#version 300 es
-precision highp float;
-precision highp int;
-precision highp sampler2D;`;
-
-// One triangle that covers everything.
-const TRIANGLE = `
-void main() {
-  gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
-}`;
-
-const CURVES = `
-uniform mat3 matrix;
-uniform vec3 bias;
-uniform vec3 shifts[COUNT];
-uniform vec3 slopes[COUNT];
-uniform vec4 mixing;
-float guideOf(vec3 colour) {
-  vec3 x = matrix * colour + bias;
-  vec3 curve = vec3(0);
-  for (int k = 0; k < COUNT; k++) curve += slopes[k] * max(x - shifts[k], 0.0);
-  return clamp(dot(mixing.rgb, curve) + mixing.a, 0.0, 1.0);
-}`;
-
-const POINTWISE = `
-uniform vec4 first[COUNT];
-uniform float second[COUNT];
-uniform float secondBias;
-float guideOf(vec3 colour) {
-  float sum = secondBias;
-  for (int k = 0; k < COUNT; k++) sum += second[k] * max(dot(first[k], vec4(colour, 1)), 0.0);
-  return 1.0 / (1.0 + exp(-sum));
-}`;
-
-// Bilinear with aligned corners: a picture of one size at a pixel of another.
-const NEIGHBOURS = `
-vec3 resized(sampler2D from, ivec2 old, ivec2 at, ivec2 size) {
-  vec2 place = vec2(at) * (vec2(old - 1) / vec2(max(size - 1, 1)));
-  ivec2 before = min(ivec2(place), old - 1);
-  ivec2 after = min(before + 1, old - 1);
-  vec2 weight = place - vec2(before);
-  vec3 upper = mix(texelFetch(from, before, 0).rgb,
-                   texelFetch(from, ivec2(after.x, before.y), 0).rgb, weight.x);
-  vec3 lower = mix(texelFetch(from, ivec2(before.x, after.y), 0).rgb,
-                   texelFetch(from, after, 0).rgb, weight.x);
-  return mix(upper, lower, weight.y);
-}`;
-
-const SLICE = `
-uniform sampler2D picture;
-uniform sampler2D grid;
-uniform sampler2D coarser;
-uniform ivec2 size;
-uniform ivec2 origin;
-uniform ivec2 coarserSize;
-uniform int show;
-uniform int upright;
-uniform float strength;
-out vec4 result;
-
-// Row o of the matrix of a cell.
-vec4 cell(int column, int row, int z, int o) {
-  return texelFetch(grid, ivec2(column * OUTPUTS + FIRST_ROW + o, z * ROWS + row), 0);
-}
-
-void main() {
-  ivec2 pixel = ivec2(gl_FragCoord.xy);
-  if (upright == 1) pixel.y = size.y - 1 - pixel.y;
-  vec4 texel = texelFetch(picture, pixel, 0);
-  vec3 colour = texel.rgb;
-  float guide = guideOf(colour);
-  if (show == ${SHOW.guide}) {
-    result = vec4(vec3(guide), texel.a);
-    return;
-  }
-  ivec2 at = pixel + origin;
-  ivec3 cells = ivec3(COLUMNS, ROWS, DEPTH);
-  vec3 place = vec3((vec2(at) + 0.5) * vec2(cells.xy) / vec2(size), guide * float(DEPTH)) - 0.5;
-  vec3 below = floor(place);
-  vec3 weight = place - below;
-  ivec3 low = clamp(ivec3(below), ivec3(0), cells - 1);
-  ivec3 high = clamp(ivec3(below) + 1, ivec3(0), cells - 1);
-  vec3 enhanced;
-  for (int o = 0; o < 3; o++) {
-    vec4 near = mix(
-      mix(cell(low.x, low.y, low.z, o), cell(high.x, low.y, low.z, o), weight.x),
-      mix(cell(low.x, high.y, low.z, o), cell(high.x, high.y, low.z, o), weight.x), weight.y);
-    vec4 far = mix(
-      mix(cell(low.x, low.y, high.z, o), cell(high.x, low.y, high.z, o), weight.x),
-      mix(cell(low.x, high.y, high.z, o), cell(high.x, high.y, high.z, o), weight.x), weight.y);
-    enhanced[o] = dot(mix(near, far, weight.z), vec4(colour, 1));
-  }
-  if (coarserSize.x > 0) enhanced += resized(coarser, coarserSize, at, size);
-  if (show == ${SHOW.level}) {
-    result = vec4(enhanced, 1);
-    return;
-  }
-  vec3 mixed = mix(colour, clamp(enhanced, 0.0, 1.0), strength);
-  result = vec4(floor(mixed * 255.0 + 0.5) / 255.0, texel.a);
-}`;
-
-const RESIZE = `${NEIGHBOURS}
-uniform sampler2D picture;
-uniform ivec2 size;
-uniform ivec2 old;
-out vec4 result;
-void main() {
-  result = vec4(resized(picture, old, ivec2(gl_FragCoord.xy), size), 1);
-}`;
