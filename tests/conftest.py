@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -26,6 +27,7 @@ from hdrnet_bench import stopping
 from hdrnet_bench.images.pixels import quantise
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.operators import OPERATORS
+from hdrnet_bench.prepare.schedule import Pool, processes
 from hdrnet_bench.prepare.staging import Plan, Task
 from tests import faults
 
@@ -57,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # Files whose tests take longest begin first, so that no worker is left with one of them at the end.
 LONGEST = (
     *("timing/test_network.py", "training/test_stopping.py", "training/test_resume.py"),
-    *("slicing/test_cuda_machine_code.py", "test_packaging.py", "prepare/sources/test_fivek.py"),
+    *("slicing/test_cuda_machine_code.py", "test_packaging.py", "cli/test_streams.py"),
     *("evaluation/test_faults.py", "training/test_distributed.py", "model/test_export.py"),
     *("slicing/test_cuda_kernels.py", "prepare/test_stopping.py", "enhance/test_run.py"),
 )
@@ -205,6 +207,28 @@ def _no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@contextlib.contextmanager
+def in_a_thread(pairs: int) -> Iterator[Pool]:
+    """Makes pairs without the seconds that a process takes to start."""
+    with ThreadPoolExecutor(1) as executor:
+        yield Pool(executor, 1)
+
+
+@pytest.fixture
+def prepares_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the commands of a test, of what is prepared and not of the processes that do it."""
+    monkeypatch.setattr(
+        "hdrnet_bench.prepare.build.processes", lambda workers, pairs: in_a_thread(pairs)
+    )
+
+
+@pytest.fixture
+def prepares_in_processes(prepares_in_a_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As users have it all the same, in a file whose other tests prepare in a thread: what a source
+    hands to processes can be handed to them, and what they make comes back."""
+    monkeypatch.setattr("hdrnet_bench.prepare.build.processes", processes)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """An empty directory, also the test's current one."""
@@ -216,7 +240,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tiny dataset has been prepared once, for tests that get a copy."""
     path = tmp_path_factory.mktemp("tiny")
-    build(tiny_plan(), TINY, make_tiny, path / "data", workers=1)
+    build(tiny_plan(), TINY, make_tiny, path / "data", open_pool=in_a_thread)
     write_recipe(path / "tiny.yaml")
     return path
 

@@ -17,6 +17,8 @@ from tests.conftest import ROOT, Workspace, no_network, smooth_picture
 from tests.file_server import serve
 from tests.fivek_server import TEST, TRAIN, make_fivek, write_source
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 NAMES = ("zeng-srgb", "zeng-srgb-full", "zeng-xyz", "upe", "dpe", "uegan", "ltmnet")
 TUNED = [f"fivek-{name}" for name in NAMES]
 BOTH = [*TUNED, *(f"{name}-as-published" for name in TUNED)]

@@ -28,7 +28,14 @@ from hdrnet_bench.prepare.sources import demo, folder, synthetic_hdrplus
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import load_recipe, recipe_paths
 from hdrnet_bench.training.overrides import override
-from tests.conftest import ROOT, Workspace, clean_environment, make_tiny, smooth_picture
+from tests.conftest import (
+    ROOT,
+    Workspace,
+    clean_environment,
+    in_a_thread,
+    make_tiny,
+    smooth_picture,
+)
 from tests.documentation import (
     CHAPTERS,
     FRONT,
@@ -79,7 +86,7 @@ def documented_directory(trained_directory: Path, tmp_path_factory: pytest.TempP
     path = tmp_path_factory.mktemp("documented")
     shutil.copytree(trained_directory / "runs/tiny/seed-0", path / "runs/demo-retouch/demo")
     plan = Plan("demo-retouch", "demo", "retouch", 1, "CC0-1.0", {"made": "by a test"})
-    build(plan, PICTURES, make_tiny, path / "data", workers=1)
+    build(plan, PICTURES, make_tiny, path / "data", open_pool=in_a_thread)
     return path
 
 
@@ -91,7 +98,7 @@ def a_photograph(path: Path) -> None:
 def sixteen_bits(path: Path) -> None:
     plan = Plan("synthetic-hdrplus-local-tone-map", "synthetic-hdrplus", "local-tone-map", 1,
                 "CC0-1.0", {"made": "by a test"})  # fmt: skip
-    build(plan, PICTURES, make_sixteen, path / "data", workers=1)
+    build(plan, PICTURES, make_sixteen, path / "data", open_pool=in_a_thread)
 
 
 def a_result(path: Path) -> None:
@@ -369,7 +376,7 @@ def test_functions_it_names_exist(page: Path) -> None:
         folders = [PACKAGE] if page.parent == ROOT else [page.parent, PACKAGE]
         paths = [folder / f"{module}.py" for folder in folders]
         path = next((path for path in paths if path.exists()), None)
-        if path is None or name in ("py", "md"):  # a file, or nothing of this package
+        if path is None or name in ("py", "md", "js"):  # a file, or nothing of this package
             continue
         names = defined(ast.parse(text_of(path)))
         assert f"{name}{member}" in names, f"{module}.{name}{member}"

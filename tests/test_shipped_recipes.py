@@ -18,7 +18,7 @@ from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import Recipe, load_recipe, parse_recipe
 from hdrnet_bench.training.overrides import override
 from hdrnet_bench.training.train import train
-from tests.conftest import ROOT, Workspace, smooth_picture
+from tests.conftest import ROOT, Workspace, in_a_thread, smooth_picture
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 PUBLISHED = {f"fivek-expert-{expert}" for expert in "abcde"} | {"hdrplus", "identity"}
@@ -54,7 +54,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = Plan("demo-some", "demo", "some", 1, "CC0-1.0", {})
     for linear in (False, True):
         tasks = [Task(f"p{i}", "train" if i < 3 else "validation", (i, linear)) for i in range(4)]
-        build(plan, tasks, make_pair, root / str(linear), workers=1)
+        build(plan, tasks, make_pair, root / str(linear), open_pool=in_a_thread)
     return root
 
 

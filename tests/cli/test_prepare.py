@@ -11,6 +11,8 @@ from PIL import Image
 from hdrnet_bench.install import install_advice
 from tests.conftest import Workspace, smooth_picture
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 FOLDERS = ("--input-dir", "in", "--target-dir", "target", "--workers", "1")
 PREPARE = ("prepare", "folder", "--protocol", "mine", *FOLDERS)
 
@@ -92,6 +94,7 @@ def test_a_limit_that_is_none(pairs: Workspace, limit: str) -> None:
     assert f"HDRBENCH_MAX_MEGAPIXELS={limit}" in message
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 def test_a_missing_library_is_said_with_the_file(
     pairs: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

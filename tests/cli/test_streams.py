@@ -103,7 +103,7 @@ def test_few_open_files(trained: Workspace) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["prepare", "demo", "--workers", "2"],
+        ["prepare", "folder", "--protocol=retouch", "--input-dir=some", "--workers=2"],
         ["train", "tiny.yaml", "--run=few", "--workers=2"],
         ["eval", "tiny", "--overwrite"],
         ["enhance", "tiny/seed-0", "data/demo-tiny/train/input", "out"],
@@ -118,6 +118,10 @@ def test_the_fewest_open_files_that_are_accepted_suffice(
     from hdrnet_bench.cli.app import FEWEST_OPEN_FILES
 
     limit = few_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)
+    if arguments[0] == "prepare":
+        (trained.path / "some").mkdir()
+        for path in (trained.path / "data/demo-tiny").glob("*/input/*.png"):
+            shutil.copy(path, trained.path / "some")
     if arguments[0] == "enhance":
         arguments = ["enhance", "runs/tiny/seed-0", *arguments[2:]]
     if arguments[0] == "report":

@@ -26,7 +26,7 @@ from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.recipe import TrainingSpec
 from hdrnet_bench.training.crops import CropDataset
-from tests.conftest import Workspace, smooth_picture, write_recipe
+from tests.conftest import Workspace, in_a_thread, smooth_picture, write_recipe
 
 WHITE = 32767
 SIDE = 40
@@ -45,7 +45,7 @@ def linear(workspace: Workspace) -> Workspace:
     """A workspace with a linear dataset and a recipe for it, linear.yaml."""
     plan = Plan("demo-light", "demo", "light", 1, "CC0-1.0", {}, "linear", WHITE)
     tasks = [Task("a", "train", 1), Task("b", "validation", 2), Task("c", "test", 3)]
-    build(plan, tasks, make_linear, workspace.path / "data", workers=1)
+    build(plan, tasks, make_linear, workspace.path / "data", open_pool=in_a_thread)
     linear_recipe(workspace, input_encoding="linear", input_white=WHITE, input_transfer="srgb")
     return workspace
 

@@ -11,7 +11,7 @@ from hdrnet_bench.model.file import save_model
 from hdrnet_bench.model.load import read_model
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
-from tests.conftest import TINY, Workspace, make_tiny
+from tests.conftest import TINY, Workspace, in_a_thread, make_tiny
 
 # a and c were trained and validated with; under another protocol they are other pixels.
 OTHER = [Task("a", "test", (11, 40, 44)), Task("c", "test", (12, 40, 44)), TINY[3]]
@@ -21,7 +21,7 @@ OTHER = [Task("a", "test", (11, 40, 44)), Task("c", "test", (12, 40, 44)), TINY[
 def other(trained: Workspace) -> Workspace:
     """Beside the trained run, another protocol's dataset of the same source."""
     plan = Plan("demo-other", "demo", "other", 1, "CC0-1.0", {})
-    build(plan, OTHER, make_tiny, trained.path / "data", workers=1)
+    build(plan, OTHER, make_tiny, trained.path / "data", open_pool=in_a_thread)
     return trained
 
 
@@ -48,7 +48,7 @@ def test_allowed_it_is_marked(other: Workspace) -> None:
 
 def test_other_pictures_are_scored_apart_from_the_recipe_s_own(other: Workspace) -> None:
     plan = Plan("demo-clean", "demo", "clean", 1, "CC0-1.0", {})
-    build(plan, [TINY[3], TINY[4]], make_tiny, other.path / "data", workers=1)
+    build(plan, [TINY[3], TINY[4]], make_tiny, other.path / "data", open_pool=in_a_thread)
     other.json("eval", "tiny/seed-0")
     results = other.json("eval", "tiny/seed-0", "--dataset", "demo-clean")
     assert all(r["leaked"] == 0 for r in results)
@@ -87,7 +87,7 @@ def test_pixels_tell_where_ids_do_not(tmp_path: Path) -> None:
         ("two", [Task("a", "test", (77, 40, 40)), Task("z", "test", TINY[1].payload)]),
     ):
         plan = Plan(f"folder-{name}", "folder", name, 1, "not-stated", {})
-        build(plan, tasks, make_tiny, tmp_path, workers=1)
+        build(plan, tasks, make_tiny, tmp_path, open_pool=in_a_thread)
         datasets.append(Dataset(tmp_path / f"folder-{name}"))
     known = trained_on(datasets[0])
     assert leaked_ids(known, datasets[1], datasets[1].rows) == ["z"]

@@ -16,8 +16,7 @@ from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.images.files import write_png
 from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Plan, Task
-from tests.conftest import smooth_picture
-from tests.prepare.test_faults import in_a_thread
+from tests.conftest import in_a_thread, smooth_picture
 
 WHITE = 32767
 TASKS = [

@@ -19,7 +19,7 @@ from hdrnet_bench.errors import DataError, UsageError
 from hdrnet_bench.images.resize import SizeRule
 from hdrnet_bench.prepare.build import Maker, PreparedPair, build
 from hdrnet_bench.prepare.staging import Plan, Task
-from tests.conftest import Workspace, smooth_picture
+from tests.conftest import Workspace, in_a_thread, smooth_picture
 
 PLAN = Plan("demo-masked", "demo", "masked", 1, "CC0-1.0", {})
 HEIGHT, WIDTH = 40, 60
@@ -51,7 +51,7 @@ Made = Callable[..., Dataset]
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[Maker, Path]:
     roots = {maker: tmp_path_factory.mktemp(maker.__name__) for maker in (masked, bare)}
     for maker, root in roots.items():
-        build(PLAN, TASKS, maker, root, workers=1)
+        build(PLAN, TASKS, maker, root, open_pool=in_a_thread)
     return roots
 
 
@@ -165,7 +165,7 @@ def test_a_replaced_dataset_loses_its_masks_too(workspace: Workspace, made: Made
     other = PLAN._replace(settings={"other": 1})
     tasks = [Task("b", "test", 2)]
     with pytest.raises(UsageError, match=r"test/mask/mine\.png"):
-        build(other, tasks, bare, workspace.path, workers=1, overwrite=True)
+        build(other, tasks, bare, workspace.path, open_pool=in_a_thread, overwrite=True)
     stranger.unlink()
-    build(other, tasks, bare, workspace.path, workers=1, overwrite=True)
+    build(other, tasks, bare, workspace.path, open_pool=in_a_thread, overwrite=True)
     assert not list(dataset.directory.rglob("mask"))

@@ -11,12 +11,12 @@ from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.data.sizes import any_differs, averaged, load_pair_at, size_of
 from hdrnet_bench.images.resize import SizeRule
 from hdrnet_bench.prepare.build import build
-from tests.conftest import TINY, make_tiny, tiny_plan
+from tests.conftest import TINY, in_a_thread, make_tiny, tiny_plan
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1)
+    build(tiny_plan(), TINY, make_tiny, tmp_path, open_pool=in_a_thread)
     return Dataset(tmp_path / "demo-tiny")
 
 

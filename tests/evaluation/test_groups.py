@@ -27,7 +27,7 @@ from hdrnet_bench.report.table import csv_text, latex_text
 from hdrnet_bench.report.tables import over_seeds
 from hdrnet_bench.results import Evaluation, read_result
 from hdrnet_bench.statistics import mean_interval
-from tests.conftest import Workspace, make_tiny, write_recipe
+from tests.conftest import Workspace, in_a_thread, make_tiny, write_recipe
 from tests.metrics import ppr10k
 
 # Six groups of two and one of a single picture, in an order that keeps none together.
@@ -63,7 +63,7 @@ def prepare(
         for id_, picture, group in zip(ids, pictures, groups, strict=True)
     ]
     plan = Plan("demo-scenes", "demo", "scenes", 1, "CC0-1.0", {})
-    build(plan, tasks, make, workspace.path / "data", workers=1)
+    build(plan, tasks, make, workspace.path / "data", open_pool=in_a_thread)
 
     def recipe(content: dict[str, Any]) -> None:
         content["name"] = content["dataset"]["protocol"] = "scenes"

@@ -18,7 +18,7 @@ from hdrnet_bench.evaluation.partial_rows import PartialRows
 from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
 from tests import running
-from tests.conftest import Workspace, make_tiny
+from tests.conftest import Workspace, in_a_thread, make_tiny
 
 
 def own(*ids: str) -> set[str]:
@@ -46,7 +46,7 @@ def prepare(workspace: Workspace, name: str, sizes: list[tuple[int, int]]) -> Da
     """A dataset of test pictures (height, width) beside the tiny one."""
     tasks = [Task(f"p{i:02}", "test", (50 + i, *size)) for i, size in enumerate(sizes)]
     plan = Plan(f"demo-{name}", "demo", name, 1, "CC0-1.0", {})
-    build(plan, tasks, make_tiny, workspace.path / "data", workers=1)
+    build(plan, tasks, make_tiny, workspace.path / "data", open_pool=in_a_thread)
     return Dataset(workspace.path / f"data/demo-{name}")
 
 
@@ -134,9 +134,7 @@ def test_a_killed_evaluation_goes_on(tiny: Workspace) -> None:
     first = json.loads(lines[1])
     marked = json.dumps(first | {"psnr": 12.5})
     partial.write_text("\n".join([lines[0], marked, *lines[2:], '{"id": "p29", "psn']))
-    done = tiny.process(*command, "--json")
-    assert done.returncode == 0, done.stderr
-    (evaluation,) = json.loads(done.stdout)
+    (evaluation,) = tiny.json(*command)
     assert [row["id"] for row in evaluation["rows"]] == [f"p{i:02}" for i in range(PICTURES)]
     assert evaluation["rows"][0]["psnr"] == 12.5
     assert evaluation["shown"][0] == {"id": "p00", "why": ["worst"]}

@@ -15,7 +15,7 @@ from hdrnet_bench.evaluation.score import saved_levels, score, summarise, summar
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.metric_specs import METRICS, PUBLISHED
 from hdrnet_bench.metrics.as_published import MODES
-from tests.conftest import Workspace, no_network, smooth_picture, write_recipe
+from tests.conftest import Workspace, in_a_thread, no_network, smooth_picture, write_recipe
 
 
 def test_summary_has_an_interval_from_six_pictures_on() -> None:
@@ -203,7 +203,14 @@ def test_eval_of_data_other_than_trained_on_is_refused(trained: Workspace) -> No
     from hdrnet_bench.prepare.build import build
     from tests.conftest import TINY, make_tiny, tiny_plan
 
-    build(tiny_plan(), TINY[1:], make_tiny, trained.path / "data", workers=1, overwrite=True)
+    build(
+        tiny_plan(),
+        TINY[1:],
+        make_tiny,
+        trained.path / "data",
+        open_pool=in_a_thread,
+        overwrite=True,
+    )
     assert "was trained on demo-tiny with digest" in trained.fails(3, "eval")
 
 

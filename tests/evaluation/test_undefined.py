@@ -20,7 +20,7 @@ from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.staging import Plan, Task
 from hdrnet_bench.results import Evaluation, read_result
 from hdrnet_bench.statistics import mean_interval
-from tests.conftest import Workspace, make_tiny, write_recipe
+from tests.conftest import Workspace, in_a_thread, make_tiny, write_recipe
 
 SSIM_REASON = "SSIM needs 11 x 11 pixels, not 9 x 8"
 CELLS_REASON = "its cells are too small: all neighbouring pixels are of one kind"
@@ -31,7 +31,7 @@ SMALL = ["p1", "p5"]
 def prepare(workspace: Workspace, sizes: list[tuple[int, int]]) -> Dataset:
     tasks = [Task(f"p{i}", "test", (50 + i, *size)) for i, size in enumerate(sizes)]
     plan = Plan("demo-small", "demo", "small", 1, "CC0-1.0", {})
-    build(plan, tasks, make_tiny, workspace.path / "data", workers=1)
+    build(plan, tasks, make_tiny, workspace.path / "data", open_pool=in_a_thread)
     return Dataset(workspace.path / "data/demo-small")
 
 
@@ -292,7 +292,7 @@ def test_training_validates_on_the_pictures_that_a_metric_is_defined_for(
 
         write_recipe(tiny.path / f"{change}.yaml", apply)
 
-    build(plan, tasks, make_tiny, tiny.path / "data", workers=1)
+    build(plan, tasks, make_tiny, tiny.path / "data", open_pool=in_a_thread)
     recipe("mixed")
     done = tiny.run("train", "./mixed.yaml")
     assert done.returncode == 0, done.stderr
@@ -300,7 +300,7 @@ def test_training_validates_on_the_pictures_that_a_metric_is_defined_for(
     assert result["metrics"]["ssim"]["undefined"] == 1
 
     build(plan._replace(name="demo-none"), [t for t in tasks if t.id != "c"], make_tiny,
-          tiny.path / "data", workers=1)  # fmt: skip
+          tiny.path / "data", open_pool=in_a_thread)  # fmt: skip
     recipe("none")
     message = tiny.fails(3, "train", "./none.yaml")
     assert "ssim is not defined for any validation picture" in message

@@ -21,6 +21,8 @@ from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import Workspace
 from tests.pictures.kinds import CASES, Case
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 BY_NAME = {case.name: case for case in CASES}
 READ = [case for case in CASES if case.right is not None]
 REFUSED = [case for case in CASES if case.refused]

@@ -18,9 +18,8 @@ from hdrnet_bench.prepare.build import build
 from hdrnet_bench.prepare.finishing import finish
 from hdrnet_bench.prepare.replacing import foreign_files
 from hdrnet_bench.prepare.staging import Plan
-from tests.conftest import TINY, make_tiny, tiny_plan
+from tests.conftest import TINY, in_a_thread, make_tiny, tiny_plan
 from tests.prepare.test_build import make_16_bit
-from tests.prepare.test_faults import in_a_thread
 
 OTHER = tiny_plan()._replace(settings={"made": "otherwise"})
 COUNTS = {"train": 2, "validation": 1, "test": 2}

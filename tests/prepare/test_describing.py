@@ -22,9 +22,8 @@ from hdrnet_bench.prepare.describing import describe
 from hdrnet_bench.prepare.origins import origin_of
 from hdrnet_bench.prepare.replacing import foreign_files
 from hdrnet_bench.prepare.staging import Plan
-from tests.conftest import ROOT, TINY, Workspace, make_tiny, tiny_plan
+from tests.conftest import ROOT, TINY, Workspace, in_a_thread, make_tiny, tiny_plan
 from tests.prepare.test_build import make_16_bit
-from tests.prepare.test_faults import in_a_thread
 
 
 @pytest.fixture

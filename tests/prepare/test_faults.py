@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from hdrnet_bench.images.files import write_png
 from hdrnet_bench.prepare.build import RejectedPair, build
 from hdrnet_bench.prepare.fetch.download import NotFound, Unreachable
 from hdrnet_bench.prepare.fetch.fetching import fetching
-from hdrnet_bench.prepare.schedule import MAX_CONSECUTIVE_FAILURES, Fetching, Pool, fetch_and_make
+from hdrnet_bench.prepare.schedule import MAX_CONSECUTIVE_FAILURES, Fetching, fetch_and_make
 from hdrnet_bench.prepare.sources import (
     demo,
     filelist,
@@ -40,6 +40,7 @@ from tests.conftest import (
     TINY,
     Workspace,
     clean_environment,
+    in_a_thread,
     make_tiny,
     smooth_picture,
     tiny_plan,
@@ -47,13 +48,6 @@ from tests.conftest import (
 
 NAME = tiny_plan().name
 OTHER = tiny_plan()._replace(settings={"made": "otherwise"})
-
-
-@contextlib.contextmanager
-def in_a_thread(pairs: int) -> Iterator[Pool]:
-    """Makes pairs without the seconds that a process takes to start."""
-    with ThreadPoolExecutor(1) as executor:
-        yield Pool(executor, 1)
 
 
 def names_in(place: Path) -> list[str]:

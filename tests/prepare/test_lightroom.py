@@ -21,6 +21,8 @@ from tests.conftest import ROOT, Workspace
 from tests.file_server import serve
 from tests.fivek_server import NAMES, make_fivek, write_source
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 lupa = pytest.importorskip("lupa.lua51", reason="lupa, which has Lua 5.1, is not installed")
 
 PLUGIN = ROOT / "recipes/lightroom" / lightroom.PLUGIN

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hdrnet_bench import slicing
 from hdrnet_bench.slicing import cuda_launch
 from tests.conftest import ROOT
 from tests.slicing.host import HERE, HostKernels, build
@@ -238,3 +239,13 @@ def test_asking_for_the_kernels_does_not_break_a_graph() -> None:
     x = torch.zeros(3)
     whole = torch.compile(choose, fullgraph=True, backend="eager")
     assert torch.equal(whole(x), choose(x))
+
+
+def test_a_function_is_marked_as_torch_marks_it() -> None:
+    def plain() -> None:
+        pass
+
+    expected = vars(torch.compiler.assume_constant_result(plain))
+    assert expected
+    for function in (cuda_launch.why_not, slicing._notice):
+        assert vars(function) == expected

@@ -56,6 +56,12 @@ CPU = torch.device("cpu")
 UNKNOWN = MachineState(clock_mhz=None, power_w=None, load=None)
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes are timed as on CUDA: without the seconds that a process of their own takes."""
+    monkeypatch.setattr(timing, "_one_size", timing._here)
+
+
 def job(**changes: Any) -> TimingJob:
     values: dict[str, Any] = {
         "model": SMALL,
@@ -442,6 +448,7 @@ def test_sizes_by_default_are_the_usual_and_the_recipes(trained: Workspace) -> N
     assert trained.json("time", "tiny", "--dry-run")["sizes"] == ["64x48", "96x64", *usual]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_time_without_a_run_writes_nothing(workspace: Workspace) -> None:
     done = workspace.run("time", "--resolution=40x40", "--budget=0", "--backend=reference")
     assert done.returncode == 0, done.stderr
@@ -467,6 +474,7 @@ def _keys(timing: NetworkTiming) -> list[tuple[int, str]]:
     return [(size.rows[0].width, size.rows[0].dtype) for size in timing.sizes]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Workspace) -> None:
     save = ("time", "--save", "--device=cpu", "--budget=0", "--backend=reference")
     plan = workspace.json(*save, "--dry-run")
@@ -494,6 +502,7 @@ def test_untrained_times_are_saved_and_types_stand_side_by_side(workspace: Works
     assert second.sizes[0] != first.sizes[0], "measured again"
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_times_of_another_installation_are_replaced(workspace: Workspace) -> None:
     save = ("time", "--save", "--device=cpu", "--budget=0", "--backend=reference")
     workspace.json(*save, "--resolution=32x32")
@@ -512,6 +521,7 @@ def test_times_of_another_installation_are_replaced(workspace: Workspace) -> Non
 
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
+@pytest.mark.usefixtures("in_this_process")
 def test_a_backend_that_is_not_timed_again_does_not_go_without_a_word(workspace: Workspace) -> None:
     save = ("time", "--save", "--device=cpu", "--budget=0", "--resolution=32x32")
     assert "no longer there" not in workspace.run(*save).stderr
@@ -549,12 +559,11 @@ def test_kernels_that_are_stopped_take_no_whole_file_s_place(
 def test_an_interrupted_run_keeps_the_sizes_it_has(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_size = timing._one_size
 
     def until_the_second(job: TimingJob) -> Measurement:
         if job.width == 40:
             raise KeyboardInterrupt
-        return one_size(job)
+        return timing._here(job)
 
     monkeypatch.setattr(timing, "_one_size", until_the_second)
     sizes = ("--resolution=32x32", "--resolution=40x32")
@@ -570,12 +579,11 @@ def test_what_was_timed_before_a_stop_is_shown(
 ) -> None:
     """Where no file keeps it: of a run, whose times are written once all are there, and without
     --save."""
-    one_size = timing._one_size
 
     def until_the_second(job: TimingJob) -> Measurement:
         if job.width == 96:
             raise Stopped(signal.SIGINT)
-        return one_size(job)
+        return timing._here(job)
 
     monkeypatch.setattr(timing, "_one_size", until_the_second)
     sizes = ("--resolution=64x48", "--resolution=96x64")

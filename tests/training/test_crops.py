@@ -15,7 +15,7 @@ from hdrnet_bench.prepare.build import PreparedPair, build
 from hdrnet_bench.prepare.staging import Task
 from hdrnet_bench.recipe import TrainingSpec
 from hdrnet_bench.training.crops import BatchSampler, CropDataset, batch_loader, training_rows
-from tests.conftest import Workspace, smooth_picture, tiny_plan
+from tests.conftest import Workspace, in_a_thread, smooth_picture, tiny_plan
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
 
@@ -112,7 +112,7 @@ def test_every_level_becomes_what_the_scorer_reads(workspace: Workspace, dtype: 
         def pixels(self, index: int):
             return levels.transpose(2, 0, 1), smooth_picture(0, side, side).transpose(2, 0, 1)
 
-    build(tiny_plan(), [Task("x", "train", levels)], made, workspace.path, workers=1)
+    build(tiny_plan(), [Task("x", "train", levels)], made, workspace.path, open_pool=in_a_thread)
     dataset = Dataset(workspace.path / "demo-tiny")
     row = dataset.split("train")[0]
     assert (row.input_bit_depth, row.target_bit_depth) == (np.dtype(dtype).itemsize * 8, 8)

@@ -26,7 +26,15 @@ from hdrnet_bench.training import checkpoint
 from hdrnet_bench.training.checkpoint import STATE, read_training_state
 from hdrnet_bench.training.overrides import override
 from hdrnet_bench.training.train import train
-from tests.conftest import TINY, Workspace, clean_environment, make_tiny, tiny_plan, write_recipe
+from tests.conftest import (
+    TINY,
+    Workspace,
+    clean_environment,
+    in_a_thread,
+    make_tiny,
+    tiny_plan,
+    write_recipe,
+)
 
 
 class Killed(Exception):
@@ -152,7 +160,9 @@ def test_another_recipe_data_or_seed_is_refused(tiny: Workspace) -> None:
     dataset = Dataset(tiny.path / "data/demo-tiny")
     with pytest.raises(UsageError, match="was trained with seed 0, not 1"):
         train(recipe, dataset, run, seed=1, resume=True)
-    build(tiny_plan(), TINY[1:], make_tiny, tiny.path / "data", workers=1, overwrite=True)
+    build(
+        tiny_plan(), TINY[1:], make_tiny, tiny.path / "data", open_pool=in_a_thread, overwrite=True
+    )
     with pytest.raises(DataError, match="was trained on demo-tiny with digest"):
         trained(tiny, recipe, "run", resume=True)
     assert content(run) == before

@@ -23,7 +23,14 @@ from hdrnet_bench.training.optimisation import loss_of
 from hdrnet_bench.training.overrides import override
 from hdrnet_bench.training.train import TrainingError, train
 from hdrnet_bench.training.validation import validate
-from tests.conftest import Workspace, clean_environment, make_tiny, tiny_plan, write_recipe
+from tests.conftest import (
+    Workspace,
+    clean_environment,
+    in_a_thread,
+    make_tiny,
+    tiny_plan,
+    write_recipe,
+)
 
 CONFIG = HDRNetConfig(net_input_size=32, spatial_bin=4, luma_bins=4)
 
@@ -274,7 +281,7 @@ def test_several_seeds_end_in_their_mean_and_spread(tiny: Workspace) -> None:
 
 def test_a_dataset_without_validation_gives_some_of_its_training_pictures(tiny: Workspace) -> None:
     tasks = [Task(f"p{i}", "train", (i, 40, 40)) for i in range(20)]
-    build(tiny_plan(), tasks, make_tiny, tiny.path / "data", workers=1, overwrite=True)
+    build(tiny_plan(), tasks, make_tiny, tiny.path / "data", open_pool=in_a_thread, overwrite=True)
     done = tiny.run("train", "tiny.yaml")
     assert done.returncode == 0, done.stderr
     setup = json.loads((tiny.path / "runs/tiny/seed-0/setup.json").read_text())

@@ -24,6 +24,8 @@ from tests.conftest import Workspace, clean_environment, wait_for_files
 from tests.file_server import FileServer, serve
 from tests.fivek_server import NAMES, REJECTED, TEST, TRAIN, make_fivek, write_source
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 PREPARE = ("prepare", "fivek", "--accept-licence", "--workers", "2")
 
 
@@ -390,6 +392,7 @@ def renderings(tmp_path: Path) -> tuple[Path, Path]:
     return folders
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 def test_renderings_are_checked_and_taken_over_as_they_are(
     fivek: FiveK, renderings: tuple[Path, Path]
 ) -> None:

@@ -27,6 +27,8 @@ from tests.conftest import ROOT, Workspace, clean_environment, wait_for_files
 from tests.file_server import serve
 from tests.fivek_server import TEST, TRAIN, make_fivek, write_source
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 IDS = [*TRAIN, *TEST]
 SRGB, XYZ, TARGETS = "input/JPG/480p", "input/PNG/480p_16bits_XYZ_WB", "expertC/JPG/480p"
 PREPARE = ("prepare", "fivek", "--protocol", "zeng-srgb")

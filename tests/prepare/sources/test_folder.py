@@ -15,6 +15,8 @@ from hdrnet_bench.prepare.operators import OPERATORS
 from hdrnet_bench.prepare.sources import folder, folder_pairs
 from tests.conftest import Workspace, smooth_picture
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 
 def fill(folder: Path, names: list[str], first: int = 0, size: tuple[int, int] = (24, 30)) -> None:
     for seed, name in enumerate(names, first):
@@ -36,6 +38,7 @@ def two_folders(workspace: Workspace) -> list[str]:
     return ["--input-dir", str(workspace.path / "in"), "--target-dir", str(workspace.path / "out")]
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 def test_pairs_by_name_whatever_the_suffix(workspace: Workspace) -> None:
     names = [f"photo {i} (copy).png" for i in range(20)]
     fill(workspace.path / "in", names)
@@ -104,6 +107,7 @@ def test_identical_pixels_stay_once_and_never_on_both_sides(workspace: Workspace
     assert dataset.header.counts["rejected"] == 2
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 @pytest.mark.parametrize("layout", ["flat", "splits"])
 def test_filelist_beside_input_and_output(workspace: Workspace, layout: str) -> None:
     roots = [workspace.path / "s"] if layout == "flat" else [
@@ -126,6 +130,7 @@ def test_filelist_beside_input_and_output(workspace: Workspace, layout: str) -> 
         assert splits == {"train": {"0"}, "validation": {"0"}, "test": {"1"}}
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("protocol", ["identity", "local-laplacian-mild"])
 def test_targets_computed_in_the_depth_of_the_input(

@@ -12,6 +12,8 @@ from hdrnet_bench.file_names import name_hash
 from tests.conftest import Workspace, write_recipe
 from tests.prepare.sources.test_folder import fill, prepare, two_folders
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 MINE = ("prepare", "folder", "--protocol", "mine")
 
 

@@ -52,6 +52,8 @@ from tests.hdrplus_server import (
     write_protocols,
 )
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 PREPARE = ("prepare", "hdrplus", "--workers", "2")
 NAME = "hdrplus-hdrnet-subset"
 MERGED = f"{BUCKET}/{PREFIX}/{RESULTS}/{PLAIN}/merged.dng"

@@ -28,6 +28,8 @@ from hdrnet_bench.prepare.staging import Made
 from hdrnet_bench.training.crops import training_rows
 from tests.conftest import Workspace, clean_environment
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 PREPARE = ("prepare", "ppr10k", "--accept-licence", "--workers", "1")
 # The last group to train with and the first to test on; 235 is validated on.
 TRAIN, HELD, TEST = ("0_0", "1355_2"), "235_1", ("1356_0", "1680_11")
@@ -104,6 +106,7 @@ def ppr10k(published_directory: Path, workspace: Workspace, monkeypatch: Any) ->
     return Ppr10k(workspace.path)
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 def test_rows_have_depths_groups_and_masks(ppr10k: Ppr10k) -> None:
     report, dataset = ppr10k.prepared("--protocol", "360p-plain", "--expert", "b")
     assert report["dataset"] == "ppr10k-360p-plain-b"

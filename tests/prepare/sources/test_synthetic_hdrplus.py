@@ -17,6 +17,8 @@ from hdrnet_bench.prepare.sources import synthetic_hdrplus as synthetic
 from tests.conftest import ROOT, Workspace, clean_environment, smooth_picture
 from tests.dng import write_dng
 
+pytestmark = pytest.mark.usefixtures("prepares_in_a_thread")
+
 PREPARE = ["prepare", "synthetic-hdrplus"]
 OWN = [*PREPARE, "--source-dir", "in", "--protocol", "mine", "--workers", "1"]
 
@@ -38,6 +40,7 @@ def test_one_is_stored_as_32767() -> None:
     assert synthetic.encode(planar).tolist() == [[[value] * 3 for value in expected]]
 
 
+@pytest.mark.usefixtures("prepares_in_processes")
 def test_the_dataset_of_a_folder_says_what_it_holds(workspace: Workspace) -> None:
     fill(workspace.path / "in")
     report = workspace.json(*OWN)
