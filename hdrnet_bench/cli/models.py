@@ -204,11 +204,11 @@ def export(
         raise UsageError(f"{path}: the name of this format ends in {suffix}")
     _not_there(path, overwrite)
     network, _ = read_model(source)
-    if kind == "web":
-        from ..web.page import check_input
-
-        check_input(network, source)
     if dry_run:
+        if kind == "web":
+            from ..web.page import check_input
+
+            check_input(network, source)
         report_values({"model": str(source), "would write": str(path)}, as_json)
         return
     with progress(f"export {path.name}", 1, quiet) as step:

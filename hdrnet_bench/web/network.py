@@ -1,7 +1,7 @@
 """What the page's scripts are given of a model: its layers and guides, and the weights as bytes.
 
-Batch norm is folded into the layer before it. Kernels are float16, half the bytes at 2^-11 of a
-weight's size; biases and guides, a few hundred numbers, keep float32 or are written out.
+Batch norm is folded into the layer before it. Kernels are float16: half the bytes, at an error of
+2^-11 of a weight, or of 2^-25 where that is more. Biases are float32, guides written out.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from .. import html_pages
 from ..config import input_description
 from ..errors import UsageError
-from ..files import write_text
+from ..files import sha256_file, write_text
 from ..model.card import facts
 from ..model.file import ModelHeader
 from ..model.hdrnet import HDRNet
-from ..recipe import load_recipe
+from ..recipe import load_recipe, recipe_paths
 from ..version import __version__
 from .network import packed_model
 from .samples import Sample, samples
@@ -50,6 +50,7 @@ def write_page(model: HDRNet, source: Path, path: Path) -> dict[str, Any]:
         DataError: a result of the model is broken.
         OSError: the file cannot be written.
     """
+    check_input(model, source)
     about = describe(model, source)
     html = render(model, about, samples())
     write_text(path, html, durable=True)
@@ -76,7 +77,11 @@ def describe(model: HDRNet, source: Path) -> dict[str, Any]:
     return {
         "title": f"HDRNet: {header.recipe or source.stem}",
         "summary": _summary(header),
-        "rows": [*facts(header, parameters), ("made by", f"hdrnet-bench {__version__}")],
+        "rows": [
+            *facts(header, parameters),
+            ("model file", f"SHA-256 {sha256_file(source)[:12]}"),
+            ("made by", f"hdrnet-bench {__version__}"),
+        ],
         "scores": scores(source),
         "note": _NOTE,
     }
@@ -84,9 +89,12 @@ def describe(model: HDRNet, source: Path) -> dict[str, Any]:
 
 def _summary(header: ModelHeader) -> str | None:
     """What the recipe of that digest says of itself."""
+    # A model file is anybody's, and a recipe's name may be a path: known names alone are looked up.
+    if header.recipe not in recipe_paths():
+        return None
     try:
-        recipe = load_recipe(header.recipe or "")
-    except UsageError:
+        recipe = load_recipe(header.recipe)
+    except UsageError:  # the user's own recipe is broken, which is no matter of this model
         return None
     return recipe.summary if recipe.digest == header.recipe_digest else None
 
@@ -103,11 +111,12 @@ def render(model: HDRNet, about: dict[str, Any], pictures: list[Sample]) -> str:
     script = source(_PAGE_SCRIPTS)
     policy = {
         "default-src": "'none'",
-        "script-src": f"{html_pages.script_source(script)} blob:",
+        "script-src": html_pages.script_source(script),
         "worker-src": "blob:",
-        "img-src": "blob: data:",
-        "media-src": "blob:",
+        "img-src": "data:",
         "style-src": "'unsafe-inline'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
     }
     return environment.get_template("page.html.j2").render(
         about=about,

@@ -81,8 +81,9 @@ async function runCamera(camera, video) {
     await nextFrame(video);
     if (state.camera !== camera) return;
     if (!camera.predicting) predictFrame(camera, video);
-    if (camera.grid && state.view === "result") await drawFrame(camera, video);
-    if (state.camera === camera) countFrame(camera);
+    const draws = camera.grid !== null && state.view === "result";
+    if (draws) await drawFrame(camera, video);
+    if (state.camera === camera) sayRate(camera, draws);
   }
 }
 
@@ -143,13 +144,14 @@ function framePixels(video, side) {
   return { data: context.getImageData(0, 0, width, height).data, width, height };
 }
 
-function countFrame(camera) {
+/** Say how many frames a second are enhanced. */
+function sayRate(camera, drew) {
   const now = performance.now();
-  camera.times.push(now);
+  if (drew) camera.times.push(now);
   camera.times = camera.times.filter((time) => time > now - 1000);
   if (now - (camera.said ?? 0) < 500) return;
   camera.said = now;
-  const rate = camera.times.length;
+  const rate = state.view === "grid" ? "" : `${camera.times.length} frames a second, `;
   const network = camera.grid ? `network ${durationText(camera.milliseconds)}` : "network starting";
-  byId("times").textContent = `${rate} frames a second, ${network} (${state.engine.path})`;
+  byId("times").textContent = `${rate}${network} (${state.engine.path})`;
 }

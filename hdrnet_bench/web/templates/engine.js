@@ -22,6 +22,7 @@ async function createEngine(model) {
     predict,
     render,
     renderFrame,
+    readBitmap,
   };
 
   const leaveWebGl = (reason) => {
@@ -59,11 +60,22 @@ async function createEngine(model) {
 
   async function byWebGl(picture, grid, options) {
     if (!renderer || !fits(renderer, picture.width, picture.height)) return null;
-    const of = renderer;
     try {
-      return await renderTiles(of, picture, grid, options);
+      return await renderTiles(renderer, picture, grid, options);
     } catch (error) {
-      if (!of.gl.isContextLost()) throw error;
+      if (!(error instanceof GraphicsError)) throw error;
+      leaveWebGl(error.message);
+      return null;
+    }
+  }
+
+  /** A bitmap's RGBA, alpha not premultiplied; null where there is no WebGL2, which gives it. */
+  async function readBitmap(bitmap, onProgress) {
+    if (!renderer) return null;
+    try {
+      return await readTiles(renderer, bitmap, onProgress);
+    } catch (error) {
+      if (!(error instanceof GraphicsError)) throw error;
       leaveWebGl(error.message);
       return null;
     }
@@ -87,8 +99,14 @@ async function createEngine(model) {
   /** Draw a video's frame, enhanced, in `canvas`. Returns false where there is no WebGL2 for it. */
   function renderFrame(video, width, height, grid, strength) {
     if (!renderer || Math.max(width, height) > renderer.largest) return false;
-    renderVideo(renderer, video, width, height, grid, strength);
-    return true;
+    try {
+      renderVideo(renderer, video, width, height, grid, strength);
+      return true;
+    } catch (error) {
+      if (!(error instanceof GraphicsError)) throw error;
+      leaveWebGl(error.message);
+      return false;
+    }
   }
 
   return engine;
@@ -100,18 +118,24 @@ function startWorker(source) {
   const worker = new Worker(url);
   const asked = new Map();
   let last = 0;
-  worker.onmessage = ({ data: { id, error, ...answer } }) => {
-    const { resolve, reject } = asked.get(id);
-    asked.delete(id);
-    if (error) reject(new Error(error));
-    else resolve(answer);
+  let broken = null;
+  worker.onmessage = ({ data }) => {
+    const { resolve, reject } = asked.get(data.id);
+    asked.delete(data.id);
+    if ("error" in data) reject(new Error(data.error));
+    else resolve(data);
   };
-  worker.onerror = (event) => {
-    for (const { reject } of asked.values()) reject(new Error(event.message));
+  worker.onerror = worker.onmessageerror = (event) => {
+    broken = new Error(`the worker broke: ${event.message ?? event.type}. Load the page again.`);
+    for (const { reject } of asked.values()) reject(broken);
     asked.clear();
   };
   return (message, transfer = []) =>
     new Promise((resolve, reject) => {
+      if (broken) {
+        reject(broken);
+        return;
+      }
       const id = ++last;
       asked.set(id, { resolve, reject });
       worker.postMessage({ id, ...message }, transfer);
@@ -120,5 +144,8 @@ function startWorker(source) {
 
 /** Base64 to bytes. */
 function decoded(text) {
-  return Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0)).buffer;
+  const characters = atob(text.trim());
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes.buffer;
 }

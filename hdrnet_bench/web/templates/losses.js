@@ -37,7 +37,7 @@ function readPng(bytes, found) {
   for (let at = 8; at < bytes.byteLength; at += 12 + bytes.getUint32(at)) {
     const chunk = textAt(bytes, at + 4, 4);
     if (chunk === "acTL") found.frames = true;
-    if (chunk === "iCCP") found.profile = true;
+    if (chunk === "iCCP" || chunk === "cICP") found.profile = true;
     if (["eXIf", "tEXt", "iTXt", "zTXt"].includes(chunk)) found.metadata = true;
   }
   return true;
@@ -86,9 +86,10 @@ function readWebp(bytes, found) {
 }
 
 function readAvif(bytes, found) {
-  const brand = textAt(bytes, 4, 8);
-  if (brand !== "ftypavif" && brand !== "ftypavis") return false;
-  found.frames = brand === "ftypavis";
+  const isBoxed = bytes.byteLength > 8 && textAt(bytes, 4, 4) === "ftyp";
+  const brands = isBoxed ? textAt(bytes, 8, bytes.getUint32(0) - 8) : "";
+  if (!/avi[fs]/.test(brands)) return false;
+  found.frames = brands.startsWith("avis");
   const boxes = textAt(bytes, 0, 4096);
   const depth = boxes.indexOf("pixi"); // then version and flags, channels, bits of the first
   if (depth > 0) found.bits = bytes.getUint8(depth + 9);

@@ -7,6 +7,7 @@ const state = {
   engine: null,
   starting: null, // fulfilled when the engine is there
   turn: 0, // of the newest picture or camera asked for: what is older gives way
+  reading: 0, // the turn whose file is being read
   painting: 0, // likewise of the newest view
   source: null, // of `asSource`
   shown: null, // of `showPictures`
@@ -58,17 +59,28 @@ async function openPicture(name, read, remark = "") {
   const turn = ++state.turn;
   say(remark);
   setBusy(`Reading ${name}`);
+  state.reading = turn;
+  let source = null;
   try {
-    const source = await read((share) => {
+    source = await read((share) => {
       if (turn !== state.turn) throw new Superseded();
       setBusy(`Reading ${name}`, share);
     });
+  } catch (error) {
     if (turn !== state.turn) return;
-    stopCamera();
-    Object.assign(state, { source, zoomed: false });
-    showSource(source);
-    await enhanceSource(turn);
-    if (!remark) say(`${name} is enhanced.`, "quiet");
+    fail(error);
+  }
+  if (turn !== state.turn) return;
+  state.reading = 0;
+  try {
+    if (source) {
+      stopCamera();
+      Object.assign(state, { source, zoomed: false });
+      showSource(source);
+    }
+    // Without a new one the one before goes on, which this may have stopped half-way.
+    if (state.source && !state.camera) await enhanceSource(turn);
+    if (turn === state.turn && source && !remark) say(`${name} is enhanced.`, "quiet");
   } catch (error) {
     if (turn === state.turn) fail(error);
   }
@@ -97,7 +109,7 @@ async function paint() {
   if (!source?.grid || state.camera) return;
   if (view === "grid") {
     drawGrid(source.grid, model, byId("tiles"), source.full.width / source.full.height);
-    setIdle();
+    if (state.reading !== state.turn) setIdle();
     return;
   }
   const before = zoomed ? source.full : source.view;
@@ -107,7 +119,7 @@ async function paint() {
     if (!isCurrent()) return;
     showPictures(before, layer.picture, zoomed);
     sayTimes(source, layer);
-    setIdle();
+    if (state.reading !== state.turn) setIdle();
   } catch (error) {
     if (isCurrent()) throw error;
   }

@@ -1,7 +1,8 @@
 // Pictures in and out: files to pixels, a copy for the screen, pixels to files.
 
 const VIEW_SIDE = 2000; // of the copy that is shown when the picture is fitted into the page
-const STRIP_PIXELS = 1 << 21; // read at a time: no canvas as large as the picture, and no freeze
+const READ_PIXELS = 1 << 21; // at a time: no canvas as large as the picture, and no freeze
+const READ_WIDTH = 1 << 14; // of a canvas; a wider one may hold nothing
 
 /**
  * Read a picture file.
@@ -22,19 +23,44 @@ async function readPicture(file, name, onProgress) {
         "`hdrbench enhance` also reads HEIC, DNG and TIFF.",
     );
   }
-  const full = await readPixels(bitmap, bitmap.width, bitmap.height, onProgress);
-  const view = scaled(bitmap, full, VIEW_SIDE);
-  bitmap.close();
+  const source = await withBitmap(bitmap, onProgress);
   const bytes = await file.arrayBuffer();
   const isJpeg = new DataView(bytes).getUint16(0) === 0xffd8; // whatever its name says
-  return asSource({ name, full, view, isJpeg, notes: findLosses(bytes) });
+  const notes = findLosses(bytes);
+  if (isOpaque(source.full)) return asSource({ name, ...source, isJpeg, notes });
+  // A canvas forgets colours that hardly show, and the network sees them too.
+  const whole = await readUnseen(file, source.full, onProgress);
+  if (!whole) notes.push("Where it is transparent, colours are lost here: the result is another.");
+  return asSource({ name, ...source, full: whole ?? source.full, isJpeg: false, notes });
 }
 
 /** A video's frame as a source. */
 async function readFrame(video, name) {
-  const bitmap = await createImageBitmap(video);
-  const full = await readPixels(bitmap, bitmap.width, bitmap.height, () => {});
-  return asSource({ name, full, view: scaled(bitmap, full, VIEW_SIDE), isJpeg: true, notes: [] });
+  const source = await withBitmap(await createImageBitmap(video), () => {});
+  return asSource({ name, ...source, isJpeg: true, notes: [] });
+}
+
+/** A bitmap's pixels and their copy for the screen: {full, view}. Closes the bitmap. */
+async function withBitmap(bitmap, onProgress) {
+  try {
+    const full = await readPixels(bitmap, bitmap.width, bitmap.height, onProgress);
+    return { full, view: scaled(bitmap, full, VIEW_SIDE) };
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** A file's pixels with the colours of what is transparent, null where no WebGL2 gives them. */
+async function readUnseen(file, { width, height }, onProgress) {
+  await state.starting;
+  const options = { imageOrientation: "from-image", premultiplyAlpha: "none" };
+  const bitmap = await createImageBitmap(file, options);
+  try {
+    const data = await state.engine.readBitmap(bitmap, onProgress);
+    return data && { data, width, height };
+  } finally {
+    bitmap.close();
+  }
 }
 
 /**
@@ -44,7 +70,7 @@ async function readFrame(video, name) {
 function asSource({ name, full, view, isJpeg, notes }) {
   const opaque = isOpaque(full);
   const transparency =
-    "It is transparent in places: PNG keeps that. Colours that hardly show are rounded.";
+    "It is transparent in places: PNG keeps that. There the download rounds colours.";
   return {
     name,
     full,
@@ -58,18 +84,26 @@ function asSource({ name, full, view, isJpeg, notes }) {
   };
 }
 
-/** All pixels of something that a canvas can draw, strip by strip. */
+/** All pixels of something that a canvas can draw, piece by piece. */
 async function readPixels(drawable, width, height, onProgress) {
-  const rows = Math.min(height, Math.max(1, Math.floor(STRIP_PIXELS / width)));
-  const context = canvasContext(width, rows);
+  const wide = Math.min(width, READ_WIDTH);
+  const high = Math.min(height, Math.max(1, Math.floor(READ_PIXELS / width)));
+  const context = canvasContext(wide, high);
   const data = allocate(width, height);
-  for (let y = 0; y < height; y += rows) {
-    const count = Math.min(rows, height - y);
-    context.clearRect(0, 0, width, rows);
-    context.drawImage(drawable, 0, -y, width, height);
-    data.set(context.getImageData(0, 0, width, count).data, y * width * 4);
-    onProgress((y + count) / height);
-    if (y + count < height) await pause();
+  for (let y = 0; y < height; y += high) {
+    const rows = Math.min(high, height - y);
+    for (let x = 0; x < width; x += wide) {
+      const columns = Math.min(wide, width - x);
+      context.clearRect(0, 0, wide, high);
+      context.drawImage(drawable, -x, -y, width, height);
+      const piece = context.getImageData(0, 0, columns, rows).data;
+      for (let row = 0; row < rows; row++) {
+        const line = piece.subarray(row * columns * 4, (row + 1) * columns * 4);
+        data.set(line, ((y + row) * width + x) * 4);
+      }
+    }
+    onProgress((y + rows) / height);
+    if (y + rows < height) await pause();
   }
   return { data, width, height };
 }
@@ -89,7 +123,10 @@ function allocate(width, height) {
 function scaled(drawable, full, side) {
   const share = side / Math.max(full.width, full.height);
   if (share >= 1) return full;
-  const [width, height] = [full.width, full.height].map((n) => Math.max(1, Math.round(n * share)));
+  // Not under the four pixels that a pyramid needs.
+  const [width, height] = [full.width, full.height].map((n) =>
+    Math.max(Math.min(n, 4), Math.round(n * share)),
+  );
   const context = canvasContext(width, height);
   context.drawImage(drawable, 0, 0, width, height);
   return { data: context.getImageData(0, 0, width, height).data, width, height };
@@ -152,11 +189,14 @@ function saveFile(blob, name) {
 /** A data: URI of base64 as a file: the page may not fetch anything, not even that. */
 function uriToBlob(uri) {
   const [head, body] = uri.split(",");
-  const bytes = Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
-  return new Blob([bytes], { type: head.slice("data:".length).split(";")[0] });
+  return new Blob([decoded(body)], { type: head.slice("data:".length).split(";")[0] });
 }
 
-/** Let the browser draw and react. */
+/** Let the browser draw and react. A timer would do so once a second where the page is hidden. */
 function pause() {
-  return new Promise((resolve) => setTimeout(resolve));
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => resolve(port1.close());
+    port2.postMessage(null);
+  });
 }

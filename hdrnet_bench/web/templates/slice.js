@@ -16,6 +16,7 @@ function enhance(model, strip, first, height, grid, { strength, show }) {
   const coarser =
     model.variant === "pyramid" && show === "output" ? levels(model, strip, grid) : null;
   const level = sliced(model, 0, grid, width, height);
+  const columns = coarser && between(width, coarser.width);
   const out = new Uint8ClampedArray(data.length);
   const line = new Float64Array(width * 3);
   for (let y = 0; y < strip.height; y++) {
@@ -23,7 +24,7 @@ function enhance(model, strip, first, height, grid, { strength, show }) {
     readBytes(data, start, line);
     const guides = level.guide(line);
     const enhanced = show === "output" ? level.row(line, guides, first + y) : null;
-    if (coarser) add(enhanced, resized(coarser, width, height, y));
+    if (coarser) add(enhanced, resized(coarser, width, height, y, columns));
     for (let x = 0; x < width; x++) {
       for (let channel = 0; channel < 3; channel++) {
         const before = line[x * 3 + channel];
@@ -56,10 +57,11 @@ function levelOutput(model, index, grid, picture, coarser) {
   const { width, height } = picture;
   const level = sliced(model, index, grid, width, height);
   const line = new Float64Array(width * 3);
+  const columns = coarser && between(width, coarser.width);
   return floatPicture(width, height, (y) => {
     picture.row(y, line);
     const enhanced = level.row(line, level.guide(line), y);
-    if (coarser) add(enhanced, resized(coarser, width, height, y));
+    if (coarser) add(enhanced, resized(coarser, width, height, y, columns));
     return enhanced;
   });
 }
@@ -67,7 +69,8 @@ function levelOutput(model, index, grid, picture, coarser) {
 /** Half the size, rounded down: bilinear with aligned corners, not antialiased. */
 function halved(picture) {
   const [width, height] = [picture.width >> 1, picture.height >> 1];
-  return floatPicture(width, height, (y) => resized(picture, width, height, y));
+  const columns = between(width, picture.width);
+  return floatPicture(width, height, (y) => resized(picture, width, height, y, columns));
 }
 
 /** A picture of numbers: row(y, line) fills a line with one of its rows. */
@@ -81,15 +84,15 @@ function floatPicture(width, height, makeRow) {
   };
 }
 
-/** A row of a picture as one of another size: bilinear with aligned corners. */
-function resized(picture, width, height, y) {
-  const [above, below] = [new Float64Array(picture.width * 3), new Float64Array(picture.width * 3)];
+/** A row of a picture as one of another size: bilinear with aligned corners, at those columns. */
+function resized(picture, width, height, y, columns) {
+  const [above, below] = [0, 1].map(() => new Float64Array(picture.width * 3));
   const [top, bottom, down] = neighbours(y, height, picture.height);
   picture.row(top, above);
   picture.row(bottom, below);
   const out = new Float64Array(width * 3);
   for (let x = 0; x < width; x++) {
-    const [left, right, across] = neighbours(x, width, picture.width);
+    const [left, right, across] = columns[x];
     for (let channel = 0; channel < 3; channel++) {
       const [l, r] = [left * 3 + channel, right * 3 + channel];
       const upper = above[l] + across * (above[r] - above[l]);
@@ -105,6 +108,11 @@ function neighbours(i, length, old) {
   const place = (i * (old - 1)) / Math.max(length - 1, 1);
   const before = Math.min(Math.floor(place), old - 1);
   return [before, Math.min(before + 1, old - 1), place - before];
+}
+
+/** `neighbours` of all samples of a line. */
+function between(length, old) {
+  return Array.from({ length }, (_, i) => neighbours(i, length, old));
 }
 
 function add(to, line) {
@@ -132,6 +140,7 @@ function sliced(model, index, grid, width, height) {
   const firstRow = outputs - 3 * (index + 1);
   // The grid at one of the picture's rows: columns x depth x 3 x 4.
   const band = new Float64Array(columns * depth * 12);
+  const places = Array.from({ length: width }, (_, x) => taps(x, width, columns));
   const out = new Float64Array(width * 3);
 
   function interpolateRows(y) {
@@ -151,7 +160,7 @@ function sliced(model, index, grid, width, height) {
   function row(line, guides, y) {
     interpolateRows(y);
     for (let x = 0; x < width; x++) {
-      const [left, right, across] = taps(x, width, columns);
+      const [left, right, across] = places[x];
       const place = guides[x] * depth - 0.5;
       const floor = Math.floor(place);
       const near = clamp(floor, 0, depth - 1);

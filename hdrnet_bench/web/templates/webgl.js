@@ -2,6 +2,9 @@
 
 const TILE = 1024; // pixels a side at most, also where textures may be larger: the page stays alive
 
+/** Thrown where the graphics processor does not do what it is asked to. */
+class GraphicsError extends Error {}
+
 /** @returns a renderer, or null where the browser has no WebGL2 or cannot run the model in it */
 function createRenderer(model) {
   const canvas = document.createElement("canvas");
@@ -46,10 +49,9 @@ async function renderTiles(renderer, picture, grid, { strength, show, onProgress
   const out = new Uint8Array(bytes.length);
   const whole = model.variant === "pyramid";
   const side = whole ? Math.max(width, height) : Math.min(TILE, renderer.largest);
-  for (let y = 0; y < height; y += side) {
-    for (let x = 0; x < width; x += side) {
+  try {
+    for (const tile of tiles(width, height, side)) {
       // Others may have drawn while this waited: everything is set anew.
-      const tile = { x, y, width: Math.min(side, width - x), height: Math.min(side, height - y) };
       inMemory(gl, "UNPACK", width, tile);
       upload(renderer, "picture", gl.RGBA8, tile.width, tile.height, bytes);
       inMemory(gl, "UNPACK", 0, { x: 0, y: 0 });
@@ -59,19 +61,77 @@ async function renderTiles(renderer, picture, grid, { strength, show, onProgress
       draw(renderer, 0, { width, height, tile, coarser, strength, show, texture: "picture" });
       inMemory(gl, "PACK", width, tile);
       gl.readPixels(0, 0, tile.width, tile.height, gl.RGBA, gl.UNSIGNED_BYTE, out);
-      if (gl.isContextLost()) throw new Error("the graphics processor was taken away");
-      onProgress(Math.min(1, (y * width + (x + tile.width) * tile.height) / (width * height)));
-      await new Promise((resolve) => setTimeout(resolve));
+      check(gl);
+      onProgress(tile.share);
+      await pause();
     }
+  } finally {
+    release(renderer);
   }
   return new Uint8ClampedArray(out.buffer);
+}
+
+/** A bitmap's pixels as they are stored: RGBA, alpha not premultiplied. */
+async function readTiles(renderer, bitmap, onProgress) {
+  const { gl } = renderer;
+  const { width, height } = bitmap;
+  const out = new Uint8Array(width * height * 4);
+  try {
+    for (const tile of tiles(width, height, Math.min(TILE, renderer.largest))) {
+      const part = await createImageBitmap(bitmap, tile.x, tile.y, tile.width, tile.height, {
+        premultiplyAlpha: "none",
+      });
+      gl.bindTexture(gl.TEXTURE_2D, texture(renderer, "bitmap").id);
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, part);
+      part.close();
+      drawTo(renderer, "bitmap");
+      inMemory(gl, "PACK", width, tile);
+      gl.readPixels(0, 0, tile.width, tile.height, gl.RGBA, gl.UNSIGNED_BYTE, out);
+      check(gl);
+      onProgress(tile.share);
+    }
+  } finally {
+    release(renderer);
+  }
+  return new Uint8ClampedArray(out.buffer);
+}
+
+/** A picture's tiles; share: of the picture, that is done with this tile. */
+function* tiles(width, height, side) {
+  for (let y = 0; y < height; y += side) {
+    for (let x = 0; x < width; x += side) {
+      const tile = { x, y, width: Math.min(side, width - x), height: Math.min(side, height - y) };
+      const done = y * width + (x + tile.width) * tile.height;
+      yield { ...tile, share: done / (width * height) };
+    }
+  }
+}
+
+/** Whether all went well until now; it waits for the processor. */
+function check(gl) {
+  const error = gl.getError();
+  if (error === gl.NO_ERROR) return;
+  const reasons = {
+    [gl.CONTEXT_LOST_WEBGL]: "the browser took WebGL2 away",
+    [gl.OUT_OF_MEMORY]: "the graphics processor has too little memory for it",
+  };
+  throw new GraphicsError(reasons[error] ?? `WebGL2 failed (error ${error})`);
+}
+
+/** Give back the memory of a picture. */
+function release({ gl, textures }) {
+  for (const [name, { id }] of textures) {
+    if (name === "grid" || name === "frame") continue;
+    gl.deleteTexture(id);
+    textures.delete(name);
+  }
 }
 
 /** Draw a video's frame, enhanced, into the renderer's canvas. */
 function renderVideo(renderer, video, width, height, grid, strength) {
   const { gl, canvas, model } = renderer;
-  if (canvas.width !== width || canvas.height !== height)
-    [canvas.width, canvas.height] = [width, height];
+  const isFirst = canvas.width !== width || canvas.height !== height;
+  if (isFirst) [canvas.width, canvas.height] = [width, height];
   gl.activeTexture(gl.TEXTURE0);
   gl.bindTexture(gl.TEXTURE_2D, texture(renderer, "frame").id);
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, video);
@@ -90,6 +150,7 @@ function renderVideo(renderer, video, width, height, grid, strength) {
     texture: "frame",
     upright: true,
   });
+  if (isFirst) check(gl); // to wait for each frame would cost some
 }
 
 /** What a pyramid's coarser levels make: the name of a texture at half the picture's size. */
@@ -171,13 +232,21 @@ function bind(renderer, program, samplers) {
   });
 }
 
-/** A texture that is drawn to from now on. */
+/** A texture of that size that is drawn to from now on. */
 function attach(renderer, name, format, width, height) {
-  const { gl, target } = renderer;
   upload(renderer, name, format, width, height, null);
+  drawTo(renderer, name);
+}
+
+function drawTo(renderer, name) {
+  const { gl, target } = renderer;
   gl.bindFramebuffer(gl.FRAMEBUFFER, target);
   const { id } = texture(renderer, name);
   gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, id, 0);
+  if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) {
+    check(gl); // the reason, where there is one
+    throw new GraphicsError("WebGL2 cannot draw into a texture of that size");
+  }
 }
 
 function upload(renderer, name, format, width, height, data) {
