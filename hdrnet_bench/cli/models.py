@@ -192,7 +192,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size; or as a
-    web page that enhances photographs in a browser, offline."""
+    web page that enhances photographs in a browser, offline (models of sRGB pictures)."""
     from ..model.export import SUFFIXES
     from ..model.load import read_model
     from ..runs import model_file
@@ -314,5 +314,7 @@ def import_tf1(
 
 
 def _not_there(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file, in it or elsewhere")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already: name another one, or --overwrite")

@@ -12,14 +12,16 @@ async function startCamera(id) {
   stopCamera();
   say("");
   setBusy("Asking for the camera");
-  let stream = null;
+  state.asking = turn;
+  arrange();
   try {
-    stream = await askForCamera(id);
+    const stream = await askForCamera(id);
     if (turn !== state.turn || document.hidden) {
       endTracks(stream);
       if (turn === state.turn) leaveCamera();
       return;
     }
+    state.asking = 0;
     const camera = { stream, grid: null, predicting: false, times: [], milliseconds: 0 };
     state.camera = camera;
     stream.getVideoTracks()[0].addEventListener("ended", () => {
@@ -41,7 +43,7 @@ function askForCamera(id) {
 function cameraFault(error) {
   const known = {
     NotAllowedError: "The camera was refused. Allow it for this page in the browser's settings.",
-    NotFoundError: "No camera was found.",
+    NotFoundError: "No camera was found. Connect one, or choose a photo.",
     NotReadableError: "The camera cannot be read: another program may be using it.",
     NotSupportedError: "This browser gives this page no camera.",
   };
@@ -125,6 +127,9 @@ async function drawFrame(camera, video) {
   if (state.camera !== camera) return;
   showLive(byId("after"));
   const { data, width, height } = picture;
+  const smaller = width < video.videoWidth ? `, enhanced at ${width} × ${height}` : "";
+  byId("size").textContent =
+    sizeText({ width: video.videoWidth, height: video.videoHeight }) + smaller;
   const context = byId("after").getContext("2d");
   [context.canvas.width, context.canvas.height] = [width, height];
   context.putImageData(new ImageData(data, width, height), 0, 0);

@@ -19,7 +19,7 @@ function arrange() {
   byId("right-side").textContent = view === "guide" ? "guide" : "after";
   byId("guide-note").hidden = !something || view !== "guide";
   byId("camera-buttons").hidden = !live;
-  byId("camera").textContent = live ? "Stop camera" : "Camera";
+  byId("camera").textContent = live ? "Stop camera" : isAsking() ? "Cancel" : "Camera";
   byId("facts").hidden = !something;
   byId("zooms").disabled = live || !source || view === "grid";
   byId("formats").disabled = live || !source?.grid;
@@ -28,8 +28,13 @@ function arrange() {
     one.disabled = live && one.value === "guide";
   }
   for (const one of document.getElementsByName("zoom")) {
-    one.checked = (one.value === "full") === state.zoomed;
+    one.checked = (one.value === "full") === zoomed;
   }
+}
+
+/** Whether the visitor is being asked for the camera. */
+function isAsking() {
+  return state.asking !== 0 && state.asking === state.turn;
 }
 
 /** A source's name, what is lost of it, and the formats that it can be saved in. */
@@ -107,8 +112,14 @@ function connectControls() {
     one.addEventListener("change", () => choose({ zoomed: one.value === "full" }));
   }
   byId("download").addEventListener("click", download);
-  byId("camera").addEventListener("click", () => (state.camera ? leaveCamera() : startCamera()));
-  byId("leave-camera").addEventListener("click", () => leaveCamera());
+  byId("camera").addEventListener("click", () => {
+    if (state.camera || isAsking()) leaveCamera();
+    else startCamera();
+  });
+  byId("leave-camera").addEventListener("click", () => {
+    leaveCamera();
+    byId("camera").focus(); // the button that had it is gone
+  });
   byId("switch-camera").addEventListener("click", () => startCamera(state.camera.next));
   byId("shutter").addEventListener("click", takeFrame);
   document.addEventListener("visibilitychange", () => {

@@ -7,7 +7,7 @@ const UNKNOWN = "What else such a file holds, and is lost here, is not known.";
  * @returns {string[]} sentences
  */
 function findLosses(buffer) {
-  const found = { bits: 8, metadata: false, profile: false, frames: false, gainMap: false };
+  const found = { bits: 8 };
   const bytes = new DataView(buffer);
   try {
     const readers = [readPng, readJpeg, readGif, readWebp, readAvif];
@@ -19,7 +19,9 @@ function findLosses(buffer) {
   const lines = [
     [found.bits > 8, `It has ${found.bits} bits a channel; here it is read and saved with 8.`],
     [found.frames, "It is animated: the first frame was taken."],
-    [found.profile, "Its colours were converted to sRGB."],
+    [found.cut, "The file ends early: a part of the picture is missing."],
+    [found.turned, "It says that it is to be turned, which browsers do not do with WebP."],
+    [found.profile, "By its colour profile it was converted to sRGB."],
     [found.gainMap, "Its HDR gain map is not used."],
     [found.metadata, "Its metadata (EXIF or the like) is not written into the download."],
   ];
@@ -39,20 +41,26 @@ function readPng(bytes, found) {
     if (chunk === "acTL") found.frames = true;
     if (chunk === "iCCP" || chunk === "cICP") found.profile = true;
     if (["eXIf", "tEXt", "iTXt", "zTXt"].includes(chunk)) found.metadata = true;
+    found.cut = chunk !== "IEND";
   }
   return true;
 }
 
 function readJpeg(bytes, found) {
   if (bytes.byteLength < 4 || bytes.getUint16(0) !== 0xffd8) return false;
+  found.cut = true; // until its end is found
+  let at = 2;
   // Segments, until the pixels start.
-  for (let at = 2; bytes.getUint16(at) !== 0xffda; at += 2 + bytes.getUint16(at + 2)) {
+  for (; bytes.getUint16(at) !== 0xffda; at += 2 + bytes.getUint16(at + 2)) {
     const marker = bytes.getUint16(at);
     const length = bytes.getUint16(at + 2);
     if (marker === 0xffe1 || marker === 0xffed || marker === 0xfffe) found.metadata = true;
     if (marker === 0xffe1 && textAt(bytes, at + 4, length).includes("hdrgm:")) found.gainMap = true;
     if (marker === 0xffe2 && textAt(bytes, at + 4, 11) === "ICC_PROFILE") found.profile = true;
   }
+  let end = bytes.byteLength - 2;
+  while (end > at && bytes.getUint16(end) !== 0xffd9) end -= 1;
+  found.cut = end <= at;
   return true;
 }
 
@@ -82,7 +90,24 @@ function readWebp(bytes, found) {
   found.frames = Boolean(flags & 0x02);
   found.metadata = Boolean(flags & 0x0c);
   found.profile = Boolean(flags & 0x20);
+  for (let at = 12; at + 8 <= bytes.byteLength;) {
+    const length = bytes.getUint32(at + 4, true);
+    if (textAt(bytes, at, 4) === "EXIF") found.turned = orientation(bytes, at + 8) > 1;
+    at += 8 + length + (length % 2);
+  }
   return true;
+}
+
+/** The orientation that EXIF at a place says, 1 where it says none. */
+function orientation(bytes, start) {
+  const tiff = textAt(bytes, start, 4) === "Exif" ? start + 6 : start;
+  const little = textAt(bytes, tiff, 2) === "II";
+  const first = tiff + bytes.getUint32(tiff + 4, little);
+  for (let i = 0; i < bytes.getUint16(first, little); i++) {
+    const entry = first + 2 + i * 12;
+    if (bytes.getUint16(entry, little) === 0x0112) return bytes.getUint16(entry + 8, little);
+  }
+  return 1;
 }
 
 function readAvif(bytes, found) {

@@ -34,16 +34,17 @@ function connectDrop() {
 
 /** @param {File[]} files those dropped, pasted or chosen at once; the first is opened */
 function openFiles(files) {
-  const [file] = files;
+  const file = files.find(({ type }) => type.startsWith("image/")) ?? files[0];
   if (!file) {
     say("That holds no picture file. JPEG, PNG, WebP and AVIF open here.", "error");
     return;
   }
-  const first = `Of ${files.length} files the first was taken: ${file.name}.`;
+  const which = file === files[0] ? "first" : "first picture";
+  const remark = `Of ${files.length} files the ${which} was taken: ${file.name}.`;
   openPicture(
     file.name,
     (onProgress) => readPicture(file, file.name, onProgress),
-    files.length > 1 ? first : "",
+    files.length > 1 ? remark : "",
   );
 }
 
@@ -59,6 +60,7 @@ function openSample(button) {
 /** The frame that the camera shows now becomes the picture. */
 function takeFrame() {
   openPicture("photo", () => readFrame(byId("video"), "photo"));
+  byId("camera").focus(); // the shutter goes
 }
 
 /** Of the samples mark the one that is shown, if any is. */

@@ -8,6 +8,7 @@ const state = {
   starting: null, // fulfilled when the engine is there
   turn: 0, // of the newest picture or camera asked for: what is older gives way
   reading: 0, // the turn whose file is being read
+  asking: 0, // the turn that asks for the camera
   painting: 0, // likewise of the newest view
   source: null, // of `asSource`
   shown: null, // of `showPictures`
@@ -37,7 +38,8 @@ async function start() {
 
 function connectEngine(engine) {
   state.engine = engine;
-  engine.onPathChange = (reason) => say(`JavaScript goes on, more slowly: ${reason}.`);
+  engine.onPathChange = (reason) =>
+    say(`JavaScript goes on, more slowly: ${reason}. Load the page again to try WebGL2 again.`);
   if (!engine.canvas) return;
   // Frames of the camera are drawn in it. It lies where enhanced pictures do.
   engine.canvas.id = "live";
@@ -184,6 +186,7 @@ async function download() {
   const format = document.querySelector("[name=format]:checked").value;
   const name = downloadName(source.name, format);
   const button = byId("download");
+  const before = byId("status").textContent;
   const onProgress = (share) => {
     button.textContent = `${Math.round(share * 100)} %`;
   };
@@ -195,12 +198,15 @@ async function download() {
     button.textContent = "Saving";
     await pause();
     saveFile(await encodePicture(picture, format), name);
-    say(`Saved as ${name}.`);
+    // What was said meanwhile is of something else, and stays.
+    const now = byId("status").textContent;
+    say(now === before ? `Saved as ${name}.` : `Saved as ${name}. ${now}`);
   } catch (error) {
     say(error.message, "error");
   }
   button.textContent = "Download";
   button.disabled = false;
+  if (document.activeElement === document.body) button.focus(); // it lost it when disabled
 }
 
 start();

@@ -19,8 +19,8 @@ async function readPicture(file, name, onProgress) {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     throw new Error(
-      `${name}: this browser cannot open it as a picture. JPEG, PNG, WebP and AVIF open here; ` +
-        "`hdrbench enhance` also reads HEIC, DNG and TIFF.",
+      `${name}: this browser cannot open it as a picture, or it is damaged. JPEG, PNG, WebP and ` +
+        "AVIF open here; `hdrbench enhance` also reads HEIC, DNG and TIFF.",
     );
   }
   const source = await withBitmap(bitmap, onProgress);
@@ -170,9 +170,12 @@ async function encodePicture(picture, format) {
   return blob;
 }
 
-/** beach.day.png and image/jpeg to beach.day-enhanced.jpg */
+/** beach.day.png and image/jpeg to beach.day-enhanced.jpg, without what no file system takes */
 function downloadName(name, format) {
-  const stem = name.replace(/(.)\.[^.]*$/, "$1");
+  const stem = name
+    .replace(/(.)\.[^.]*$/, "$1")
+    .replace(/[\\/:*?"'<>|~]/g, "_")
+    .replace(/^\./, "_");
   return `${stem}-enhanced.${format === "image/jpeg" ? "jpg" : "png"}`;
 }
 

@@ -28,6 +28,7 @@ function drawShown() {
   if (!state.shown) return;
   const { before, after, zoomed } = state.shown;
   const { clientWidth, clientHeight } = byId("frame");
+  byId("frame").classList.toggle("narrow", clientWidth < 160);
   const part = zoomed
     ? {
         x: Math.round(byId("scroller").scrollLeft * devicePixelRatio),
@@ -111,6 +112,9 @@ function connectStage() {
     scroller.scrollBy(-event.movementX, -event.movementY);
   });
   new ResizeObserver(() => {
-    if (state.shown?.zoomed) drawShown();
+    if (!state.shown?.zoomed) return;
+    // The browser's own zoom, or another screen, changes how large a pixel is.
+    setRatio(state.shown.before.width, state.shown.before.height);
+    drawShown();
   }).observe(byId("frame"));
 }
