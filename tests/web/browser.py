@@ -17,6 +17,26 @@ from PIL import Image
 Driver = Any
 PATIENCE = 30  # seconds; two busy cores are slow
 
+# For `open_page` to run first. After `hold("predict")` the worker gets no message of that task
+# until `release()`; `workers` are those that the page started.
+HOLD = """
+  window.workers = [];
+  const held = [];
+  let task = null;
+  const { postMessage } = Worker.prototype;
+  Worker.prototype.postMessage = function (message, transfer) {
+    if (!workers.includes(this)) workers.push(this);
+    const send = () => postMessage.call(this, message, transfer);
+    if (message.task === task) held.push(send);
+    else send();
+  };
+  window.hold = (name) => { task = name; };
+  window.release = () => {
+    task = null;
+    for (const send of held.splice(0)) send();
+  };
+"""
+
 # No flag chooses a graphics processor: where there is none, Chromium has one of software. Moving
 # pictures stand in for two cameras.
 _ARGUMENTS = (
@@ -53,16 +73,26 @@ def chromium(folder: Path, *more: str) -> Iterator[Driver]:
 
 
 def open_page(
-    driver: Driver, page: Path, width: int = 1400, height: int = 900, scheme: str = "light"
+    driver: Driver,
+    page: Path,
+    width: int = 1400,
+    height: int = 900,
+    scheme: str = "light",
+    first: str = "",
 ) -> None:
-    """Open a page as on a screen of that size, in that colour scheme, and wait for its picture."""
+    """Open a page as on a screen of that size, in that colour scheme, and wait for its picture.
+    first: JavaScript that runs before the page's own."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     driver.get_log("browser")
     driver.get_log("performance")
-    driver.get(page.as_uri())
+    added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": first})
+    try:
+        driver.get(page.as_uri())
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
     wait(driver)
 
 
@@ -124,15 +154,16 @@ def download(driver: Driver, format_: str | None = None) -> Path:
 
 
 def pixels(driver: Driver, id_: str) -> np.ndarray:
-    """What a canvas holds: height x width x RGBA."""
+    """What a canvas holds, or a video shows: height x width x RGBA."""
     script = """
-      const canvas = document.getElementById(arguments[0]);
-      const { width, height } = canvas;
+      const shown = document.getElementById(arguments[0]);
+      const [width, height] =
+        [shown.videoWidth ?? shown.width, shown.videoHeight ?? shown.height];
       // Chromium complains of a canvas on the graphics processor that is read back.
       const copy = document.createElement("canvas");
       [copy.width, copy.height] = [width, height];
       const context = copy.getContext("2d", { willReadFrequently: true });
-      context.drawImage(canvas, 0, 0);
+      context.drawImage(shown, 0, 0);
       const { data } = context.getImageData(0, 0, width, height);
       let text = "";
       for (let i = 0; i < data.length; i += 8192) {
@@ -175,3 +206,43 @@ def requested(driver: Driver) -> set[str]:
         if event["method"] == "Network.requestWillBeSent"
     }
     return {one for one in addresses if not one.startswith(("data:", "blob:"))}
+
+
+def hand_over(driver: Driver, kind: str, files: dict[str, bytes]) -> None:
+    """Drop or paste files, as a browser does, and do not wait."""
+    script = """
+      const [kind, files] = arguments;
+      const transfer = new DataTransfer();
+      for (const [name, content] of Object.entries(files)) {
+        const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+        transfer.items.add(new File([bytes], name));
+      }
+      const options = { bubbles: true, cancelable: true };
+      if (kind === "paste") {
+        document.body.dispatchEvent(
+          new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
+        return [];
+      }
+      return ["dragenter", "dragover", "drop"].map((name) => {
+        const event = new DragEvent(name, { ...options, dataTransfer: transfer });
+        document.querySelector(".about").dispatchEvent(event);
+        const sheet = document.querySelector(".drop");
+        return [event.defaultPrevented, getComputedStyle(sheet).display !== "none"];
+      });
+    """
+    contents = {name: base64.b64encode(content).decode() for name, content in files.items()}
+    done = driver.execute_script(script, kind, contents)
+    assert kind == "paste" or done[1:] == [[True, True], [True, False]]
+
+
+def style(driver: Driver, id_: str, name: str) -> str:
+    return driver.find_element("id", id_).value_of_css_property(name)
+
+
+def set_range(driver: Driver, id_: str, value: int) -> None:
+    script = """
+      const range = document.getElementById(arguments[0]);
+      range.value = arguments[1];
+      range.dispatchEvent(new Event("input", { bubbles: true }));
+    """
+    driver.execute_script(script, id_, value)

@@ -1,14 +1,12 @@
-"""What the page saves of real photographs is what the model computes in float64: within one level
-of 255 at 99.9 % of the values, and never over two. By shader and by JavaScript, at full size."""
+"""What the page saves of real photographs is what the model computes in float64, by shader and by
+JavaScript, at full size. `assert_close` says how close."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from hdrnet_bench import HDRNet
@@ -22,13 +20,14 @@ from tests.web.browser import (
     pixels,
     press,
     read,
+    set_range,
     text,
 )
-from tests.web.models import random_model
+from tests.web.models import exact, random_model
+from tests.web.pictures import PICTURES
 
 pytestmark = pytest.mark.browser
 
-PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 # Without WebGL2 the page computes in JavaScript alone.
 WAYS = {"WebGL2": [], "JavaScript": ["disable-3d-apis"]}
 MODELS = {
@@ -73,34 +72,24 @@ def opened(driver: Driver, folder: Path, model: HDRNet) -> HDRNet:
     return model
 
 
-def exact(model: HDRNet, pixels: np.ndarray, strength: float = 1) -> np.ndarray:
-    """(H, W, 3) uint8 by the plain path in float64, unrounded, in levels."""
-    picture = torch.tensor(pixels).permute(2, 0, 1)[None].double() / 255
-    model, config = model.double(), model.config
-    side = config.net_input_size
-    with torch.no_grad():
-        grid = model.coefficients(
-            F.interpolate(picture, size=(side, side), mode=config.lowres_resize)
-        )
-        output = model.render(grid, picture, "reference").clamp(0, 1)
-    mixed = picture + strength * (output - picture)
-    return (mixed * 255)[0].permute(1, 2, 0).numpy()
-
-
 def assert_close(saved: np.ndarray, expected: np.ndarray) -> None:
+    """Every value is within one level of 255, at least 90 % are exact, and on average they are less
+    than a twentieth of a level too dark or too bright: values cut off instead of rounded are half a
+    level too dark, and half of them are off by one."""
     assert saved.shape == expected.shape
-    difference = np.abs(saved.astype(float) - expected.round())
-    assert difference.max() <= 2
-    assert (difference <= 1).mean() >= 0.999
+    difference = saved.astype(float) - expected.round()
+    assert abs(difference).max() <= 1
+    assert (difference == 0).mean() >= 0.9
+    assert abs(difference.mean()) < 0.05
 
 
 def photographs(folder: Path) -> list[Path]:
     """Of several proportions, one larger than a tile of the shader and a strip of the worker."""
-    coffee = Image.open(PHOTOGRAPHS / "coffee.png").convert("RGB")
+    coffee = Image.open(PICTURES / "coffee.png").convert("RGB")
     wide, narrow = folder / "wide.png", folder / "narrow.png"
     coffee.resize((2203, 397), Image.Resampling.LANCZOS).save(wide)
     coffee.crop((200, 100, 217, 391)).save(narrow)
-    return [PHOTOGRAPHS / "astronaut.png", PHOTOGRAPHS / "rocket.jpg", wide, narrow]
+    return [PICTURES / "astronaut.png", PICTURES / "rocket.jpg", wide, narrow]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,47 +107,60 @@ def test_what_is_saved_is_what_the_model_computes(
 
 def decoded_by_browser(driver: Driver) -> np.ndarray:
     """What is saved at strength 0 is the picture as it was read."""
-    set_strength(driver, 0)
+    set_range(driver, "strength", 0)
     before = read(download(driver, "png"))[..., :3]
-    set_strength(driver, 100)
+    set_range(driver, "strength", 100)
     return before
-
-
-def set_strength(driver: Driver, percent: int) -> None:
-    script = """
-      const range = document.getElementById("strength");
-      range.value = arguments[0];
-      range.dispatchEvent(new Event("input", { bubbles: true }));
-    """
-    driver.execute_script(script, percent)
 
 
 def test_strength_mixes_before_it_rounds(driver: Driver, tmp_path: Path) -> None:
     model = opened(driver, tmp_path, random_model())
-    choose(driver, PHOTOGRAPHS / "chelsea.png")
-    set_strength(driver, 37)
+    choose(driver, PICTURES / "chelsea.png")
+    set_range(driver, "strength", 37)
     saved = read(download(driver, "png"))[..., :3]
-    before = read(PHOTOGRAPHS / "chelsea.png")
+    before = read(PICTURES / "chelsea.png")
     assert_close(saved, exact(model, before, 0.37))
-    set_strength(driver, 0)
+    set_range(driver, "strength", 0)
     assert np.array_equal(read(download(driver, "png"))[..., :3], before)
 
 
 def test_the_guide_is_the_models(driver: Driver, tmp_path: Path) -> None:
     model = opened(driver, tmp_path, random_model())
-    choose(driver, PHOTOGRAPHS / "chelsea.png")
+    choose(driver, PICTURES / "chelsea.png")
     press(driver, "[name=view][value=guide]")
-    before = read(PHOTOGRAPHS / "chelsea.png")
+    before = read(PICTURES / "chelsea.png")
     with torch.no_grad():
         guide = model.double().guide(torch.tensor(before).permute(2, 0, 1)[None].double() / 255)
     shown = pixels(driver, "after")[..., :3]
     assert_close(shown, np.repeat(guide[0].numpy()[..., None] * 255, 3, axis=2))
 
 
+def test_what_is_transparent_counts_with_its_colours(
+    driver: Driver, way: str, tmp_path: Path
+) -> None:
+    model = opened(driver, tmp_path, random_model())
+    with Image.open(PICTURES / "astronaut.png") as photograph:
+        picture = photograph.convert("RGB")
+    colours = np.asarray(picture)
+    alpha = np.full(colours.shape[:2], 255, np.uint8)
+    alpha[:, :256] = 0
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "half.png")
+    choose(driver, tmp_path / "half.png")
+    note = "Where it is transparent, colours are lost here: the result is another."
+    assert (note in text(driver, "notes")) == (way == "JavaScript")
+    saved = read(download(driver, "png"))
+    assert np.array_equal(saved[:, :, 3], alpha)
+    if way == "WebGL2":
+        assert_close(saved[:, 256:, :3], exact(model, colours)[:, 256:])
+
+
+# In JavaScript it would take as long as all else, and a wide picture crosses its strips above.
+@pytest.mark.parametrize("way", ["WebGL2"], indirect=True, scope="module")
 def test_twelve_megapixels_in_one_go(driver: Driver, tmp_path: Path) -> None:
     model = opened(driver, tmp_path, random_model())
     path = tmp_path / "large.png"
-    with Image.open(PHOTOGRAPHS / "astronaut.png") as picture:
+    with Image.open(PICTURES / "astronaut.png") as picture:
         large = picture.convert("RGB").resize((4000, 3000), Image.Resampling.BICUBIC)
     large.save(path, compress_level=1)
     choose(driver, path)

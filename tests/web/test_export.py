@@ -1,27 +1,34 @@
 """`hdrbench export --format web`: one file that says what it is, asks for nothing, and replaces
 nothing unasked."""
 
+import base64
+import hashlib
+import html
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from hdrnet_bench.config import HDRNetConfig
+from hdrnet_bench.errors import UsageError
 from hdrnet_bench.model.file import ModelHeader, save_model
 from hdrnet_bench.model.hdrnet import HDRNet
+from hdrnet_bench.recipe import load_recipe
 from hdrnet_bench.results import Evaluation, cell, read_result
+from hdrnet_bench.web import write_page
 from hdrnet_bench.web.page import describe, render
 from tests.conftest import ROOT, Workspace
-from tests.web.models import random_model
+from tests.web.models import SMALL, random_model
 
-SMALL = {"net_input_size": 32, "spatial_bin": 4, "luma_bins": 4}
 COMMAND = ("export", "m.safetensors", "--format", "web")
 
 
-def save(recipe: str | None = "tiny", **settings) -> HDRNet:
+def save(recipe: str | None = "tiny", dataset: str = "demo-tiny", **settings) -> HDRNet:
     model = random_model(**(SMALL | settings))
-    header = ModelHeader(config=model.config, recipe=recipe, dataset="demo-tiny", seed=0)
+    header = ModelHeader(config=model.config, recipe=recipe, dataset=dataset, seed=0)
     save_model(Path("m.safetensors"), model, header)
+    model.header = header
     return model
 
 
@@ -35,13 +42,32 @@ def test_one_file_that_asks_for_nothing(workspace: Workspace) -> None:
     assert report["bytes"] == Path("m.html").stat().st_size
     # Nothing that a browser would load, and a policy that would not let it.
     elements = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    elements = re.sub(r"<a [^>]*>", "", elements)  # a link is followed by whoever presses it
     loaded = re.findall(r"""(?:src|href|poster|action)\s*=\s*["']?([^"'\s>]+)""", elements)
     assert all(address.startswith(("data:", "#", "blob:")) for address in loaded), loaded
-    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert not re.search(r"\b(?:fetch|XMLHttpRequest|eval|importScripts)\s*\(", page)
     again = workspace.json(*COMMAND, "other.html")
     assert again["wrote"] == "other.html"
     assert Path("other.html").read_text() == page
+
+
+def test_its_policy_lets_its_own_script_run_and_nothing_else(workspace: Workspace) -> None:
+    save()
+    workspace.json(*COMMAND)
+    page = Path("m.html").read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert page.index("Content-Security-Policy") < page.index("<style>"), "it comes before the rest"
+    assert dict(part.split(" ", 1) for part in html.unescape(policy).split("; ")) == {
+        "default-src": "'none'",
+        "script-src": f"'sha256-{digest}'",
+        "worker-src": "blob:",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_the_papers_network_is_a_page_under_two_megabytes(workspace: Workspace) -> None:
@@ -69,13 +95,48 @@ def test_what_comes_next_is_named(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["linear", "camera"])
-def test_a_model_of_other_pictures_is_refused(workspace: Workspace, encoding: str) -> None:
-    save(input_encoding=encoding)
-    line = workspace.fails(2, *COMMAND)
-    assert "linear" in line
-    assert "a browser has pictures in sRGB alone" in line
-    assert "--format onnx" in line
+@pytest.mark.parametrize("transfer", ["none", "srgb"])
+def test_a_model_of_other_pictures_is_refused(
+    workspace: Workspace, encoding: str, transfer: str
+) -> None:
+    model = save(input_encoding=encoding, input_transfer=transfer)
+    for options in ([], ["--dry-run"]):
+        line = workspace.fails(2, *COMMAND, *options)
+        assert "linear" in line
+        assert "a browser has pictures in sRGB alone" in line
+        assert "--format onnx" in line
+    with pytest.raises(UsageError, match="a browser has pictures in sRGB alone"):
+        write_page(model, Path("m.safetensors"), Path("m.html"))
     assert not Path("m.html").exists()
+
+
+@pytest.mark.parametrize("recipe", ["/tmp", "/dev/null", "a" * 5000, "../x", "a.yaml"])
+def test_the_name_of_a_recipe_is_never_a_path(workspace: Workspace, recipe: str) -> None:
+    # Each of them is there, and none is looked at.
+    (workspace.path.parent / "x").write_text("summary: no recipe's\n")
+    Path("a.yaml").write_text("summary: no recipe's\n")
+    model = save(recipe)
+    assert workspace.json(*COMMAND)["title"] == f"HDRNet: {recipe}"
+    assert describe(model, Path("m.safetensors"))["summary"] is None
+
+
+def test_a_recipes_summary_is_told_of_the_model_that_it_made(workspace: Workspace) -> None:
+    recipe = load_recipe("demo-retouch")
+    model = random_model(**SMALL)
+    for digest, summary in ((recipe.digest, recipe.summary), ("0" * 64, None)):
+        header = ModelHeader(config=model.config, recipe=recipe.name, recipe_digest=digest)
+        save_model(Path("m.safetensors"), model, header)
+        model.header = header
+        assert describe(model, Path("m.safetensors"))["summary"] == summary
+
+
+def test_marks_that_turn_the_direction_of_writing_are_spelt_out(workspace: Workspace) -> None:
+    save("tiny\u202egnp", dataset="data\u2066\x1b[2J")
+    workspace.json(*COMMAND)
+    page = Path("m.html").read_text()
+    assert not any(mark in page for mark in "\u202e\u2066\x1b")
+    assert page.count(r"HDRNet: tiny\u202egnp") == 2, "as title and as heading"
+    assert r"data\u2066\x1b[2J" in page
 
 
 def test_scores_are_those_of_this_very_file(tiny: Workspace) -> None:
@@ -97,12 +158,19 @@ def test_scores_are_those_of_this_very_file(tiny: Workspace) -> None:
     assert psnr[1] in page
     # Of another seed's file nothing was measured.
     assert tiny.json("export", "tiny/seed-1", "--format", "web")["scores"] == []
+    # The unchanged inputs of other data are no measure of it.
+    beside = next(Path("results").glob("*/identity/*/eval-test-full.json"))
+    other = json.loads(beside.read_text())
+    other["dataset"]["digest"] = "0" * 64
+    beside.write_text(json.dumps(other))
+    told = tiny.json("export", "tiny/seed-0", "--format", "web", "--overwrite")["scores"]
+    assert [text.endswith(", identity –.") for text in told if "full size" in text] == [True]
     broken = next(Path("results").glob("*/hdrnet-*/seed-0/eval-test-full.json"))
     broken.write_text(broken.read_text().replace('"psnr"', '"psn"', 1))
     assert str(broken) in tiny.fails(3, "export", "tiny/seed-0", "--format", "web", "--overwrite")
 
 
-def test_the_committed_page_is_todays_and_of_the_committed_results() -> None:
+def test_the_committed_page_is_todays() -> None:
     page = (ROOT / "results" / "try-it.html").read_text()
     assert len(page.encode()) < 2_000_000
     model = random_model(**SMALL)
@@ -113,8 +181,14 @@ def test_the_committed_page_is_todays_and_of_the_committed_results() -> None:
     assert len(parts) == 3
     old = [part[:40] for part in parts if part not in page]
     assert not old, f"of older sources, `make results` writes it: {old}"
+
+
+def test_the_committed_page_is_of_the_committed_results() -> None:
+    page = (ROOT / "results" / "try-it.html").read_text()
     path = ROOT / "results/demo-retouch/hdrnet-curves/seed-0/eval-test-full.json"
     result = read_result(path)
     assert isinstance(result, Evaluation)
     for text in (cell("psnr", result.metrics["psnr"]), result.recipe.digest[:12]):
         assert text in page
+    row = f"<dt>model file</dt><dd>SHA-256 {result.method.model_sha256[:12]}</dd>"
+    assert row in page, "of another model file: `make results` writes it"

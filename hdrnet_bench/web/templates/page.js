@@ -82,7 +82,9 @@ async function openPicture(name, read, remark = "") {
     }
     // Without a new one the one before goes on, which this may have stopped half-way.
     if (state.source && !state.camera) await enhanceSource(turn);
-    if (turn === state.turn && source && !remark) say(`${name} is enhanced.`, "quiet");
+    // What was said meanwhile, as that JavaScript goes on, stays.
+    const isSaid = byId("status").textContent !== "";
+    if (turn === state.turn && source && !isSaid) say(`${name} is enhanced.`, "quiet");
   } catch (error) {
     if (turn === state.turn) fail(error);
   }
