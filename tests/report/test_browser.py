@@ -2,8 +2,6 @@
 axe-core finds no fault with it."""
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,35 +11,22 @@ import pytest
 
 from hdrnet_bench.report import build_report
 from tests.report.fixtures import hostile, made_up
+from tests.web.browser import Driver, chromium
 
 pytestmark = pytest.mark.browser
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: make setup")
+pytest.importorskip("selenium.webdriver", reason="selenium is missing: make setup")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-Driver = Any
 WIDTHS = {"desktop": 1200, "phone": 400}
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    missing = [name for name, path in programs.items() if path is None]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)} not in PATH (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs["chromium"]
-    profile = tmp_path_factory.mktemp("profile")
-    arguments = ["headless=new", "disable-dev-shm-usage", "disable-gpu", f"user-data-dir={profile}"]
-    arguments += ["no-sandbox"] if os.geteuid() == 0 else []
-    for argument in arguments:
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(programs["chromedriver"])
-    with webdriver.Chrome(options=options, service=service) as browser:
-        yield browser
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
