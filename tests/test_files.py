@@ -219,6 +219,7 @@ READERS = {
     "slicing/cuda_launch.py": "the package's kernels",
     "timing/child.py": "/proc/self/status",
     "timing/state.py": "/proc/cpuinfo, /sys",
+    "web/page.py": "the package's scripts",
 }
 
 

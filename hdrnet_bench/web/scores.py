@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import sha256_file
+from ..files import read_bytes, sha256_file
 from ..paths import results_dir
 from ..results import Evaluation, cell, read_result
 
@@ -27,7 +27,7 @@ def scores(model: Path) -> list[Score]:
     found = []
     for path in sorted(results_dir().glob("*/*/*/eval-*.json")):
         # Few of many name it, and reading a result checks every row.
-        if digest in path.read_bytes() and isinstance(result := read_result(path), Evaluation):
+        if digest in read_bytes(path) and isinstance(result := read_result(path), Evaluation):
             found.append(_score(path, result))
     return found
 

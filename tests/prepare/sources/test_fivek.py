@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from PIL import Image
 
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.images.files import read_picture, write_png
+from hdrnet_bench.prepare.schedule import processes
 from tests.conftest import Workspace, clean_environment, wait_for_files
 from tests.file_server import FileServer, serve
 from tests.fivek_server import NAMES, REJECTED, TEST, TRAIN, make_fivek, write_source
@@ -55,9 +57,10 @@ def fivek(files: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(scope="module")
 def undisturbed(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What preparing reports when nothing goes wrong."""
+    """What preparing reports when nothing goes wrong, by processes as users have it."""
     path = tmp_path_factory.mktemp("undisturbed")
-    with serve(files) as server:
+    in_processes = mock.patch("hdrnet_bench.prepare.build.processes", processes)
+    with serve(files) as server, in_processes:
         write_source(files, server.url, path)
         environment = {"HDRBENCH_CACHE": str(path / "cache")}
         done = Workspace(path).run(*PREPARE, "--json", env=environment)
