@@ -117,7 +117,7 @@ async function predictFrame(camera, video) {
 
 async function drawFrame(camera, video) {
   const { engine } = state;
-  const live = engine.renderFrame(video, video.videoWidth, video.videoHeight, camera.grid, 1);
+  const live = engine.renderFrame(video, video.videoWidth, video.videoHeight, camera.grid);
   if (live) {
     showLive(engine.canvas);
     return;

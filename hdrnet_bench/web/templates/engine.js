@@ -97,10 +97,10 @@ async function createEngine(model) {
   }
 
   /** Draw a video's frame, enhanced, in `canvas`. Returns false where there is no WebGL2 for it. */
-  function renderFrame(video, width, height, grid, strength) {
+  function renderFrame(video, width, height, grid) {
     if (!renderer || Math.max(width, height) > renderer.largest) return false;
     try {
-      renderVideo(renderer, video, width, height, grid, strength);
+      renderVideo(renderer, video, width, height, grid);
       return true;
     } catch (error) {
       if (!(error instanceof GraphicsError)) throw error;

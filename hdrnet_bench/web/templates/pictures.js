@@ -27,17 +27,20 @@ async function readPicture(file, name, onProgress) {
   const bytes = await file.arrayBuffer();
   const isJpeg = new DataView(bytes).getUint16(0) === 0xffd8; // whatever its name says
   const notes = findLosses(bytes);
-  if (isOpaque(source.full)) return asSource({ name, ...source, isJpeg, notes });
+  if (isOpaque(source.full)) return asSource({ name, ...source, opaque: true, isJpeg, notes });
+  notes.unshift("It is transparent in places: PNG keeps that. There the download rounds colours.");
   // A canvas forgets colours that hardly show, and the network sees them too.
   const whole = await readUnseen(file, source.full, onProgress);
   if (!whole) notes.push("Where it is transparent, colours are lost here: the result is another.");
-  return asSource({ name, ...source, full: whole ?? source.full, isJpeg: false, notes });
+  const full = whole ?? source.full;
+  const view = source.view === source.full ? full : source.view;
+  return asSource({ name, full, view, opaque: false, isJpeg, notes });
 }
 
 /** A video's frame as a source. */
 async function readFrame(video, name) {
   const source = await withBitmap(await createImageBitmap(video), () => {});
-  return asSource({ name, ...source, isJpeg: true, notes: [] });
+  return asSource({ name, ...source, opaque: true, isJpeg: true, notes: [] });
 }
 
 /** A bitmap's pixels and their copy for the screen: {full, view}. Closes the bitmap. */
@@ -67,17 +70,14 @@ async function readUnseen(file, { width, height }, onProgress) {
  * What the page works on: the full picture, the copy for the screen, what is lost of the file.
  * `grid` comes when it is predicted, `layers` hold what was rendered.
  */
-function asSource({ name, full, view, isJpeg, notes }) {
-  const opaque = isOpaque(full);
-  const transparency =
-    "It is transparent in places: PNG keeps that. There the download rounds colours.";
+function asSource({ name, full, view, opaque, isJpeg, notes }) {
   return {
     name,
     full,
     view,
     opaque,
     format: isJpeg && opaque ? "image/jpeg" : "image/png",
-    notes: opaque ? notes : [transparency, ...notes],
+    notes,
     sample: null, // the button of the sample that it is
     grid: null,
     layers: new Map(),

@@ -128,7 +128,7 @@ function release({ gl, textures }) {
 }
 
 /** Draw a video's frame, enhanced, into the renderer's canvas. */
-function renderVideo(renderer, video, width, height, grid, strength) {
+function renderVideo(renderer, video, width, height, grid) {
   const { gl, canvas, model } = renderer;
   const isFirst = canvas.width !== width || canvas.height !== height;
   if (isFirst) [canvas.width, canvas.height] = [width, height];
@@ -145,7 +145,7 @@ function renderVideo(renderer, video, width, height, grid, strength) {
     height,
     tile,
     coarser,
-    strength,
+    strength: 1, // the page lays it over the video
     show: "output",
     texture: "frame",
     upright: true,
