@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from .install import checkout
-from .memory import total
+from .memory import high_water_mib, total
 from .version import __version__
 
 
@@ -190,13 +190,14 @@ def name_slug(name: str) -> str:
 
 def peak_memory_mib() -> float:
     """This process's largest resident memory so far; 0 where the system does not tell."""
+    if (held := high_water_mib()) is not None:
+        return held
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # In bytes on macOS, in KiB on Linux.
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes on macOS, else KiB
 
 
 def _memory_gib() -> int | None:

@@ -58,10 +58,27 @@ def limit(root: Path = Path("/")) -> int | None:
     return min((most for most, _ in _limits(root)), default=None)
 
 
+def high_water_mib(root: Path = Path("/")) -> float | None:
+    """The most MiB that this process has held since it began its program (or since its mark was set
+    back, see Linux's clear_refs); None where no /proc tells.
+
+    getrusage does not tell it on Linux: its figure outlives the start of another program, so a
+    small process started by a large one has the large one's.
+
+    root: where /proc is looked for.
+    """
+    kib = _kib("VmHWM", root / "proc/self/status")
+    return None if kib is None else kib / 2**10
+
+
 def _of_machine(key: str, root: Path) -> int | None:
-    text = system_text(root / "proc/meminfo")
-    match = re.search(rf"^{key}:\s*(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+    kib = _kib(key, root / "proc/meminfo")
+    return None if kib is None else kib * 2**10
+
+
+def _kib(key: str, path: Path) -> int | None:
+    match = re.search(rf"^{key}:\s*(\d+) kB", system_text(path), re.MULTILINE)
+    return int(match[1]) if match else None
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:

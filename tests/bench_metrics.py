@@ -12,7 +12,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from hdrnet_bench import metrics
 from tests.conftest import smooth_picture
+from tests.memory_use import memory_taken
 
 HEIGHT, WIDTH, THREADS = 3000, 4000, 2
 
@@ -55,22 +55,6 @@ def timed(work: Callable[[], list[float]]) -> tuple[float, list[float]]:
     start = time.perf_counter()
     values = work()
     return time.perf_counter() - start, values
-
-
-def memory_taken(work: Callable[[], object]) -> float | None:
-    """How far the process grew meanwhile, at most, in MiB; None where /proc does not say."""
-    mark = Path("/proc/self/clear_refs")
-    if not mark.exists():
-        return None
-
-    def status(key: str) -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-
-    mark.write_text("5")  # The peak is counted from here.
-    before = status("VmRSS")
-    work()
-    return (status("VmHWM") - before) / 1024
 
 
 def main() -> None:

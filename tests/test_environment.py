@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,3 +131,17 @@ def test_a_git_that_cannot_be_run_is_a_reason(
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert revision(tmp_path / "hdrnet_bench").why == "git cannot be run: Exec format error"
+
+
+HELD = "from hdrnet_bench.environment import peak_memory_mib as peak; print(peak())"
+LARGE = f"""
+import subprocess, sys
+large = b"x" * (400 << 20)
+print(subprocess.check_output([sys.executable, "-c", {HELD!r}], text=True))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to measure with")
+def test_a_small_process_that_a_large_one_starts_has_its_own_most_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
+    assert 5 < float(done.stdout) < 200, done.stderr

@@ -217,7 +217,6 @@ READERS = {
     "environment.py": "/proc/cpuinfo",
     "files.py": "the readers that the others use",
     "slicing/cuda_launch.py": "the package's kernels",
-    "timing/child.py": "/proc/self/status",
     "timing/state.py": "/proc/cpuinfo, /sys",
     "web/page.py": "the package's scripts",
 }

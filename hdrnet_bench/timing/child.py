@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import re
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,7 +18,7 @@ from torch import Tensor
 from ..config import HDRNetConfig
 from ..errors import DataError
 from ..files import by_name
-from ..memory import lack_of_memory
+from ..memory import high_water_mib, lack_of_memory
 from ..model.hdrnet import HDRNet
 from ..model.load import read_model
 from ..model.lowres import make_lowres
@@ -348,8 +347,4 @@ def _peak_mib(device: torch.device) -> float | None:
     where the system cannot tell (Linux can)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        return None
-    return int(match[1]) / 2**10 if match else None
+    return high_water_mib()
