@@ -23,17 +23,24 @@ class CurvesGuide(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # One random number for all nine, as in the reference; applied as x @ ccm.
-        self.ccm = nn.Parameter(torch.eye(3) + torch.randn(()) * 1e-4)
+        self.ccm = nn.Parameter(torch.empty(3, 3))
         self.ccm_bias = nn.Parameter(torch.zeros(3))
-        # Every curve begins as the identity: slope 1 from 0 on, and no change of slope after it.
-        shifts = torch.arange(CURVE_POINTS) / CURVE_POINTS
-        self.shifts = nn.Parameter(shifts.repeat(3, 1))
-        slopes = torch.zeros(3, CURVE_POINTS)
-        slopes[:, 0] = 1
-        self.slopes = nn.Parameter(slopes)
+        self.shifts = nn.Parameter(torch.empty(3, CURVE_POINTS))
+        self.slopes = nn.Parameter(torch.zeros(3, CURVE_POINTS))
         self.mix = nn.Parameter(torch.full((3,), 1 / 3))
         self.mix_bias = nn.Parameter(torch.zeros(()))
+        # Where shapes alone are wanted there is nothing to fill, and torch would import its
+        # compiler, for a second, to compute what that had for a shape.
+        if not self.ccm.is_meta:
+            self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        # One random number for all nine, as in the reference; applied as x @ ccm.
+        self.ccm.copy_(torch.eye(3) + torch.randn(()) * 1e-4)
+        # Every curve begins as the identity: slope 1 from 0 on, and no change of slope after it.
+        self.shifts.copy_(torch.arange(CURVE_POINTS) / CURVE_POINTS)
+        self.slopes[:, 0] = 1
 
     def forward(self, fullres: Tensor, backend: Backend = "auto") -> Tensor:
         """(B, 3, H, W) -> (B, H, W) in [0, 1]."""

@@ -84,7 +84,8 @@ def _scale_by_one(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm) -> N
     """A scale that is in no file and no optimiser: without any, torch on CUDA cannot make the
     shift's gradient where channels lie side by side ("tensor does not have a device")."""
     del norm.weight
-    norm.register_buffer("weight", torch.ones_like(norm.bias), persistent=False)
+    ones = torch.ones(norm.num_features, device=norm.bias.device, dtype=norm.bias.dtype)
+    norm.register_buffer("weight", ones, persistent=False)
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:
