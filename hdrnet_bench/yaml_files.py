@@ -10,13 +10,19 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+try:  # libyaml's scanner is some fifty times as fast; what is constructed is the same
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # of a PyYAML that was built without it
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from . import addresses
 from .errors import DataError, UsageError, near_matches
 from .files import read_text, unreadable
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# The longest such file of the project has 2.4 kB; PyYAML reads some ten kB in a second.
+# The longest such file of the project has 2.4 kB; PyYAML without libyaml reads some ten kB in a
+# second.
 MOST_BYTES = 1 << 16
 # Values, keys and sections, each counted as often as aliases and merge keys repeat it.
 _MOST_NODES = 20_000
@@ -24,7 +30,7 @@ _MOST_FAULTS = 10  # that a message names
 _LONGEST = 80  # characters of a value in a message
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(SafeLoader):
     """PyYAML silently lets the last of two equal keys win; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -52,14 +58,18 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     Raises DataError where the file cannot be read, UsageError where it is no YAML mapping.
     """
     try:
-        content = parse_yaml(read_text(path, MOST_BYTES))
+        text = read_text(path, MOST_BYTES)
     except OSError as error:
         raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+    try:
+        content = parse_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
+        # Of a file that ends too early libyaml names the line after its last.
+        last = text.count("\n")
+        where = f", line {min(mark.line, last) + 1}" if mark else ""
         problem = shortened(" ".join(str(getattr(error, "problem", error)).split()), 4 * _LONGEST)
         raise UsageError(f"{path}{where} is not YAML: {problem}") from None
     except ValueError as error:

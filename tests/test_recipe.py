@@ -21,6 +21,7 @@ from hdrnet_bench.recipe import (
 )
 from hdrnet_bench.recipe_page import markdown_list
 from hdrnet_bench.training.overrides import override
+from hdrnet_bench.yaml_files import parse_yaml
 from tests.conftest import ROOT, write_recipe
 
 
@@ -202,6 +203,15 @@ def test_files_that_are_no_recipe(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").rglob("*.yaml"))[::12], ids=lambda p: p.stem
+)
+def test_values_are_those_of_the_loader_in_python(path: Path) -> None:
+    """Where PyYAML has libyaml its scanner reads, in which numbers and texts could differ."""
+    text = path.read_text(encoding="utf-8") + "a: [1e-3, 1.0e-3, yes, 0o17, 010, ~, 'é', 1_000]\n"
+    assert parse_yaml(text) == yaml.load(text, yaml.SafeLoader)  # it is one
 
 
 def test_batch_norm_of_one_sample_is_refused(tmp_path: Path) -> None:
