@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import os
@@ -73,6 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
     """A colourful picture with structure at several scales: (H, W, 3) uint8."""
+    return _smooth_picture(seed, height, width).copy()
+
+
+@functools.lru_cache(64)
+def _smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / 40.0
     waves = [
@@ -180,10 +186,16 @@ class Workspace(NamedTuple):
         return lines[0]
 
 
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """The files of a pattern, without those that are still being written (or never were ended,
+    where the process was killed)."""
+    return [path for path in folder.glob(pattern) if not path.name.startswith(".tmp-")]
+
+
 def wait_for_files(process: subprocess.Popen, folder: Path, pattern: str, count: int) -> None:
     """Until a running process has written so many files, so that it can be ended in mid-work."""
     deadline = time.monotonic() + 60
-    while len(list(folder.glob(pattern))) < count:
+    while len(whole_files(folder, pattern)) < count:
         assert time.monotonic() < deadline, "the process did not start its work"
         assert process.poll() is None, "the process ended before it could be stopped"
         time.sleep(0.01)

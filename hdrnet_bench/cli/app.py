@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -102,13 +103,21 @@ for panel, functions in _COMMANDS.items():
         commands.add(app, function, panel)
 
 
+@cache
+def _command() -> typer.core.TyperGroup:
+    """The commands as `app` makes them at each call, made once: that takes a tenth of a second."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    return command
+
+
 def main() -> None:
     """Run what the arguments ask for, and exit with its code."""
     guard()
     raise_when_asked_to_stop()
     try:
         _check_machine()
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
         _end(code if isinstance(code, int) else 0)
     except SystemExit as end:
         _end(end.code if isinstance(end.code, int) else 0)

@@ -17,7 +17,8 @@ import shutil
 import stat
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,7 +259,8 @@ def without_versions(decoder: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in decoder.items() if key not in ("rawpy", "libraw")}
 
 
-def tool_versions() -> dict[str, str]:
+@cache
+def tool_versions() -> Mapping[str, str]:
     """Versions of what decodes and computes: recorded in the header, no part of the digest."""
     import rawpy
 
