@@ -686,7 +686,7 @@ def test_a_tile_that_is_missing_inside_is_refused(tmp_path: Path) -> None:
     content[start : start + length] = bytes(length)
     path.write_bytes(content)
     with rawpy.imread(str(path)) as libraw:
-        assert libraw.raw_image.min() == 0, "LibRaw would have noticed"
+        assert libraw.raw_image.size, "LibRaw itself takes what its memory held before"
     with pytest.raises(DataError, match="damaged: no picture data at byte"):
         develop(path, Development())
 

@@ -271,8 +271,9 @@ import os, signal, sys, threading, time
 from pathlib import Path
 import torch
 from hdrnet_bench.model.tensors import write_tensors
-threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 tensors = {str(n): torch.zeros(1 << 20) for n in range(8)}
+write_tensors(Path("killed.safetensors"), tensors, {})
+threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 while True:
     write_tensors(Path("killed.safetensors"), tensors, {})
 """

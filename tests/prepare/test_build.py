@@ -22,6 +22,7 @@ from tests.conftest import (
     smooth_picture,
     tiny_plan,
     wait_for_files,
+    whole_files,
 )
 
 
@@ -167,7 +168,7 @@ def test_killed_at_any_moment_it_goes_on_and_gives_the_same(tmp_path: Path) -> N
     assert not (tmp_path / "demo-tiny").exists()
 
     done = {p: p.stat().st_mtime_ns for p in rows.parent.glob("dataset/*/input/*.png")}
-    finished = {f"{p.stem}.png" for p in rows.glob("*/*.jsonl")}
+    finished = {f"{p.stem}.png" for p in whole_files(rows, "*/*.jsonl")}
     assert 2 <= len(finished) < len(TINY)
     header, _ = build(tiny_plan(), TINY, make_tiny, tmp_path, workers=1)
     assert header.digest == undisturbed.digest

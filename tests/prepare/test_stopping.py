@@ -17,12 +17,12 @@ from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.data.verify import verify
 from hdrnet_bench.images.files import write_png
 from tests import running
-from tests.conftest import Workspace, smooth_picture, wait_for_files
+from tests.conftest import Workspace, smooth_picture, wait_for_files, whole_files
 
 NAME = "folder-retouch"
 PREPARE = ("prepare", "folder", "--protocol", "retouch", "--input-dir", "in", "--workers", "2")
 PAIRS = 24
-ROWS = f"data/.{NAME}.building/rows/*/[!.]*.jsonl"
+ROWS = f"data/.{NAME}.building/rows/*/*.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def nothing_runs(group: int) -> bool:
 
 
 def kept(folder: Path) -> int:
-    return len(list(folder.glob(ROWS)))
+    return len(whole_files(folder, ROWS))
 
 
 @pytest.mark.fault("signals")

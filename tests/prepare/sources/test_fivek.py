@@ -22,7 +22,7 @@ from PIL import Image
 from hdrnet_bench.data.manifest import Dataset
 from hdrnet_bench.images.files import read_picture, write_png
 from hdrnet_bench.prepare.schedule import processes
-from tests.conftest import Workspace, clean_environment, wait_for_files
+from tests.conftest import Workspace, clean_environment, wait_for_files, whole_files
 from tests.file_server import FileServer, serve
 from tests.fivek_server import NAMES, REJECTED, TEST, TRAIN, make_fivek, write_source
 
@@ -213,7 +213,7 @@ def test_killed_at_any_moment_it_goes_on(fivek: FiveK, undisturbed: dict[str, An
     wait_for_files(process, staging, "rows/*/*.json*", 3)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    done = {p.name.split(".")[0] for p in staging.glob("rows/*/*.json*")}
+    done = {p.name.split(".")[0] for p in whole_files(staging, "rows/*/*.json*")}
     assert 3 <= len(done) < 10
     before = len(fivek.server.requests)
     report = fivek.workspace.json(*PREPARE)
