@@ -1,12 +1,10 @@
-"""The backward kernel: how it divides a picture among its blocks, and what a pixel costs in machine
-code. Its results are in test_cuda_kernels.py."""
+"""The backward kernel: how it divides a picture among its blocks. Its results are in
+test_cuda_kernels.py, what a pixel costs in test_cuda_machine_code.py."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdrnet_bench.slicing import cuda
-from hdrnet_bench.slicing.cuda_launch import KERNELS, source
+from hdrnet_bench.slicing.cuda_launch import KERNELS
 from tests.slicing.host import COMPILER, HostKernels, build
 from tests.slicing.test_cuda_kernels import assert_near, exact, problem, run
 
-PIXEL = 420  # instructions a pixel: of the loop over strips, in which a lane has one
-OLDEST = 1800  # where there are no tensor cores for it (sm_75)
 SIZES = st.one_of(st.integers(1, 300), st.integers(1, 20_000))
 
 
@@ -105,44 +101,6 @@ def test_pictures_whose_pixels_are_far_apart_take_the_other_kernels() -> None:
     assert names[0] == "slice_gradient_f32"
     assert cuda._near(grad)
     assert not cuda._near(image)
-
-
-machine_code = pytest.importorskip("tests.slicing.test_cuda_machine_code")
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    folder = tmp_path_factory.mktemp("cubin")
-    program = folder / "kernels.cu"
-    program.write_text(source("slice_gradient"))
-    names = machine_code.ARCHITECTURES
-    with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda a: machine_code.compiled(a, program, folder / f"{a}.cubin"), names)
-        return dict(zip(names, made, strict=True))
-
-
-def strip_loop(kernel: machine_code.Kernel) -> list[str]:
-    """The shortest loop with the pixels' own gradients, and so with the products."""
-
-    def wide(loop: list[str]) -> int:
-        return sum(bool(re.match(r"LDS(\.U)?\.128", n)) for n in machine_code.opcodes(loop))
-
-    return min((o for o in kernel.loops() if wide(o) >= 12), key=len)
-
-
-@machine_code.each_architecture
-@pytest.mark.parametrize("name", ["f32", "f16", "bf16"])
-def test_instructions_a_pixel_of_the_backward_kernel(
-    kernels: dict[str, dict], architecture: str, name: str
-) -> None:
-    kernel = kernels[architecture][f"slice_gradient_{name}"]
-    assert kernel.stack == 0
-    assert kernel.registers <= 128  # four blocks of 128 threads at a time
-    loop = strip_loop(kernel)
-    print(f"{architecture} {name}: {len(loop)} a pixel, {kernel.registers} registers")
-    assert len(loop) <= (OLDEST if architecture == "sm_75" else PIXEL)
-    if architecture != "sm_75":
-        assert sum(n.startswith("HMMA") for n in machine_code.opcodes(loop)) == 24
 
 
 def test_leaving_out_the_barrier_of_a_warp_is_seen(host_library: Path) -> None:

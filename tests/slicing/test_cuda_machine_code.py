@@ -25,6 +25,8 @@ REGISTERS = {"slice_gradient": 168, "curves_backward": 128, "enhance": 128, "": 
 # Instructions a pixel of the loop over rows. In the fused kernels' some 33 of them are the loops
 # over the points of a curve, counted once each, which only pixels in a crowded cell enter.
 BUDGET = {"slice_apply_f32": 112, "enhance_curves_f16": 180, "enhance_curves_u8": 188}
+BACKWARD = 420  # of the loop over strips, in which a lane has one pixel
+BACKWARD_OLDEST = 1800  # where there are no tensor cores for it (sm_75)
 # In half precision the fused kernels want a few registers more than four blocks leave: they put one
 # aside before the loop over rows, and read it again once in a row. Three blocks would cost more.
 LOCAL = {"enhance_curves_f16": 6}
@@ -178,3 +180,27 @@ def test_instructions_a_pixel_are_under_their_budget(
     others = len(corners.instructions) - opcodes(corners.instructions).count("NOP")
     print(f"{architecture}: {per_pixel:.0f} instructions a pixel; eight corners {others}")
     assert others >= 3 * per_pixel
+
+
+def strip_loop(kernel: Kernel) -> list[str]:
+    """The shortest loop with the pixels' own gradients, and so with the products."""
+
+    def wide(loop: list[str]) -> int:
+        return sum(bool(re.match(r"LDS(\.U)?\.128", n)) for n in opcodes(loop))
+
+    return min((o for o in kernel.loops() if wide(o) >= 12), key=len)
+
+
+@each_architecture
+@pytest.mark.parametrize("name", ["f32", "f16", "bf16"])
+def test_instructions_a_pixel_of_the_backward_kernel(
+    by_architecture: dict[str, dict[str, Kernel]], architecture: str, name: str
+) -> None:
+    kernel = by_architecture[architecture][f"slice_gradient_{name}"]
+    assert kernel.stack == 0
+    assert kernel.registers <= 128  # four blocks of 128 threads at a time
+    loop = strip_loop(kernel)
+    print(f"{architecture} {name}: {len(loop)} a pixel, {kernel.registers} registers")
+    assert len(loop) <= (BACKWARD_OLDEST if architecture == "sm_75" else BACKWARD)
+    if architecture != "sm_75":
+        assert sum(n.startswith("HMMA") for n in opcodes(loop)) == 24
