@@ -211,9 +211,13 @@ except Stopped:
 
 @pytest.mark.fault("signals")
 def test_a_signal_while_the_command_line_is_imported() -> None:
+    """It waits for the end of the imports; what is done first afterwards is made to last."""
     code = """
-import os, sys
+import os, pathlib, sys
 from hdrnet_bench.cli import main
+
+here = pathlib.Path.cwd()
+pathlib.Path.cwd = lambda: time.sleep(1) or here
 
 class Finder:
     def find_spec(self, name, *arguments):
@@ -260,7 +264,7 @@ def command(standalone_mode):
     except Stopped:
         raise ValueError("invalid matrix") from None
 
-app.app = command
+app._command = lambda: command
 app.main()
 """
     assert run(code, signal.SIGINT) == (130, "hdrbench: stopped by Ctrl-C\n")

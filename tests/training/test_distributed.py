@@ -16,6 +16,7 @@ from hdrnet_bench.recipe import parse_recipe
 from hdrnet_bench.training.checks import check_run
 from hdrnet_bench.training.distributed import World, world_from_environment
 from hdrnet_bench.training.overrides import override
+from hdrnet_bench.version import __version__
 from tests.conftest import Workspace, clean_environment, write_recipe
 
 
@@ -152,3 +153,30 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(UsageError, match="WORLD_SIZE"):
         world_from_environment()
+
+
+LEAVES = """
+import atexit, sys
+from hdrnet_bench.cli import main
+atexit.register(print, "cleared up")
+sys.argv[1:] = sys.argv[1:] or ["--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("under", [{}, {"TORCHELASTIC_RUN_ID": "none"}])
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["no-command"], 2)])
+def test_under_torchrun_a_process_leaves_when_all_is_said(
+    under: dict[str, str], arguments: list[str], code: int
+) -> None:
+    """Clearing up with it torch aborts one in thirty processes, and torchrun then all of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, *arguments],
+        env=clean_environment() | under,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert ("cleared up" in done.stdout) == (not under)
+    assert __version__ in done.stdout if code == 0 else "no-command" in done.stderr
