@@ -19,8 +19,7 @@ def memory_taken(work: Callable[[], object]) -> float | None:
     """How far it grew meanwhile, at most, in MiB; None where /proc does not say."""
     if not MARK.exists():
         return None
-    MARK.write_text("5")  # The peak is counted from here.
-    before = _status("VmRSS")
+    before = _from_here()
     work()
     return _status("VmHWM") - before
 
@@ -31,11 +30,16 @@ def takes_at_most(mib: float) -> Iterator[None]:
     if not MARK.exists():
         yield
         pytest.skip(f"no {MARK} to measure the memory with")
-    MARK.write_text("5")
-    before = _status("VmRSS")
+    before = _from_here()
     yield
     grown = _status("VmHWM") - before
     assert grown < mib, f"grew by {grown:.0f} MiB"
+
+
+def _from_here() -> float:
+    """Let the peak be counted from here; what is held here."""
+    MARK.write_text("5")
+    return _status("VmRSS")
 
 
 def _status(key: str) -> float:
