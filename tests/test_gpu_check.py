@@ -173,7 +173,7 @@ def test_unknown_part(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         check.main(["look", "tset"])
     assert caught.value.code == 2
-    assert "no part tset; there are look test kernels" in capsys.readouterr().err
+    assert "no part tset; there are look test timing" in capsys.readouterr().err
 
 
 def test_exit_code_and_a_line_for_each_part(

@@ -37,16 +37,20 @@ class Conv(nn.Module):
         _initialise(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        if kernel > 1 and self.conv.padding == (0, 0):
-            # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size. With
-            # Conv2d's own padding of 1 on both sides all windows would lie one pixel before.
-            top, bottom = _same_padding(x.shape[-2], kernel, stride)
-            left, right = _same_padding(x.shape[-1], kernel, stride)
-            x = F.pad(x, (left, right, top, bottom))
-        x = self.conv(x)
+        x = self.conv(self.padded(x))
         x = x if self.norm is None else self.norm(x)
         return F.relu(x) if self.relu else x
+
+    def padded(self, x: Tensor) -> Tensor:
+        """With what SAME adds and the convolution does not."""
+        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        if kernel == 1 or self.conv.padding != (0, 0):
+            return x
+        # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size. With
+        # Conv2d's own padding of 1 on both sides all windows would lie one pixel before.
+        top, bottom = _same_padding(x.shape[-2], kernel, stride)
+        left, right = _same_padding(x.shape[-1], kernel, stride)
+        return F.pad(x, (left, right, top, bottom))
 
 
 class Dense(nn.Module):

@@ -59,10 +59,17 @@ class CoefficientNetwork(nn.Module):
     def forward(self, lowres: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, n_out * n_in, D, GH, GW)."""
         features = self.splat(lowres)
-        # In H, W, C order, as the reference flattens: its dense weights then fit.
-        context = self.global_convs(features).permute(0, 2, 3, 1).flatten(1)
-        context = self.global_dense(context)
-        fusion = F.relu(self.local(features) + context[:, :, None, None])
+        context = self.global_dense(self.flat(self.global_convs(features)))
+        return self.predict(self.local(features), context)
+
+    @staticmethod
+    def flat(features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H * W * C), as the reference flattens: its dense weights then fit."""
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+    def predict(self, local: Tensor, context: Tensor) -> Tensor:
+        """(B, C, GH, GW) of the cells' neighbourhoods, (B, C) of the whole picture -> the grid."""
+        fusion = F.relu(local + context[:, :, None, None])
         # The prediction's channel is (i_in * n_out + i_out) * D + z.
         grid = self.prediction(fusion).unflatten(1, (N_IN, self.config.outputs, -1))
         return grid.transpose(1, 2).flatten(1, 2)

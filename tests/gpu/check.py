@@ -47,7 +47,9 @@ class Part(NamedTuple):
 
 PYTHON = sys.executable
 HDRBENCH = (PYTHON, "-m", "hdrnet_bench")
-PYTEST = (PYTHON, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
+PYTEST = (PYTHON, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider")
+TESTS = (*PYTEST, "-v", "--durations=10", "-o", "faulthandler_timeout=120")
+TIMING_TESTS = "tests/gpu/test_gpu_timing.py"
 VERSIONS = """
 import importlib.metadata as m, sys, torch
 print("Python", sys.version)
@@ -92,30 +94,25 @@ COUNTERS = (
     "launch__registers_per_thread",
     "l1tex__data_bank_conflicts_pipe_lsu.sum",
 )
-# Every kernel once: the sanitizer makes each some hundred times slower. Without torch's cache no
-# graph can be captured.
-SANITIZED = (
-    "not graph and ((float64 and (shape0 or shape3)) or curves_guide or strides"
-    " or (enhance and curves and 509))"
-)
+# Every kernel on small pictures: the sanitizer makes each some hundred times slower.
+SANITIZED = "tests/gpu/test_every_kernel.py"
 SANITIZER = os.environ.get("SANITIZER") or "compute-sanitizer"
 ONLY_OURS = tuple(word for kernel in KERNELS for word in ("--kernel-regex", f"kns={kernel}"))
 COUNTED = ("-k", "regex:" + "|".join(KERNELS), "--metrics", ",".join(COUNTERS))
 TIME = (*HDRBENCH, "time", "--device", "cuda")
+NETWORK = (*TIME, "--save", "--budget", "1")
 BACKENDS = ("--backend", "native", "--backend", "reference", "--backend", "compiled")
 CUDA = ("--device", "cuda", "--overwrite")
 TRAIN = (*HDRBENCH, "train", "demo-retouch", *CUDA, "--set", "training.steps=200")
 
 PARTS: dict[str, Part] = {
     "look": Part(90, [("nvidia-smi",), (PYTHON, "-c", VERSIONS), (*HDRBENCH, "doctor")]),
-    "test": Part(300, [(*PYTEST, "-v", "--durations=10", "-o", "faulthandler_timeout=120")]),
+    "test": Part(300, [(*TESTS, "tests/gpu", f"--ignore={TIMING_TESTS}")]),
+    "timing": Part(180, [(*TESTS, TIMING_TESTS)]),
     "kernels": Part(240, [(*TIME, "--kernels", "--compile", "--save")]),
     "network": Part(
-        420,
-        [
-            (*TIME, "--save", "--dtype", dtype, "--budget", "2", *BACKENDS)
-            for dtype in ("float32", "float16", "uint8")
-        ],
+        300,
+        [(*NETWORK, "--dtype", "float16", "--dtype", "uint8"), (*NETWORK, *BACKENDS)],
         apart=True,
     ),
     "training": Part(120, [(*TIME, "--training", "--save")]),
@@ -133,7 +130,7 @@ PARTS: dict[str, Part] = {
     "sanitize": Part(
         320,
         [
-            (SANITIZER, *tool, "--error-exitcode=1", *PYTEST, "-k", SANITIZED)
+            (SANITIZER, *tool, "--error-exitcode=1", *PYTEST, SANITIZED)
             for tool in (
                 # The calls that fail are cuda-bindings', which asks for functions of any driver.
                 ("--tool", "memcheck", "--report-api-errors=no", *ONLY_OURS),

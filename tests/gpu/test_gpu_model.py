@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.model import captured, hdrnet
+from hdrnet_bench.model.fast_network import Branch, fast_coefficients
 from hdrnet_bench.model.lowres import lowres_from_stored, make_lowres
 
 pytestmark = [
@@ -91,6 +92,38 @@ def test_one_graph_serves_all_sizes_and_types(variant: str, batch_norm: bool, re
     for _ in range(3):
         assert torch.equal(model.enhance(pair), wanted)
     assert graphs(model) == 2
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_network_of_fewer_launches_agrees_with_float64(batch_norm: bool) -> None:
+    model = network(batch_norm=batch_norm)
+    lowres = make_lowres(picture(1)[None], 256, "area").repeat(2, 1, 1, 1)
+    with torch.no_grad():
+        ours = fast_coefficients(model.coefficient_network, lowres, Branch())
+        exact = copy.deepcopy(model).double().coefficients(lowres.double())
+    assert float((ours - exact).abs().max()) <= 1e-5 * float(exact.abs().max())
+
+
+def test_a_hook_is_called_with_and_without_a_graph() -> None:
+    model, image, seen = network(), picture(1), []
+    settled(model, image)
+    handle = model.coefficient_network.splat[0].conv.register_forward_hook(
+        lambda *_: seen.append(1)
+    )
+    for count in (1, 2):
+        model.enhance(image)
+        assert len(seen) == count
+    handle.remove()
+    model.enhance(image)
+    assert len(seen) == 2
+
+
+def test_channels_last_in_a_graph() -> None:
+    model, image = network(), picture(1)
+    before = settled(model, image)
+    model.to(memory_format=torch.channels_last)
+    assert float((settled(model, image) - before).abs().max()) <= 1e-4
+    assert torch.equal(model.enhance(image), plain(model, image))
 
 
 def test_graph_of_a_picture_with_any_strides_and_results_that_stay() -> None:

@@ -173,6 +173,12 @@ inline void warp_barrier(const char* file = __builtin_FILE(), int line = __built
 
 inline float saturate(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
 
+inline float add_down(float a, float b) {
+  const double exact = double(a) + double(b);  // floats of the sizes that are added here
+  const float nearest = float(exact);
+  return nearest > exact ? std::nextafter(nearest, -INFINITY) : nearest;
+}
+
 // Waits for the other threads' operands, which is no barrier: what they do to memory meanwhile is
 // not ordered by it.
 inline void multiply_add(float* c, const float* a, const float* b) {
@@ -227,6 +233,8 @@ inline unsigned float_to_bits(float value) {
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
+
+inline float byte_and_2_23(unsigned word, int k) { return float(0x800000u + (word >> 8 * k & 255u)); }
 
 inline float half_to_float(unsigned short bits) {
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;

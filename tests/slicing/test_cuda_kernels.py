@@ -19,6 +19,7 @@ from hdrnet_bench.model.guides import PointwiseGuide
 from hdrnet_bench.slicing import cpu, cuda, reference
 from hdrnet_bench.slicing.cuda_launch import KERNELS
 from hdrnet_bench.slicing.operators import _parameter_gradients
+from tests.gpu.every_kernel import run_every_kernel
 from tests.slicing.host import HostKernels
 from tests.slicing.test_native import FAST, GENERAL, curves, off_the_kinks
 from tests.slicing.test_slicing import make
@@ -412,6 +413,14 @@ def work(launch: HostKernels) -> None:
         cuda.curves_backward(launch, image, packed, to_guide)
         cuda.enhance(launch, grid, image, cuda.curves_table(launch, points), 0)
         cuda.area_lowres(launch, image, 16)
+
+
+def test_what_a_sanitizer_watches_is_every_kernel(host_library: Path) -> None:
+    launch = HostKernels(host_library)
+    with launch:
+        for result in run_every_kernel(launch):
+            assert bool(result.isfinite().all())
+    assert set(launch.launches) == set(launch.argument_bytes())
 
 
 BARRIERS = [

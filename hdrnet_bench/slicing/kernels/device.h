@@ -74,6 +74,14 @@ __device__ inline unsigned short float_to_half(float value) {
 // Between 0 and 1; 0 for a NaN.
 __device__ inline float saturate(float value) { return __saturatef(value); }
 
+// Their sum, rounded down.
+__device__ inline float add_down(float a, float b) { return __fadd_rd(a, b); }
+
+// Byte k of a word, as a number and 2^23: it stands in the sum's low bits.
+__device__ inline float byte_and_2_23(unsigned word, int k) {
+  return __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7650 + k));
+}
+
 // A warp's product of two matrices, added to a third: c (16 x 8) += a (16 x 8) b (8 x 8), to about
 // float32's precision. With q = lane % 4 and r = lane / 4, a lane has
 //   a: (r, q), (r + 8, q), (r, q + 4), (r + 8, q + 4)

@@ -15,8 +15,8 @@ inline void enhance(const float* cells, const float* parameters, int words, cons
   const int x_end = x_begin + kSegment < s.width ? x_begin + kSegment : s.width;
   const int y_end = y_begin + block_rows < s.height ? y_begin + block_rows : s.height;
   const long long b = block_z();
-  load_parameters4(parameters, words);
-  const Slab slab = make_slab(words / 4, cells + b * kMatrix * s.depth * s.rows * s.columns, s,
+  load_parameters4(parameters, words, guide.matrices(), Unit<T>::kColour);
+  const Slab slab = make_slab<T>(words / 4, cells + b * kMatrix * s.depth * s.rows * s.columns, s,
                               x_begin, x_end, y_begin, block_rows);
   barrier();
   apply_rows<T, kLayout>(slab, s, guide, image + b * image_s.b, out + b * out_s.b, image_s, out_s,
@@ -71,8 +71,8 @@ inline void area_lowres(const T* image, float* lowres, int height, int width, in
 }  // namespace hdrbench
 
 #ifdef HDRBENCH_ENHANCE
-#define ENHANCE_GUIDE(name, T, guide, words, Guide)                                              \
-  KERNEL(128, 4) enhance_##guide##_##name(                                                       \
+#define ENHANCE_GUIDE(name, T, blocks, guide, words, Guide)                                      \
+  KERNEL(128, blocks) enhance_##guide##_##name(                                                  \
       const float* cells, const float* parameters, int hidden, const hdrbench::T* image,          \
       hdrbench::T* out, SIZES, STRIDES(image), STRIDES(out), int block_rows, int layout) {       \
     using namespace hdrbench;                                                                    \
@@ -89,16 +89,16 @@ inline void area_lowres(const T* image, float* lowres, int height, int width, in
     }                                                                                            \
   }
 
-#define ENHANCE(name, T)                                                                         \
-  ENHANCE_GUIDE(name, T, curves, 4 * kTableFours, TableGuide())                                  \
-  ENHANCE_GUIDE(name, T, pointwise, (5 * hidden + 4) / 4 * 4, PointwiseGuide{hidden})            \
+#define ENHANCE(name, T, blocks)                                                                 \
+  ENHANCE_GUIDE(name, T, blocks, curves, 4 * kTableFours, TableGuide())                          \
+  ENHANCE_GUIDE(name, T, blocks, pointwise, (5 * hidden + 4) / 4 * 4, PointwiseGuide{hidden})    \
   KERNEL(128, 8) area_lowres_##name(const hdrbench::T* image, float* lowres, int height,         \
                                     int width, int size, int outputs, STRIDES(image),            \
                                     int layout) {                                                \
     hdrbench::area_lowres(image, lowres, height, width, size, outputs, OF(image), layout);       \
   }
 
-ENHANCE(f32, Float)
-ENHANCE(f16, Half)
-ENHANCE(u8, Byte)
+ENHANCE(f32, Float, 4)
+ENHANCE(f16, Half, 5)
+ENHANCE(u8, Byte, 5)
 #endif

@@ -38,10 +38,12 @@ inline void load_parameters(const float* parameters, int count) {
   }
 }
 
-// Four words at a time, from a multiple of four on.
-inline void load_parameters4(const float* parameters, int count) {
+// Four words at a time. The first `matrices` fours are weights of three colours and an offset: for
+// colours in that unit.
+inline void load_parameters4(const float* parameters, int count, int matrices, float unit) {
   NO_UNROLL for (int i = thread(); i < count / 4; i += kThreads) {
-    shared_store4(i, global_load(reinterpret_cast<const float4*>(parameters) + i));
+    const float4 four = global_load(reinterpret_cast<const float4*>(parameters) + i);
+    shared_store4(i, i < matrices ? with_colours_of(unit, four) : four);
   }
 }
 
@@ -137,6 +139,7 @@ inline void curves_table(const float* parameters, float* table) {
 // it reads the outermost planes, as at 0 and 1.
 struct TableGuide {
   static const bool kGiven = false;
+  inline int matrices() const { return 3; }
   inline void at(const float (*in)[1], int, int, float* guide) const { (*this)(in, guide); }
   template <int N>
   inline void operator()(const float (*in)[N], float* guide) const {
@@ -181,6 +184,7 @@ struct CurvesGuide {
 struct PointwiseGuide {
   static const bool kGiven = false;
   int width;
+  inline int matrices() const { return width; }
   inline void at(const float (*in)[1], int, int, float* guide) const { (*this)(in, guide); }
   template <int N>
   inline void operator()(const float (*in)[N], float* guide) const {

@@ -23,6 +23,16 @@ inline float to_float(Half value) { return half_to_float(value.bits); }
 inline float to_float(Bfloat value) { return bits_to_float(unsigned(value.bits) << 16); }
 inline float to_float(Byte value) { return float(value) * (1.0f / 255.0f); }
 
+// A value as it is stored, and what it is multiplied with to be a colour: where a kernel can have that
+// in its parameters, no pixel needs it. A byte stands in the low bits of 2^23 and it.
+template <typename T> struct Unit { static constexpr float kColour = 1.0f; };
+template <> struct Unit<Byte> { static constexpr float kColour = 1.0f / 255.0f; };
+template <typename T>
+inline float stored(T value) { return to_float(value); }
+inline float stored(Byte value) {
+  return byte_and_2_23(value, 0) - 8388608.0f;
+}
+
 inline void from_float(float value, float& to) { to = value; }
 inline void from_float(float value, Half& to) { to.bits = float_to_half(value); }
 inline void from_float(float value, Bfloat& to) {
@@ -126,8 +136,16 @@ inline void read_pixels(const T* row, const Strides& s, int layout, int x, int c
   UNROLL for (int c = 0; c < 3; ++c) read_row4(row + c * s.c, s.x, layout, x, count, to[c]);
 }
 
-// Four pixels of a planar or interleaved row as the three words that they are, and their colours
-// from these: words wait in fewer registers than colours.
+// The elements of a word as they are stored.
+template <typename T>
+inline void unpack_stored(typename Word<T>::type word, float* values) { unpack<T>(word, values); }
+template <>
+inline void unpack_stored<Byte>(unsigned word, float* values) {
+  UNROLL for (int k = 0; k < 4; ++k) values[k] = byte_and_2_23(word, k) - 8388608.0f;
+}
+
+// Four pixels of a planar or interleaved row as the three words that they are, and their channels
+// from these, as they are stored: words wait in fewer registers than colours.
 template <typename T, int kLayout>
 inline void read_words(const T* row, const Strides& s, int x, typename Word<T>::type* words) {
   typedef const typename Word<T>::type* Words;
@@ -144,7 +162,7 @@ inline void read_words(const T* row, const Strides& s, int x, typename Word<T>::
 template <typename T, int kLayout>
 inline void unpack_words(const typename Word<T>::type* words, float (*to)[4]) {
   float values[12];
-  UNROLL for (int i = 0; i < 3; ++i) unpack<T>(words[i], values + 4 * i);
+  UNROLL for (int i = 0; i < 3; ++i) unpack_stored<T>(words[i], values + 4 * i);
   UNROLL for (int c = 0; c < 3; ++c) {
     UNROLL for (int k = 0; k < 4; ++k) {
       to[c][k] = values[kLayout == kInterleaved ? 3 * k + c : 4 * c + k];

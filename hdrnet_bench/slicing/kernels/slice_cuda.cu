@@ -48,25 +48,48 @@ inline Pair pair_of_pixel(int index, float scale, int cells) {
   return pair_at((float(index) + 0.5f) * scale - 0.5f, cells);
 }
 
+// The same along the depth, for every pixel, in fewer instructions: rounded down, a place needs no
+// bound but the last cell's, which is kept from by the least that a float can tell.
+struct Depth {
+  int cells;
+  float last;
+  // `zero` are the bits of kRound and the number that the first plane has.
+  inline Pair at(float guide, unsigned zero) const {
+    const float first = bits_to_float(zero);
+    const float place = fminf(fmaxf(depth_position(guide, cells), 0.0f), last);
+    const float shifted = add_down(place, first);
+    return {float_to_bits(shifted), place - (shifted - first)};
+  }
+};
+
+inline Depth depth_of(int cells) {
+  const float last = float(cells - 1);
+  return {cells, cells > 1 ? bits_to_float(float_to_bits(last) - 1u) : last};
+}
+
 struct Slab {
   int base;     // where it begins in shared memory, in fours of words
   int first;    // column of the grid that stands first
   unsigned step;  // bytes between two columns; 0 where there is one alone
   unsigned up;    // and between two planes
-  int row;      // fours between two rows' slabs
+  int cells;    // in a row's slab
   float scale;  // cells of a pixel along x
 };
 
 inline float4 less4(float4 a, float4 b) {
   return make_float4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w);
 }
+inline float4 with_colours_of(float unit, float4 row) {
+  return make_float4(unit * row.x, unit * row.y, unit * row.z, row.w);
+}
 inline float4 plus4(float4 a, float weight, float4 b) {
   return make_float4(a.x + weight * b.x, a.y + weight * b.y, a.z + weight * b.z,
                      a.w + weight * b.w);
 }
 
-// The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture. Nobody
-// may read them before the next barrier.
+// The slabs of a block's rows from y_begin on, for pixels [x_begin, x_end) of one picture, whose
+// channels are multiplied as they are stored. Nobody may read them before the next barrier.
+template <typename T>
 inline Slab make_slab(int base, const float* cells, const Sizes& s, int x_begin, int x_end,
                       int y_begin, int rows) {
   const int column = s.depth * kFours;  // of the grid, in fours
@@ -77,11 +100,12 @@ inline Slab make_slab(int base, const float* cells, const Sizes& s, int x_begin,
   const int last = pair_of_pixel(x_end - 1, slab.scale, s.columns).low() + (s.columns > 1);
   slab.step = s.columns > 1 ? 16 * column : 0;
   slab.up = s.depth > 1 ? 16 * kFours : 0;
-  slab.row = (last + 1 - slab.first) * column;
+  slab.cells = (last + 1 - slab.first) * s.depth;
+  const int row = slab.cells * kFours;
   const float scale = float(s.rows) / float(s.height);
   const int grid_row = s.columns * column, down = s.rows > 1 ? grid_row : 0;
   const float4* from = reinterpret_cast<const float4*>(cells) + slab.first * column;
-  NO_UNROLL for (int i = thread(); i < slab.row; i += kThreads) {
+  NO_UNROLL for (int i = thread(); i < row; i += kThreads) {
     int before = -1;
     float4 low, change;
     NO_UNROLL for (int r = 0; r < rows; ++r) {
@@ -89,10 +113,11 @@ inline Slab make_slab(int base, const float* cells, const Sizes& s, int x_begin,
       const Pair at = pair_of_pixel(y, scale, s.rows);
       if (at.low() != before) {  // most rows of a block lie between the same two of the grid
         before = at.low();
-        low = global_load(from + before * grid_row + i);
-        change = less4(global_load(from + before * grid_row + down + i), low);
+        const float4* at_row = from + before * grid_row + i;
+        low = with_colours_of(Unit<T>::kColour, global_load(at_row));
+        change = less4(with_colours_of(Unit<T>::kColour, global_load(at_row + down)), low);
       }
-      shared_store4(base + r * slab.row + i, plus4(low, at.fraction, change));
+      shared_store4(base + r * row + i, plus4(low, at.fraction, change));
     }
   }
   return slab;
@@ -111,46 +136,45 @@ inline Column column_at(const Slab& slab, const Sizes& s, int x) {
   return {shared_place(column) - kWhole * kCell, at.fraction};
 }
 
-// The four corners around a pixel: a row of the matrix is one 128-bit word of a corner.
+// The four corners around a pixel, of the lower column at the lower and the upper plane, then of the
+// upper one, and their weights: products of the fractions, two of them by a difference in place of a
+// product.
 struct Corners {
-  unsigned place;  // of the first one; kNowhere before any was read
-  float4 low[3], up[3];                // of the lower column, at the lower and the upper plane
-  float4 across_low[3], across_up[3];  // of the upper column
+  unsigned places[4];
+  float weights[4];
 };
-const unsigned kNowhere = ~0u;
 
-// Pixel k of N side by side: the corners around it, and the matrix on its colour. The weights of the
-// corners are products of the fractions, two of them by a difference in place of a product.
+inline Corners corners_at(const Slab& slab, const Column& column, const Depth& depth,
+                          unsigned zero, float guide) {
+  const Pair z = depth.at(guide, zero);
+  const unsigned place = column.place + z.bits * kCell, across = place + slab.step;
+  const float fx = column.fraction;
+  const float w01 = (1.0f - fx) * z.fraction, w11 = fx * z.fraction;
+  return {{place, place + slab.up, across, across + slab.up},
+          {(1.0f - fx) - w01, w01, fx - w11, w11}};
+}
+
+// Channel o of N pixels side by side. Each corner's matrix first, and then their results' mean: 48
+// multiply-adds for a pixel, where the mean of the matrices and one product take 57.
 //
 // With kKeep, what the pixel before it read is kept where the corners are the same, which in a
 // photograph they are for most pixels: reading shared memory is what bounds the fused kernels.
 // Where the guide is read from memory it is not, and asking costs more than it saves.
 template <bool kKeep, int N>
-inline void transform(Corners& corners, const Slab& slab, const Column& column, int depth,
-                      float guide, const float (*in)[N], int k, float (*out)[N]) {
-  const Pair z = pair_at(depth_position(guide, depth), depth);
-  const unsigned place = column.place + z.bits * kCell;
-  const float fx = column.fraction;
-  const float w01 = (1.0f - fx) * z.fraction, w00 = (1.0f - fx) - w01;
-  const float w11 = fx * z.fraction, w10 = fx - w11;
-  if (!kKeep || place != corners.place) {
-    const unsigned across = place + slab.step;
-    corners.place = place;
-    UNROLL for (int o = 0; o < 3; ++o) {
-      corners.low[o] = shared_load4_at(place + 16 * o);
-      corners.up[o] = shared_load4_at(place + slab.up + 16 * o);
-      corners.across_low[o] = shared_load4_at(across + 16 * o);
-      corners.across_up[o] = shared_load4_at(across + slab.up + 16 * o);
+inline void transform(const Corners* corners, const float (*in)[N], int o, float* out) {
+  float4 rows[4];
+  UNROLL for (int k = 0; k < N; ++k) {
+    const Corners& at = corners[k];
+    if (!kKeep || k == 0 || at.places[0] != corners[k - 1].places[0]) {
+      UNROLL for (int i = 0; i < 4; ++i) rows[i] = shared_load4_at(at.places[i] + 16 * o);
     }
-  }
-  UNROLL for (int o = 0; o < 3; ++o) {
-    const float4 a = corners.low[o], b = corners.up[o];
-    const float4 c = corners.across_low[o], d = corners.across_up[o];
-    const float r0 = w00 * a.x + w01 * b.x + w10 * c.x + w11 * d.x;
-    const float r1 = w00 * a.y + w01 * b.y + w10 * c.y + w11 * d.y;
-    const float r2 = w00 * a.z + w01 * b.z + w10 * c.z + w11 * d.z;
-    const float r3 = w00 * a.w + w01 * b.w + w10 * c.w + w11 * d.w;
-    out[o][k] = r0 * in[0][k] + (r1 * in[1][k] + (r2 * in[2][k] + r3));
+    UNROLL for (int i = 0; i < 4; ++i) {
+      const float4& row = rows[i];
+      const float result =
+          at.weights[i] *
+          (row.x * in[0][k] + (row.y * in[1][k] + (row.z * in[2][k] + row.w)));
+      out[k] = i == 0 ? result : out[k] + result;
+    }
   }
 }
 
@@ -176,6 +200,7 @@ template <typename T, int kLayout, typename Guide>
 inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, const T* image,
                        T* out, const Strides& image_s, const Strides& out_s, int x_begin,
                        int x_end, int y_begin, int y_end) {
+  const Depth depth = depth_of(s.depth);
   if constexpr (kLayout != kAnyLayout) {
     const int x = x_begin + thread() * kPixels;
     if (x >= x_end) return;  // no barrier follows
@@ -186,6 +211,7 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
     const T* row = image + y_begin * image_s.y;
     T* to_row = out + y_begin * out_s.y;
     const T* guide_row = nullptr;
+    unsigned zero = kWhole;  // a row's planes are counted on from the last row's
     // A row is read while the one before is worked on.
     typename Word<T>::type next[3], next_guide;
     read_words<T, kLayout>(row, image_s, x, next);
@@ -206,27 +232,30 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
       } else {
         guide.template operator()<kPixels>(in, g);
       }
-      Corners corners;
-      corners.place = kNowhere;
+      Corners corners[kPixels];
       UNROLL for (int k = 0; k < kPixels; ++k) {
-        transform<!Guide::kGiven>(corners, slab, at[k], s.depth, g[k], in, k, result);
-        at[k].place += 16 * slab.row;
+        corners[k] = corners_at(slab, at[k], depth, zero, g[k]);
       }
+      UNROLL for (int o = 0; o < 3; ++o) {
+        transform<!Guide::kGiven>(corners, in, o, result[o]);
+      }
+      zero += slab.cells;
       write_pixels(to_row, out_s, kLayout, x, kPixels, result);
       to_row += out_s.y;
     }
   } else {
     NO_UNROLL for (int x = x_begin + thread(); x < x_end; x += kThreads) {
-      Column at = column_at(slab, s, x);
+      const Column at = column_at(slab, s, x);
+      unsigned zero = kWhole;
       NO_UNROLL for (int y = y_begin; y < y_end; ++y) {
         float in[3][1], result[3][1], g[1];
         const T* from = image + y * image_s.y + x * image_s.x;
         T* to = out + y * out_s.y + x * out_s.x;
-        UNROLL for (int c = 0; c < 3; ++c) in[c][0] = load1(from + c * image_s.c);
+        UNROLL for (int c = 0; c < 3; ++c) in[c][0] = stored(global_load(from + c * image_s.c));
         guide.at(in, y, x, g);
-        Corners corners;
-        transform<false>(corners, slab, at, s.depth, g[0], in, 0, result);
-        at.place += 16 * slab.row;
+        const Corners corners = corners_at(slab, at, depth, zero, g[0]);
+        UNROLL for (int o = 0; o < 3; ++o) transform<false>(&corners, in, o, result[o]);
+        zero += slab.cells;
         UNROLL for (int c = 0; c < 3; ++c) store1(to + c * out_s.c, result[c][0]);
       }
     }
@@ -241,7 +270,7 @@ inline void slice_apply(const float* cells, const T* guide, const T* image, T* o
   const int x_end = x_begin + kSegment < s.width ? x_begin + kSegment : s.width;
   const int y_end = y_begin + block_rows < s.height ? y_begin + block_rows : s.height;
   const long long b = block_z();
-  const Slab slab = make_slab(0, cells + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
+  const Slab slab = make_slab<T>(0, cells + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
                               x_end, y_begin, block_rows);
   barrier();
   apply_rows<T, kLayout>(slab, s, GivenGuide<T>{guide + b * guide_s.b, guide_s},
@@ -316,8 +345,8 @@ inline void slice_apply_any(const float* grid, const T* guide, const T* image, T
 #define OF(name) hdrbench::Strides{name##_b, name##_c, name##_y, name##_x}
 
 #ifdef HDRBENCH_SLICE
-#define SLICE_APPLY(name, T)                                                                     \
-  KERNEL(128, 5) slice_apply_##name(                                                             \
+#define SLICE_APPLY(name, T, blocks)                                                             \
+  KERNEL(128, blocks) slice_apply_##name(                                                        \
       const float* cells, const hdrbench::T* guide, const hdrbench::T* image, hdrbench::T* out,  \
       SIZES, STRIDES(guide), STRIDES(image), STRIDES(out), int block_rows, int layout) {         \
     /* A loop for each layout: no thread asks again for each row. */                             \
@@ -339,7 +368,8 @@ inline void slice_apply_any(const float* grid, const T* guide, const T* image, T
                               OF(out));                                                          \
   }
 
-SLICE_APPLY(f32, Float)
-SLICE_APPLY(f16, Half)
-SLICE_APPLY(bf16, Bfloat)
+// What waits for memory wants registers for it, what computes as many warps as there can be.
+SLICE_APPLY(f32, Float, 4)
+SLICE_APPLY(f16, Half, 6)
+SLICE_APPLY(bf16, Bfloat, 6)
 #endif
