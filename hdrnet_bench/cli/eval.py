@@ -80,6 +80,7 @@ def eval_command(
     dataset: Annotated[
         str | None,
         typer.Option(
+            "--dataset",
             metavar="DATASET",
             help="Score on this prepared dataset instead of the recipe's; its results are kept "
             "apart.",

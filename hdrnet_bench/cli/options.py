@@ -75,7 +75,9 @@ Contribute = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="DEVICE", help="cpu, cuda or cuda:N; by default CUDA where it is there, else CPU."
+        "--device",  # of a metavar that is the name, typer 0.27 makes the option
+        metavar="DEVICE",
+        help="cpu, cuda or cuda:N; by default CUDA where it is there, else CPU.",
     ),
 ]
 SplitOption = Annotated[

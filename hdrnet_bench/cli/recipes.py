@@ -32,6 +32,7 @@ def recipes(
     dataset: Annotated[
         str | None,
         typer.Option(
+            "--dataset",
             metavar="DATASET",
             help="The prepared dataset that it trains on.",
             rich_help_panel=_NEW,

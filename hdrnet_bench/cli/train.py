@@ -22,6 +22,7 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Option(
+            "--dataset",
             metavar="DATASET",
             help="Train on this prepared dataset instead of the recipe's, with crops that fit its "
             "pictures; the run and its results are called RECIPE-on-DATASET.",

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from itertools import pairwise
+from typing import get_type_hints
 
 import pytest
 import typer
@@ -33,6 +34,17 @@ def test_help_of_a_command_at_80_columns(workspace: Workspace, command: str) -> 
     for kind in re.findall(r"<([^>\n]+)>", text):
         assert "|" in kind or kind in {"device", "seed"} or kind[0] == "!", kind
     assert not re.search(r"^Usage: .*[{}]", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.callback.__name__)
+def test_an_option_s_name_is_its_own(command: typer.models.CommandInfo) -> None:
+    """Some versions of typer call an option by its metavar where that is its name but for case."""
+    hints = get_type_hints(command.callback, include_extras=True)
+    for name, hint in hints.items():
+        for option in getattr(hint, "__metadata__", ()):
+            metavar = getattr(option, "metavar", None) or ""
+            if isinstance(option, typer.models.OptionInfo) and metavar.lower() == name:
+                assert option.default == f"--{name}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
