@@ -22,6 +22,7 @@ from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.model import captured, hdrnet
 from hdrnet_bench.model.fast_network import Branch, fast_coefficients
 from hdrnet_bench.model.lowres import lowres_from_stored, make_lowres
+from hdrnet_bench.model.network import CoefficientNetwork
 
 pytestmark = [
     pytest.mark.gpu,
@@ -445,16 +446,16 @@ def test_enhance_with_a_graph_never_waits_for_the_device(resize: str, dtype: tor
 def test_a_graph_that_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = network(), picture(1)
     wanted = plain(model, image)
-    coefficients = HDRNet.coefficients
+    predict = CoefficientNetwork.predict
     error: list[type[RuntimeError]] = [torch.OutOfMemoryError]
 
-    def fails(self: HDRNet, lowres: Tensor) -> Tensor:
-        grid = coefficients(self, lowres)
+    def fails(self: CoefficientNetwork, local: Tensor, context: Tensor) -> Tensor:
+        grid = predict(self, local, context)
         if torch.cuda.is_current_stream_capturing():
             raise error[0]("not here\nmore of it")
         return grid
 
-    monkeypatch.setattr(HDRNet, "coefficients", fails)
+    monkeypatch.setattr(CoefficientNetwork, "predict", fails)
     stream = torch.cuda.current_stream()
     assert torch.equal(model.enhance(image), wanted)
     with pytest.raises(torch.OutOfMemoryError, match="not here"):

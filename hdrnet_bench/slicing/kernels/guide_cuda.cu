@@ -132,6 +132,8 @@ inline void curves_table(const float* parameters, float* table) {
                              global_load(parameters + kCcm + 6 + j) * scale,
                              (global_load(parameters + kBias + j) - lowest) * scale));
     global_store(table + 4 * kTableConstant + j, constant);
+    // No word is left open, though none reads the last one's number: fours are read whole.
+    if (j == 0) global_store(table + 4 * kTableConstant + 3, 0.0f);
   }
 }
 
