@@ -75,7 +75,7 @@ Contribute = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device",  # of a metavar that is the name, typer 0.27 makes the option
+        "--device",  # typer 0.27 would take the metavar for its name
         metavar="DEVICE",
         help="cpu, cuda or cuda:N; by default CUDA where it is there, else CPU.",
     ),

@@ -207,10 +207,14 @@ def _captured(predict: Predict, shape: tuple[int, int, int, int], device: torch.
     return _Graph(graph, lowres, grid, packed)
 
 
+def clears_workspaces() -> bool:
+    """Before torch 2.10 other threads' products may be looking for theirs meanwhile, in a table
+    without a lock. There the workspace is shared with what else runs on a graph's stream."""
+    return tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10)
+
+
 def _clear_workspaces() -> None:
-    # Before torch 2.10 other threads' products may be looking for theirs meanwhile, in a table
-    # without a lock. There the workspace is shared with what else runs on the side stream.
-    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10):
+    if clears_workspaces():
         torch._C._cuda_clearCublasWorkspaces()
 
 

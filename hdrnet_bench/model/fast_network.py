@@ -1,71 +1,97 @@
-"""The coefficient network for inference on a GPU, where its thirty small layers wait for launches.
+"""The coefficient network for inference on a GPU, whose small kernels wait for their launches.
 
-The numbers are `CoefficientNetwork.forward`'s: the same layers, but a convolution, its bias and its
-ReLU are one kernel, and in a CUDA graph what does not wait for each other runs side by side.
+The layers are `CoefficientNetwork.forward`'s, but a convolution, its bias and its ReLU are one
+kernel, and in a CUDA graph what does not wait for each other runs side by side. On an H100 the bits
+are the same; on another GPU cuDNN may choose other algorithms.
 """
 
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from .layers import Conv
+from .captured import clears_workspaces
+from .layers import Conv, Dense
 from .network import CoefficientNetwork
+
+_OWN = (CoefficientNetwork, nn.Sequential, Conv, Dense)
+_TORCH_S = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class Branch:
-    """A part of a CUDA graph that runs beside the rest, as a context, once or several times.
+    """A part of a CUDA graph that runs beside the rest: see `branch`."""
 
-    Outside a capture it is a part like any other, in its place. A tensor that crosses over must be
-    kept until `join`: its memory would be given to what comes next on its own side.
-    """
+    def __init__(self, stream: torch.cuda.Stream | None) -> None:
+        self._stream = stream
+        self._open = False
 
-    def __init__(self) -> None:
-        capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        # Of a priority that hardly anyone asks for: see captured._captured.
-        self._stream = torch.cuda.Stream(priority=-1) if capturing else None
-        self._inside = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        if self._stream is not None:
-            self._stream.wait_stream(torch.cuda.current_stream())
-            self._inside.enter_context(torch.cuda.stream(self._stream))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._inside.close()
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[None]:
+        """What is done inside waits for what was done before, and nothing outside for it until
+        `join`. A tensor that crosses over must be kept until then: its memory would be given to
+        what comes next on its own side."""
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream())
+        self._open = True
+        with torch.cuda.stream(self._stream):
+            yield
 
     def join(self) -> None:
-        """What follows waits for all that was done inside."""
-        if self._stream is not None:
+        """What follows waits for all that was done beside."""
+        if self._stream is not None and self._open:
             torch.cuda.current_stream().wait_stream(self._stream)
+            self._open = False
 
 
-def fast_coefficients(network: CoefficientNetwork, lowres: Tensor, branch: Branch) -> Tensor:
-    """(B, 3, S, S) -> the grid, as the network itself, but for gradients and hooks.
+@contextlib.contextmanager
+def branch(device: torch.device) -> Iterator[Branch]:
+    """A branch of the graph that is being captured, joined at the end whatever happens: else no
+    capture can be ended. Where none is, what is beside comes in its place."""
+    # Without a workspace of its own, cuBLAS would keep the graph's memory for that stream.
+    capturing = (
+        device.type == "cuda" and torch.cuda.is_current_stream_capturing() and clears_workspaces()
+    )
+    # Of a priority that hardly anyone asks for, as the stream that captures.
+    part = Branch(torch.cuda.Stream(priority=-1) if capturing else None)
+    try:
+        yield part
+    finally:
+        part.join()
 
-    Joins the branch, in which the global path is.
+
+def serves(network: CoefficientNetwork) -> bool:
+    """Whether a network is what it is named, so that nobody misses a call of a part of it: nothing
+    was put in another's place, wrapped or compiled. (Hooks are `weights_state`'s to find.)"""
+    paths = (network.splat, network.local, network.global_convs, network.global_dense)
+    return all(type(path) is nn.Sequential for path in paths) and all(
+        type(module) in (*_OWN, *_TORCH_S)
+        and "forward" not in vars(module)
+        and module._compiled_call_impl is None
+        for module in network.modules()
+    )
+
+
+def fast_coefficients(network: CoefficientNetwork, lowres: Tensor, part: Branch) -> Tensor:
+    """(B, 3, S, S) -> the grid, as a network that `serves`, without gradients.
+
+    The global path runs beside the rest in `part`, which is joined before this returns.
     """
     features = _run(network.splat, lowres)
-    with branch:
+    with part.beside():
         context = network.global_dense(network.flat(_run(network.global_convs, features)))
     local = _run(network.local, features)
-    branch.join()
+    part.join()
     return network.predict(local, context)
 
 
 def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
     for layer in layers:
-        x = _fused(layer, x) if type(layer) is Conv and _can_fuse(layer, x) else layer(x)
+        x = _fused(layer, x) if isinstance(layer, Conv) and _can_fuse(layer, x) else layer(x)
     return x
 
 
@@ -73,10 +99,12 @@ def _can_fuse(layer: Conv, x: Tensor) -> bool:
     return (
         layer.relu
         and layer.norm is None
-        and type(layer.conv) is nn.Conv2d  # nothing that someone put in its place
         and layer.conv.bias is not None
-        and torch.backends.cudnn.is_acceptable(x)
         and x.dtype == layer.conv.weight.dtype
+        and torch.backends.cudnn.is_acceptable(x)
+        # The operator does not ask for either.
+        and not torch.backends.cudnn.deterministic
+        and not torch.are_deterministic_algorithms_enabled()
         and not torch.is_autocast_enabled("cuda")  # which does not know the operator
     )
 
@@ -84,12 +112,17 @@ def _can_fuse(layer: Conv, x: Tensor) -> bool:
 def _fused(layer: Conv, x: Tensor) -> Tensor:
     conv = layer.conv
     assert not isinstance(conv.padding, str)
-    return torch.cudnn_convolution_relu(
-        layer.padded(x),
-        conv.weight,
-        conv.bias,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-    )
+    try:
+        return torch.cudnn_convolution_relu(
+            layer.padded(x),
+            conv.weight,
+            conv.bias,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            conv.groups,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # cuDNN has no such kernel for this GPU or shape: one after the other
+        return layer(x)

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from ..config import LEVELS, HDRNetConfig
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from ..slicing.fused import fused_packed, packed_parameters
-from . import pyramid
+from . import fast_network, pyramid
 from .captured import CapturedNetwork, weights_state
 from .encoding import to_model_input
-from .fast_network import Branch, fast_coefficients
 from .file import ModelHeader
 from .guides import CurvesGuide, PointwiseGuide
 from .hub import HubMixin
@@ -203,14 +202,14 @@ class HDRNet(nn.Module, HubMixin):
             return lowres_from_stored(picture, size, resize, out)
 
         def predict(lowres: Tensor) -> tuple[Tensor, Tensor]:
-            branch = Branch()
-            with branch:
-                packed = packed_parameters(*guide.kernel_parameters())
-            if self._serves_fast_network(lowres):
-                grid = fast_coefficients(self.coefficient_network, lowres, branch)
-            else:
-                grid = self.coefficients(lowres)
-                branch.join()
+            with fast_network.branch(lowres.device) as part:
+                with part.beside():
+                    packed = packed_parameters(*guide.kernel_parameters())
+                if self._serves_fast_network(lowres):
+                    network = self.coefficient_network
+                    grid = fast_network.fast_coefficients(network, lowres, part)
+                else:
+                    grid = self.coefficients(lowres)
             return grid.float().contiguous(), packed
 
         def apply(grid: Tensor, packed: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -276,12 +275,13 @@ class HDRNet(nn.Module, HubMixin):
         )
 
     def _serves_fast_network(self, lowres: Tensor) -> bool:
-        """Whether nobody would miss a layer's own call: no hook, and no subclass or compiler."""
+        """Whether nobody would miss a call of a layer: no hook, nothing of another's making."""
         return (
             lowres.is_cuda
-            and type(self).coefficients is HDRNet.coefficients
-            and type(self.coefficient_network) is CoefficientNetwork
             and not torch.compiler.is_compiling()
+            and type(self).coefficients is HDRNet.coefficients
+            and "coefficients" not in vars(self)
+            and fast_network.serves(self.coefficient_network)
             and weights_state(self) is not None
         )
 

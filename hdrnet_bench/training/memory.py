@@ -1,6 +1,8 @@
 """How much memory a training needs, estimated from its recipe before anything is allocated.
 
-Within a factor of two of what is measured: refused is only what is far beyond what there is.
+Within a factor of two of what is measured: refused is only what is far beyond what there is. On an
+H100 0.56 to 1.44 of the peak that torch said it had allocated, in eighteen settings: three
+variants, two precisions, four and sixteen crops of 512 pixels, four of 1024.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The model on a CUDA device: its graphs (model/captured.py), autocast, half precision.
-
-Whatever captures a graph has "graph" in its name: what checks memory accesses runs without torch's
-cache of memory, where nothing can be captured.
-"""
+"""The model on a CUDA device: its graphs (model/captured.py), autocast, half precision."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from torch import Tensor, nn
 
 from hdrnet_bench import HDRNet, HDRNetConfig
 from hdrnet_bench.model import captured, hdrnet
-from hdrnet_bench.model.fast_network import Branch, fast_coefficients
+from hdrnet_bench.model.fast_network import branch, fast_coefficients
 from hdrnet_bench.model.lowres import lowres_from_stored, make_lowres
 from hdrnet_bench.model.network import CoefficientNetwork
 
@@ -99,24 +95,13 @@ def test_one_graph_serves_all_sizes_and_types(variant: str, batch_norm: bool, re
 def test_the_network_of_fewer_launches_agrees_with_float64(batch_norm: bool) -> None:
     model = network(batch_norm=batch_norm)
     lowres = make_lowres(picture(1)[None], 256, "area").repeat(2, 1, 1, 1)
-    with torch.no_grad():
-        ours = fast_coefficients(model.coefficient_network, lowres, Branch())
+    # cuDNN is handed memory that nobody has written: what lies there must not come through.
+    freed = [torch.full((1 << 22,), torch.nan, device="cuda") for _ in range(8)]
+    del freed
+    with torch.no_grad(), branch(lowres.device) as part:
+        ours = fast_coefficients(model.coefficient_network, lowres, part)
         exact = copy.deepcopy(model).double().coefficients(lowres.double())
     assert float((ours - exact).abs().max()) <= 1e-5 * float(exact.abs().max())
-
-
-def test_a_hook_is_called_with_and_without_a_graph() -> None:
-    model, image, seen = network(), picture(1), []
-    settled(model, image)
-    handle = model.coefficient_network.splat[0].conv.register_forward_hook(
-        lambda *_: seen.append(1)
-    )
-    for count in (1, 2):
-        model.enhance(image)
-        assert len(seen) == count
-    handle.remove()
-    model.enhance(image)
-    assert len(seen) == 2
 
 
 def test_channels_last_in_a_graph() -> None:
@@ -364,13 +349,15 @@ def test_a_graph_while_another_thread_captures_one() -> None:
     assert torch.equal(model.enhance(image), wanted)
 
 
-def test_hooks_are_called_with_a_graph_there() -> None:
+@pytest.mark.parametrize("part", ["", "splat", "local.0", "global_convs.1.conv"])
+def test_hooks_are_called_with_a_graph_there(part: str) -> None:
     model, image = network(), picture(1)
     wanted = settled(model, image)
     calls: list[int] = []
-    handle = model.coefficient_network.register_forward_hook(lambda *_: calls.append(1))
+    module = model.coefficient_network.get_submodule(part)
+    handle = module.register_forward_hook(lambda *_: calls.append(1))
     for count in (1, 2, 3):
-        assert torch.equal(model.enhance(image), wanted)
+        assert float((model.enhance(image) - wanted).abs().max()) <= 1e-4
         assert len(calls) == count
     handle.remove()
     assert torch.equal(model.enhance(image), wanted)
@@ -443,19 +430,22 @@ def test_enhance_with_a_graph_never_waits_for_the_device(resize: str, dtype: tor
     assert torch.equal(output, wanted)
 
 
-def test_a_graph_that_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["flat", "predict"])  # in the graph's branch, and after it
+def test_a_graph_that_cannot_be_captured(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = network(), picture(1)
     wanted = plain(model, image)
-    predict = CoefficientNetwork.predict
+    method = getattr(CoefficientNetwork, place)
     error: list[type[RuntimeError]] = [torch.OutOfMemoryError]
 
-    def fails(self: CoefficientNetwork, local: Tensor, context: Tensor) -> Tensor:
-        grid = predict(self, local, context)
+    def fails(*arguments: Any) -> Tensor:
+        result = method(*arguments)
         if torch.cuda.is_current_stream_capturing():
             raise error[0]("not here\nmore of it")
-        return grid
+        return result
 
-    monkeypatch.setattr(CoefficientNetwork, "predict", fails)
+    monkeypatch.setattr(
+        CoefficientNetwork, place, staticmethod(fails) if place == "flat" else fails
+    )
     stream = torch.cuda.current_stream()
     assert torch.equal(model.enhance(image), wanted)
     with pytest.raises(torch.OutOfMemoryError, match="not here"):

@@ -180,6 +180,20 @@ def test_half_precision_is_stored_as_torch_stores_it(host_library: Path) -> None
         assert torch.equal(out, (finite.float() * torch.tensor(0.7)).to(dtype))
 
 
+@pytest.mark.parametrize("colour", [torch.inf, -torch.inf, torch.nan])
+def test_a_colour_that_is_not_finite_stays_with_its_pixel(
+    host_library: Path, colour: float
+) -> None:
+    (grid, guide, image), _ = problem(14, (1, 3, 3, 1, 8, 4, 4, 9, 24))
+    expected, out = torch.empty_like(image), torch.empty_like(image)
+    cuda.slice_apply(HostKernels(host_library), grid, guide, image, True, expected)
+    image[0, 1, 3, 7] = colour
+    cuda.slice_apply(HostKernels(host_library), grid, guide, image, True, out)
+    assert not bool(out[0, :, 3, 7].isfinite().any())
+    out[0, :, 3, 7] = expected[0, :, 3, 7]
+    assert torch.equal(out, expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(host_library: Path, dtype: torch.dtype) -> None:
     (grid, guide, image), grad = problem(6, (2, 3, 3, 1, 8, 4, 4, 10, 36))

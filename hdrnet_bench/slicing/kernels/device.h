@@ -10,7 +10,7 @@
 #else
 
 // `blocks` of them must fit on a multiprocessor at once, which bounds the registers of a thread: of
-// 65,536 in all, 168 with three blocks of 128 threads, 128 with four, 96 with five.
+// 65,536 in all, 168 with three blocks of 128 threads, 128 with four, 96 with five, 80 with six.
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")

@@ -17,7 +17,7 @@ inline void enhance(const float* cells, const float* parameters, int words, cons
   const long long b = block_z();
   load_parameters4(parameters, words, guide.matrices(), Unit<T>::kColour);
   const Slab slab = make_slab<T>(words / 4, cells + b * kMatrix * s.depth * s.rows * s.columns, s,
-                              x_begin, x_end, y_begin, block_rows);
+                                 x_begin, x_end, y_begin, block_rows);
   barrier();
   apply_rows<T, kLayout>(slab, s, guide, image + b * image_s.b, out + b * out_s.b, image_s, out_s,
                          x_begin, x_end, y_begin, y_end);

@@ -38,8 +38,8 @@ inline void load_parameters(const float* parameters, int count) {
   }
 }
 
-// Four words at a time. The first `matrices` fours are weights of three colours and an offset: for
-// colours in that unit.
+// Four words at a time. The first `matrices` fours are weights of three colours, which are multiplied
+// by `unit`, and an offset.
 inline void load_parameters4(const float* parameters, int count, int matrices, float unit) {
   NO_UNROLL for (int i = thread(); i < count / 4; i += kThreads) {
     const float4 four = global_load(reinterpret_cast<const float4*>(parameters) + i);

@@ -23,15 +23,15 @@ inline float to_float(Half value) { return half_to_float(value.bits); }
 inline float to_float(Bfloat value) { return bits_to_float(unsigned(value.bits) << 16); }
 inline float to_float(Byte value) { return float(value) * (1.0f / 255.0f); }
 
-// A value as it is stored, and what it is multiplied with to be a colour: where a kernel can have that
-// in its parameters, no pixel needs it. A byte stands in the low bits of 2^23 and it.
+// kColour makes a colour of a value as it is stored. Kernels multiply their weights by it, so that no
+// pixel needs to be.
 template <typename T> struct Unit { static constexpr float kColour = 1.0f; };
 template <> struct Unit<Byte> { static constexpr float kColour = 1.0f / 255.0f; };
+// Byte k of a word as a number: it stands in the low bits of 2^23 and it.
+inline float byte_of(unsigned word, int k) { return byte_and_2_23(word, k) - 8388608.0f; }
 template <typename T>
 inline float stored(T value) { return to_float(value); }
-inline float stored(Byte value) {
-  return byte_and_2_23(value, 0) - 8388608.0f;
-}
+inline float stored(Byte value) { return byte_of(value, 0); }
 
 inline void from_float(float value, float& to) { to = value; }
 inline void from_float(float value, Half& to) { to.bits = float_to_half(value); }
@@ -141,7 +141,7 @@ template <typename T>
 inline void unpack_stored(typename Word<T>::type word, float* values) { unpack<T>(word, values); }
 template <>
 inline void unpack_stored<Byte>(unsigned word, float* values) {
-  UNROLL for (int k = 0; k < 4; ++k) values[k] = byte_and_2_23(word, k) - 8388608.0f;
+  UNROLL for (int k = 0; k < 4; ++k) values[k] = byte_of(word, k);
 }
 
 // Four pixels of a planar or interleaved row as the three words that they are, and their channels

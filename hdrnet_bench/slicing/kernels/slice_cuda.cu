@@ -48,12 +48,12 @@ inline Pair pair_of_pixel(int index, float scale, int cells) {
   return pair_at((float(index) + 0.5f) * scale - 0.5f, cells);
 }
 
-// The same along the depth, for every pixel, in fewer instructions: rounded down, a place needs no
-// bound but the last cell's, which is kept from by the least that a float can tell.
+// The same along the depth, for every pixel, in fewer instructions: the place is rounded down. It ends
+// a float's least step below the last plane, so that the lower plane is never that one.
 struct Depth {
   int cells;
   float last;
-  // `zero` are the bits of kRound and the number that the first plane has.
+  // `zero` has the bits of kRound + n, with n the number of the row's first plane in shared memory.
   inline Pair at(float guide, unsigned zero) const {
     const float first = bits_to_float(zero);
     const float place = fminf(fmaxf(depth_position(guide, cells), 0.0f), last);
@@ -211,7 +211,7 @@ inline void apply_rows(const Slab& slab, const Sizes& s, const Guide& guide, con
     const T* row = image + y_begin * image_s.y;
     T* to_row = out + y_begin * out_s.y;
     const T* guide_row = nullptr;
-    unsigned zero = kWhole;  // a row's planes are counted on from the last row's
+    unsigned zero = kWhole;  // each row's slab follows the last one's
     // A row is read while the one before is worked on.
     typename Word<T>::type next[3], next_guide;
     read_words<T, kLayout>(row, image_s, x, next);
@@ -271,7 +271,7 @@ inline void slice_apply(const float* cells, const T* guide, const T* image, T* o
   const int y_end = y_begin + block_rows < s.height ? y_begin + block_rows : s.height;
   const long long b = block_z();
   const Slab slab = make_slab<T>(0, cells + b * kMatrix * s.depth * s.rows * s.columns, s, x_begin,
-                              x_end, y_begin, block_rows);
+                                 x_end, y_begin, block_rows);
   barrier();
   apply_rows<T, kLayout>(slab, s, GivenGuide<T>{guide + b * guide_s.b, guide_s},
                          image + b * image_s.b, out + b * out_s.b, image_s, out_s, x_begin, x_end,
