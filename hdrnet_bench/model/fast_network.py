@@ -99,7 +99,6 @@ def _can_fuse(layer: Conv, x: Tensor) -> bool:
     return (
         layer.relu
         and layer.norm is None
-        and layer.conv.bias is not None
         and x.dtype == layer.conv.weight.dtype
         and torch.backends.cudnn.is_acceptable(x)
         # The operator does not ask for either.
