@@ -58,7 +58,9 @@ def test_the_same_grid(config: HDRNetConfig, count: int, on_cudnn: list[int]) ->
     assert len(on_cudnn) == count
 
 
-def test_determinism_and_autocast_keep_the_layers(on_cudnn: list[int]) -> None:
+def test_determinism_and_autocast_keep_the_layers(
+    on_cudnn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, lowres = HDRNet().eval().coefficient_network, torch.rand(1, 3, 256, 256)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True):
         grids(network, lowres)
@@ -67,6 +69,8 @@ def test_determinism_and_autocast_keep_the_layers(on_cudnn: list[int]) -> None:
         grids(network, lowres)
     finally:
         torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
+    grids(network, lowres)
     assert on_cudnn == []
 
 
