@@ -208,8 +208,9 @@ def _captured(predict: Predict, shape: tuple[int, int, int, int], device: torch.
 
 
 def clears_workspaces() -> bool:
-    """Before torch 2.10 other threads' products may be looking for theirs meanwhile, in a table
-    without a lock. There the workspace is shared with what else runs on a graph's stream."""
+    """Whether cuBLAS's workspaces are made anew for a graph and left to it. Before torch 2.10 other
+    threads' products may be looking for theirs meanwhile, in a table without a lock: there they are
+    shared with what else runs on the graph's stream."""
     return tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10)
 
 

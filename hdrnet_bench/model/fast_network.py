@@ -17,8 +17,11 @@ from .captured import clears_workspaces
 from .layers import Conv, Dense
 from .network import CoefficientNetwork
 
-_OWN = (CoefficientNetwork, nn.Sequential, Conv, Dense)
-_TORCH_S = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
+# What the network is made of.
+_PARTS = {
+    *(CoefficientNetwork, nn.Sequential, Conv, Dense),
+    *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d),
+}
 
 
 class Branch:
@@ -64,12 +67,14 @@ def branch(device: torch.device) -> Iterator[Branch]:
         part.join()
 
 
-def serves(network: CoefficientNetwork) -> bool:
+def serves(network: nn.Module) -> bool:
     """Whether a network is what it is named, so that nobody misses a call of a part of it: nothing
     was put in another's place, wrapped or compiled. (Hooks are `weights_state`'s to find.)"""
+    if type(network) is not CoefficientNetwork:
+        return False
     paths = (network.splat, network.local, network.global_convs, network.global_dense)
     return all(type(path) is nn.Sequential for path in paths) and all(
-        type(module) in (*_OWN, *_TORCH_S)
+        type(module) in _PARTS
         and "forward" not in vars(module)
         and module._compiled_call_impl is None
         for module in network.modules()

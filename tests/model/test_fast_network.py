@@ -141,6 +141,14 @@ def test_a_network_with_a_part_of_another_s_making_runs_as_it_is(
     assert not serves(network)
 
 
+def test_a_network_of_another_kind_runs_as_it_is() -> None:
+    class Own(CoefficientNetwork):
+        pass
+
+    assert not serves(nn.Conv2d(3, 96, 16, 16))  # which has none of its paths
+    assert not serves(Own(HDRNetConfig()))
+
+
 def test_a_branch_is_joined_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[tuple[str, str]] = []
 
