@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,10 @@ from . import completion
 from .console import choose_device, err, next_step, out, print_json, report_values
 from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
+
+if TYPE_CHECKING:
+    from ..model.hdrnet import HDRNet
+    from ..portable.models import Numbers
 
 _Model = Annotated[
     str,
@@ -183,53 +187,96 @@ def export(
         Literal["onnx", "torch", "web"],
         typer.Option(
             "--format",
-            help="ONNX (opset 20), a torch.export program, or a web page to try the model on.",
+            help="ONNX (opset 16), a torch.export program, or a web page to try the model on.",
         ),
     ] = "onnx",
+    numbers: Annotated[
+        Literal["float32", "uint8"],
+        typer.Option("--numbers", help="ONNX: of the pictures that go in and come out."),
+    ] = "float32",
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts",
+            help="ONNX: network and slicing as two graphs, and the guide as a small file.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for other runtimes: (lowres, fullres) to output, pictures of any size; or as a
-    web page that enhances photographs in a browser, offline (models of sRGB pictures)."""
-    from ..model.export import SUFFIXES
+    """Write a model for other runtimes: ONNX, picture to output; a torch.export program; or a web
+    page that enhances photographs in a browser, offline (models of sRGB pictures)."""
+    from ..model.export import ONNX, PROGRAM
     from ..model.load import read_model
     from ..runs import model_file
 
+    if kind != "onnx" and (parts or numbers != "float32"):
+        option = "--parts" if parts else "--numbers"
+        raise UsageError(f"{option} is of --format onnx, not of --format {kind}")
     source = model_file(model)
-    suffix = ".html" if kind == "web" else SUFFIXES[kind]
+    suffix = {"onnx": ONNX, "torch": PROGRAM, "web": ".html"}[kind]
     path = output or source.with_suffix(suffix)
     if path.suffix != suffix:
         raise UsageError(f"{path}: the name of this format ends in {suffix}")
-    _not_there(path, overwrite)
+    written = [path]
+    if kind == "onnx":
+        from ..portable.export import check_onnx, part_paths
+
+        check_onnx()
+        written = list(part_paths(path)) if parts else written
+    for each in written:
+        _not_there(each, overwrite)
+    names = [str(each) for each in written] if parts else str(path)
     network, _ = read_model(source)
     if dry_run:
         if kind == "web":
             from ..web.page import check_input
 
             check_input(network, source)
-        report_values({"model": str(source), "would write": str(path)}, as_json)
+        report_values({"model": str(source), "would write": names}, as_json)
         return
     with progress(f"export {path.name}", 1, quiet) as step:
-        if kind == "web":
-            from ..web.page import write_page
-
-            report = write_page(network, source, path)
-        else:
-            from ..model.export import export as write
-
-            report = write(network, path, kind)
+        report = _export(network, source, path, kind, numbers, parts)
         step()
-    report_values({"model": str(source), "wrote": str(path)} | report, as_json)
-    next_step(_after_export(kind, path), quiet or as_json)
+    report_values({"model": str(source), "wrote": names} | report, as_json)
+    next_step(_after_export(kind, written), quiet or as_json)
 
 
-def _after_export(kind: Literal["onnx", "torch", "web"], path: Path) -> str:
+def _export(
+    network: HDRNet,
+    source: Path,
+    path: Path,
+    kind: Literal["onnx", "torch", "web"],
+    numbers: Numbers,
+    parts: bool,
+) -> dict[str, Any]:
+    """Write it; what is said of it."""
+    if kind == "web":
+        from ..web.page import write_page
+
+        return write_page(network, source, path)
+    if kind == "torch":
+        from ..model.export import write_program
+
+        return write_program(network, path)
+    from ..portable.export import write_onnx, write_parts
+
+    return (write_parts if parts else write_onnx)(network, path, numbers)
+
+
+def _after_export(kind: Literal["onnx", "torch", "web"], written: list[Path]) -> str:
+    path = written[0]
     if kind == "web":
         return f"open {shlex.quote(str(path))} in a browser"
     if kind == "torch":
         return f"in Python, `torch.export.load({str(path)!r}).module()` takes (lowres, fullres)"
+    if len(written) > 1:
+        return (
+            f"{path} makes a grid of a picture, {written[1]} enhances the picture with it; slicing "
+            "in a shader of your own: hdrnet_bench/portable/README.md"
+        )
     return (
         f"`python -m hdrnet_bench.examples.onnx_inference {shlex.quote(str(path))} INPUT OUTPUT` "
         "runs it in onnxruntime, without torch"

@@ -30,7 +30,7 @@ class Extra(NamedTuple):
 
 
 EXTRAS = {
-    "onnx": Extra("export to ONNX", ("onnx", "onnxscript")),
+    "onnx": Extra("ONNX files", ("onnx", "onnxruntime")),
     "tf1": Extra("import-tf1", ("tensorflow",)),
     "heif": Extra("HEIC pictures", ("pillow-heif",)),
     "cuda": Extra("slicing on an NVIDIA GPU", ("cuda-core", "nvidia-ml-py")),

@@ -66,7 +66,6 @@ class HDRNet(nn.Module, HubMixin):
         grid: Tensor,
         fullres: Tensor,
         backend: Backend = "auto",
-        resize: pyramid.Resize[Tensor] = pyramid.resize,
     ) -> Tensor:
         """The full-resolution half: guide, slice and apply, in the picture's own precision also
         under autocast: an error of 2^-8 in the guide is another place in the grid's depth.
@@ -75,26 +74,23 @@ class HDRNet(nn.Module, HubMixin):
             grid: (B, n_out * n_in, D, GH, GW), as `coefficients` returns it; any floating type.
             fullres: (B, 3, H, W), about [0, 1].
             backend: of the slicing.
-            resize: between a pyramid's levels.
 
         Returns:
             (B, 3, H, W) of the picture's type, not clamped.
         """
         with _without_autocast(fullres):
             picture = self._as_guided(fullres)
-            output = self._render(grid.to(picture.dtype), picture, backend, resize)
+            output = self._render(grid.to(picture.dtype), picture, backend)
             return output.to(fullres.dtype)
 
-    def _render(
-        self, grid: Tensor, fullres: Tensor, backend: Backend, resize: pyramid.Resize[Tensor]
-    ) -> Tensor:
+    def _render(self, grid: Tensor, fullres: Tensor, backend: Backend) -> Tensor:
         """`render` in one precision."""
         if self.config.variant != "pyramid":
             guide = self.guides[0](fullres, backend)
             return bilateral_slice_apply(grid, guide, fullres, backend=backend)
         height, width = fullres.shape[-2:]
         sizes = pyramid.level_sizes(height, width)
-        pictures = pyramid.downsample(fullres, sizes, resize)
+        pictures = pyramid.downsample(fullres, sizes, pyramid.resize)
         grids = pyramid.level_grids(grid)
 
         def level_output(level: int, coarser: Tensor | None) -> Tensor:
@@ -103,7 +99,7 @@ class HDRNet(nn.Module, HubMixin):
             output = bilateral_slice_apply(grids[level], guide, picture, backend=backend)
             return output if coarser is None else coarser + output
 
-        return pyramid.collapse(sizes, level_output, resize)
+        return pyramid.collapse(sizes, level_output, pyramid.resize)
 
     @torch.no_grad()
     def render_fast(self, grid: Tensor, fullres: Tensor, backend: Backend = "auto") -> Tensor:

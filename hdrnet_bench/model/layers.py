@@ -48,8 +48,8 @@ class Conv(nn.Module):
             return x
         # SAME puts the odd pixel after: (0, 1) for a 3 x 3 stride-2 layer on an even size. With
         # Conv2d's own padding of 1 on both sides all windows would lie one pixel before.
-        top, bottom = _same_padding(x.shape[-2], kernel, stride)
-        left, right = _same_padding(x.shape[-1], kernel, stride)
+        top, bottom = same_padding(x.shape[-2], kernel, stride)
+        left, right = same_padding(x.shape[-1], kernel, stride)
         return F.pad(x, (left, right, top, bottom))
 
 
@@ -69,7 +69,7 @@ class Dense(nn.Module):
         return F.relu(x) if self.relu else x
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Pixels before and after, such that ceil(size / stride) windows fit exactly."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2

@@ -61,7 +61,8 @@ class OnnxModel:
     """A file that is open on a device.
 
     picture: the input of full size. lowres: that of the small copy; None where there is none.
-    config: of a network of this project, as `hdrbench export` writes it. notes: what was concluded
+    config: of a network of this project, as `hdrbench export` writes it, and earlier versions wrote
+    it with two inputs. notes: what was concluded
     from the file where it says nothing.
     """
 
@@ -122,7 +123,8 @@ class OnnxModel:
         if reason := self.refuses(width, height, batch):
             raise DataError(reason)
         whole = picture if self.lowres is None else _floating(picture)
-        if self.config is not None:
+        # Of what this project writes today, one input does it by itself.
+        if self.config is not None and self.lowres is not None:
             whole = to_model_input(whole, self.config)
         feeds = {self.picture.name: self._array(self._padded(whole), self.picture)}
         if self.lowres is not None:

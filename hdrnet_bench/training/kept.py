@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..metric_specs import metric_text
-from ..model.export import SUFFIXES
+from ..model.export import ONNX, PARTS, PROGRAM
 from ..paths import runs_dir
 from ..recipe import TrainingSpec
 from ..runs import BEST, LAST, LOG, resume_command
@@ -20,7 +20,7 @@ from .picture import PICTURE
 MODELS = {LAST, BEST} | {
     Path(model).stem + suffix
     for model in (LAST, BEST)
-    for suffix in (*SUFFIXES.values(), ".onnx.data")
+    for suffix in (PROGRAM, ONNX, ".onnx.data", *PARTS)
 }
 
 

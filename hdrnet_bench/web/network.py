@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..config import N_IN
+from ..model.folding import Array, folded, numbers
 from ..model.guides import CurvesGuide, PointwiseGuide
 from ..model.hdrnet import HDRNet
 from ..model.layers import Conv, Dense
-
-_Array = NDArray[np.float64]
 
 
 def packed_model(model: HDRNet) -> tuple[dict[str, Any], bytes]:
@@ -63,7 +61,7 @@ def _layer(
 ) -> dict[str, Any]:
     """A convolution, or a dense layer as one of a single pixel; order: of its outputs."""
     assert isinstance(module, Conv | Dense)
-    kernel, bias = _folded(module.conv if isinstance(module, Conv) else module.dense, module.norm)
+    kernel, bias = folded(module.conv if isinstance(module, Conv) else module.dense, module.norm)
     if order is not None:
         kernel, bias = kernel[order], None if bias is None else bias[order]
     outputs, inputs, side, _ = kernel.shape
@@ -77,25 +75,7 @@ def _layer(
     }
 
 
-def _folded(
-    layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None
-) -> tuple[_Array, _Array | None]:
-    """A layer's kernel (outputs, inputs, rows, columns) and bias with its batch norm at
-    inference."""
-    kernel = _numbers(layer.weight)
-    kernel = kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
-    bias = None if layer.bias is None else _numbers(layer.bias)
-    if norm is None:
-        return kernel, bias
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = 1 / np.sqrt(_numbers(norm.running_var) + norm.eps)
-    return kernel * scale[:, None, None, None], _numbers(norm.bias) - _numbers(
-        norm.running_mean
-    ) * scale
-
-
-def _append(weights: bytearray, numbers: _Array, kind: type[np.floating[Any]]) -> dict[str, Any]:
+def _append(weights: bytearray, numbers: Array, kind: type[np.floating[Any]]) -> dict[str, Any]:
     """Numbers at the end of the weights, aligned to four bytes: where they lie."""
     if np.abs(numbers).max(initial=0) > np.finfo(kind).max:
         kind = np.float32
@@ -117,8 +97,8 @@ def _guide(guide: nn.Module) -> dict[str, Any]:
             "mix_bias": _listed(guide.mix_bias),
         }
     assert isinstance(guide, PointwiseGuide)
-    first, first_bias = _folded(guide.conv1.conv, guide.conv1.norm)
-    second, second_bias = _folded(guide.conv2.conv, None)
+    first, first_bias = folded(guide.conv1.conv, guide.conv1.norm)
+    second, second_bias = folded(guide.conv2.conv, None)
     assert first_bias is not None
     assert second_bias is not None
     return {
@@ -129,10 +109,5 @@ def _guide(guide: nn.Module) -> dict[str, Any]:
     }
 
 
-def _numbers(tensor: Tensor) -> _Array:
-    array: _Array = tensor.detach().to("cpu", torch.float64).numpy()
-    return array
-
-
 def _listed(tensor: Tensor) -> Any:
-    return _numbers(tensor).tolist()
+    return numbers(tensor).tolist()

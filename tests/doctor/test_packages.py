@@ -45,7 +45,7 @@ def test_an_extra_is_there_whole_or_missing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(packages, "version_of", there.get)
     found = {finding.what: finding for finding in packages.extra_findings("12.6")}
     assert found["HEIC pictures"][1:3] == ("ok", "pillow-heif 1.4")
-    assert found["export to ONNX"][1:] == ("missing", "onnxscript", install_advice("onnx"))
+    assert found["ONNX files"][1:] == ("missing", "onnxruntime", install_advice("onnx"))
     cuda = found["slicing on an NVIDIA GPU"]
     assert cuda.advice == install_advice("cuda", "cuda-core[cu12]")
     found = {finding.what: finding for finding in packages.extra_findings(None)}

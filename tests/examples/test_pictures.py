@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from PIL import Image
@@ -24,9 +23,8 @@ from hdrnet_bench.examples import (
     slice_in_your_network,
 )
 from hdrnet_bench.images import read_picture, write_png
-from hdrnet_bench.model import lowres
-from hdrnet_bench.model.export import export
 from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.portable import write_onnx, write_parts
 from hdrnet_bench.slicing import bilateral_slice_apply
 from tests import pictures
 from tests.conftest import Workspace, clean_environment, smooth_picture
@@ -221,42 +219,21 @@ def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         script.usable("cuda")
 
 
-@pytest.mark.parametrize("resize", ["area", "nearest"])
-@pytest.mark.parametrize("size", [(64, 64), (97, 61), (480, 641), (20, 30), (1, 33)])
-def test_the_small_copy_is_torchs(resize: str, size: tuple[int, int]) -> None:
-    picture = np.random.default_rng(3).random((3, *size), np.float32)
-    expected = lowres.make_lowres(torch.from_numpy(picture)[None], 32, resize)[0].numpy()
-    made = onnx_inference.make_lowres(picture, 32, resize)
-    assert made.dtype == np.float32
-    np.testing.assert_allclose(made, expected, rtol=0, atol=0 if resize == "nearest" else 1e-6)
+@pytest.fixture
+def exported(workspace: Workspace) -> HDRNet:
+    """`saved_model`'s network in model.safetensors, and exported to model.onnx."""
+    model = saved_model(Path("model.safetensors"))
+    write_onnx(model, Path("model.onnx"))
+    return model
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """`saved_model`'s network, exported."""
-    folder = tmp_path_factory.mktemp("exported")
-    export(saved_model(folder / "model.safetensors"), folder / "model.onnx", "onnx")
-    return (folder / "model.onnx").read_bytes()
-
-
-def write_exported(path: Path, content: bytes, **config: object) -> HDRNet:
-    """It as a file, with another input, which stands in the metadata alone; the model as well."""
-    proto = onnx.load_model_from_string(content)
-    (entry,) = (entry for entry in proto.metadata_props if entry.key == "config")
-    entry.value = json.dumps(json.loads(entry.value) | config)
-    path.write_bytes(proto.SerializeToString())
-    return saved_model(path.with_suffix(".safetensors"), **config)
-
-
-@pytest.mark.parametrize("resize", ["area", "nearest"])
-def test_onnx_gives_what_the_model_gives(
-    workspace: Workspace, exported: bytes, resize: str, capsys
-) -> None:
-    model = write_exported(workspace.path / "model.onnx", exported, lowres_resize=resize)
+@pytest.mark.parametrize("numbers", ["float32", "uint8"])
+def test_onnx_gives_what_the_model_gives(exported: HDRNet, numbers: Any, capsys) -> None:
+    write_onnx(exported, Path("model.onnx"), numbers)
     pixels = smooth_picture(7, 97, 61)
     write_png("in.png", pixels)
     onnx_inference.main(["model.onnx", "in.png", "out.png", "--compare", "model.safetensors"])
-    enhanced, expected = np.array(Image.open("out.png")), by_the_model(pixels, model)
+    enhanced, expected = np.array(Image.open("out.png")), by_the_model(pixels, exported)
     difference = np.abs(enhanced.astype(int) - expected).max()
     assert difference <= 1
     assert len(np.unique(expected)) > 20, "all clipped"
@@ -266,11 +243,10 @@ def test_onnx_gives_what_the_model_gives(
     assert int(printed[1]) == difference
 
 
-def test_onnx_says_how_far_it_is_off(workspace: Workspace, exported: bytes, capsys) -> None:
-    write_exported(workspace.path / "model.onnx", exported)
+def test_onnx_says_how_far_it_is_off(exported: HDRNet, capsys) -> None:
     torch.manual_seed(2)
-    other = HDRNet(saved_model(workspace.path / "other.safetensors").config)
-    save_model(workspace.path / "other.safetensors", other, ModelHeader(config=other.config))
+    other = HDRNet(exported.config)
+    save_model(Path("other.safetensors"), other, ModelHeader(config=other.config))
     write_png("in.png", smooth_picture(7, 97, 61))
     onnx_inference.main(["model.onnx", "in.png", "out.png", "--compare", "other.safetensors"])
     printed = re.search(r"itself: (\d+) of 255", capsys.readouterr().out)
@@ -278,8 +254,7 @@ def test_onnx_says_how_far_it_is_off(workspace: Workspace, exported: bytes, caps
     assert int(printed[1]) > 10
 
 
-def test_onnx_needs_no_torch(workspace: Workspace, exported: bytes) -> None:
-    Path("model.onnx").write_bytes(exported)
+def test_onnx_needs_no_torch(exported: HDRNet) -> None:
     write_png("in.png", smooth_picture(7, 40, 50))
     code = (
         "import sys; from hdrnet_bench.examples import onnx_inference; "
@@ -291,14 +266,16 @@ def test_onnx_needs_no_torch(workspace: Workspace, exported: bytes) -> None:
     assert done.stdout == "out.png: 50 x 40\nFalse\n", done.stderr
 
 
-def test_onnx_says_what_it_does_not_take(
-    workspace: Workspace, exported: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnx_says_what_it_does_not_take(exported: HDRNet, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("text.onnx").write_text("no model")
     for name in ("text.onnx", "none.onnx"):
         with pytest.raises(DataError, match=rf"{name} is no model that `hdrbench export` wrote"):
             onnx_inference.open_model(name)
-    write_exported(workspace.path / "linear.onnx", exported, input_encoding="linear")
+    write_parts(exported, Path("model.onnx"))
+    with pytest.raises(DataError, match=r"slicing\.onnx takes more than a picture"):
+        onnx_inference.open_model("model-slicing.onnx")
+    linear = saved_model(Path("linear.safetensors"), input_encoding="linear")
+    write_onnx(linear, Path("linear.onnx"))
     with pytest.raises(DataError, match=r"linear\.onnx takes linear light"):
         onnx_inference.open_model("linear.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -2,36 +2,21 @@ import importlib.util
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from hdrnet_bench import HDRNet, HDRNetConfig
+from hdrnet_bench import HDRNet
 from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import Workspace
+from tests.portable.models import VARIANTS, needs_onnx, random_model
 
-VARIANTS = ["curves", "pointwise", "pyramid"]
 SIZES = [(1, 64, 48), (3, 33, 50), (1, 8, 9), (1, 211, 340), (1, 700, 1001)]
-needs_onnx = pytest.mark.skipif(
-    any(importlib.util.find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")),
-    reason="the onnx extra (onnx, onnxscript, onnxruntime) is not installed",
-)
 
 
-def saved(variant) -> HDRNet:
-    """Random in every parameter, batch norm's included."""
-    torch.manual_seed(1)
-    config = HDRNetConfig(
-        variant=variant, net_input_size=32, spatial_bin=8, luma_bins=4, batch_norm=True
-    )
-    model = HDRNet(config).train()
-    for _ in range(3):
-        model(torch.rand(4, 3, 32, 32), torch.rand(4, 3, 40, 40))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02)
-    save_model(Path("m.safetensors"), model.eval(), ModelHeader(config=config, recipe="tiny"))
+def saved(variant: str) -> HDRNet:
+    model = random_model(variant=variant, batch_norm=True)
+    save_model(Path("m.safetensors"), model, ModelHeader(config=model.config, recipe="tiny"))
     return model
 
 
@@ -42,32 +27,6 @@ def pictures(batch: int, height: int, width: int) -> tuple[torch.Tensor, torch.T
 def reference(model: HDRNet, *inputs: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return model(*inputs, backend="reference")
-
-
-@needs_onnx
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_onnx_agrees_at_every_size(workspace: Workspace, variant) -> None:
-    import onnx
-    import onnxruntime
-
-    model = saved(variant)
-    report = workspace.json("export", "m.safetensors")
-    assert report["wrote"] == "m.onnx"
-    proto = onnx.load("m.onnx")
-    assert [(o.domain, o.version) for o in proto.opset_import if o.domain == ""] == [("", 20)]
-    properties = {p.key: p.value for p in proto.metadata_props}
-    assert properties["recipe"] == "tiny"
-    assert properties["inputs"].startswith("lowres (B, 3, 32, 32), fullres (B, 3, H, W)")
-    assert properties["inputs"].endswith("about [0, 1]; sRGB")
-    config = HDRNetConfig.model_validate(json.loads(properties["config"]))
-    assert config == model.config
-    session = onnxruntime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
-    assert [i.name for i in session.get_inputs()] == ["lowres", "fullres"]
-    assert [o.name for o in session.get_outputs()] == ["output"]
-    for size in SIZES:
-        lowres, fullres = pictures(*size)
-        (output,) = session.run(None, {"lowres": lowres.numpy(), "fullres": fullres.numpy()})
-        assert np.abs(output - reference(model, lowres, fullres).numpy()).max() <= 1e-4, size
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -100,32 +59,67 @@ def test_export_asks_before_it_replaces(workspace: Workspace) -> None:
     assert Path("m.pt2").read_bytes()[:2] == b"PK"
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments", "says"),
-    [
-        ("torch", [], "next: in Python, `torch.export.load('out file.pt2').module()` takes"),
-        ("onnx", [], "next: `python -m hdrnet_bench.examples.onnx_inference 'out file.onnx' INPUT"),
-        ("onnx", ["--quiet"], ""),
-        ("onnx", ["--json"], ""),
-    ],
-)
-def test_what_comes_next_is_named(
-    workspace: Workspace,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-    arguments: list[str],
-    says: str,
+@needs_onnx
+@pytest.mark.parametrize("numbers", ["float32", "uint8"])
+def test_onnx_is_one_graph(workspace: Workspace, numbers: str) -> None:
+    import onnx
+
+    saved("curves")
+    report = workspace.json("export", "m.safetensors", "--numbers", numbers)
+    assert report["wrote"] == "m.onnx"
+    proto = onnx.load("m.onnx")
+    properties = {prop.key: prop.value for prop in proto.metadata_props}
+    assert {key: report[key] for key in properties} == properties
+    assert properties["recipe"] == "tiny"
+    assert f"picture (B, 3, H, W): {numbers}, " in properties["inputs"]
+    assert sorted(path.name for path in Path().iterdir()) == ["m.onnx", "m.safetensors"]
+
+
+@needs_onnx
+def test_parts_are_asked_about_before_any_is_replaced(workspace: Workspace) -> None:
+    saved("curves")
+    names = ["x-network.onnx", "x-slicing.onnx", "x-guide.hdrg"]
+    command = ("export", "m.safetensors", "x.onnx", "--parts")
+    assert workspace.json(*command, "--dry-run")["would write"] == names
+    assert not any(Path(name).exists() for name in names)
+    Path(names[1]).write_text("mine")
+    assert f"{names[1]} is there already" in workspace.fails(2, *command)
+    assert not Path(names[0]).exists()
+    assert workspace.json(*command, "--overwrite")["wrote"] == names
+    assert all(Path(name).stat().st_size > 100 for name in names)
+    assert not Path("x.onnx").exists()
+
+
+@pytest.mark.parametrize("option", [["--parts"], ["--numbers", "uint8"]])
+@pytest.mark.parametrize("kind", ["torch", "web"])
+def test_what_is_of_onnx_alone_is_refused(
+    workspace: Workspace, kind: str, option: list[str]
 ) -> None:
     saved("curves")
-    monkeypatch.setattr("hdrnet_bench.model.export.export", lambda *_: {"inputs": "lowres"})
-    suffix = {"torch": "pt2", "onnx": "onnx"}[kind]
-    output = f"out file.{suffix}"
-    done = workspace.run("export", "m.safetensors", output, "--format", kind, *arguments)
+    line = workspace.fails(2, "export", "m.safetensors", "--format", kind, *option)
+    assert f"{option[0]} is of --format onnx, not of --format {kind}" in line
+    assert [path.name for path in Path().iterdir()] == ["m.safetensors"]
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["out file.pt2", "--format", "torch"], "in Python, `torch.export.load('out file.pt2')"),
+        (["out file.onnx"], "`python -m hdrnet_bench.examples.onnx_inference 'out file.onnx' INP"),
+        (["out.onnx", "--parts"], "out-network.onnx makes a grid of a picture, out-slicing.onnx"),
+        (["out.onnx", "--quiet"], ""),
+        (["out.onnx", "--json"], ""),
+    ],
+)
+def test_what_comes_next_is_named(workspace: Workspace, arguments: list[str], says: str) -> None:
+    saved("curves")
+    done = workspace.run("export", "m.safetensors", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "lowres" in done.stdout
+    assert "picture (B, 3, H, W)" in done.stdout or "lowres (B, 3, 32, 32)" in done.stdout
     lines = [line for line in done.stderr.splitlines() if line.startswith("next: ")]
     assert len(lines) == bool(says)
-    assert all(line.startswith(says) for line in lines)
+    assert all(line.startswith(f"next: {says}") for line in lines)
 
 
 def test_without_onnx_it_says_which_extra(

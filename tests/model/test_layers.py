@@ -11,7 +11,7 @@ from hdrnet_bench.model.layers import Conv, synchronise_norms
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("size", [(1, 2), (2, 1), (5, 8), (8, 5), (16, 16), (17, 17)])
-def test_same_padding_is_tensorflow_s(kernel: int, stride: int, size: tuple[int, int]) -> None:
+def testsame_padding_is_tensorflow_s(kernel: int, stride: int, size: tuple[int, int]) -> None:
     """ceil(size / stride) windows; the odd pixel of padding comes after."""
     torch.manual_seed(0)
     layer = Conv(3, 4, kernel, stride, relu=False).double()

@@ -1,0 +1,9 @@
+"""Models for runtimes and programs without torch: portable ONNX graphs, guides and grids as bytes.
+
+README.md beside this file is the chapter.
+"""
+
+from .export import write_onnx, write_parts
+from .grid_file import grid_file
+
+__all__ = ["grid_file", "write_onnx", "write_parts"]
