@@ -4,6 +4,6 @@ README.md beside this file is the chapter.
 """
 
 from .export import write_onnx, write_parts
-from .grid_file import grid_file
+from .grid_file import grid_file, shader_source
 
-__all__ = ["grid_file", "write_onnx", "write_parts"]
+__all__ = ["grid_file", "shader_source", "write_onnx", "write_parts"]

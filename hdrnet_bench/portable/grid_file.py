@@ -6,6 +6,7 @@ Its layout stands in README.md, "The format of guides and grids".
 from __future__ import annotations
 
 import struct
+from importlib.resources import files
 
 import numpy as np
 import torch
@@ -41,6 +42,11 @@ def grid_file(model: HDRNet, grid: Tensor | None = None) -> bytes:
     if grid is not None:
         parts += [_grid(level) for level in _level_grids(grid, levels)]
     return header + b"".join(part.astype("<f4").tobytes() for part in parts)
+
+
+def shader_source() -> str:
+    """slice.glsl, which does with such a file what `model.enhance` does."""
+    return (files("hdrnet_bench.portable") / "slice.glsl").read_text("utf-8")
 
 
 def _level_grids(grid: Tensor, levels: int) -> list[Tensor]:
