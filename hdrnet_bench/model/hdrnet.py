@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,12 @@ from .captured import CapturedNetwork, weights_state
 from .encoding import to_model_input
 from .file import ModelHeader
 from .guides import CurvesGuide, PointwiseGuide
+from .handed import Layout, as_tensor
 from .hub import HubMixin
 from .lowres import INTEGER_WHITE, lowres_from_stored, make_lowres
 from .network import CoefficientNetwork
+
+Picture = TypeVar("Picture", bound=Any)  # a tensor, an array or PIL's
 
 
 class HDRNet(nn.Module, HubMixin):
@@ -136,21 +139,33 @@ class HDRNet(nn.Module, HubMixin):
         return fullres.to(torch.promote_types(fullres.dtype, next(self.parameters()).dtype))
 
     @torch.no_grad()
-    def enhance(self, image: Tensor, backend: Backend = "auto") -> Tensor:
+    def enhance(
+        self, image: Picture, backend: Backend = "auto", layout: Layout | None = None
+    ) -> Picture:
         """Enhance whole pictures, making the low-res input here.
 
         Args:
-            image: (3, H, W) or (B, 3, H, W) in the encoding that the configuration names; uint8,
-                uint16 with its `input_white`, or floating in about [0, 1].
+            image: a tensor (3, H, W) or (B, 3, H, W), or a NumPy array (H, W, 3) or (B, H, W, 3),
+                in the encoding that the configuration names: uint8, uint16 with its `input_white`,
+                or floating in about [0, 1]. Or a picture of PIL, RGB or RGBA, for a model of sRGB
+                pictures; it is not turned as its EXIF says (PIL.ImageOps.exif_transpose does).
+            backend: of the slicing.
+            layout: "chw" or "hwc", where a tensor is (H, W, 3), or an array (3, H, W).
 
         Returns:
-            The same shape and dtype; integers are clamped and rounded to nearest, floating is
-            neither.
+            The same kind, shape and dtype; integers are clamped and rounded to nearest, floating is
+            neither. Alpha stays as it is.
+
+        Raises:
+            ValueError: it is no such picture; or, for a model of sRGB pictures, floating and far
+                over 1 (over 10), which is asked on the CPU alone.
+            TypeError: it is something else.
         """
-        if image.ndim not in (3, 4) or image.shape[-3] != 3:
-            raise ValueError(f"image is {tuple(image.shape)}, not (3, H, W) or (B, 3, H, W)")
-        if image.numel() == 0:
-            raise ValueError(f"image is empty: {tuple(image.shape)}")
+        picture, as_handed = as_tensor(image, layout, self.config, next(self.parameters()).device)
+        return as_handed(self._enhance(picture, backend))
+
+    def _enhance(self, image: Tensor, backend: Backend) -> Tensor:
+        """(3, H, W) or (B, 3, H, W), uint8, uint16 or floating, to the same."""
         batch = image if image.ndim == 4 else image[None]
         white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(image.dtype)
         if white is None and not image.is_floating_point():

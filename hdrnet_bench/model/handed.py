@@ -1,0 +1,137 @@
+"""A picture as it is handed to `HDRNet.enhance`, as a tensor; and the result as it was handed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import HDRNetConfig
+
+Layout = Literal["chw", "hwc"]
+# Where a network's output overshoots 1, it is by little; a picture in 0..255 is far beyond.
+FAR_OVER_WHITE = 10
+_PROBES = 64  # rows, and columns, that are looked at
+_PIL_MODES = ("RGB", "RGBA")
+
+
+def as_tensor(
+    image: Any, layout: Layout | None, config: HDRNetConfig, device: torch.device
+) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """A picture as (..., 3, H, W), where its numbers lie, and what makes of such a tensor a picture
+    like it. Arguments and errors as of `HDRNet.enhance`; device: of the model."""
+    if layout not in (None, "chw", "hwc"):
+        raise ValueError(f"layout is {layout!r}, not 'chw' or 'hwc'")
+    back: Callable[[Tensor], Any]
+    if isinstance(image, Tensor):
+        tensor, back = _planar(image, layout or "chw")
+    elif isinstance(image, np.ndarray):
+        tensor, back = _from_numpy(image, layout or "hwc", device)
+    elif _is_pil(image):
+        if layout is not None:
+            raise ValueError(f"layout={layout!r} is of tensors and arrays, not of PIL's pictures")
+        tensor, back = _from_pil(image, config, device)
+    else:
+        kind = f"{type(image).__module__}.{type(image).__qualname__}"
+        raise TypeError(f"image is {kind}, not a tensor, a NumPy array or a picture of PIL")
+    _check_range(tensor, config)
+    return tensor, back
+
+
+def _planar(image: Tensor, layout: Layout) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    axis = -3 if layout == "chw" else -1
+    if image.ndim not in (3, 4) or image.shape[axis] != 3:
+        shape = "(3, H, W)" if layout == "chw" else "(H, W, 3)"
+        hint = ""
+        if image.ndim in (3, 4) and image.shape[-4 - axis] == 3:
+            hint = f"; layout={'hwc' if layout == 'chw' else 'chw'!r} takes it"
+        raise ValueError(f"image is {tuple(image.shape)}, not {shape} or (B, {shape[1:]}{hint}")
+    if image.numel() == 0:
+        raise ValueError(f"image is empty: {tuple(image.shape)}")
+    if layout == "chw":
+        return image, lambda output: output
+    return image.movedim(-1, -3), lambda output: output.movedim(-3, -1).contiguous()
+
+
+def _from_numpy(
+    image: np.ndarray, layout: Layout, device: torch.device
+) -> tuple[Tensor, Callable[[Tensor], np.ndarray]]:
+    native = image.astype(image.dtype.newbyteorder("="), copy=False)
+    # Torch takes no memory that goes backwards, and warns of what is only to be read.
+    usable = native.flags.writeable and min(native.strides, default=0) >= 0
+    try:
+        tensor = torch.from_numpy(native if usable else native.copy())
+    except TypeError:
+        raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating") from None
+    planar, back = _planar(tensor, layout)
+
+    def as_array(output: Tensor) -> np.ndarray:
+        array: np.ndarray = back(output).cpu().numpy()
+        return array
+
+    return planar.to(device), as_array
+
+
+def _from_pil(
+    image: Any, config: HDRNetConfig, device: torch.device
+) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    from PIL import Image
+
+    from ..images import icc
+
+    instead = "hdrnet_bench.enhance_file converts it"
+    if image.mode not in _PIL_MODES:
+        raise ValueError(
+            f"the picture is of PIL's mode {image.mode}: hand image.convert('RGB'), where it has no "
+            f"more than 8 bits of colour; {instead}"
+        )
+    profile = image.info.get("icc_profile")
+    if profile and not icc.same(profile, icc.SRGB):
+        raise ValueError(
+            "the picture's colour profile is not sRGB: convert it "
+            f"(PIL.ImageCms.profileToProfile); {instead} and back"
+        )
+    if config.input_encoding != "srgb":
+        raise ValueError(
+            f"the model is for {config.input_encoding} light, and PIL's pictures are sRGB: hand it "
+            "an array or a tensor"
+        )
+    pixels = np.array(image)
+    tensor, as_array = _from_numpy(pixels[..., :3], "hwc", device)
+
+    def as_picture(output: Tensor) -> Any:
+        pixels[..., :3] = as_array(output)
+        picture = Image.fromarray(pixels)
+        picture.info = dict(image.info)
+        return picture
+
+    return tensor, as_picture
+
+
+def _is_pil(image: Any) -> bool:
+    module = sys.modules.get("PIL.Image")  # nobody has such a picture who did not import it
+    return module is not None and isinstance(image, module.Image)
+
+
+def _check_range(image: Tensor, config: HDRNetConfig) -> None:
+    """Raises ValueError for an sRGB picture in 0..255 or the like, going by some of its pixels. Not
+    asked on other devices, which would have to be waited for."""
+    if (
+        config.input_encoding != "srgb"
+        or not image.is_floating_point()
+        or image.device.type != "cpu"
+        or torch.compiler.is_compiling()
+    ):
+        return
+    height, width = image.shape[-2:]
+    some = image[..., :: max(1, height // _PROBES), :: max(1, width // _PROBES)]
+    largest = float(some.max())
+    if largest > FAR_OVER_WHITE:
+        raise ValueError(
+            f"image has values up to {largest:g}, and floating pictures for this model are in "
+            "[0, 1]: divide by 255 (or 65535), or hand integers (uint8, uint16)"
+        )
