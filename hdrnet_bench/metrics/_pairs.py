@@ -59,7 +59,7 @@ def as_batch(name: str, picture: Tensor, any_range: bool = False) -> Tensor:
     if not any_range and (low < -FAR_OUTSIDE or high > FAR_OUTSIDE):
         raise ValueError(
             f"{name} has values from {low:g} to {high:g}, far outside [0, 1]: divide 8-bit levels "
-            "by 255, 16-bit levels by 65535, and clamp a network's output"
+            "by 255, 16-bit levels by 65535; clamp a network's output"
         )
     picture = picture.detach()
     return picture if picture.ndim == 4 else picture[None]

@@ -83,7 +83,7 @@ def test_levels_are_refused_with_what_to_do(name: str) -> None:
     assert not isinstance(error.value, metrics.Undefined)
     assert str(error.value) == (
         "the first picture has values from 0 to 255, far outside [0, 1]: divide 8-bit levels by "
-        "255, 16-bit levels by 65535, and clamp a network's output"
+        "255, 16-bit levels by 65535; clamp a network's output"
     )
 
 
