@@ -123,13 +123,20 @@ def _slopes(held: Held | None) -> Slopes:
 def _of_paper(name: str, output: Tensor, target: Tensor) -> dict[str, float]:
     """A paper's metric, and those that come with it."""
     mode, _, _ = name.partition(".")
+    # A network that diverges has a bad score, not an error: what clamps is given it clamped.
+    clamped = output.clamp(0, 1)
     if name == "llf-lut.lpips":  # alone: it costs more than all that papers measured together
-        return {name: float(as_published.llf_lut_lpips(output, target))}
+        return {name: float(as_published.llf_lut_lpips(clamped, target))}
     if mode == "llf-lut":
-        measured = as_published.llf_lut(output, target, with_lpips=False)
+        measured = as_published.llf_lut(clamped, target, with_lpips=False)
+    elif mode in _UNCLAMPED:
+        measured = _UNCLAMPED[mode](output, target, any_range=True)
     else:
-        measured = as_published.MODES[mode](output, target)
+        measured = as_published.MODES[mode](clamped, target)
     return {f"{mode}.{n}": float(v) for n, v in measured.items() if v is not None}
+
+
+_UNCLAMPED = {"namedcurves": as_published.namedcurves, "hdrnet": as_published.hdrnet}
 
 
 def _not_a_number(name: str) -> str:
@@ -190,7 +197,9 @@ def score_pair(method: Method, pair: Pair, names: Sequence[str], cells: int) -> 
 
 
 def _in_group(group: str | None, output: Tensor) -> dict[str, Any]:
-    return {} if group is None else {"group": group, "mean_ab": metrics.mean_ab(output).tolist()}
+    if group is None:
+        return {}
+    return {"group": group, "mean_ab": metrics.mean_ab(output.clamp(0, 1)).tolist()}
 
 
 def summarise_rows(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:

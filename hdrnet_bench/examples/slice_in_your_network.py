@@ -6,11 +6,10 @@ INPUT and TARGET are one picture before and after an edit, of one size. The netw
 predictor of coefficients are its own; only `bilateral_slice_apply` is this package's. It learns the
 edit from random crops, and its loss is printed as it falls.
 
-Under autocast the predictor's grid comes out in bfloat16 or float16, while the picture is float32,
-and the operator refuses tensors of several types. Make all of them float32, with autocast off, as
-below: a guide in bfloat16 has steps of 1/256 near white, and neighbouring colours would share a
-place in the grid's depth. (The operator takes any floating type, if it is one for all. On CUDA the
-kernels read float16 and bfloat16 as they are; the CPU's compute those in float32 and round.)
+Under autocast the predictor's grid comes out in bfloat16 or float16, while the picture is float32:
+the operator takes them as they are, computes in float32 and returns the picture's type. The guide
+alone is computed with autocast off: in bfloat16 it has steps of 1/256 near white, and neighbouring
+colours would share a place in the grid's depth.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ class LocalColours(nn.Module):
         # (B, 12, D, GH, GW), of autocast's type.
         grid = self.predictor(small).unflatten(1, (12, DEPTH))
         with torch.autocast(image.device.type, enabled=False):
-            guide = self.guide(image)[:, 0]  # (B, H, W) in [0, 1]
-            return image + bilateral_slice_apply(grid.float(), guide, image)
+            guide = self.guide(image)  # (B, 1, H, W) in [0, 1], float32
+        return image + bilateral_slice_apply(grid, guide, image)
 
 
 def read(path: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -12,32 +13,56 @@ from torch import Tensor
 _STRIP = {"cpu": 1 << 16, "cuda": 1 << 23}
 
 
+# A network's sRGB overshoots [0, 1] by a little, levels of 8 or 16 bits by far: clamped as if they
+# were in [0, 1] they would have a value that looks like one. What passes all the same is a picture
+# in levels that is black, up to level 10.
+FAR_OUTSIDE = 10.0
+
+
 class Undefined(ValueError):
     """The metric has no value for a picture that is otherwise as it should be: it is too small, or
     lacks the mask that the metric weighs by."""
 
 
-def as_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, bool]:
+def as_pair(output: Tensor, target: Tensor, any_range: bool = False) -> tuple[Tensor, Tensor, bool]:
     """Both pictures as (B, 3, H, W), and whether a batch came in.
 
-    Raises ValueError for shapes that differ or are no pictures, integers, NaN and infinities, and
-    pictures on different devices.
+    Raises ValueError for shapes that differ, pictures on different devices, and as `as_batch`.
     """
     if output.shape != target.shape:
         raise ValueError(f"pictures differ in shape: {tuple(output.shape)}, {tuple(target.shape)}")
-    if output.ndim not in (3, 4) or output.shape[-3] != 3 or 0 in output.shape:
-        raise ValueError(f"pictures are {tuple(output.shape)}, not (3, H, W) or (B, 3, H, W)")
     if output.device != target.device:
         raise ValueError(f"pictures are on different devices: {output.device}, {target.device}")
-    for name, picture in (("first", output), ("second", target)):
-        if not picture.is_floating_point():
-            raise ValueError(f"the {name} picture is {picture.dtype}, not floating in [0, 1]")
-        # Both extremes are NaN where any value is; no copy of the picture is made.
-        if not torch.stack(picture.aminmax()).isfinite().all():
-            raise ValueError(f"the {name} picture holds NaN or infinite values")
-    output, target = output.detach(), target.detach()
-    batched = output.ndim == 4
-    return (output, target, True) if batched else (output[None], target[None], False)
+    pair = (("the first picture", output), ("the second picture", target))
+    first, second = (as_batch(name, picture, any_range) for name, picture in pair)
+    return first, second, output.ndim == 4
+
+
+def as_batch(name: str, picture: Tensor, any_range: bool = False) -> Tensor:
+    """(3, H, W) or (B, 3, H, W) as (B, 3, H, W), detached.
+
+    Args:
+        name: of the picture, in errors.
+        any_range: whether values may be far outside [0, 1]: for what is known to be no levels.
+
+    Raises ValueError for what is no picture, integers, NaN and infinities, and values beyond
+    `FAR_OUTSIDE`.
+    """
+    if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or 0 in picture.shape:
+        raise ValueError(f"{name} is {tuple(picture.shape)}, not (3, H, W) or (B, 3, H, W)")
+    if not picture.is_floating_point():
+        raise ValueError(f"{name} is {picture.dtype}, not floating in [0, 1]")
+    # Both extremes are NaN where any value is; no copy of the picture is made.
+    low, high = torch.stack(picture.detach().aminmax()).tolist()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{name} holds NaN or infinite values")
+    if not any_range and (low < -FAR_OUTSIDE or high > FAR_OUTSIDE):
+        raise ValueError(
+            f"{name} has values from {low:g} to {high:g}, far outside [0, 1]: divide 8-bit levels "
+            "by 255, 16-bit levels by 65535; clamp a network's output"
+        )
+    picture = picture.detach()
+    return picture if picture.ndim == 4 else picture[None]
 
 
 def strip_size(x: Tensor) -> int:

@@ -4,7 +4,8 @@ MODES[name] takes two pictures, (3, H, W) or (B, 3, H, W) sRGB as encoded in [0,
 first, and returns one value a picture for each of metric_specs.PUBLISHED[name], where range,
 direction and source stand. What is said of rounding and clamping there is done here, so that the
 pictures go in as they are. All is float64, where the papers' own programs are partly float32. The
-errors are those of the canonical metrics.
+errors are those of the canonical metrics. The two that do not clamp, `namedcurves` and `hdrnet`,
+take any_range=True for an output that is known to be a network's, however far outside [0, 1].
 
 Not theirs is what is done where a definition fails. An SSIM whose data range is taken from a
 picture is NaN where that is constant; and in zeng's, pictures with fewer than 384 rows (or 128
@@ -168,32 +169,32 @@ def deeplpf(output: Tensor, target: Tensor) -> Values:
     }
 
 
-def namedcurves(output: Tensor, target: Tensor) -> Values:
+def namedcurves(output: Tensor, target: Tensor, any_range: bool = False) -> Values:
     """psnr, ssim, delta_e_76, delta_e_2000 of NamedCurves. Raises Undefined where a side is under
     11 pixels."""
-    x, y, batched = as_pair(output, target)
+    x, y, batched = as_pair(output, target, any_range)
     data_range = torch.maximum(_range(x), _range(y))
     similarity = mean_similarity(x, y, gaussian(), data_range)
-    cie76, ciede2000 = delta_e_both(output, target)
+    cie76, ciede2000 = delta_e_both(x.clamp(0, 1), y.clamp(0, 1))
     return {
         "psnr": per_picture(_psnr_of(_mse(x, y)), batched),
         "ssim": per_picture(_nan_where_constant(similarity, data_range), batched),
-        "delta_e_76": cie76,
-        "delta_e_2000": ciede2000,
+        "delta_e_76": per_picture(cie76, batched),
+        "delta_e_2000": per_picture(ciede2000, batched),
     }
 
 
-def hdrnet(output: Tensor, target: Tensor) -> Values:
+def hdrnet(output: Tensor, target: Tensor, any_range: bool = False) -> Values:
     """mse and l2_lab of each picture, psnr of all in the batch together: ().
 
     For more pictures than a batch, the PSNR is -10 log10 of the mean of their mse.
     """
-    x, y, batched = as_pair(output, target)
+    x, y, batched = as_pair(output, target, any_range)
     mse = _mse(x, y)
     return {
         "mse": per_picture(mse, batched),
         "psnr": _psnr_of(mse.mean()),
-        "l2_lab": delta_e_76(output, target),
+        "l2_lab": per_picture(delta_e_76(x.clamp(0, 1), y.clamp(0, 1)), batched),
     }
 
 

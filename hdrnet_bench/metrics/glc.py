@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..statistics import mean_variance
 from ._lab import matlab, srgb_to_lab
-from ._pairs import Undefined, as_pair, per_picture, strips
+from ._pairs import Undefined, as_batch, per_picture, strips
 from .psnr import levels
 
 
@@ -34,14 +34,20 @@ def glc(pictures: Sequence[Tensor]) -> float:
     """
     if len(pictures) < 2:
         raise Undefined(f"GLC needs two pictures of a group, not {len(pictures)}")
-    return mean_variance([mean_ab(picture).tolist() for picture in pictures])
+    named = ((f"picture {i} of the group", picture) for i, picture in enumerate(pictures, 1))
+    return mean_variance([_mean_ab(name, picture).tolist() for name, picture in named])
 
 
 def mean_ab(picture: Tensor) -> Tensor:
-    """Mean a* and b* of (3, H, W) or (B, 3, H, W) sRGB in [0, 1]: (2,) or (B, 2), float64."""
-    x, _, batched = as_pair(picture, picture)
+    """Mean a* and b* of (3, H, W) or (B, 3, H, W) sRGB in [0, 1]: (2,) or (B, 2), float64. Raises
+    ValueError as the canonical metrics."""
+    return _mean_ab("the picture", picture)
+
+
+def _mean_ab(name: str, picture: Tensor) -> Tensor:
+    x = as_batch(name, picture)
     total = x.new_zeros(len(x), 2, dtype=torch.float64)
     for (part,) in strips(x):
         _, a, b = srgb_to_lab(levels(part) / 255, matlab())
         total += torch.stack([a.sum(dim=(1, 2)), b.sum(dim=(1, 2))], dim=1)
-    return per_picture(total / x[0, 0].numel(), batched)
+    return per_picture(total / x[0, 0].numel(), picture.ndim == 4)

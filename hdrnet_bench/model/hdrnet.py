@@ -11,7 +11,6 @@ prediction's channel order, initialisation (network.py, layers.py, guides.py).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from ..config import LEVELS, HDRNetConfig
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
+from ..slicing.autocast import without_autocast
 from ..slicing.fused import fused_packed, packed_parameters
 from . import fast_network, pyramid
 from .captured import CapturedNetwork, weights_state
@@ -81,7 +81,7 @@ class HDRNet(nn.Module, HubMixin):
         Returns:
             (B, 3, H, W) of the picture's type, not clamped.
         """
-        with _without_autocast(fullres):
+        with without_autocast(fullres):
             picture = self._as_guided(fullres)
             output = self._render(grid.to(picture.dtype), picture, backend)
             return output.to(fullres.dtype)
@@ -125,7 +125,7 @@ class HDRNet(nn.Module, HubMixin):
     def guide(self, fullres: Tensor) -> Tensor | list[Tensor]:
         """(B, 3, H, W) -> (B, H, W) in [0, 1]; pyramid: a list of three, fine to coarse. Autocast
         does not reach it."""
-        with _without_autocast(fullres):
+        with without_autocast(fullres):
             picture = self._as_guided(fullres)
             if self.config.variant != "pyramid":
                 return self.guides[0](picture)
@@ -320,16 +320,6 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
     else:
         for _ in range(LEVELS if config.variant == "pyramid" else 1):
             yield PointwiseGuide(config.guide_complexity)
-
-
-def _without_autocast(picture: Tensor) -> contextlib.AbstractContextManager[object]:
-    """Autocast off for a picture's device; nothing where it is off, so that exported programs hold
-    no trace of it."""
-    device = picture.device.type
-    # Of a device that has no autocast torch cannot say whether it is on.
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return contextlib.nullcontext()
 
 
 def _not_half(dtype: torch.dtype) -> torch.dtype:

@@ -84,6 +84,25 @@ def test_half_precision(dtype: torch.dtype) -> None:
     assert float(((ours - exact).abs() / exact.abs().clamp_min(1)).max()) <= rounding
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mixture_under_autocast_is_computed_in_float32(dtype: torch.dtype) -> None:
+    (grid, guide, image), grad = on_device(SHAPES[0])
+    given = (grid.to(dtype), guide.to(dtype)[:, None], image)
+    expected = gradients(tuple(t.float() for t in given), grad, True, "native")
+    with torch.autocast("cuda", dtype):
+        ours = gradients(given, grad, True, "native")
+        out = torch.empty_like(image)
+        bilateral_slice_apply(*given, backend="native", out=out)
+        sliced = bilateral_slice(*given[:2], backend="native")
+    assert [t.dtype for t in ours] == [torch.float32, dtype, dtype, torch.float32]
+    assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(ours, expected, strict=True))
+    assert torch.equal(out, expected[0])
+    wide = bilateral_slice(*(t.float() for t in given[:2]), backend="native")
+    assert torch.equal(sliced, wide.to(dtype))
+    with pytest.raises(ValueError, match=r"torch\.autocast"):
+        bilateral_slice_apply(*given, backend="native")
+
+
 def test_double_precision_takes_the_reference() -> None:
     grid, guide, _ = (t.double() for t in on_device(SHAPES[0])[0])
     assert bilateral_slice(grid, guide).dtype == torch.float64

@@ -162,7 +162,7 @@ def test_out_is_filled_and_returned() -> None:
     ("change", "message"),
     [
         (lambda g, z, i: (g[0], z, i), "grid is"),
-        (lambda g, z, i: (g, z[:, None], i), "guide"),
+        (lambda g, z, i: (g, z[0], i), "guide"),
         (lambda g, z, i: (g, z.float(), i), "one dtype"),
         (lambda g, z, i: (g, z, i.float()), "image is torch.float32"),
         (lambda g, z, i: (g, z, i[..., :-1]), "image is"),
