@@ -1,6 +1,6 @@
 """HDRNet on named data, measured honestly. See README.md.
 
-`HDRNet`, `HDRNetConfig`, `load_model` and `load_pairs` are imported when they are first asked for.
+All but `__version__` is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from .version import __version__
 if TYPE_CHECKING:
     from .config import HDRNetConfig
     from .data.load import load_pairs
+    from .enhance.file import enhance_file
     from .model.hdrnet import HDRNet
     from .model.load import load_model
 
-__all__ = ["HDRNet", "HDRNetConfig", "__version__", "load_model", "load_pairs"]
+__all__ = [
+    "HDRNet",
+    "HDRNetConfig",
+    "__version__",
+    "enhance_file",
+    "load_model",
+    "load_pairs",
+]
 
 _HOME = {
     "HDRNet": "model.hdrnet",
     "HDRNetConfig": "config",
+    "enhance_file": "enhance.file",
     "load_model": "model.load",
     "load_pairs": "data.load",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config import HDRNetConfig
 
 Layout = Literal["chw", "hwc"]
+Picture = TypeVar("Picture", bound=Any)  # a tensor, an array or PIL's
 # Where a network's output overshoots 1, it is by little; a picture in 0..255 is far beyond.
 FAR_OVER_WHITE = 10
 _PROBES = 64  # rows, and columns, that are looked at
@@ -86,7 +87,7 @@ def _from_pil(
     instead = "hdrnet_bench.enhance_file converts it"
     if image.mode not in _PIL_MODES:
         raise ValueError(
-            f"the picture is of PIL's mode {image.mode}: hand image.convert('RGB'), where it has no "
+            f"the picture is of PIL's mode {image.mode}: hand image.convert('RGB'), if it has no "
             f"more than 8 bits of colour; {instead}"
         )
     profile = image.info.get("icc_profile")

@@ -12,7 +12,7 @@ prediction's channel order, initialisation (network.py, layers.py, guides.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +22,15 @@ from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from ..slicing.autocast import without_autocast
 from ..slicing.fused import fused_packed, packed_parameters
 from . import fast_network, pyramid
-from .captured import CapturedNetwork, weights_state
+from .captured import CapturedNetwork, T, Use, weights_state
 from .encoding import to_model_input
 from .file import ModelHeader
+from .frames import FrameEnhancer
 from .guides import CurvesGuide, PointwiseGuide
-from .handed import Layout, as_tensor
+from .handed import Layout, Picture, as_tensor
 from .hub import HubMixin
 from .lowres import INTEGER_WHITE, lowres_from_stored, make_lowres
 from .network import CoefficientNetwork
-
-Picture = TypeVar("Picture", bound=Any)  # a tensor, an array or PIL's
 
 
 class HDRNet(nn.Module, HubMixin):
@@ -113,6 +112,10 @@ class HDRNet(nn.Module, HubMixin):
             return pyramid.render(self.pyramid_guides(), grid, fullres)
         return self.render(grid, fullres, backend)
 
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def coefficients(self, lowres: Tensor) -> Tensor:
         """(B, 3, S, S) -> the grid (B, n_out * n_in, D, GH, GW); channel i_out * n_in + i_in."""
         size = self.config.net_input_size
@@ -161,40 +164,97 @@ class HDRNet(nn.Module, HubMixin):
                 over 1 (over 10), which is asked on the CPU alone.
             TypeError: it is something else.
         """
-        picture, as_handed = as_tensor(image, layout, self.config, next(self.parameters()).device)
+        picture, as_handed = as_tensor(image, layout, self.config, self.device())
         return as_handed(self._enhance(picture, backend))
 
     def _enhance(self, image: Tensor, backend: Backend) -> Tensor:
         """(3, H, W) or (B, 3, H, W), uint8, uint16 or floating, to the same."""
         batch = image if image.ndim == 4 else image[None]
-        white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(image.dtype)
-        if white is None and not image.is_floating_point():
-            raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating")
-        # Whether the picture's own numbers are what the model is given, but for their full scale,
-        # which the fused kernel divides by itself.
-        is_model_input = self.config.input_transfer == "none" and white in (
-            None,
-            INTEGER_WHITE.get(image.dtype),
-        )
-        as_it_came = is_model_input and self.serves_fused(batch, backend)
-        picture = batch if as_it_came else self._as_given(batch, white)
-        # What could not be fused as it came may be now that it is floating and converted.
-        if as_it_came or self.serves_fused(picture, backend):
-            output, grid = self._enhance_fused(picture)
+        picture, fused = self._for_kernel(batch, backend)
+        output = None
+        if fused:
+
+            def apply(grid: Tensor, packed: Tensor) -> tuple[Tensor | None, Tensor]:
+                output = fused_packed(grid, picture, packed, self._fused_guide().width)
+                return output, grid if output is not None else grid.clone()
+
+            output, grid = self._with_grid(picture, apply)
         else:
             size, resize = self.config.net_input_size, self.config.lowres_resize
-            output, grid = None, self.coefficients(make_lowres(picture, size, resize))
+            grid = self.coefficients(make_lowres(picture, size, resize))
         if output is None:
-            fullres = self._as_given(batch, white) if as_it_came else picture
+            fullres = self._as_given(batch) if picture is batch else picture
             output = self.render_fast(grid, fullres, backend)
-        if white is not None and output.is_floating_point():
-            levels = output.to(_not_half(output.dtype)).clamp(0, 1).mul(INTEGER_WHITE[image.dtype])
-            output = levels.round()
-        return output.to(image.dtype).reshape(image.shape)
+        return self._as_stored(output, image.dtype).reshape(image.shape)
 
-    def _as_given(self, batch: Tensor, white: int | None) -> Tensor:
+    @torch.no_grad()
+    def predict_grid(self, image: Tensor, backend: Backend = "auto") -> Tensor:
+        """The grid of whole pictures, whose low-res copies are made here: the half of `enhance`
+        that frames of one scene can share.
+
+        Args:
+            image: (B, 3, H, W), as `enhance` takes it.
+            backend: as of `enhance`.
+
+        Returns:
+            (B, n_out * n_in, D, GH, GW), as of `coefficients`.
+        """
+        picture, fused = self._for_kernel(image, backend)
+        if fused:
+            return self._with_grid(picture, lambda grid, packed: grid.clone())
+        size, resize = self.config.net_input_size, self.config.lowres_resize
+        return self.coefficients(make_lowres(picture, size, resize))
+
+    @torch.no_grad()
+    def apply_grid(
+        self, grid: Tensor, image: Tensor, out: Tensor | None = None, backend: Backend = "auto"
+    ) -> Tensor:
+        """The other half of `enhance`: guide, slice and apply.
+
+        Args:
+            grid: (B, n_out * n_in, D, GH, GW), of any pictures.
+            image: (B, 3, H, W), as `enhance` takes it.
+            out: where to put the result, of the image's shape and dtype, any strides.
+            backend: as of `enhance`.
+
+        Returns:
+            As of `enhance`; `out` where it was given.
+        """
+        picture, fused = self._for_kernel(image, backend)
+        output = None
+        if fused:
+            guide = self._fused_guide()
+            packed = packed_parameters(*guide.kernel_parameters())
+            direct = out if picture is image else None
+            output = fused_packed(grid.float().contiguous(), picture, packed, guide.width, direct)
+        if output is None:
+            fullres = self._as_given(image) if picture is image else picture
+            output = self.render_fast(grid, fullres, backend)
+        result = self._as_stored(output, image.dtype)
+        return result if out is None or result is out else out.copy_(result)
+
+    def _for_kernel(self, batch: Tensor, backend: Backend) -> tuple[Tensor, bool]:
+        """A picture as the fused kernel takes it, and True; or as the model is given it."""
+        white = INTEGER_WHITE.get(batch.dtype)
+        # Whether the picture's own numbers are what the model is given, but for their full scale,
+        # which the fused kernel divides by itself.
+        is_model_input = self.config.input_transfer == "none" and self._white(batch) == white
+        if is_model_input and self.serves_fused(batch, backend):
+            return batch, True
+        # What could not be fused as it came may be now that it is floating and converted.
+        picture = self._as_given(batch)
+        return picture, self.serves_fused(picture, backend)
+
+    def _white(self, batch: Tensor) -> int | None:
+        """The number that stands for 1.0, None of floating pictures. Raises ValueError."""
+        white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(batch.dtype)
+        if white is None and not batch.is_floating_point():
+            raise ValueError(f"image is {batch.dtype}, not uint8, uint16 or floating")
+        return white
+
+    def _as_given(self, batch: Tensor) -> Tensor:
         """A picture as the model is given it: about [0, 1], in the type of the weights."""
-        dtype = next(self.parameters()).dtype
+        dtype, white = next(self.parameters()).dtype, self._white(batch)
         if white is None and self.config.input_transfer == "none":
             return batch.to(dtype)
         picture = batch.to(_not_half(dtype))
@@ -202,12 +262,17 @@ class HDRNet(nn.Module, HubMixin):
             picture = picture / white
         return to_model_input(picture, self.config).to(dtype)
 
-    def _enhance_fused(self, picture: Tensor) -> tuple[Tensor | None, Tensor]:
-        """The fused kernel's way, from what the model is given: the result, None where the grid is
-        too large for the kernel, and the grid."""
+    def _as_stored(self, output: Tensor, dtype: torch.dtype) -> Tensor:
+        """What was computed as a picture of that type."""
+        if dtype in INTEGER_WHITE and output.is_floating_point():
+            levels = output.to(_not_half(output.dtype)).clamp(0, 1).mul(INTEGER_WHITE[dtype])
+            output = levels.round()
+        return output.to(dtype)
+
+    def _with_grid(self, picture: Tensor, use: Use[T]) -> T:
+        """use(grid, the guide's parameters packed), of a picture that the fused kernel takes."""
         size, resize = self.config.net_input_size, self.config.lowres_resize
-        guide = self.guides[0]
-        assert isinstance(guide, CurvesGuide | PointwiseGuide)
+        guide = self._fused_guide()
 
         def lowres(out: Tensor | None) -> Tensor:
             return lowres_from_stored(picture, size, resize, out)
@@ -223,12 +288,19 @@ class HDRNet(nn.Module, HubMixin):
                     grid = self.coefficients(lowres)
             return grid.float().contiguous(), packed
 
-        def apply(grid: Tensor, packed: Tensor) -> tuple[Tensor | None, Tensor]:
-            output = fused_packed(grid, picture, packed, guide.width)
-            return output, grid if output is not None else grid.clone()
-
         shape = (len(picture), 3, size, size)
-        return self._captured.run(self, shape, picture.device, lowres, predict, apply)
+        return self._captured.run(self, shape, picture.device, lowres, predict, use)
+
+    def _fused_guide(self) -> CurvesGuide | PointwiseGuide:
+        guide = self.guides[0]
+        assert isinstance(guide, CurvesGuide | PointwiseGuide)
+        return guide
+
+    def enhancer(
+        self, height: int, width: int, every: int = 1, smoothing: float = 0.0
+    ) -> FrameEnhancer:
+        """The frames of a video, or of a camera: see `FrameEnhancer`."""
+        return FrameEnhancer(self, height, width, every, smoothing)
 
     @torch.no_grad()
     def enhance_rows(
@@ -254,13 +326,11 @@ class HDRNet(nn.Module, HubMixin):
         Returns:
             As the image; integers are clamped and rounded to nearest, floating is neither.
         """
-        guide = self.guides[0]
-        assert isinstance(guide, CurvesGuide | PointwiseGuide)
         float_grid = grid.float().contiguous()
         return cpu.enhance(
             float_grid,
             image,
-            *guide.kernel_parameters(),
+            *self._fused_guide().kernel_parameters(),
             rows=(first, height),
             out=out,
             colours=colours,
