@@ -30,6 +30,7 @@ from ..images.pixels import Pixels
 from ..model import pyramid
 from ..model.hdrnet import HDRNet
 from ..model.lowres import lowres_from_stored, make_lowres, nearest_places
+from ..model.threads import one_thread
 from ..slicing import cpu
 from .colours import Colours, Conversion, tensor
 from .plan import EnhanceJob, path_text
@@ -173,14 +174,8 @@ def _enhance(model: HDRNet, photo: Photo, conversion: Conversion) -> dict[str, f
 
 
 def _grid(model: HDRNet, lowres: Tensor) -> Tensor:
-    """The coefficients, on one thread: the network is small, and threads that wait for each other
-    at every layer, while decoders and encoders have the cores, cost ten times what they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return model.coefficients(lowres)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _split(start: float, network_end: float) -> dict[str, float]:

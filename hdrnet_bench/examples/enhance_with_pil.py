@@ -19,7 +19,6 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms, ImageOps
 
 from hdrnet_bench import load_model
@@ -30,9 +29,9 @@ EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 
 
 def read_srgb(path: str) -> Image.Image:
-    """An 8-bit sRGB picture, upright. Raises DataError for modes that PIL would cut to 8 bits, for
-    what PIL refuses as too large, and for a profile that is broken or of another kind of picture;
-    OSError as PIL does."""
+    """A picture of 8 bits, RGB, upright and in sRGB. Raises DataError for modes that PIL would cut
+    to 8 bits, for what PIL refuses as too large, and for a profile that is broken or of another
+    kind of picture; OSError as PIL does."""
     try:
         # Among all that PIL knows are kinds that it starts programs for.
         opened = Image.open(path, formats=("BMP", "JPEG", "PNG", "TIFF", "WEBP"))
@@ -73,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(options.model)
     if model.config.input_encoding != "srgb":
         raise UsageError(f"{options.model} takes {model.config.input_encoding}: PIL reads no such")
-    pixels = torch.from_numpy(np.array(read_srgb(options.input)))  # (H, W, 3) uint8
-    enhanced = model.enhance(pixels.permute(2, 0, 1))  # (3, H, W) uint8, clamped and rounded
-    image = Image.fromarray(enhanced.permute(1, 2, 0).contiguous().numpy())
+    picture = read_srgb(options.input)
+    picture.info.pop("icc_profile", None)  # as PIL says it of the file: its numbers are sRGB now
+    image = model.enhance(picture)
     image.save(options.output, quality=95)  # formats without losses take no notice of quality
     print(f"{options.output}: {image.width} x {image.height}")
 

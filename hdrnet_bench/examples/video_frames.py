@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from hdrnet_bench import HDRNet, load_model
 from hdrnet_bench.errors import CapabilityError, DataError, UsageError
@@ -48,30 +46,23 @@ class Frame(NamedTuple):
     tags: tuple[int, int, int]
 
 
-class Enhancer:
-    """A model on one frame after another. smoothing: from 0, none, to below 1."""
-
-    def __init__(self, model: HDRNet, every: int, smoothing: float) -> None:
-        self.model, self.every, self.weight = model, every, 1 - smoothing
-        self.device = next(model.parameters()).device
-        self.grid: torch.Tensor | None = None
-        self.count = 0
-
-    @torch.no_grad()
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 or uint16 -> (H, W, 3) uint8."""
-        scaled = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
-        picture = torch.from_numpy(scaled).to(self.device).permute(2, 0, 1)[None]
-        if self.count % self.every == 0:
-            config = self.model.config
-            size = (config.net_input_size, config.net_input_size)
-            grid = self.model.coefficients(F.interpolate(picture, size, mode=config.lowres_resize))
-            self.grid = grid if self.grid is None else self.grid.lerp(grid, self.weight)
-        self.count += 1
-        assert self.grid is not None
-        output = self.model.render(self.grid, picture)[0]
-        levels = output.clamp(0, 1).mul(255).round().byte()
-        return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+def enhanced(
+    model: HDRNet, frames: Iterator[Frame], every: int, smoothing: float
+) -> Iterator[Frame]:
+    """The frames, 8 bits, in memory that the next one takes. Raises DataError where one is of
+    another size than the first."""
+    enhance = None
+    for count, frame in enumerate(frames, start=1):
+        height, width = frame.pixels.shape[:2]
+        if enhance is None:
+            size = height, width
+            enhance = model.enhancer(height, width, every, smoothing)
+        if (height, width) != size:
+            raise DataError(f"frame {count} is of another size than the first")
+        pixels = enhance(frame.pixels)
+        if pixels.dtype == np.uint16:
+            pixels = np.rint(pixels / 257).astype(np.uint8)
+        yield frame._replace(pixels=pixels)
 
 
 def frames_of(path: Path, rate: Fraction) -> Iterator[Frame]:
@@ -109,24 +100,23 @@ def _decoded(path: Path) -> Iterator[Frame]:
 
 
 def write(path: Path, frames: Iterator[Frame], rate: Fraction) -> int:
-    """Encode frames, all or none; how many there were. Size and tags are those of the first.
+    """Encode frames of one size, all or none; how many there were. Tags are those of the first.
 
-    Raises DataError for none, and for frames of several sizes.
+    Raises DataError for none.
     """
     import av
 
-    stream, count, size = None, 0, (0, 0)
+    stream, count = None, 0
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        for count, frame in enumerate(frames, start=1):
+        for frame in frames:
+            count += 1
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
-                stream.height, stream.width = size = frame.pixels.shape[:2]
+                stream.height, stream.width = frame.pixels.shape[:2]
                 stream.pix_fmt = "yuv444p" if stream.height % 2 or stream.width % 2 else "yuv420p"
                 context = stream.codec_context
                 context.time_base, context.color_range = frame.time_base, VIDEO_RANGE
                 context.colorspace, context.color_primaries, context.color_trc = frame.tags
-            if frame.pixels.shape[:2] != size:
-                raise DataError(f"frame {count} is of another size than the first")
             image = av.VideoFrame.from_ndarray(frame.pixels, format="rgb24").reformat(
                 format=stream.pix_fmt,
                 dst_colorspace=frame.tags[0],
@@ -175,12 +165,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(options.model, usable(options.device))
     if model.config.input_encoding != "srgb":
         raise UsageError(f"{options.model} takes {model.config.input_encoding} light, no video")
-    enhance = Enhancer(model, options.every, options.smoothing)
     frames = frames_of(Path(options.input), options.rate)
-    enhanced = (frame._replace(pixels=enhance(frame.pixels)) for frame in frames)
+    results = enhanced(model, frames, options.every, options.smoothing)
     start = time.perf_counter()
     try:
-        count = write(Path(options.output), enhanced, options.rate)
+        count = write(Path(options.output), results, options.rate)
     except av.FFmpegError as error:
         raise DataError(f"{options.output} cannot be written: {error.strerror}") from None
     seconds = time.perf_counter() - start

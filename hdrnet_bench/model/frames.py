@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..config import HDRNetConfig
 from .handed import Layout, Picture, as_tensor
+from .threads import one_thread
 
 
 class HasGrid(Protocol):
@@ -83,7 +84,8 @@ class FrameEnhancer:
             )
         batch = picture[None]
         if self.grid is None or (self._count % self._every == 0 if new_grid is None else new_grid):
-            grid = self._model.predict_grid(batch)
+            with one_thread():
+                grid = self._model.predict_grid(batch)
             self.grid = grid if self.grid is None else grid.lerp(self.grid, self._smoothing)
         self._count += 1
         if self._result is None or (self._result.dtype, self._result.stride()) != (
