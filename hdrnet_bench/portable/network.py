@@ -68,16 +68,16 @@ def add_conv(
     padding: tuple[int, int] = (0, 0),
     relu: bool = False,
 ) -> str:
-    """A convolution. kernel: (outputs, inputs, rows, columns). padding: zeros before and after, on
-    both axes."""
-    before, after = padding
+    """A convolution. kernel: (outputs, inputs, rows, columns), or without rows. padding: zeros
+    before and after, on every axis."""
+    axes = kernel.ndim - 2
     y = graph.add(
         "Conv",
         x,
         kernel.astype(np.float32),
         *([] if bias is None else [bias.astype(np.float32)]),
         kernel_shape=list(kernel.shape[2:]),
-        strides=[stride, stride],
-        pads=[before, before, after, after],
+        strides=[stride] * axes,
+        pads=[zeros for zeros in padding for _ in range(axes)],
     )
     return graph.add("Relu", y) if relu else y

@@ -19,27 +19,35 @@ _POINTS_AT_ONCE = 4
 def add_guide(graph: Graph, guide: nn.Module, picture: str) -> str:
     """(B, 3, H, W) -> (B, 1, H, W) in [0, 1]."""
     with graph.part("guide"):
+        # Along one axis: convolutions of two that give 12 channels, and then one, onnxruntime pads
+        # to blocks of 16, which took twice the time and memory.
+        pixels = graph.add("Reshape", picture, [0, 3, -1])
         if isinstance(guide, PointwiseGuide):
             kernel, bias = folded(guide.conv1.conv, guide.conv1.norm)
-            hidden = add_conv(graph, picture, kernel, bias, relu=True)
+            hidden = add_conv(graph, pixels, kernel[..., 0], bias, relu=True)
             kernel, bias = folded(guide.conv2.conv, None)
-            return graph.add("Sigmoid", add_conv(graph, hidden, kernel, bias))
-        assert isinstance(guide, CurvesGuide)
-        return _add_curves(graph, guide, picture)
+            value = graph.add("Sigmoid", add_conv(graph, hidden, kernel[..., 0], bias))
+        else:
+            assert isinstance(guide, CurvesGuide)
+            value = _add_curves(graph, guide, pixels)
+        batch = graph.add("Shape", picture, start=0, end=1)
+        sides = graph.add("Shape", picture, start=2, end=4)
+        return graph.add("Reshape", value, graph.add("Concat", batch, [1], sides, axis=0))
 
 
-def _add_curves(graph: Graph, guide: CurvesGuide, picture: str) -> str:
+def _add_curves(graph: Graph, guide: CurvesGuide, pixels: str) -> str:
+    """(B, 3, pixels) -> (B, 1, pixels)."""
     # mix_bias + sum of mix[c] slopes[c, k] relu(x @ ccm[:, c] + ccm_bias[c] - shifts[c, k]): two
     # convolutions with a ReLU between them, some control points at a time.
-    matrix = numbers(guide.ccm).T.repeat(_POINTS_AT_ONCE, axis=0)[:, :, None, None]
+    matrix = numbers(guide.ccm).T.repeat(_POINTS_AT_ONCE, axis=0)[:, :, None]
     offsets = numbers(guide.ccm_bias)[:, None] - numbers(guide.shifts)
     factors = numbers(guide.mix)[:, None] * numbers(guide.slopes)
     total = None
     for first in range(0, CURVE_POINTS, _POINTS_AT_ONCE):
         points = slice(first, first + _POINTS_AT_ONCE)
-        above = add_conv(graph, picture, matrix, offsets[:, points].reshape(-1), relu=True)
+        above = add_conv(graph, pixels, matrix, offsets[:, points].reshape(-1), relu=True)
         bias = numbers(guide.mix_bias).reshape(1) if total is None else None
-        part = add_conv(graph, above, factors[:, points].reshape(1, -1, 1, 1), bias)
+        part = add_conv(graph, above, factors[:, points].reshape(1, -1, 1), bias)
         total = part if total is None else graph.add("Add", total, part)
     assert total is not None
     return graph.add("Clip", total, 0.0, 1.0)

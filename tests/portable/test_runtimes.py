@@ -136,14 +136,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[browser.Dri
 
 
 RUN = """
-const [provider, height, width, values, done] = arguments;
+const [file, provider, height, width, values, done] = arguments;
 (async () => {
   const bytes = Uint8Array.from(atob(values), (c) => c.charCodeAt(0));
   const picture = new ort.Tensor("float32", new Float32Array(bytes.buffer), [1, 3, height, width]);
   if (provider === "webgpu" && !(await navigator.gpu?.requestAdapter())) return { lacks: true };
   ort.env.wasm.numThreads = 1;
   const options = { executionProviders: [provider] };
-  const session = await ort.InferenceSession.create("m.onnx", options);
+  const session = await ort.InferenceSession.create(file, options);
   const { output } = await session.run({ picture });
   const result = new Uint8Array((await output.getData()).buffer);
   let text = "";
@@ -161,10 +161,11 @@ const [provider, height, width, values, done] = arguments;
 def test_onnxruntime_web(page: tuple[browser.Driver, Path], variant: str, provider: str) -> None:
     driver, folder = page
     model = paper_sized(variant)
-    write_onnx(model, folder / "m.onnx")
+    file = folder / f"{provider}-{variant}.onnx"  # browsers keep what they had by a name
+    write_onnx(model, file)
     image = torch.rand(1, 3, 60, 83)
     values = base64.b64encode(image.numpy().tobytes()).decode()
-    found = driver.execute_async_script(RUN, provider, 60, 83, values)
+    found = driver.execute_async_script(RUN, file.name, provider, 60, 83, values)
     if found.get("lacks"):
         pytest.skip("this Chromium has no WebGPU, not even in software")
     assert "error" not in found, found["error"]
