@@ -12,12 +12,13 @@ from ..errors import CapabilityError, DataError, UsageError
 from ..stopping import says_when_stopped
 from . import completion
 from .console import choose_device, err, next_step, out, print_json, report_values
+from .model_argument import model_file
 from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
 
 _Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help=f"{MODEL}.", autocompletion=completion.runs_and_recipes),
+    typer.Argument(metavar="MODEL", help=f"{MODEL}.", autocompletion=completion.models),
 ]
 
 
@@ -76,10 +77,10 @@ def enhance(
         raise UsageError("--skip-existing leaves what is there, --overwrite replaces it: use one")
     from ..enhance.plan import passed_over, passed_over_lines, path_text, plan, split_existing
     from ..images.limits import max_pixels
-    from ..runs import model_file
+    from ..model_names import find_model
 
     max_pixels()  # what the environment says of it is no picture's fault
-    file = model_file(model)
+    source = find_model(model)
     *inputs, output = pictures
     jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite, skip_existing)
     others = passed_over(inputs, output)
@@ -93,6 +94,8 @@ def enhance(
             err.print(f"{len(there)} of {total} are there already: skipped")
         skipped[:0] = [_skipped(job.source, job.target, "output is there") for job in there]
     if dry_run:
+        if source.path is not None:  # nothing is downloaded to say what would be done
+            model_file(source, quiet or as_json)
         would = [{"input": path_text(j.source), "output": path_text(j.target)} for j in jobs]
         if as_json:
             print_json([*would, *skipped])
@@ -114,7 +117,9 @@ def enhance(
     for each in {j.kind for j in jobs if KINDS.get(j.source.suffix.lower()) != j.kind}:
         check_kind(each)
 
-    network, header = read_model(file, choose_device(device))
+    device = choose_device(device)
+    file = model_file(source, quiet or as_json)
+    network, header = read_model(file, device)
     if header.step != header.steps:
         err.print(f"{file}: of a training that stands at step {header.step} of {header.steps}")
     settings = Settings(untagged, linearise, quality, overwrite, strict)
@@ -176,7 +181,9 @@ def export(
     output: Annotated[
         Path | None,
         typer.Argument(
-            metavar="OUTPUT", help="By default beside the model, with the format's suffix."
+            metavar="OUTPUT",
+            help="By default beside the model, with the format's suffix; in the current folder where "
+            "the model is a pretrained one or the Hub's.",
         ),
     ] = None,
     kind: Annotated[
@@ -195,14 +202,15 @@ def export(
     web page that enhances photographs in a browser, offline (models of sRGB pictures)."""
     from ..model.export import SUFFIXES
     from ..model.load import read_model
-    from ..runs import model_file
+    from ..model_names import find_model
 
-    source = model_file(model)
+    found = find_model(model)
     suffix = ".html" if kind == "web" else SUFFIXES[kind]
-    path = output or source.with_suffix(suffix)
+    path = output or found.beside(suffix)
     if path.suffix != suffix:
         raise UsageError(f"{path}: the name of this format ends in {suffix}")
     _not_there(path, overwrite)
+    source = model_file(found, quiet or as_json)
     network, _ = read_model(source)
     if dry_run:
         if kind == "web":

@@ -250,7 +250,7 @@ def test_what_the_system_says_is_not_said_of_the_file(
     def fails(path: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("hdrnet_bench.model.tensors.open_regular", fails)
+    monkeypatch.setattr("hdrnet_bench.safetensors_header.open_regular", fails)
     with pytest.raises(StorageError, match=r"m\.safetensors cannot be read: Input/output error"):
         load_model(PATH)
 

@@ -224,7 +224,7 @@ def test_a_silent_hub_is_waited_for_once(
         asked.append(url)
         raise TimeoutError("nobody answers")
 
-    monkeypatch.setattr("hdrnet_bench.model.hub.get_hf_file_metadata", silent)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", silent)
     monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", silent)
     with pytest.raises(DataError, match="cannot be had from the Hub: nobody answers"):
         HDRNet.from_pretrained("owner/name", cache_dir="cache", force_download=force)
