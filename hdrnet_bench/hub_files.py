@@ -141,6 +141,8 @@ def upload(
     api = HfApi(token=token)
     try:
         name = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        if private and not api.model_info(name).private:  # of one that is there it changes nothing
+            raise DataError(f"{name} is there already, and public: nothing was uploaded")
         return api.upload_folder(
             repo_id=name,
             folder_path=folder,
@@ -148,6 +150,8 @@ def upload(
             revision=branch,
             create_pr=create_pr,
         )
+    except DataError:
+        raise
     except Exception as error:  # as in `_downloaded`
         status = getattr(getattr(error, "response", None), "status_code", None)
         hint = "; `hf auth login`, or HF_TOKEN, says who you are" if status in (401, 403) else ""

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from .errors import DataError, HdrbenchError, UsageError, near_matches, near_names
 from .files import sha256_file, unreadable
-from .hub_files import REPOSITORY, WEIGHTS, hub_file
+from .hub_files import MOST_BYTES, REPOSITORY, WEIGHTS, hub_file
+from .model_header import read_model_header
 from .paths import NAME, data_dir, results_dir, runs_dir
 from .pretrained import FOLDER, PretrainedModel, pretrained_models
 from .recipe import is_recipe_file, recipe_paths
@@ -34,10 +35,12 @@ class ModelSource(NamedTuple):
     def fetched(self) -> tuple[Path, str]:
         """The model file, had from the Hub where it is there, and its `origin`.
 
-        Raises DataError where it cannot be had or read, or is not the pretrained model that the
-        list names.
+        Raises DataError where it cannot be had or read, is no model, or not the pretrained model
+        that the list means.
         """
         path = self.path or self._from_hub()
+        if self.pretrained is None:
+            read_model_header(path)  # what is no model is not hashed: it may be of any size
         digest = _sha256(path)
         if self.pretrained and digest != self.pretrained.entry.sha256:
             raise DataError(
@@ -74,6 +77,8 @@ class ModelSource(NamedTuple):
 
 def _sha256(path: Path) -> str:
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise DataError(f"{path} has {size:,} bytes, which no HDRNet has")
         return sha256_file(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None

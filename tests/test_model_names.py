@@ -63,7 +63,7 @@ def test_runs_are_where_the_environment_says(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("runs").rename("elsewhere")
-    with pytest.raises(UsageError, match="neither a model file, a folder with one, a run, a recipe"):
+    with pytest.raises(UsageError, match="neither a model file, a folder with one, a run"):
         load_model("tiny/seed-0")
     monkeypatch.setenv("HDRBENCH_RUNS", "elsewhere")
     assert load_model("tiny/seed-0").header.recipe == "tiny"

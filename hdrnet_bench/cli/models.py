@@ -12,7 +12,7 @@ from ..errors import CapabilityError, DataError, UsageError
 from ..stopping import says_when_stopped
 from . import completion
 from .console import choose_device, err, next_step, out, print_json, report_values
-from .model_argument import model_file
+from .model_argument import model_file, say_unfinished
 from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
 
@@ -120,8 +120,7 @@ def enhance(
     device = choose_device(device)
     file = model_file(source, quiet or as_json)
     network, header = read_model(file, device)
-    if header.step != header.steps:
-        err.print(f"{file}: of a training that stands at step {header.step} of {header.steps}")
+    say_unfinished(file, header)
     settings = Settings(untagged, linearise, quality, overwrite, strict)
     written: list[Path] = []
 
@@ -182,8 +181,8 @@ def export(
         Path | None,
         typer.Argument(
             metavar="OUTPUT",
-            help="By default beside the model, with the format's suffix; in the current folder where "
-            "the model is a pretrained one or the Hub's.",
+            help="By default beside the model, with the format's suffix; in the current folder if "
+            "it is a pretrained one or the Hub's.",
         ),
     ] = None,
     kind: Annotated[

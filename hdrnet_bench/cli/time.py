@@ -256,15 +256,12 @@ def _time_network(
         raise UsageError("--save is for the untrained network: a file's times are only shown")
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
-    from ..model_header import read_model_header
     from ..paths import results_dir
     from ..result_timing import NetworkTiming, SizeTiming
     from ..timing.network import SAVED, SIZES, picture_type, time_model
     from ..timing.saved import save_size, saved_network
 
     model = model_file(source, quiet or as_json) if source else None
-    if model:
-        read_model_header(model)  # not to fail once sizes are timed
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
     plan = make_plan(size, usual, backend, batch, budget, device)
