@@ -217,7 +217,17 @@ def test_a_file_is_timed_and_its_times_are_only_shown(
     for name in (str(LAST), "tiny/seed-0/last.safetensors"):
         done = trained.run("time", name, "--resolution", "64x48")
         assert done.returncode == 0, done.stderr
+        assert f"model: model file {LAST}, SHA-256 " in done.stderr
     assert timed == [LAST, ["measured"]] * 2
+    # So are those of any model that is no run of a recipe.
+    load_model(LAST).save_pretrained("folder")
+    pretrained = ROOT / "pretrained/demo-retouch/model.safetensors"
+    for name, file in (("folder", Path("folder/model.safetensors")), ("demo-retouch", pretrained)):
+        done = trained.run("time", name, "--resolution", "64x48")
+        assert done.returncode == 0, done.stderr
+        assert timed[-2:] == [file, ["measured"]]
+        assert "only shown" in trained.fails(2, "time", name, "--save")
+        assert "give a run, or --save" in trained.fails(2, "time", name, "--contribute")
     assert not Path("results").exists()
     assert "only shown" in trained.fails(2, "time", str(LAST), "--save")
     Path("text.safetensors").write_text("no model")
