@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-# Letters, digits and "-_." as the Hub's names have them.
-REPOSITORY = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*"
 COMMIT = r"[0-9a-f]{40}"
 # The largest network that a configuration allows has some dozen megabytes.
 MOST_BYTES = 1 << 30

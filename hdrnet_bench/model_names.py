@@ -124,7 +124,7 @@ def _there(text: str) -> ModelSource | None:
 
 def _may_be_on_the_hub(text: str) -> bool:
     """Whether the Hub is asked for a name: not for one that is spoken of here, and mistyped."""
-    if re.fullmatch(REPOSITORY, text, re.ASCII) is None or os.path.lexists(text):
+    if re.fullmatch(REPOSITORY, text) is None or os.path.lexists(text):
         return False
     owner, _, name = text.partition("/")
     folders = {str(folder) for folder in (runs_dir(), data_dir(), results_dir())}
@@ -132,7 +132,6 @@ def _may_be_on_the_hub(text: str) -> bool:
         owner in {*folders, FOLDER, *recipe_paths(), *pretrained_models()}
         or Path(owner).is_dir()
         or (runs_dir() / owner).is_dir()
-        or is_recipe_file(text)
         or text.endswith(".safetensors")
         or re.fullmatch(r"seed-?\d+", name)
         or near_names(text, _runs_with_models(), 0.8)

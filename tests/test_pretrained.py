@@ -121,13 +121,22 @@ def test_a_list_of_ones_own_comes_first_and_the_project_s_models_stay(workspace:
     assert load_model("demo-retouch").config == HDRNetConfig()
 
 
-def test_another_file_than_the_list_means_is_refused(workspace: Workspace) -> None:
+def test_another_file_than_the_list_means_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed({"sha256": "0" * 64})
     a_photograph("a.jpg")
     line = workspace.fails(3, "enhance", "mine", "a.jpg", "b.jpg")
     assert "is not the model mine of pretrained/models.yaml: its SHA-256 begins" in line
     assert "not 000000000000" in line
     with pytest.raises(DataError, match="is not the model mine of"):
+        load_model("mine")
+    size = Path("pretrained/mine/model.safetensors").stat().st_size
+    monkeypatch.setattr("hdrnet_bench.model_names.MOST_BYTES", size)
+    with pytest.raises(DataError, match="is not the model mine of"):
+        load_model("mine")
+    monkeypatch.setattr("hdrnet_bench.model_names.MOST_BYTES", size - 1)
+    with pytest.raises(DataError, match=f"has {size:,} bytes, which no HDRNet has"):
         load_model("mine")
     Path("pretrained/mine/model.safetensors").unlink()
     with pytest.raises(DataError, match=r"pretrained/mine/model\.safetensors is missing"):
@@ -215,7 +224,12 @@ def test_a_model_on_the_hub_is_had_at_its_commit_and_checked(workspace: Workspac
     assert origin == f"pretrained model mine: {path}, SHA-256 {digest[:12]}"
     assert (other, from_hub) == (path, f"owner/net on the Hub: {path}, SHA-256 {digest[:12]}")
     nobody = "http://127.0.0.1:9"
-    assert fetched(nobody, "mine") == [[path, origin]]  # a commit in the cache needs no Hub
+    assert fetched(nobody, "mine") == [[path, origin]]
+    with hub(repositories, lies={"owner/net": 10**15}) as address:
+        assert fetched(address, "mine") == [
+            [path, origin]
+        ]  # of a commit that is here it is not asked
+        assert "which no HDRNet has" in fetched(address, "owner/net")[0][1]
     shutil.rmtree("home")
     ((kind, says),) = fetched(nobody, "mine")
     assert (kind, "owner/net cannot be had from the Hub" in says) == ("DataError", True)

@@ -65,7 +65,7 @@ def push(
     from ..hub_files import CARD, REPOSITORY, WEIGHTS, upload
     from ..model_names import find_model
 
-    if re.fullmatch(REPOSITORY, repository, re.ASCII) is None:
+    if re.fullmatch(REPOSITORY, repository) is None:
         raise UsageError(f"{repository!r} is no name of a repository: write OWNER/NAME")
     source = find_model(model)
     if dry_run and source.path is None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 
 BUDGET_S = 10.0
-_NOTHING_WRITTEN = "--contribute copies a result file: give a run, or --save"
 
 
 def time_command(
@@ -130,13 +129,16 @@ def time_command(
     has a process of its own: running out of memory ends that row, not the run. Errors are against
     float64; for uint8 in levels.
     """
+    from ..model_names import find_model
+
     of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None or onnx)
     settings = onnx_settings(onnx, onnx_range, onnx_multiple)
     if name is not None and onnx is None:
         raise UsageError("--name goes with --onnx")
     if contribute:
-        if target is None and not save:
-            raise UsageError(_NOTHING_WRITTEN)
+        of_run = target is not None and (onnx is not None or find_model(target).kind == "run")
+        if not (save or of_run):
+            raise UsageError("--contribute copies a result file: give a run, or --save")
         check_timing(dry_run)
     if training:
         if of_the_network or kernels or compiled or resolution:
@@ -176,12 +178,8 @@ def time_command(
         )
         contribute_result(written, contribute)
         return
-    from ..model_names import find_model
-
     source = None if target is None else find_model(target)
     if source is None or source.kind != "run":
-        if contribute and not save:
-            raise UsageError(_NOTHING_WRITTEN)
         written = _time_network(
             *(source, resolution, backend, batch, dtypes, budget, device),
             *(save, dry_run, quiet, wide, as_json),
