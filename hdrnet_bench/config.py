@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from .errors import near_matches
+
 LowresResize = Literal["area", "nearest"]
 # sRGB as it is displayed; linear light with sRGB primaries; linear camera RGB, white-balanced.
 Encoding = Literal["srgb", "linear", "camera"]
@@ -96,6 +98,22 @@ class HDRNetConfig(BaseModel):
     def outputs(self) -> int:
         """Rows of a cell's matrix: 3, or 3 for each of the pyramid's three levels."""
         return 3 * LEVELS if self.variant == "pyramid" else 3
+
+
+def config_of(config: HDRNetConfig | None, fields: dict[str, Any]) -> HDRNetConfig:
+    """A configuration as it is given: whole, or by some of its fields, the rest at their defaults.
+
+    Raises ValueError where both are given, and for unknown fields, which it names; pydantic's for
+    impossible values.
+    """
+    if config is not None and fields:
+        raise ValueError(f"give an HDRNetConfig or its fields, not both: {', '.join(fields)}")
+    known = HDRNetConfig.model_fields
+    if unknown := [name for name in fields if name not in known]:
+        raise ValueError(
+            f"HDRNetConfig has no field {', '.join(unknown)}: {near_matches(unknown[0], known)}"
+        )
+    return config or HDRNetConfig(**fields)
 
 
 def input_description(config: HDRNetConfig) -> str:

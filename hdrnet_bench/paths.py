@@ -42,14 +42,15 @@ def cache_dir() -> Path:
 
 
 def shipped(kind: str) -> Path:
-    """The project's own recipes, manifests or results/published: beside the package, or inside it
-    in a wheel."""
+    """The project's own recipes, manifests, pretrained models or results/published: beside the
+    package, or inside it in a wheel."""
     package = Path(__file__).parent
     inside = package / "shipped" / kind
     return inside if inside.is_dir() else package.parent / kind
 
 
 def search(kind: str) -> list[Path]:
-    """Folders to look in for recipes or manifests: the current directory's, then the project's."""
+    """Folders to look in for recipes, manifests or pretrained models: the current directory's,
+    then the project's."""
     local, project = Path(kind), shipped(kind)
     return [local] if local.resolve() == project.resolve() else [local, project]

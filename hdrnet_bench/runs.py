@@ -7,19 +7,16 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .errors import DataError, UsageError, near_matches
-from .model_names import LAST as LAST  # of a run's files, as those below
-from .model_names import find_model, no_model
+from .model_header import ModelHeader, read_model_header
 from .paths import runs_dir
 from .recipe import Recipe, is_recipe_file, load_recipe, parse_recipe, recipe_paths
 
-if TYPE_CHECKING:
-    from .model.file import ModelHeader
-
-BEST, LOG, RECIPE = "best.safetensors", "log.jsonl", "recipe.yaml"
-SETUP = "setup.json"
+# last: the weights at a run's end, or where it was stopped.
+LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
+RECIPE, SETUP = "recipe.yaml", "setup.json"
 
 
 class Run(NamedTuple):
@@ -44,8 +41,6 @@ class Run(NamedTuple):
                 f"{self.directory} has no {LAST}: its training did not get that far; "
                 f"`{resume_command(self.directory, self._seed())}` goes on"
             )
-        from .model.file import read_model_header
-
         header = read_model_header(self.model_path)
         if header.recipe_digest != self.recipe.digest:
             raise DataError(
@@ -109,7 +104,7 @@ def resolve_runs(target: str) -> list[Path]:
 
     Raises UsageError for an unknown name, DataError where a recipe has no run yet.
     """
-    if directories := _named_runs(target):
+    if directories := named_runs(target):
         return directories
     if Path(target).is_dir() and "/" in target:
         raise DataError(f"{target} is not a run directory (no {RECIPE})")
@@ -117,8 +112,8 @@ def resolve_runs(target: str) -> list[Path]:
     raise UsageError(f"{target!r} is neither a run nor a recipe: {near_matches(target, names)}")
 
 
-def _named_runs(target: str) -> list[Path]:
-    """Those directories; none where it is neither a run nor a recipe. Raises as `resolve_runs`."""
+def named_runs(target: str) -> list[Path]:
+    """The same, but none where it is neither a run nor a recipe. Raises as `resolve_runs`."""
     if means_recipe(target):
         recipe = load_recipe(target)
         directories = run_directories(recipe.name)
@@ -142,28 +137,14 @@ def means_recipe(target: str) -> bool:
     return is_recipe_file(target) or target in recipe_paths()
 
 
-def model_file(target: str) -> Path:
-    """The model file that a command's argument means: a file, a run's (finished or not), or that of
-    a recipe, by name or path, with one finished run. What is there wins over a recipe's name.
-
-    Raises UsageError for an unknown name and for a recipe with several finished runs, DataError
-    where there is no model yet.
-    """
-    found = None if is_recipe_file(target) else find_model(target)
-    if found is not None:
-        return found
-    if not (directories := _named_runs(target)):
-        raise no_model(target, "a model file, a run nor a recipe", recipe_paths())
-    return _the_finished(target, directories).model_path
-
-
 def finished_run(target: str) -> Run:
     """The one run that a command's argument means; of a recipe, its one finished run. Raises as
-    `model_file`, and DataError where the run is not finished."""
-    return _the_finished(target, resolve_runs(target))
+    `resolve_runs`, UsageError where several are finished and DataError where none is."""
+    return the_finished(target, resolve_runs(target))
 
 
-def _the_finished(target: str, directories: list[Path]) -> Run:
+def the_finished(target: str, directories: list[Path]) -> Run:
+    """The one that is finished of a target's directories. Raises as `finished_run`."""
     finished, reasons = _by_state(directories)
     if not finished:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""

@@ -19,6 +19,7 @@ FRONT = ROOT / "README.md"
 CHAPTERS = sorted([*PACKAGE.rglob("README.md"), *PACKAGE.rglob("NOTES.md")])
 PAGES = [
     *(FRONT, *sorted(set(ROOT.glob("*.md")) - {FRONT}), *CHAPTERS),
+    ROOT / "pretrained/README.md",
     *(
         page
         for folder in ("recipes", "manifests", "results", "tests")

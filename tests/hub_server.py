@@ -24,6 +24,8 @@ def hub(
     """Serve repositories (name -> file -> content), which pushes change; the address. lies: sizes
     that are stated of a repository's files instead of their own, None for none."""
 
+    private: set[str] = set()
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -53,6 +55,9 @@ def hub(
         def do_GET(self) -> None:
             match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", self.path.split("?")[0])
             files = repositories.get(match[1]) if match else None
+            if about := re.fullmatch(r"/api/models/([^/]+/[^/]+)", self.path):
+                self.json({"id": about[1], "private": about[1] in private})
+                return
             if match is None or files is None:
                 self.answer(404, X_Error_Code="RepoNotFound")
             elif match[2] not in files:
@@ -67,6 +72,10 @@ def hub(
             if self.path == "/api/repos/create":
                 asked = json.loads(body)
                 name = f"{asked.get('organization') or 'owner'}/{asked['name']}"
+                if name not in repositories and (
+                    asked.get("private") or asked.get("visibility") == "private"
+                ):
+                    private.add(name)
                 repositories.setdefault(name, {})
                 self.json(
                     {"url": f"http://{self.headers['Host']}/{name}", "name": name, "id": name}

@@ -10,11 +10,17 @@ import pytest
 from hdrnet_bench import load_model
 from hdrnet_bench.cli import time
 from hdrnet_bench.errors import DataError, UsageError, near_matches, near_names
-from hdrnet_bench.runs import finished_run, model_file
-from tests.conftest import Workspace
+from hdrnet_bench.model_names import find_model
+from hdrnet_bench.runs import finished_run
+from tests.conftest import ROOT, Workspace
 
 RUN = Path("runs/tiny/seed-0")
 LAST = RUN / "last.safetensors"
+
+
+def model_file(name: str) -> Path:
+    path, _ = find_model(name).fetched()
+    return path
 
 
 def exported(workspace: Workspace, name: str) -> str:
@@ -50,8 +56,6 @@ def without_model(run: Path) -> None:
 )
 def test_every_name_of_a_model(trained: Workspace, name: str, file: Path) -> None:
     assert exported(trained, name) == str(file)
-    if "tiny.yaml" in name or name == "tiny":
-        return
     assert load_model(name).header == load_model(file).header
 
 
@@ -59,7 +63,7 @@ def test_runs_are_where_the_environment_says(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("runs").rename("elsewhere")
-    with pytest.raises(UsageError, match="neither a model file nor a run"):
+    with pytest.raises(UsageError, match="neither a model file, a folder with one, a run"):
         load_model("tiny/seed-0")
     monkeypatch.setenv("HDRBENCH_RUNS", "elsewhere")
     assert load_model("tiny/seed-0").header.recipe == "tiny"
@@ -143,9 +147,11 @@ WRONG = [
     ("runs/tiny/seed-1", "did you mean tiny/seed-0"),
     ("lest.safetensors", "did you mean last.safetensors"),
     ("demo-retuch", "did you mean demo-retouch"),
-    ("zzzzzzzz", "known: last.safetensors, tiny/seed-0"),
-    ("", "known: last.safetensors, tiny/seed-0"),
-    ("zz\0", "known: last.safetensors, tiny/seed-0"),
+    ("demo-hdrpls", "did you mean demo-hdrplus"),
+    ("zzzzzzzz", "known: demo-hdrplus, "),
+    ("zzzzzzzz", ", last.safetensors, tiny/seed-0; on the Hub it would be OWNER/NAME"),
+    ("", ", last.safetensors, tiny/seed-0;"),
+    ("zz\0", ", last.safetensors, tiny/seed-0;"),
 ]
 
 
@@ -155,32 +161,31 @@ def test_a_wrong_name_is_told_what_is_near(trained: Workspace, name: str, says: 
     shutil.copy(LAST, ".tmp-last.safetensors")
     for command in (["export", name], ["enhance", name, "a.png", "b.png", "--dry-run"]):
         line = trained.fails(2, *command)
-        assert " is neither a model file, a run nor a recipe: " in line
+        assert " is neither a model file, a folder with one, a run, a recipe nor a pre" in line
         assert says in line
         assert ".tmp" not in line
-    if name != "demo-retuch":
-        with pytest.raises(UsageError, match="neither a model file nor a run: ") as caught:
-            load_model(name)
-        assert says in str(caught.value)
+    with pytest.raises(UsageError, match="neither a model file, ") as caught:
+        load_model(name)
+    assert says in str(caught.value)
 
 
 def test_where_there_is_no_model_at_all(workspace: Workspace) -> None:
-    line = workspace.fails(2, "export", "zzzzzzzz")
-    assert line.endswith(": there is none yet, `hdrbench train RECIPE` makes one")
-    assert "has no run yet" in workspace.fails(3, "export", "demo-retouch")
+    assert "has no run yet" in workspace.fails(3, "export", "fivek-zeng-srgb")
+    assert "has no run yet" in workspace.fails(3, "export", str(ROOT / "recipes/demo-retouch.yaml"))
     assert "there is no recipe file" in workspace.fails(2, "export", "zz.yaml")
 
 
 def test_a_folder_without_a_model_says_what_is_in_it(trained: Workspace) -> None:
     line = trained.fails(3, "export", "runs/tiny")
     assert line.endswith(
-        "no model file runs/tiny/last.safetensors; there is runs/tiny/seed-0/last.safetensors"
+        "runs/tiny has neither last.safetensors nor model.safetensors; there is "
+        "runs/tiny/seed-0/last.safetensors"
     )
     shutil.copytree(RUN, "saved", ignore=shutil.ignore_patterns("last*", "recipe*", "state*"))
-    with pytest.raises(DataError, match=r"saved/last\.s.*; there is saved/best\.safetensors$"):
+    with pytest.raises(DataError, match=r"saved has neither .*; there is saved/best\.safetensors$"):
         load_model("saved")
     assert trained.fails(3, "export", "data").endswith(
-        "there is no model file data/last.safetensors"
+        "data has neither last.safetensors nor model.safetensors"
     )
 
 
@@ -212,7 +217,17 @@ def test_a_file_is_timed_and_its_times_are_only_shown(
     for name in (str(LAST), "tiny/seed-0/last.safetensors"):
         done = trained.run("time", name, "--resolution", "64x48")
         assert done.returncode == 0, done.stderr
+        assert f"model: model file {LAST}, SHA-256 " in done.stderr
     assert timed == [LAST, ["measured"]] * 2
+    # So are those of any model that is no run of a recipe.
+    load_model(LAST).save_pretrained("folder")
+    pretrained = ROOT / "pretrained/demo-retouch/model.safetensors"
+    for name, file in (("folder", Path("folder/model.safetensors")), ("demo-retouch", pretrained)):
+        done = trained.run("time", name, "--resolution", "64x48")
+        assert done.returncode == 0, done.stderr
+        assert timed[-2:] == [file, ["measured"]]
+        assert "only shown" in trained.fails(2, "time", name, "--save")
+        assert "give a run, or --save" in trained.fails(2, "time", name, "--contribute")
     assert not Path("results").exists()
     assert "only shown" in trained.fails(2, "time", str(LAST), "--save")
     Path("text.safetensors").write_text("no model")

@@ -21,7 +21,7 @@ from packaging.version import Version
 import hdrnet_bench
 from tests.conftest import ROOT, clean_environment
 
-COPIED = (".ci", "hdrnet_bench", "manifests", "recipes", "results", "tests")
+COPIED = (".ci", "hdrnet_bench", "manifests", "pretrained", "recipes", "results", "tests")
 # What a user's own results have beside those that are committed.
 PRIVATE = (
     "report-private.html",
@@ -33,7 +33,17 @@ PRIVATE = (
 )
 # What a model does not need that is loaded and applied to a tensor.
 REST = (
-    *("datasets", "distributed", "imagecodecs", "jinja2", "lpips", "matplotlib", "onnx", "pandas"),
+    *(
+        "datasets",
+        "distributed",
+        "huggingface_hub",
+        "imagecodecs",
+        "jinja2",
+        "lpips",
+        "matplotlib",
+        "onnx",
+        "pandas",
+    ),
     *("PIL", "pyarrow", "rawpy", "rich", "scipy", "simplejpeg", "skimage", "tensorboard"),
     *("tifffile", "torchvision", "typer"),
 )
@@ -118,8 +128,10 @@ def test_wheel_holds_code_recipes_locks_and_templates(sources: Path, built: Buil
         f"hdrnet_bench/shipped/{name}"
         for name in listed(sources, "recipes", "*.yaml", "*.lua")
         | listed(sources, "manifests", "*.json", "*.jsonl")
+        | listed(sources, "pretrained", "models.yaml", "*/*")
         | listed(sources, "results/published", "*.csv")
     }
+    assert "hdrnet_bench/shipped/pretrained/demo-retouch/model.safetensors" in names
     assert shipped <= names
     assert listed(sources, "hdrnet_bench", "*.py", "*.cu", "*.h", "py.typed") <= names
     for package in ("report", "web"):
@@ -132,12 +144,15 @@ def test_wheel_holds_code_recipes_locks_and_templates(sources: Path, built: Buil
         "hdrnet_bench",
         f"hdrnet_bench-{hdrnet_bench.__version__}.dist-info",
     }
-    assert not any(name.endswith((".cpp", ".md", ".jpg", ".html")) for name in names)
+    assert not any(name.endswith((".cpp", ".jpg", ".html")) for name in names)
+    # Of a model its card goes with it, which says what it is for.
+    pages = {name for name in names if name.endswith(".md")}
+    assert all(re.fullmatch(r".*/shipped/pretrained/[^/]+/README\.md", name) for name in pages)
 
 
 def test_sdist_holds_what_the_tests_need_and_nothing_private(sources: Path, unpacked: Path) -> None:
     names = listed(unpacked, ".", "*")
-    whole = [listed(sources, name, "*") for name in ("hdrnet_bench", "manifests", "recipes")]
+    whole = [listed(sources, name, "*") for name in COPIED[1:5]]
     assert {name for name in set.union(*whole) if not name.endswith(".so")} <= names
     kept = ("*.py", "*.lua", "*.md", "*.npz", "*.cpp", "*.cu", "*.h")
     assert listed(sources, "tests", *kept) <= names
@@ -216,6 +231,7 @@ def test_installed_tool_works_elsewhere(installed: Path, tmp_path: Path) -> None
     assert "demo-retouch" in hdrbench("recipes")
     hdrbench("protocols", "--lightroom", ".")
     assert listed(tmp_path, ".", "*.lua") == listed(ROOT / "recipes/lightroom", ".", "*.lua")
+    hdrbench("export", "demo-retouch", "--format", "torch", "--dry-run")
     hdrbench("prepare", "demo")
     assert "lock identical" in hdrbench("verify", "demo-retouch")
 

@@ -30,6 +30,7 @@ from . import (
     models,
     prepare,
     protocols,
+    push,
     recipes,
     report,
     time,
@@ -86,7 +87,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         report.report,
         contributions.contributions,
     ),
-    "Use a model": (models.enhance, models.export, models.import_tf1),
+    "Use a model": (models.enhance, models.export, push.push, models.import_tf1),
     "This machine": (doctor.doctor,),
 }
 

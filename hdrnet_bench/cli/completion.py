@@ -52,6 +52,19 @@ def runs_and_recipes() -> Iterable[str]:
 
 
 @_without_errors
+def pretrained() -> Iterable[str]:
+    """Names of pretrained models."""
+    from ..pretrained import pretrained_models
+
+    return pretrained_models()
+
+
+def models() -> list[str]:
+    """What a MODEL may be called, but for files and the Hub's names."""
+    return sorted({*runs_and_recipes(), *pretrained()})
+
+
+@_without_errors
 def datasets() -> Iterable[str]:
     """Names of prepared datasets."""
     from ..data.manifest import prepared_names

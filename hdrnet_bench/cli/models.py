@@ -12,6 +12,7 @@ from ..errors import CapabilityError, DataError, UsageError
 from ..stopping import says_when_stopped
 from . import completion
 from .console import choose_device, err, next_step, out, print_json, report_values
+from .model_argument import model_file, say_unfinished
 from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help=f"{MODEL}.", autocompletion=completion.runs_and_recipes),
+    typer.Argument(metavar="MODEL", help=f"{MODEL}.", autocompletion=completion.models),
 ]
 
 
@@ -80,10 +81,10 @@ def enhance(
         raise UsageError("--skip-existing leaves what is there, --overwrite replaces it: use one")
     from ..enhance.plan import passed_over, passed_over_lines, path_text, plan, split_existing
     from ..images.limits import max_pixels
-    from ..runs import model_file
+    from ..model_names import find_model
 
     max_pixels()  # what the environment says of it is no picture's fault
-    file = model_file(model)
+    source = find_model(model)
     *inputs, output = pictures
     jobs = plan(inputs, output, kind, int(bits) if bits else None, overwrite, skip_existing)
     others = passed_over(inputs, output)
@@ -97,6 +98,8 @@ def enhance(
             err.print(f"{len(there)} of {total} are there already: skipped")
         skipped[:0] = [_skipped(job.source, job.target, "output is there") for job in there]
     if dry_run:
+        if source.path is not None:  # nothing is downloaded to say what would be done
+            model_file(source, quiet or as_json)
         would = [{"input": path_text(j.source), "output": path_text(j.target)} for j in jobs]
         if as_json:
             print_json([*would, *skipped])
@@ -118,9 +121,10 @@ def enhance(
     for each in {j.kind for j in jobs if KINDS.get(j.source.suffix.lower()) != j.kind}:
         check_kind(each)
 
-    network, header = read_model(file, choose_device(device))
-    if header.step != header.steps:
-        err.print(f"{file}: of a training that stands at step {header.step} of {header.steps}")
+    device = choose_device(device)
+    file = model_file(source, quiet or as_json)
+    network, header = read_model(file, device)
+    say_unfinished(file, header)
     settings = Settings(untagged, linearise, quality, overwrite, strict)
     written: list[Path] = []
 
@@ -180,7 +184,9 @@ def export(
     output: Annotated[
         Path | None,
         typer.Argument(
-            metavar="OUTPUT", help="By default beside the model, with the format's suffix."
+            metavar="OUTPUT",
+            help="By default beside the model, with the format's suffix; in the current folder if "
+            "it is a pretrained one or the Hub's.",
         ),
     ] = None,
     kind: Annotated[
@@ -210,14 +216,14 @@ def export(
     page that enhances photographs in a browser, offline (models of sRGB pictures)."""
     from ..model.export import ONNX, PROGRAM
     from ..model.load import read_model
-    from ..runs import model_file
+    from ..model_names import find_model
 
     if kind != "onnx" and (parts or numbers != "float32"):
         option = "--parts" if parts else "--numbers"
         raise UsageError(f"{option} is of --format onnx, not of --format {kind}")
-    source = model_file(model)
+    found = find_model(model)
     suffix = {"onnx": ONNX, "torch": PROGRAM, "web": ".html"}[kind]
-    path = output or source.with_suffix(suffix)
+    path = output or found.beside(suffix)
     if path.suffix != suffix:
         raise UsageError(f"{path}: the name of this format ends in {suffix}")
     written = [path]
@@ -229,6 +235,7 @@ def export(
     for each in written:
         _not_there(each, overwrite)
     names = [str(each) for each in written] if parts else str(path)
+    source = model_file(found, quiet or as_json)
     network, _ = read_model(source)
     if dry_run:
         if kind == "web":

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 OTHERS = "Other methods and bounds"
 
-MODEL = "A .safetensors file, a run directory, RECIPE/RUN, or a recipe with one finished run"
+MODEL = (
+    "A .safetensors file, a run or another folder with a model, RECIPE/RUN, a recipe with one "
+    "finished run, a pretrained model, or OWNER/NAME on the Hub"
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]

@@ -12,6 +12,7 @@ from ..stopping import says_when_stopped
 from . import completion
 from .console import choose_device, err, report_values
 from .contributions import check_timing, contribute_result
+from .model_argument import model_file
 from .options import (
     MODEL,
     Contribute,
@@ -31,6 +32,7 @@ from .time_plan import make_plan
 from .timings import print_network
 
 if TYPE_CHECKING:
+    from ..model_names import ModelSource
     from ..timing.job import Measurement
 
 
@@ -43,7 +45,7 @@ def time_command(
         typer.Argument(
             metavar="MODEL",
             help=f"{MODEL}; by default the paper's network, untrained.",
-            autocompletion=completion.runs_and_recipes,
+            autocompletion=completion.models,
         ),
     ] = None,
     resolution: Annotated[
@@ -127,12 +129,15 @@ def time_command(
     has a process of its own: running out of memory ends that row, not the run. Errors are against
     float64; for uint8 in levels.
     """
+    from ..model_names import find_model
+
     of_the_network = bool(target or backend or batch != 1 or dtype or budget is not None or onnx)
     settings = onnx_settings(onnx, onnx_range, onnx_multiple)
     if name is not None and onnx is None:
         raise UsageError("--name goes with --onnx")
     if contribute:
-        if not save and (target is None or target.endswith(".safetensors")):
+        of_run = target is not None and (onnx is not None or find_model(target).kind == "run")
+        if not (save or of_run):
             raise UsageError("--contribute copies a result file: give a run, or --save")
         check_timing(dry_run)
     if training:
@@ -173,9 +178,10 @@ def time_command(
         )
         contribute_result(written, contribute)
         return
-    if target is None or target.endswith(".safetensors"):
+    source = None if target is None else find_model(target)
+    if source is None or source.kind != "run":
         written = _time_network(
-            *(target, resolution, backend, batch, dtypes, budget, device),
+            *(source, resolution, backend, batch, dtypes, budget, device),
             *(save, dry_run, quiet, wide, as_json),
         )
         contribute_result(written, contribute)
@@ -185,13 +191,13 @@ def time_command(
     if len(dtypes) > 1:
         raise UsageError(f"--dtype {' and '.join(dtypes)}: a run is timed with one")
     written = _time_run(
-        target, resolution, backend, batch, dtypes[0], budget, device, dry_run, quiet, wide, as_json
+        source, resolution, backend, batch, dtypes[0], budget, device, dry_run, quiet, wide, as_json
     )
     contribute_result(written, contribute)
 
 
 def _time_run(
-    target: str,
+    source: ModelSource,
     size: list[str] | None,
     backend: list[str] | None,
     batch: int,
@@ -206,7 +212,9 @@ def _time_run(
     """`hdrbench time RUN`. Returns what it wrote, as its neighbours do."""
     from ..runs import finished_run
 
-    run = finished_run(target)
+    assert source.path is not None
+    run = finished_run(str(source.path.parent))
+    model_file(source, quiet or as_json)
 
     from ..environment import device_slug
     from ..evaluation.score import method_id, recipe_id
@@ -228,7 +236,7 @@ def _time_run(
 
 
 def _time_network(
-    file: str | None,
+    source: ModelSource | None,
     size: list[str] | None,
     backend: list[str] | None,
     batch: int,
@@ -241,8 +249,8 @@ def _time_network(
     wide: bool,
     as_json: bool,
 ) -> Path | None:
-    """`hdrbench time`: the paper's network, or a model file, whose times are only shown."""
-    if file and save:
+    """`hdrbench time`: the paper's network, or a model of no run, whose times are only shown."""
+    if source and save:
         raise UsageError("--save is for the untrained network: a file's times are only shown")
     from ..config import HDRNetConfig
     from ..environment import describe, device_slug
@@ -251,7 +259,7 @@ def _time_network(
     from ..timing.network import SAVED, SIZES, picture_type, time_model
     from ..timing.saved import save_size, saved_network
 
-    model = _readable_model(file) if file else None
+    model = model_file(source, quiet or as_json) if source else None
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
     plan = make_plan(size, usual, backend, batch, budget, device)
@@ -301,13 +309,4 @@ def _time_network(
             for kind in pictures
         ]
     print_network(measured, environment, wide, as_json)
-    return path
-
-
-def _readable_model(file: str) -> Path:
-    from ..model.file import read_model_header
-    from ..runs import model_file
-
-    path = model_file(file)
-    read_model_header(path)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..model.file import TrainedOn
+from ..model_header import TrainedOn
 from .manifest import Dataset, Row
 
 # Sources whose ids name the same picture under every protocol.

@@ -67,7 +67,7 @@ def plan(
     Raises:
         UsageError: outputs that are there, that are inputs, or that two inputs share; bits that
             the kind cannot hold; an output named like a picture that cannot be written.
-        DataError: a folder or glob without a picture.
+        DataError: a folder or glob without a picture; files of which none is there.
         StorageError: a folder of outputs that cannot be written.
     """
     for text in (*inputs, output):
@@ -101,6 +101,9 @@ def plan(
         suffix = source.suffix if KINDS.get(source.suffix.lower()) == this else SUFFIXES[this]
         place = target if single else target / relative.with_suffix(suffix)
         jobs.append(EnhanceJob(source, place, this, bits))
+    if not any(os.path.exists(job.source) for job in jobs):  # noqa: PTH110 (no error for any)
+        more = f" (and {len(jobs) - 1} more)" if len(jobs) > 1 else ""
+        raise DataError(f"there is no file {path_text(jobs[0].source)}{more}")
     _refuse_collisions(jobs)
     if not (overwrite or skip_existing):
         _refuse_existing(jobs)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 from ..cleaning import clean
 from ..config import input_description
 from ..metric_specs import METRICS
+from ..model_header import ModelHeader
 from ..results import Evaluation, cell
-from .file import ModelHeader
 
 
 def card_text(
-    header: ModelHeader, parameters: int, evaluations: list[Evaluation], licence: str | None
+    header: ModelHeader,
+    parameters: int,
+    evaluations: list[Evaluation],
+    licence: str | None,
+    summary: str | None,
+    name: str | None,
 ) -> str:
-    """The card of a model with so many parameters, its licence as the Hub calls it.
+    """The card of a model with so many parameters, its licence as the Hub calls it, and the name
+    that `load_model` knows it by.
 
     What the header and the results say of themselves may be anybody's text, and ends neither the
     front matter nor a cell.
@@ -29,6 +37,7 @@ def card_text(
             "",
             f"# HDRNet, {config.variant}" + (f": {_text(header.recipe)}" if header.recipe else ""),
             "",
+            *([_text(summary), ""] if summary else ()),
             "A network for photo enhancement (Gharbi et al., Deep Bilateral Learning for Real-Time "
             "Image Enhancement, SIGGRAPH 2017), as hdrnet-bench trains and runs it.",
             "",
@@ -47,9 +56,9 @@ def card_text(
             "## Use",
             "",
             "```python",
-            "from hdrnet_bench import HDRNet",
+            "from hdrnet_bench import load_model",
             "",
-            'model = HDRNet.from_pretrained("owner/name")  # or this folder',
+            f"model = load_model({json.dumps(name or 'owner/name')})  # or this folder",
             "output = model.enhance(picture)  # (3, H, W), uint8 or floating in [0, 1]",
             "```",
             "",

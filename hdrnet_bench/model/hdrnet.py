@@ -12,19 +12,18 @@ prediction's channel order, initialisation (network.py, layers.py, guides.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from ..config import LEVELS, HDRNetConfig
+from ..config import LEVELS, HDRNetConfig, config_of
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from ..slicing.autocast import without_autocast
 from ..slicing.fused import fused_packed, packed_parameters
 from . import fast_network, pyramid
 from .captured import CapturedNetwork, T, Use, weights_state
 from .encoding import to_model_input
-from .file import ModelHeader
 from .frames import FrameEnhancer
 from .guides import CurvesGuide, PointwiseGuide
 from .handed import Layout, Picture, as_tensor
@@ -36,15 +35,15 @@ from .network import CoefficientNetwork
 class HDRNet(nn.Module, HubMixin):
     """The network of the paper. See `HDRNetConfig` for its variants.
 
-    `header` is what the file it was read from says of it, None where it was made here.
-    `from_pretrained`, `save_pretrained` and `push_to_hub`: see hub.py.
+    `HDRNet(config)` and `HDRNet(variant="pointwise", luma_bins=4)` make one; ValueError where both
+    a configuration and its fields are given, or a field is unknown or impossible. `header` is what
+    the file it was read from says of it, `origin` a line that says which file: None where it was
+    made here. `from_pretrained`, `save_pretrained` and `push_to_hub`: see hub.py.
     """
 
-    header: ModelHeader | None = None
-
-    def __init__(self, config: HDRNetConfig | None = None) -> None:
+    def __init__(self, config: HDRNetConfig | None = None, **fields: Any) -> None:
         super().__init__()
-        self.config = config or HDRNetConfig()
+        self.config = config_of(config, fields)
         self.coefficient_network = CoefficientNetwork(self.config)
         self.guides = nn.ModuleList(_guides(self.config))
         self._captured = CapturedNetwork()

@@ -1,4 +1,4 @@
-"""Models from files and runs."""
+"""Models from files, runs, names and the Hub."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from pathlib import Path
 
 import torch
 
-from ..model_names import find_model, no_model
+from ..model_names import find_model
 from .file import ModelHeader, read_network
 from .hdrnet import HDRNet
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> HDRNet:
-    """An HDRNet in evaluation mode. Nothing is unpickled.
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> HDRNet:
+    """An HDRNet in evaluation mode, whose `origin` says in a line what was found. Nothing is
+    unpickled.
 
     Args:
-        path: a .safetensors file, a run directory (its `last`), or RECIPE/RUN below
-            `paths.runs_dir()`.
+        name: a .safetensors file, a run directory (its `last`), RECIPE/RUN below
+            `paths.runs_dir()`, a folder that `save_pretrained` wrote, a recipe with one finished
+            run, a pretrained model (pretrained/models.yaml), or a repository "owner/name" on the
+            Hub. What is here wins in this order; the Hub is asked last.
 
     Raises:
         UsageError: nothing has that name; the message says what is near.
-        DataError: a run without a model yet, or what is no model of this project.
+        DataError: a run without a model yet, what cannot be had from the Hub, or what is no model
+            of this project, or not the one that the list of pretrained models means.
     """
-    file = find_model(path)
-    if file is None:
-        raise no_model(path, "a model file nor a run")
-    return read_model(file, device)[0]
+    path, origin = find_model(name).fetched()
+    model = read_model(path, device)[0]
+    model.origin = origin
+    return model
 
 
 def read_model(path: Path, device: str | torch.device = "cpu") -> tuple[HDRNet, ModelHeader]:

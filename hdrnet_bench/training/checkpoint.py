@@ -18,9 +18,10 @@ from ..data.manifest import Dataset
 from ..errors import DataError, UsageError, first_fault
 from ..files import json_line, json_text, json_value, unreadable, write_text
 from ..model.hdrnet import HDRNet
-from ..model.tensors import read_claims, read_tensors, write_tensors
+from ..model.tensors import read_tensors, write_tensors
 from ..recipe import Recipe
 from ..runs import resume_command
+from ..safetensors_header import read_claims
 
 STATE, STATE_TEXT = "state.safetensors", "state.json"
 _KEY = "hdrnet_bench_state"

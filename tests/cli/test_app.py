@@ -46,7 +46,7 @@ def test_help_and_version_are_quick_of_foot(workspace: Workspace) -> None:
         (3, ["eval", "demo-retouch"], "has no run yet"),
         (2, ["eval", "demo-retuch"], "neither a run nor a recipe"),
         (2, ["eval", "--baseline", "identity"], "needs a recipe"),
-        (3, ["time", "demo-retouch"], "has no run yet"),
+        (3, ["time", "fivek-zeng-srgb"], "has no run yet"),
         (3, ["report"], "holds no result"),
         (2, ["recipes", "nothing"], "unknown recipe"),
         (3, ["verify", "nothing"], "is not prepared"),

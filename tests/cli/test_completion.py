@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from hdrnet_bench.cli import completion
 from hdrnet_bench.recipe import SECTIONS, recipe_paths
-from tests.conftest import Workspace, clean_environment
+from tests.conftest import ROOT, Workspace, clean_environment
 
 
 def asked(workspace: Workspace, shell: str, *words: str) -> list[str]:
@@ -41,6 +42,7 @@ def test_shells_are_given_names_of_recipes(workspace: Workspace, shell: str) -> 
 def test_bash_is_given_runs_datasets_protocols_and_options(trained: Workspace) -> None:
     assert asked(trained, "bash", "eval", "ti") == ["tiny", "tiny/seed-0"]
     assert asked(trained, "bash", "enhance", "tiny/") == ["tiny/seed-0"]
+    assert asked(trained, "bash", "push", "demo-l") == ["demo-local-laplacian"]
     assert asked(trained, "bash", "verify", "") == ["demo-tiny"]
     assert asked(trained, "bash", "train", "x", "--dataset", "") == ["demo-tiny"]
     assert asked(trained, "bash", "protocols", "zeng-s") == ["zeng-srgb"]
@@ -57,6 +59,8 @@ def test_what_is_completed_is_what_there_is(
     assert "training.steps" in completion.recipe_keys()
     assert len(completion.recipe_keys()) == sum(len(m.model_fields) for m in SECTIONS.values())
     assert completion.runs() == ["tiny/seed-0"]
+    shipped = set(yaml.safe_load((ROOT / "pretrained/models.yaml").read_text())["models"])
+    assert completion.models() == sorted({"tiny", "tiny/seed-0", *shipped})
     shutil.copytree(trained.path / "runs/tiny/seed-0", trained.path / "runs/tiny/.seed-1.begun")
     assert completion.runs() == ["tiny/seed-0"]
     assert completion.results() == []
@@ -75,6 +79,9 @@ def test_nothing_is_completed_where_something_is_broken(workspace: Workspace) ->
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text("[broken")
     assert completion.protocols() == []
+    (workspace.path / "pretrained").mkdir()
+    (workspace.path / "pretrained/models.yaml").write_text("[broken")
+    assert completion.models() == []
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hdrnet_bench.errors import CapabilityError, DataError, UsageError
 from hdrnet_bench.images.kinds import KINDS, OTHER_PICTURES
 from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import ModelHeader, save_model
-from tests.conftest import Workspace, smooth_picture
+from tests.conftest import Workspace, clean_environment, smooth_picture
 
 
 @pytest.fixture
@@ -259,3 +260,47 @@ def test_ten_bits_are_called_ten(photos: Workspace, kind: str) -> None:
         assert report["bits"] == (16 if bits == 10 else 8)
     (report,) = photos.json("enhance", "model.safetensors", "ten.heic", f"b.{kind}", "--bits", "8")
     assert report["bits"] == 8
+
+
+def test_where_no_input_is_there_nothing_is_begun(workspace: Workspace) -> None:
+    with pytest.raises(DataError, match=r"^there is no file a\.png$"):
+        plan(["a.png"], "b.png")
+    Path("link.png").symlink_to("nowhere.png")
+    with pytest.raises(DataError, match=r"there is no file a\.png \(and 1 more\)$"):
+        plan(["a.png", "link.png"], "out")
+    Path("c.png").write_bytes(b"of which only opening it tells more")
+    assert len(plan(["a.png", "c.png"], "out")) == 2
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["huggingface_hub"] = None  # importing either fails
+sys.argv = ["hdrbench", *sys.argv[1:]]
+from hdrnet_bench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["tiny", "tiny/seed-0", "runs/tiny/seed-0/best.safetensors", "demo-retouch", "owner/name"],
+)
+def test_paths_are_checked_before_torch_is_imported(trained: Workspace, model: str) -> None:
+    Path("there.png").write_bytes(b"a picture")
+
+    def asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, "enhance", model, *arguments],
+            env=clean_environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    for code, says, *arguments in (
+        (3, "there is no file a.png", "a.png", "b.png"),
+        (2, "there.png", "there.png", "there.png"),
+        (2, "of no known kind", "tiny.yaml", "b.png"),
+    ):
+        done = asked(*arguments)
+        assert done.returncode == code, done.stderr
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "torch" in asked("there.png", "b.png").stderr  # what passes goes on to it

@@ -226,12 +226,12 @@ def test_anything_else_is_refused_in_one_line(
 
 def test_a_missing_file_is_a_wrong_name(saved: HDRNet) -> None:
     PATH.unlink()
-    with pytest.raises(UsageError, match=r"'m\.safetensors' is neither a model file nor a run"):
+    with pytest.raises(UsageError, match=r"'m\.safetensors' is neither a model file, a folder"):
         load_model(PATH)
 
 
 def test_a_folder_without_a_model_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(DataError, match=r"there is no model file .*last\.safetensors"):
+    with pytest.raises(DataError, match=r"has neither last\.safetensors nor model\.saf"):
         load_model(workspace.path)
 
 
@@ -250,7 +250,7 @@ def test_what_the_system_says_is_not_said_of_the_file(
     def fails(path: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("hdrnet_bench.model.tensors.open_regular", fails)
+    monkeypatch.setattr("hdrnet_bench.safetensors_header.open_regular", fails)
     with pytest.raises(StorageError, match=r"m\.safetensors cannot be read: Input/output error"):
         load_model(PATH)
 

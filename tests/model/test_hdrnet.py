@@ -233,3 +233,16 @@ def test_coefficients_are_predicted_once(
     assert output.dtype == dtype
     bound = 1e-4 if dtype.is_floating_point else 1 + 1e-4 * torch.iinfo(dtype).max
     assert (output.double() - expected.double()).abs().max() <= bound
+
+
+def test_fields_in_place_of_a_configuration() -> None:
+    model = HDRNet(variant="pointwise", luma_bins=4)
+    assert model.config == HDRNetConfig(variant="pointwise", luma_bins=4)
+    config = HDRNetConfig(luma_bins=2)
+    assert HDRNet(config).config is HDRNet(config=config).config is config
+    with pytest.raises(ValueError, match="an HDRNetConfig or its fields, not both: luma_bins"):
+        HDRNet(config, luma_bins=4, variant="curves")
+    with pytest.raises(ValueError, match="no field lume_bins, x: did you mean luma_bins"):
+        HDRNet(lume_bins=4, x=1, variant="curves")
+    with pytest.raises(ValueError, match="variant"):
+        HDRNet(variant="curve")

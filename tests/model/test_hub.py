@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -46,11 +47,36 @@ def test_a_folder_there_and_back(workspace: Workspace) -> None:
         assert isinstance(back, HDRNet)
         assert not back.training
         assert back.header == HEADER
+        assert back.origin == load_model(name).origin
+        assert back.origin is not None
+        assert back.origin.startswith("folder: folder/model.safetensors, SHA-256 ")
         state = back.state_dict()
         assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
     assert load_model("folder/model.safetensors").header == HEADER
     assert HDRNet(CONFIG).config == CONFIG  # the constructor is as it was
     assert HDRNet().config == HDRNetConfig()
+    assert HDRNet().origin is None
+
+
+def test_saving_may_push_as_well(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As huggingface_hub's own mixin does: by default to a repository of the folder's name."""
+    asked: list[tuple[object, ...]] = []
+
+    def upload(folder: Path, repository: str, **options: object) -> str:
+        asked.append(
+            (sorted(path.name for path in folder.iterdir()), repository, options["branch"])
+        )
+        return "address"
+
+    monkeypatch.setattr("hdrnet_bench.model.hub.upload", upload)
+    model = made()
+    assert model.save_pretrained("a/net", push_to_hub=True, branch="b") == "address"
+    assert model.save_pretrained("c", push_to_hub=True, repo_id="owner/d") == "address"
+    assert model.save_pretrained("e") is None
+    files = ["README.md", "config.json", "model.safetensors"]
+    assert asked == [(files, "net", "b"), (files, "owner/d", None)]
+    with pytest.raises(TypeError, match="brunch"):
+        model.save_pretrained("f", push_to_hub=True, brunch="b")
 
 
 def test_nothing_is_replaced_unasked(workspace: Workspace) -> None:
@@ -73,6 +99,10 @@ def test_the_card_says_what_is_known_and_what_is_not(workspace: Workspace) -> No
     assert "| data | demo-tiny, digest 222222222222 |" in card.text
     assert "| steps | 6 of 6 |" in card.text
     assert "None are stated." in card.text
+    assert 'load_model("owner/name")  # or this folder' in card.text
+    told = made().generate_model_card(summary="Made up *here*.", name="mine").text
+    assert "\n\nMade up \\*here\\*.\n\n" in told
+    assert 'load_model("mine")  # or this folder' in told
 
     bare = HDRNet(CONFIG).generate_model_card()
     assert bare.data.license == "unknown"
@@ -130,6 +160,7 @@ report["equal"] = all(
     torch.equal(back.state_dict()[k], v) for k, v in model.state_dict().items()
 )
 report["recipe"] = back.header.recipe
+report["origins"] = [back.origin, load_model("owner/name").origin, model.origin]
 for name in (
     "owner/pickles", "owner/nothing", "owner/other", "owner/deep", "owner/huge",
     "owner/unsized",
@@ -178,6 +209,10 @@ def test_pushed_to_a_hub_and_had_from_it(
     assert report["equal"]
     assert report["recipe"] == "tiny"
     assert report["from the cache"]
+    first, second, local = report["origins"]
+    assert first == second
+    assert re.fullmatch(r"owner/name on the Hub: .*home/hub/.*, SHA-256 [0-9a-f]{12}", first)
+    assert local == f"model file m.safetensors, SHA-256 {first[-12:]}"
     assert "no model.safetensors; other files, pickles" in report["owner/pickles"]
     assert "cannot be had from the Hub" in report["owner/nothing"]
     assert "not a model file of this project" in report["owner/other"]
@@ -186,7 +221,7 @@ def test_pushed_to_a_hub_and_had_from_it(
     assert "does not say how large" in report["owner/unsized"]
     for name in ("../..", "owner/\x1b]0;", "owner/name/../../x"):
         assert "nor the name of a repository" in report[name] or "no model.safet" in report[name]
-    assert all("\n" not in report[name] and len(report[name]) < 500 for name in list(report)[3:-1])
+    assert all("\n" not in report[name] and len(report[name]) < 500 for name in list(report)[4:-1])
     pushed = repositories["owner/name"]
     assert sorted(pushed) == ["README.md", "config.json", "model.safetensors"]
     assert pushed["model.safetensors"] == Path("m.safetensors").read_bytes()
@@ -224,7 +259,7 @@ def test_a_silent_hub_is_waited_for_once(
         asked.append(url)
         raise TimeoutError("nobody answers")
 
-    monkeypatch.setattr("hdrnet_bench.model.hub.get_hf_file_metadata", silent)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", silent)
     monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", silent)
     with pytest.raises(DataError, match="cannot be had from the Hub: nobody answers"):
         HDRNet.from_pretrained("owner/name", cache_dir="cache", force_download=force)

@@ -179,7 +179,7 @@ def test_what_the_disk_says_is_one_line(
             in message
         )
     else:
-        monkeypatch.setattr("hdrnet_bench.model.tensors.open_regular", fails)
+        monkeypatch.setattr("hdrnet_bench.safetensors_header.open_regular", fails)
         message = trained.fails(3, "train", "tiny.yaml", "--resume")
         assert "state.safetensors cannot be read: Stale file handle" in message
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from hdrnet_bench.errors import DataError
-from hdrnet_bench.model.tensors import read_claims, read_tensors, write_tensors
+from hdrnet_bench.model.tensors import read_tensors, write_tensors
+from hdrnet_bench.safetensors_header import read_claims
 from hdrnet_bench.stopping import Stopped
 from hdrnet_bench.training.checkpoint import _KEY as KEY
 from hdrnet_bench.training.checkpoint import STATE
