@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HDRBENCH := $(BIN)/hdrbench
-# Looks over the report's page in a test; npm's own cache stays in .venv too.
-AXE := npm install --silent --no-save --ignore-scripts --no-update-notifier --prefix $(VENV)/axe \
-  --cache $(VENV)/axe/cache --fetch-retries 1 axe-core@4.14.1
+# For tests in a browser: axe-core looks over a page, onnxruntime-web runs an exported model. npm's own
+# cache stays in .venv too.
+NPM := npm install --silent --no-save --ignore-scripts --no-update-notifier \
+  --cache $(VENV)/npm-cache --fetch-retries 1
+AXE := $(NPM) --prefix $(VENV)/axe axe-core@4.14.1
+ONNX_WEB := $(NPM) --prefix $(VENV)/onnxruntime-web onnxruntime-web@1.30.0
 RECIPES := demo-retouch demo-retouch-pointwise demo-retouch-pyramid demo-local-laplacian demo-hdrplus
 # From the coarsest grid to the finest, then the two other variants.
 GRIDS := bsds500-l4s8 bsds500-l8s16 bsds500-l8s32 bsds500-l16s32
@@ -31,6 +34,7 @@ $(STAMP): pyproject.toml $(wildcard hdrnet_bench/slicing/kernels/*.cpp hdrnet_be
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@$(AXE) || echo "axe-core was not installed (needs npm): the test of the page with it is skipped"
+	@$(ONNX_WEB) || echo "onnxruntime-web was not installed (needs npm): its tests are skipped"
 	@touch $(STAMP)
 
 demo: export HDRBENCH_RESULTS := $(DEMO_RESULTS)
