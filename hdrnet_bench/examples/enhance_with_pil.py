@@ -2,8 +2,8 @@
 
     python -m hdrnet_bench.examples.enhance_with_pil MODEL INPUT OUTPUT
 
-MODEL is RECIPE/RUN, a run directory or a .safetensors file, for sRGB pictures; OUTPUT's suffix says
-its format.
+MODEL is a pretrained model (demo-retouch), RECIPE/RUN, a run directory or a .safetensors file, for
+sRGB pictures; OUTPUT's suffix says its format.
 
 PIL gives the numbers that a file stores. So that the model sees sRGB, upright, two things are done
 here by hand: the orientation in the EXIF block is applied, and a colour profile is converted to
