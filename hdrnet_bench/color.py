@@ -19,6 +19,11 @@ import numpy as np
 
 Array = TypeVar("Array", bound=Any)
 
+# A network's sRGB overshoots [0, 1] by a little, levels of 8 or 16 bits by far: clamped as if they
+# were in [0, 1] they would pass for a picture. What passes all the same is a picture in levels that
+# is black, up to level 10.
+FAR_OUTSIDE = 10.0
+
 LUMINANCE = (0.212671, 0.715160, 0.072169)
 XYZ_FROM_LINEAR = (
     (0.412453, 0.357580, 0.180423),

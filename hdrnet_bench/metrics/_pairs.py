@@ -8,15 +8,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..color import FAR_OUTSIDE
+
 # Elements of one colour plane in a strip: some float64 copies of it stay in a core's cache, and two
 # threads have work; a GPU wants fewer, larger calls.
 _STRIP = {"cpu": 1 << 16, "cuda": 1 << 23}
-
-
-# A network's sRGB overshoots [0, 1] by a little, levels of 8 or 16 bits by far: clamped as if they
-# were in [0, 1] they would have a value that looks like one. What passes all the same is a picture
-# in levels that is black, up to level 10.
-FAR_OUTSIDE = 10.0
 
 
 class Undefined(ValueError):
@@ -46,7 +42,7 @@ def as_batch(name: str, picture: Tensor, any_range: bool = False) -> Tensor:
         any_range: whether values may be far outside [0, 1]: for what is known to be no levels.
 
     Raises ValueError for what is no picture, integers, NaN and infinities, and values beyond
-    `FAR_OUTSIDE`.
+    `color.FAR_OUTSIDE`.
     """
     if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or 0 in picture.shape:
         raise ValueError(f"{name} is {tuple(picture.shape)}, not (3, H, W) or (B, 3, H, W)")

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..color import FAR_OUTSIDE
 from ..config import HDRNetConfig
 
 Layout = Literal["chw", "hwc"]
 Picture = TypeVar("Picture", bound=Any)  # a tensor, an array or PIL's
-# Where a network's output overshoots 1, it is by little; a picture in 0..255 is far beyond.
-FAR_OVER_WHITE = 10
 _PROBES = 64  # rows, and columns, that are looked at
 _PIL_MODES = ("RGB", "RGBA")
 
@@ -131,7 +130,7 @@ def _check_range(image: Tensor, config: HDRNetConfig) -> None:
     height, width = image.shape[-2:]
     some = image[..., :: max(1, height // _PROBES), :: max(1, width // _PROBES)]
     largest = float(some.max())
-    if largest > FAR_OVER_WHITE:
+    if largest > FAR_OUTSIDE:
         raise ValueError(
             f"image has values up to {largest:g}, and floating pictures for this model are in "
             "[0, 1]: divide by 255 (or 65535), or hand integers (uint8, uint16)"
