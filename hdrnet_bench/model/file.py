@@ -18,6 +18,7 @@ from ..model_header import TrainedOn as TrainedOn
 from ..model_header import read_model_header as read_model_header
 from ..safetensors_header import Claims
 from .tensors import DTYPES, read_tensors, write_tensors
+from .threads import one_thread
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -46,12 +47,13 @@ def read_network(
     with torch.device("meta"):
         expected = build(header.config).state_dict()
     _check_weights(path, claims, expected)
-    tensors = read_tensors(path)
-    spoilt = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if spoilt:
-        _do_not_fit(path, [f"{name} holds NaN or infinity" for name in spoilt])
-    model = build(header.config)
-    model.load_state_dict(tensors)
+    with one_thread():  # of some dozen small tensors; beside other programs it took up to a second
+        tensors = read_tensors(path)
+        spoilt = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        if spoilt:
+            _do_not_fit(path, [f"{name} holds NaN or infinity" for name in spoilt])
+        model = build(header.config)
+        model.load_state_dict(tensors)
     return model.to(device).eval(), header
 
 

@@ -17,6 +17,7 @@ class HasGrid(Protocol):
 
     config: HDRNetConfig
 
+    @property
     def device(self) -> torch.device: ...
 
     def predict_grid(self, image: Tensor) -> Tensor: ...
@@ -29,7 +30,8 @@ class FrameEnhancer:
 
     Each result lies in the same memory, which the next call writes anew: copy what is to be kept.
     From the second frame on no memory of a picture's size is taken (with the variants curves and
-    pointwise, as far as the fused kernel serves; otherwise as `HDRNet.enhance` takes it).
+    pointwise, as far as the fused kernel serves; otherwise as `HDRNet.enhance` takes it). Threads
+    need one each.
 
     `grid` is what frames are sliced with, (1, n_out * n_in, D, GH, GW); None before the first.
     """
@@ -75,7 +77,7 @@ class FrameEnhancer:
         Raises:
             ValueError: it is a picture of another size, or no picture.
         """
-        picture, as_handed = as_tensor(frame, layout, self._model.config, self._model.device())
+        picture, as_handed = as_tensor(frame, layout, self._model.config, self._model.device)
         if tuple(picture.shape) != (3, *self._size):
             height, width = self._size
             raise ValueError(

@@ -111,6 +111,7 @@ class HDRNet(nn.Module, HubMixin):
             return pyramid.render(self.pyramid_guides(), grid, fullres)
         return self.render(grid, fullres, backend)
 
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
@@ -163,7 +164,7 @@ class HDRNet(nn.Module, HubMixin):
                 over 1 (over 10), which is asked on the CPU alone.
             TypeError: it is something else.
         """
-        picture, as_handed = as_tensor(image, layout, self.config, self.device())
+        picture, as_handed = as_tensor(image, layout, self.config, self.device)
         return as_handed(self._enhance(picture, backend))
 
     def _enhance(self, image: Tensor, backend: Backend) -> Tensor:
@@ -233,7 +234,10 @@ class HDRNet(nn.Module, HubMixin):
         return result if out is None or result is out else out.copy_(result)
 
     def _for_kernel(self, batch: Tensor, backend: Backend) -> tuple[Tensor, bool]:
-        """A picture as the fused kernel takes it, and True; or as the model is given it."""
+        """A picture as the fused kernel takes it, and True; or as the model is given it, and False.
+        Raises ValueError where it is none."""
+        if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape:
+            raise ValueError(f"image is {tuple(batch.shape)}, not (B, 3, H, W)")
         white = INTEGER_WHITE.get(batch.dtype)
         # Whether the picture's own numbers are what the model is given, but for their full scale,
         # which the fused kernel divides by itself.

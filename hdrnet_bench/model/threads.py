@@ -1,4 +1,4 @@
-"""The coefficient network on one thread."""
+"""Torch on one thread of the CPU, where work is small."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch's layers on one thread of the CPU, for a network as small as the coefficients': threads
-    that wait for each other at every layer, while decoders and encoders have the cores, cost ten
-    times what they save."""
+    """For work as small as the coefficient network's: threads that wait for each other at every
+    layer, while other programs, or decoders and encoders, have the cores, cost ten times what they
+    save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

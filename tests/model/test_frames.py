@@ -98,6 +98,15 @@ def test_the_halves_are_the_whole(variant: str, dtype: torch.dtype) -> None:
     assert torch.equal(out, model.enhance(image))
 
 
+@pytest.mark.parametrize("shape", [(3, 60, 44), (1, 60, 44, 3), (1, 3, 0, 44)])
+def test_the_halves_take_batches_of_pictures(shape: tuple[int, ...]) -> None:
+    model, image = random_model(), torch.zeros(shape)
+    grid = model.predict_grid(torch.zeros(1, 3, 60, 44))
+    for half in (model.predict_grid, lambda image: model.apply_grid(grid, image)):
+        with pytest.raises(ValueError, match=r"not \(B, 3, H, W\)"):
+            half(image)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
