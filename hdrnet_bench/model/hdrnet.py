@@ -23,7 +23,7 @@ from ..slicing.autocast import without_autocast
 from ..slicing.fused import fused_packed, packed_parameters
 from . import fast_network, pyramid
 from .captured import CapturedNetwork, T, Use, weights_state
-from .encoding import to_model_input
+from .encoding import as_given, as_stored, white_of
 from .frames import FrameEnhancer
 from .guides import CurvesGuide, PointwiseGuide
 from .handed import Layout, Picture, as_tensor
@@ -185,7 +185,7 @@ class HDRNet(nn.Module, HubMixin):
         if output is None:
             fullres = self._as_given(batch) if picture is batch else picture
             output = self.render_fast(grid, fullres, backend)
-        return self._as_stored(output, image.dtype).reshape(image.shape)
+        return as_stored(output, image.dtype).reshape(image.shape)
 
     @torch.no_grad()
     def predict_grid(self, image: Tensor, backend: Backend = "auto") -> Tensor:
@@ -230,7 +230,7 @@ class HDRNet(nn.Module, HubMixin):
         if output is None:
             fullres = self._as_given(image) if picture is image else picture
             output = self.render_fast(grid, fullres, backend)
-        result = self._as_stored(output, image.dtype)
+        result = as_stored(output, image.dtype)
         return result if out is None or result is out else out.copy_(result)
 
     def _for_kernel(self, batch: Tensor, backend: Backend) -> tuple[Tensor, bool]:
@@ -241,36 +241,17 @@ class HDRNet(nn.Module, HubMixin):
         white = INTEGER_WHITE.get(batch.dtype)
         # Whether the picture's own numbers are what the model is given, but for their full scale,
         # which the fused kernel divides by itself.
-        is_model_input = self.config.input_transfer == "none" and self._white(batch) == white
+        is_model_input = (
+            self.config.input_transfer == "none" and white_of(batch, self.config) == white
+        )
         if is_model_input and self.serves_fused(batch, backend):
             return batch, True
         # What could not be fused as it came may be now that it is floating and converted.
         picture = self._as_given(batch)
         return picture, self.serves_fused(picture, backend)
 
-    def _white(self, batch: Tensor) -> int | None:
-        """The number that stands for 1.0, None of floating pictures. Raises ValueError."""
-        white = {torch.uint8: 255, torch.uint16: self.config.input_white}.get(batch.dtype)
-        if white is None and not batch.is_floating_point():
-            raise ValueError(f"image is {batch.dtype}, not uint8, uint16 or floating")
-        return white
-
     def _as_given(self, batch: Tensor) -> Tensor:
-        """A picture as the model is given it: about [0, 1], in the type of the weights."""
-        dtype, white = next(self.parameters()).dtype, self._white(batch)
-        if white is None and self.config.input_transfer == "none":
-            return batch.to(dtype)
-        picture = batch.to(_not_half(dtype))
-        if white is not None:
-            picture = picture / white
-        return to_model_input(picture, self.config).to(dtype)
-
-    def _as_stored(self, output: Tensor, dtype: torch.dtype) -> Tensor:
-        """What was computed as a picture of that type."""
-        if dtype in INTEGER_WHITE and output.is_floating_point():
-            levels = output.to(_not_half(output.dtype)).clamp(0, 1).mul(INTEGER_WHITE[dtype])
-            output = levels.round()
-        return output.to(dtype)
+        return as_given(batch, self.config, next(self.parameters()).dtype)
 
     def _with_grid(self, picture: Tensor, use: Use[T]) -> T:
         """use(grid, the guide's parameters packed), of a picture that the fused kernel takes."""
@@ -393,8 +374,3 @@ def _guides(config: HDRNetConfig) -> Iterator[nn.Module]:
     else:
         for _ in range(LEVELS if config.variant == "pyramid" else 1):
             yield PointwiseGuide(config.guide_complexity)
-
-
-def _not_half(dtype: torch.dtype) -> torch.dtype:
-    """Where integers are scaled: float16 ends before 65535, and bfloat16 has 8 bits."""
-    return torch.promote_types(dtype, torch.float32)
