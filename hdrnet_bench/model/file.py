@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,8 +18,8 @@ from ..model_header import ModelHeader as ModelHeader  # of a model file, as wha
 from ..model_header import TrainedOn as TrainedOn
 from ..model_header import read_model_header as read_model_header
 from ..safetensors_header import Claims
+from .layers import fill_scales
 from .tensors import DTYPES, read_tensors, write_tensors
-from .threads import one_thread
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -45,15 +46,15 @@ def read_network(
     claims, header = read_header(path)
     # Without memory first: a header may claim a network of any size.
     with torch.device("meta"):
-        expected = build(header.config).state_dict()
-    _check_weights(path, claims, expected)
-    with one_thread():  # of some dozen small tensors; beside other programs it took up to a second
-        tensors = read_tensors(path)
-        spoilt = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-        if spoilt:
-            _do_not_fit(path, [f"{name} holds NaN or infinity" for name in spoilt])
         model = build(header.config)
-        model.load_state_dict(tensors)
+    _check_weights(path, claims, model.state_dict())
+    tensors = read_tensors(path)
+    # By NumPy: torch's threads, waiting for each other beside other programs, took up to a second.
+    spoilt = [name for name, tensor in tensors.items() if not np.isfinite(tensor.numpy()).all()]
+    if spoilt:
+        _do_not_fit(path, [f"{name} holds NaN or infinity" for name in spoilt])
+    model.load_state_dict(tensors, assign=True)
+    fill_scales(model)
     return model.to(device).eval(), header
 
 

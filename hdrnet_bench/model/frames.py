@@ -28,10 +28,11 @@ class HasGrid(Protocol):
 class FrameEnhancer:
     """A model on frames of one size. `HDRNet.enhancer` makes one.
 
-    Each result lies in the same memory, which the next call writes anew: copy what is to be kept.
-    From the second frame on no memory of a picture's size is taken (with the variants curves and
-    pointwise, as far as the fused kernel serves; otherwise as `HDRNet.enhance` takes it). Threads
-    need one each.
+    Each result lies in the same memory, which the next call writes anew: copy what is to be kept,
+    or to be a frame itself. From the second frame on no memory of a picture's size is taken, of
+    tensors and arrays that lie forward in memory where the model is, with the variants curves and
+    pointwise as far as the fused kernel serves. Others are copied, as `HDRNet.enhance` does:
+    `frame[..., ::-1]`, PIL's pictures, arrays for a GPU. Threads need an enhancer each.
 
     `grid` is what frames are sliced with, (1, n_out * n_in, D, GH, GW); None before the first.
     """
@@ -59,6 +60,7 @@ class FrameEnhancer:
         self._every, self._smoothing = every, smoothing
         self._count = 0
         self._result: Tensor | None = None
+        self._kind: tuple[torch.dtype, tuple[int, ...]] | None = None
 
     @torch.no_grad()
     def __call__(
@@ -90,11 +92,10 @@ class FrameEnhancer:
                 grid = self._model.predict_grid(batch)
             self.grid = grid if self.grid is None else grid.lerp(self.grid, self._smoothing)
         self._count += 1
-        if self._result is None or (self._result.dtype, self._result.stride()) != (
-            batch.dtype,
-            batch.stride(),
-        ):
-            self._result = torch.empty_like(batch)
+        # A frame that is cut out of a larger picture has strides that its result has not.
+        kind = batch.dtype, batch.stride()
+        if self._result is None or self._kind != kind:
+            self._result, self._kind = torch.empty_like(batch), kind
         return as_handed(self._model.apply_grid(self.grid, batch, self._result)[0])
 
     def cut(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ..config import LEVELS, HDRNetConfig, config_of
+from ..config import LEVELS, N_IN, HDRNetConfig, config_of
 from ..slicing import Backend, bilateral_slice_apply, cpu, cuda, use_native
 from ..slicing.autocast import without_autocast
 from ..slicing.fused import fused_packed, packed_parameters
@@ -212,15 +212,33 @@ class HDRNet(nn.Module, HubMixin):
         """The other half of `enhance`: guide, slice and apply.
 
         Args:
-            grid: (B, n_out * n_in, D, GH, GW), of any pictures.
+            grid: (B, n_out * n_in, D, GH, GW), of any pictures; or one for all, (1, …).
             image: (B, 3, H, W), as `enhance` takes it.
             out: where to put the result, of the image's shape and dtype, any strides.
             backend: as of `enhance`.
 
         Returns:
             As of `enhance`; `out` where it was given.
+
+        Raises:
+            ValueError: they do not fit, or not this model.
         """
         picture, fused = self._for_kernel(image, backend)
+        if out is not None and (out.shape, out.dtype, out.device) != (
+            image.shape,
+            image.dtype,
+            image.device,
+        ):
+            raise ValueError(
+                f"out is {tuple(out.shape)} {out.dtype} on {out.device}, the result "
+                f"{tuple(image.shape)} {image.dtype} on {image.device}"
+            )
+        channels = N_IN * self.config.outputs
+        if grid.ndim != 5 or grid.shape[0] not in (1, len(image)) or grid.shape[1] != channels:
+            raise ValueError(
+                f"the grid is {tuple(grid.shape)}, not ({len(image)}, {channels}, D, GH, GW)"
+            )
+        grid = grid.expand(len(image), -1, -1, -1, -1)
         output = None
         if fused:
             guide = self._fused_guide()
@@ -238,6 +256,11 @@ class HDRNet(nn.Module, HubMixin):
         Raises ValueError where it is none."""
         if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape:
             raise ValueError(f"image is {tuple(batch.shape)}, not (B, 3, H, W)")
+        if self.training and any(isinstance(one, nn.BatchNorm2d) for one in self.modules()):
+            raise ValueError(
+                "the model is in training mode, in which batch norm goes by the picture and learns "
+                "from it: call model.eval() first"
+            )
         white = INTEGER_WHITE.get(batch.dtype)
         # Whether the picture's own numbers are what the model is given, but for their full scale,
         # which the fused kernel divides by itself.
@@ -334,8 +357,7 @@ class HDRNet(nn.Module, HubMixin):
             and weights.dtype == torch.float32
             and batch.dtype in (cuda.FUSED if batch.is_cuda else cpu.PICTURE_KINDS)
             and self.config.variant != "pyramid"
-            # The CPU's kernel looks a coefficient up in one register of eight.
-            and (batch.is_cuda or self.config.luma_bins <= 8)
+            and (batch.is_cuda or self.config.luma_bins <= cpu.MOST_DEPTH)
             and not self.training
         )
 
@@ -358,7 +380,7 @@ class HDRNet(nn.Module, HubMixin):
             and weights.device.type == "cpu"
             and weights.dtype == torch.float32
             and use_native(backend, weights)
-            and config.luma_bins <= 8
+            and config.luma_bins <= cpu.MOST_DEPTH
             and not self.training
             and min(height, width) >= 2 ** (LEVELS - 1)
         )

@@ -92,6 +92,14 @@ def _scale_by_one(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm) -> N
     norm.register_buffer("weight", ones, persistent=False)
 
 
+def fill_scales(module: nn.Module) -> None:
+    """The scales by one, which are in no file, of a module that was made without memory."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            ones = torch.ones(norm.num_features, dtype=norm.bias.dtype)
+            norm.register_buffer("weight", ones, persistent=False)
+
+
 def synchronise_norms(module: nn.Module) -> nn.Module:
     """With batch norms whose statistics are of all processes (SyncBatchNorm)."""
     for norm in module.modules():

@@ -18,6 +18,7 @@ from torch import Tensor
 _INTERFACE = 5  # of kernels/enhance_cpu.cpp: hdrbench_interface
 CURVES_SUMS = 109  # what hdrbench_curves_backward writes
 _HUGE_BYTES = 8 << 20  # smaller tensors come from memory that the allocator holds already
+MOST_DEPTH = 8  # of a grid: the fused kernel looks a coefficient up in one register of eight
 PICTURE_KINDS = {torch.float32: 0, torch.uint8: 1, torch.uint16: 2}  # what `enhance` takes
 # Steps over [0, 1] of the curves in `FromModel`: kByteSteps and kWordSteps of kernels/colours.h.
 CURVE_STEPS = {torch.uint8: 1 << 14, torch.uint16: 1 << 17}
@@ -165,6 +166,12 @@ def enhance(
     Returns:
         As the image; integers clamped and rounded.
     """
+    check_fused(grid, image, out)
+    if grid.shape[2] > MOST_DEPTH or not grid.is_contiguous() or grid.dtype != torch.float32:
+        raise ValueError(
+            f"the grid is {grid.dtype} {tuple(grid.shape)}: the kernel takes contiguous float32, "
+            f"of a depth of {MOST_DEPTH} at most"
+        )
     if out is None:
         out = on_huge_pages(torch.empty_like(image))
     first, height = rows or (0, image.shape[2])
@@ -184,6 +191,22 @@ def enhance(
         _from_model(colours.from_model, out),
     )
     return out
+
+
+def check_fused(grid: Tensor, image: Tensor, out: Tensor | None) -> None:
+    """Raises ValueError where they do not fit: the kernels get addresses and sizes, and would read
+    and write beyond them."""
+    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+        raise ValueError(f"the picture is {tuple(image.shape)}, not (B, 3, H, W)")
+    if grid.ndim != 5 or tuple(grid.shape[:2]) != (len(image), 12) or 0 in grid.shape:
+        raise ValueError(
+            f"the grid is {tuple(grid.shape)}, not ({len(image)}, 12, D, GH, GW) as "
+            f"{len(image)} pictures need it"
+        )
+    if out is not None and out.shape != image.shape:
+        raise ValueError(f"out is {tuple(out.shape)}, the picture {tuple(image.shape)}")
+    if {one.device for one in (grid, out) if one is not None} != {image.device}:
+        raise ValueError(f"grid, picture and out are not all on {image.device}")
 
 
 def convert(image: Tensor, out: Tensor, colours: Colours) -> Tensor:

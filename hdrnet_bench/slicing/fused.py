@@ -48,6 +48,9 @@ def fused_packed(
     if not image.is_cuda:
         grid = grid.float().contiguous()  # under autocast it comes in half precision
         return cpu.enhance(grid, image, packed, width, out=out)
+    cpu.check_fused(grid, image, out)
+    if out is not None and out.dtype != image.dtype:
+        raise ValueError(f"out is {out.dtype}, the picture {image.dtype}")
     with torch.cuda.device(image.device):
         return cuda.enhance(on_current_stream(image.device), grid, image, packed, width, out)
 
