@@ -9,11 +9,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 
-from .errors import near_matches
+from .errors import first_fault, near_matches
 
 LowresResize = Literal["area", "nearest"]
 # sRGB as it is displayed; linear light with sRGB primaries; linear camera RGB, white-balanced.
@@ -103,9 +104,14 @@ class HDRNetConfig(BaseModel):
 def config_of(config: HDRNetConfig | None, fields: dict[str, Any]) -> HDRNetConfig:
     """A configuration as it is given: whole, or by some of its fields, the rest at their defaults.
 
-    Raises ValueError where both are given, and for unknown fields, which it names; pydantic's for
-    impossible values.
+    Raises TypeError where the configuration is none, ValueError where both are given, for unknown
+    fields and for impossible values.
     """
+    if config is not None and not isinstance(config, HDRNetConfig):
+        raise TypeError(
+            f"config is {config!r}, not an HDRNetConfig: fields have names, as in "
+            "HDRNet(variant='pointwise')"
+        )
     if config is not None and fields:
         raise ValueError(f"give an HDRNetConfig or its fields, not both: {', '.join(fields)}")
     known = HDRNetConfig.model_fields
@@ -113,7 +119,10 @@ def config_of(config: HDRNetConfig | None, fields: dict[str, Any]) -> HDRNetConf
         raise ValueError(
             f"HDRNetConfig has no field {', '.join(unknown)}: {near_matches(unknown[0], known)}"
         )
-    return config or HDRNetConfig(**fields)
+    try:
+        return config or HDRNetConfig(**fields)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
 
 
 def input_description(config: HDRNetConfig) -> str:

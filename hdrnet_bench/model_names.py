@@ -39,6 +39,8 @@ class ModelSource(NamedTuple):
         that the list means.
         """
         path = self.path or self._from_hub()
+        if self.pretrained and not os.path.lexists(path):
+            raise DataError(f"{path} is missing, which {self.pretrained.source} names: restore it")
         if self.pretrained is None:
             read_model_header(path)  # what is no model is not hashed: it may be of any size
         digest = _sha256(path)
@@ -147,7 +149,8 @@ def _no_model(text: str) -> HdrbenchError:
     where something of that name is there."""
     path = Path(text)
     if text and os.path.isdir(path):  # noqa: PTH112
-        inside = sorted(map(str, [*path.glob(_ANY), *path.glob(f"[!.]*/{LAST}")]))
+        below = (found for name in (LAST, WEIGHTS) for found in path.glob(f"[!.]*/{name}"))
+        inside = sorted(map(str, [*path.glob(_ANY), *below]))
         more = f"; there is {', '.join(inside[:3])}" if inside else ""
         return DataError(f"{path} has neither {LAST} nor {WEIGHTS}{more}")
     if text and os.path.lexists(path):

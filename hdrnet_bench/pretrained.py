@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from .errors import UsageError
 from .hub_files import COMMIT, REPOSITORY, WEIGHTS
 from .paths import LONGEST_NAME, NAME, search
 from .yaml_files import read_mapping, validated
@@ -65,10 +67,16 @@ def pretrained_models() -> dict[str, PretrainedModel]:
     models: dict[str, PretrainedModel] = {}
     for folder in search(FOLDER):
         source = folder / LIST
-        if not source.exists():
+        if not os.path.lexists(source):
             continue
-        content = read_mapping(source, "a list of models")
-        for name, entry in validated(_List, content, str(source)).models.items():
+        try:
+            content = validated(_List, read_mapping(source, "a list of models"), str(source))
+        except UsageError as error:
+            raise UsageError(
+                f"{error}: {source} is read as hdrnet-bench's list of pretrained models; if it is "
+                "another program's, work in another folder"
+            ) from None
+        for name, entry in content.models.items():
             path = None if entry.hub else folder / name / WEIGHTS
             models.setdefault(name, PretrainedModel(entry, path, source))
     return models

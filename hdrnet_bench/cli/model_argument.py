@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from ..model_names import ModelSource
 
 
-def model_file(source: ModelSource, quiet: bool) -> Path:
-    """The model's file, had from the Hub where it is there; what was found is said."""
+def model_file(source: ModelSource, quiet: bool) -> tuple[Path, str]:
+    """The model's file, had from the Hub where it is there, and what was found, which is said."""
     if quiet and source.path is None:
         silence_hub()
     path, origin = source.fetched()
     if not quiet:
         err.print(f"model: {origin}")
-    return path
+    return path, origin
 
 
 def silence_hub() -> None:

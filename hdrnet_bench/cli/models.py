@@ -17,6 +17,7 @@ from .options import MODEL, Device, DryRun, Json, Overwrite, Quiet
 from .progress import progress
 
 if TYPE_CHECKING:
+    from ..config import Encoding
     from ..model.hdrnet import HDRNet
     from ..portable.models import Numbers
 
@@ -122,7 +123,7 @@ def enhance(
         check_kind(each)
 
     device = choose_device(device)
-    file = model_file(source, quiet or as_json)
+    file, origin = model_file(source, quiet or as_json)
     network, header = read_model(file, device)
     say_unfinished(file, header)
     settings = Settings(untagged, linearise, quality, overwrite, strict)
@@ -142,7 +143,7 @@ def enhance(
         reports = list(run(network, jobs, settings, threads, step, written))
     failed = [report for report in reports if report["error"]]
     if as_json:
-        print_json([*reports, *skipped])
+        print_json([*({**report, "model": origin} for report in reports), *skipped])
     else:
         for report in reports:
             _print_enhanced(report)
@@ -235,7 +236,10 @@ def export(
     for each in written:
         _not_there(each, overwrite)
     names = [str(each) for each in written] if parts else str(path)
-    source = model_file(found, quiet or as_json)
+    if dry_run and found.path is None:  # nothing is downloaded to say what would be done
+        report_values({"model": model, "would write": names}, as_json)
+        return
+    source, origin = model_file(found, quiet or as_json)
     network, _ = read_model(source)
     if dry_run:
         if kind == "web":
@@ -247,8 +251,9 @@ def export(
     with progress(f"export {path.name}", 1, quiet) as step:
         report = _export(network, source, path, kind, numbers, parts)
         step()
-    report_values({"model": str(source), "wrote": names} | report, as_json)
-    next_step(_after_export(kind, written), quiet or as_json)
+    about = {"model": str(source)} | ({"found": origin} if as_json else {})  # else it was said
+    report_values(about | {"wrote": names} | report, as_json)
+    next_step(_after_export(kind, written, network.config.input_encoding), quiet or as_json)
 
 
 def _export(
@@ -270,10 +275,18 @@ def _export(
         return write_program(network, path)
     from ..portable.export import write_onnx, write_parts
 
-    return (write_parts if parts else write_onnx)(network, path, numbers)
+    # What is there was asked about before anything was computed.
+    if not parts:
+        return write_onnx(network, path, numbers, overwrite=True)
+    about = write_parts(network, path, numbers, overwrite=True)
+    own = ("inputs", "outputs")
+    shared = {key: value for one in about.values() for key, value in one.items() if key not in own}
+    return shared | {name: {key: one[key] for key in own} for name, one in about.items()}
 
 
-def _after_export(kind: Literal["onnx", "torch", "web"], written: list[Path]) -> str:
+def _after_export(
+    kind: Literal["onnx", "torch", "web"], written: list[Path], encoding: Encoding
+) -> str:
     path = written[0]
     if kind == "web":
         return f"open {shlex.quote(str(path))} in a browser"
@@ -284,6 +297,8 @@ def _after_export(kind: Literal["onnx", "torch", "web"], written: list[Path]) ->
             f"{path} makes a grid of a picture, {written[1]} enhances the picture with it; slicing "
             "in a shader of your own: hdrnet_bench/portable/README.md"
         )
+    if encoding != "srgb":
+        return f"any runtime of ONNX runs it; its metadata say what {encoding} pictures it takes"
     return (
         f"`python -m hdrnet_bench.examples.onnx_inference {shlex.quote(str(path))} INPUT OUTPUT` "
         "runs it in onnxruntime, without torch"

@@ -71,9 +71,12 @@ def push(
     if dry_run and source.path is None:
         raise UsageError(f"{model} is on the Hub, which --dry-run asks nothing: name what is here")
 
+    if source.pretrained:
+        licence = licence or source.pretrained.entry.licence
+        summary = summary or source.pretrained.entry.summary
     from ..model.load import read_model
 
-    file = model_file(source, quiet or as_json)
+    file, _ = model_file(source, quiet or as_json)
     network, header = read_model(file)
     say_unfinished(file, header)
     card = {"results": results or [], "licence": licence, "summary": summary, "name": repository}

@@ -210,10 +210,11 @@ def _time_run(
     as_json: bool,
 ) -> Path | None:
     """`hdrbench time RUN`. Returns what it wrote, as its neighbours do."""
-    from ..runs import finished_run
+    from ..runs import open_run
 
     assert source.path is not None
-    run = finished_run(str(source.path.parent))
+    run = open_run(source.path.parent)
+    run.finished_header()
     model_file(source, quiet or as_json)
 
     from ..environment import device_slug
@@ -259,7 +260,9 @@ def _time_network(
     from ..timing.network import SAVED, SIZES, picture_type, time_model
     from ..timing.saved import save_size, saved_network
 
-    model = model_file(source, quiet or as_json) if source else None
+    # Nothing is downloaded to say what would be done.
+    there = source is not None and not (dry_run and source.path is None)
+    model = model_file(source, quiet or as_json)[0] if source and there else None
     pictures = [picture_type(dtype) for dtype in dtypes]
     usual = [SIZES[name] for name in SAVED] if save else SIZES.values()
     plan = make_plan(size, usual, backend, batch, budget, device)

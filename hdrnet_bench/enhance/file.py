@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..config import Encoding
 from ..errors import CapabilityError, DataError, UsageError
-from ..images.kinds import KINDS
+from ..images.kinds import KINDS, SIXTEEN_BIT
 from ..images.photo_writer import check_kind
 from ..model.hdrnet import HDRNet
 from .plan import plan
@@ -57,10 +57,17 @@ def enhance_file(
             raise UsageError(f"{text} is a folder: name a file (`hdrbench enhance` takes folders)")
     if not Path(source).is_file():
         raise DataError(f"there is no file {source}")
-    if Path(target).suffix.lower() not in KINDS:
+    suffix = Path(target).suffix.lower()
+    if suffix not in KINDS:
         raise UsageError(f"{target}: its suffix says no kind that is written ({', '.join(KINDS)})")
     if Path(target).exists() and not overwrite:
         raise UsageError(f"{target} is there already: name another one, or overwrite=True")
+    if not isinstance(model, HDRNet):
+        raise UsageError(f"the model is {type(model).__name__}: hand what load_model gives")
+    if bits not in (None, 8, 16) or (bits == 16 and KINDS[suffix] not in SIXTEEN_BIT):
+        raise UsageError(f"{target}: bits={bits} is not what such a file holds")
+    if untagged not in get_args(Encoding):
+        raise UsageError(f"untagged is {untagged!r}, not one of {', '.join(get_args(Encoding))}")
     if not 1 <= quality <= 100:
         raise UsageError(f"quality is {quality}, not 1 to 100")
     (job,) = plan([source], target, None, bits, overwrite)

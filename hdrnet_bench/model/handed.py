@@ -17,29 +17,33 @@ Layout = Literal["chw", "hwc"]
 Picture = TypeVar("Picture", bound=Any)  # a tensor, an array or PIL's
 _PROBES = 64  # rows, and columns, that are looked at
 _PIL_MODES = ("RGB", "RGBA")
+_SRGB_GAMMA = 0.45455  # as PNG says of sRGB, where it says nothing better
 
 
 def as_tensor(
     image: Any, layout: Layout | None, config: HDRNetConfig, device: torch.device
 ) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """A picture as (..., 3, H, W), where its numbers lie, and what makes of such a tensor a picture
-    like it. Arguments and errors as of `HDRNet.enhance`; device: of the model."""
+    like it. Arguments and errors as of `HDRNet.enhance`; device: of the model, to which what is no
+    tensor is brought."""
     if layout not in (None, "chw", "hwc"):
         raise ValueError(f"layout is {layout!r}, not 'chw' or 'hwc'")
     back: Callable[[Tensor], Any]
     if isinstance(image, Tensor):
         tensor, back = _planar(image, layout or "chw")
-    elif isinstance(image, np.ndarray):
-        tensor, back = _from_numpy(image, layout or "hwc", device)
+        _check_range(tensor, config)
+        return tensor, back
+    if isinstance(image, np.ndarray):
+        tensor, back = _from_numpy(image, layout or "hwc")
     elif _is_pil(image):
         if layout is not None:
             raise ValueError(f"layout={layout!r} is of tensors and arrays, not of PIL's pictures")
-        tensor, back = _from_pil(image, config, device)
+        tensor, back = _from_pil(image, config)
     else:
         kind = f"{type(image).__module__}.{type(image).__qualname__}"
         raise TypeError(f"image is {kind}, not a tensor, a NumPy array or a picture of PIL")
     _check_range(tensor, config)
-    return tensor, back
+    return tensor.to(device), back
 
 
 def _planar(image: Tensor, layout: Layout) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -57,14 +61,26 @@ def _planar(image: Tensor, layout: Layout) -> tuple[Tensor, Callable[[Tensor], T
     return image.movedim(-1, -3), lambda output: output.movedim(-3, -1).contiguous()
 
 
-def _from_numpy(
-    image: np.ndarray, layout: Layout, device: torch.device
-) -> tuple[Tensor, Callable[[Tensor], np.ndarray]]:
+class _Readable:
+    """An array's memory without the mark that it is only to be read, of which torch warns: nothing
+    is written to it here."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.owner = array  # whose memory lives as long as this does
+        place = {"data": (array.ctypes.data, False)}
+        self.__array_interface__ = array.__array_interface__ | place
+
+
+def _from_numpy(image: np.ndarray, layout: Layout) -> tuple[Tensor, Callable[[Tensor], np.ndarray]]:
+    if isinstance(image, np.ma.MaskedArray):
+        raise ValueError("image is a masked array, whose mask would be lost: hand image.data")
     native = image.astype(image.dtype.newbyteorder("="), copy=False)
-    # Torch takes no memory that goes backwards, and warns of what is only to be read.
-    usable = native.flags.writeable and min(native.strides, default=0) >= 0
+    if min(native.strides, default=0) < 0:  # torch takes no memory that goes backwards
+        native = native.copy()
+    if not native.flags.writeable:
+        native = np.asarray(_Readable(native))
     try:
-        tensor = torch.from_numpy(native if usable else native.copy())
+        tensor = torch.from_numpy(native)
     except TypeError:
         raise ValueError(f"image is {image.dtype}, not uint8, uint16 or floating") from None
     planar, back = _planar(tensor, layout)
@@ -73,35 +89,15 @@ def _from_numpy(
         array: np.ndarray = back(output).cpu().numpy()
         return array
 
-    return planar.to(device), as_array
+    return planar, as_array
 
 
-def _from_pil(
-    image: Any, config: HDRNetConfig, device: torch.device
-) -> tuple[Tensor, Callable[[Tensor], Any]]:
+def _from_pil(image: Any, config: HDRNetConfig) -> tuple[Tensor, Callable[[Tensor], Any]]:
     from PIL import Image
 
-    from ..images import icc
-
-    instead = "hdrnet_bench.enhance_file converts it"
-    if image.mode not in _PIL_MODES:
-        raise ValueError(
-            f"the picture is of PIL's mode {image.mode}: hand image.convert('RGB'), if it has no "
-            f"more than 8 bits of colour; {instead}"
-        )
-    profile = image.info.get("icc_profile")
-    if profile and not icc.same(profile, icc.SRGB):
-        raise ValueError(
-            "the picture's colour profile is not sRGB: convert it "
-            f"(PIL.ImageCms.profileToProfile); {instead} and back"
-        )
-    if config.input_encoding != "srgb":
-        raise ValueError(
-            f"the model is for {config.input_encoding} light, and PIL's pictures are sRGB: hand it "
-            "an array or a tensor"
-        )
+    _check_pil(image, config)
     pixels = np.array(image)
-    tensor, as_array = _from_numpy(pixels[..., :3], "hwc", device)
+    tensor, as_array = _from_numpy(pixels[..., :3], "hwc")
 
     def as_picture(output: Tensor) -> Any:
         pixels[..., :3] = as_array(output)
@@ -110,6 +106,39 @@ def _from_pil(
         return picture
 
     return tensor, as_picture
+
+
+def _check_pil(image: Any, config: HDRNetConfig) -> None:
+    """Raises ValueError where its numbers are not sRGB's, or more than they are would be lost."""
+    from ..images import icc
+
+    instead = "hdrnet_bench.enhance_file takes the file as it is"
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBa", "La"):
+        raise ValueError(f"the picture is transparent: hand image.convert('RGBA'); {instead}")
+    if image.mode not in _PIL_MODES:
+        raise ValueError(
+            f"the picture is of PIL's mode {image.mode}: hand image.convert('RGB'), if it has no "
+            f"more than 8 bits of colour; {instead}"
+        )
+    if profile := image.info.get("icc_profile"):
+        try:
+            is_srgb = icc.same(profile, icc.SRGB)
+        except Exception:  # of Little CMS, which has a class of its own for a broken profile
+            is_srgb = False
+        if not is_srgb:
+            raise ValueError(
+                "the picture's colour profile is broken, or not sRGB: convert it "
+                f"(PIL.ImageCms.profileToProfile); {instead}"
+            )
+    elif abs(image.info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > 0.01:
+        raise ValueError(
+            f"the picture says that it is not sRGB (gamma {image.info['gamma']:g}); {instead}"
+        )
+    if config.input_encoding != "srgb":
+        raise ValueError(
+            f"the model is for {config.input_encoding} light, and PIL's pictures are sRGB: hand it "
+            "an array or a tensor"
+        )
 
 
 def _is_pil(image: Any) -> bool:
@@ -128,10 +157,11 @@ def _check_range(image: Tensor, config: HDRNetConfig) -> None:
     ):
         return
     height, width = image.shape[-2:]
-    some = image[..., :: max(1, height // _PROBES), :: max(1, width // _PROBES)]
-    largest = float(some.max())
-    if largest > FAR_OUTSIDE:
+    some = image[..., :: max(1, height // _PROBES), :: max(1, width // _PROBES)].float()
+    finite = some[some.isfinite()]  # what is none is no matter of a scale
+    low, high = torch.stack(finite.aminmax()).tolist() if len(finite) else (0, 0)
+    if low < -FAR_OUTSIDE or high > FAR_OUTSIDE:
         raise ValueError(
-            f"image has values up to {largest:g}, and floating pictures for this model are in "
-            "[0, 1]: divide by 255 (or 65535), or hand integers (uint8, uint16)"
+            f"image has values from {low:g} to {high:g}, and floating pictures for this model are "
+            "in [0, 1]: divide by 255 (or 65535), or hand integers (uint8, uint16)"
         )

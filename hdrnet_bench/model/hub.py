@@ -18,6 +18,7 @@ from ..files import json_text, write_text
 from ..hub_files import CARD, CONFIG, WEIGHTS, hub_file, upload, without_weights
 from ..model_header import ModelHeader
 from ..model_names import ModelSource
+from ..pretrained import pretrained_models
 from .file import read_network, save_model
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class HubMixin:
         The configuration is that of model.safetensors: config.json is not read.
 
         Args:
-            pretrained_model_name_or_path: a folder, or "owner/name" on the Hub.
+            pretrained_model_name_or_path: a folder, a pretrained model's name, or "owner/name" on
+                the Hub.
             revision, token, cache_dir, force_download, local_files_only: of huggingface_hub.
 
         Raises:
@@ -63,6 +65,8 @@ class HubMixin:
             if not (Path(name) / WEIGHTS).exists():
                 raise DataError(without_weights(name))
             source = ModelSource("folder", Path(name) / WEIGHTS)
+        elif revision is None and (known := pretrained_models().get(name)):
+            source = ModelSource("pretrained", known.path, name, known)
         else:
             path = hub_file(
                 name,
@@ -105,6 +109,8 @@ class HubMixin:
             DataError: a result is not of this model, or pushing failed.
         """
         folder = Path(save_directory)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file: name a folder")
         existing = [name for name in (WEIGHTS, CONFIG, CARD) if (folder / name).exists()]
         if existing and not overwrite:
             raise UsageError(f"{folder / existing[0]} is there already: overwrite=True replaces it")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import CapabilityError
 from ..model_names import find_model
 from .file import ModelHeader, read_network
 from .hdrnet import HDRNet
@@ -22,10 +23,13 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> HDRNet:
             Hub. What is here wins in this order; the Hub is asked last.
 
     Raises:
+        CapabilityError: a CUDA device is asked for and not there.
         UsageError: nothing has that name; the message says what is near.
         DataError: a run without a model yet, what cannot be had from the Hub, or what is no model
             of this project, or not the one that the list of pretrained models means.
     """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise CapabilityError("torch sees no CUDA device here: `hdrbench doctor` says why")
     path, origin = find_model(name).fetched()
     model = read_model(path, device)[0]
     model.origin = origin
