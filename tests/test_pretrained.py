@@ -264,3 +264,36 @@ def test_what_cannot_be_had_from_the_hub_is_said_to_be_nothing_here(workspace: W
     assert "owner/nothing cannot be had from the Hub" in says
     assert says.endswith("(here is no file, folder or run of that name)")
     assert "\n" not in says
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("enhance", "in.png", "out.png"),
+        ("export", "out.onnx"),
+        ("time", "--resolution", "64x64", "--budget", "1"),
+    ],
+)
+def test_a_dry_run_asks_the_hub_nothing(workspace: Workspace, arguments: tuple[str, ...]) -> None:
+    Image.fromarray(smooth_picture(1, 20, 30)).save("in.png")
+    command, *rest = arguments
+    nobody = clean_environment() | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = workspace.process(command, "owner/name", *rest, "--dry-run", env=nobody)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert workspace.process(command, "owner/name", *rest, env=nobody).returncode == 3
+
+
+def test_a_list_of_another_program_is_told_from_ours(workspace: Workspace) -> None:
+    Path("pretrained").mkdir()
+    Path("pretrained/models.yaml").write_text("resnet: {url: elsewhere}\n")
+    line = workspace.fails(2, "export", "demo-retouch")
+    assert "pretrained/models.yaml is read as hdrnet-bench's list of pretrained models" in line
+
+
+def test_what_a_list_names_and_is_not_there(workspace: Workspace) -> None:
+    Path("pretrained").mkdir()
+    entry = {"sha256": "0" * 64, "summary": "s", "licence": "cc0-1.0"}
+    Path("pretrained/models.yaml").write_text(yaml.safe_dump({"models": {"mine": entry}}))
+    line = workspace.fails(3, "export", "mine")
+    assert "mine/model.safetensors is missing, which pretrained/models.yaml names" in line

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hdrnet_bench.errors import CapabilityError, DataError
-from hdrnet_bench.examples.script import check_suffix, run
+from hdrnet_bench.examples.script import check_suffix, read_srgb, run
 
 
 def open_model(path: str) -> Any:
@@ -34,8 +34,9 @@ def open_model(path: str) -> Any:
         config = json.loads(session.get_modelmeta().custom_metadata_map["config"])
     except Exception as error:  # onnxruntime has a class of its own for each fault
         raise DataError(f"{path} is no model that `hdrbench export` wrote: {error}") from None
-    if [one.name for one in session.get_inputs()] != ["picture"]:
-        raise DataError(f"{path} takes more than a picture: export it again, without --parts")
+    names = [[one.name for one in ends] for ends in (session.get_inputs(), session.get_outputs())]
+    if names != [["picture"], ["output"]]:
+        raise DataError(f"{path} is no whole model: export it again, without --parts")
     if config.get("input_encoding", "srgb") != "srgb":
         raise DataError(f"{path} takes {config['input_encoding']} light, PIL's pictures are sRGB")
     return session
@@ -60,9 +61,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     check_suffix(options.output)
     session = open_model(options.exported)
-    picture = Image.open(options.input, formats=("BMP", "JPEG", "PNG", "TIFF", "WEBP"))
-    pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    enhanced = enhance(session, pixels)
+    pixels = np.array(read_srgb(options.input))
+    try:
+        enhanced = enhance(session, pixels)
+    except Exception as error:  # onnxruntime has a class of its own for each fault
+        raise DataError(f"{options.exported} fails for {options.input}: {error}") from None
     Image.fromarray(enhanced).save(options.output, quality=95)
     print(f"{options.output}: {enhanced.shape[1]} x {enhanced.shape[0]}")
     if options.compare:

@@ -59,7 +59,10 @@ def enhanced(
             enhance = model.enhancer(height, width, every, smoothing)
         if (height, width) != size:
             raise DataError(f"frame {count} is of another size than the first")
-        pixels = enhance(frame.pixels)
+        try:
+            pixels = enhance(frame.pixels)
+        except ValueError as error:  # fewer pixels than a pyramid needs
+            raise DataError(f"frame {count}: {error}") from None
         if pixels.dtype == np.uint16:
             pixels = np.rint(pixels / 257).astype(np.uint8)
         yield frame._replace(pixels=pixels)

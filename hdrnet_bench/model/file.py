@@ -14,7 +14,7 @@ from ..config import HDRNetConfig
 from ..errors import DataError
 from ..files import json_line
 from ..model_header import KEY, read_header
-from ..model_header import ModelHeader as ModelHeader  # of a model file, as what is here
+from ..model_header import ModelHeader as ModelHeader
 from ..model_header import TrainedOn as TrainedOn
 from ..model_header import read_model_header as read_model_header
 from ..safetensors_header import Claims

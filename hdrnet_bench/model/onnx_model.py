@@ -61,9 +61,8 @@ class OnnxModel:
     """A file that is open on a device.
 
     picture: the input of full size. lowres: that of the small copy; None where there is none.
-    config: of a network of this project, as `hdrbench export` writes it, and earlier versions wrote
-    it with two inputs. notes: what was concluded
-    from the file where it says nothing.
+    config: of a network of this project; earlier versions exported it with two inputs. notes: what
+    was concluded from the file where it says nothing.
     """
 
     def __init__(

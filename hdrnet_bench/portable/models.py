@@ -103,8 +103,9 @@ def _finished(
     scale, after = ("about [0, 1]", "not clamped")
     if numbers == "uint8":
         scale, after = ("0 to 255", "clamped and rounded")
+    least = "; 4 x 4 pixels or more" if config.variant == "pyramid" else ""
     words = {
-        "picture": f"picture (B, 3, H, W): {numbers}, {scale}; {input_description(config)}",
+        "picture": f"picture (B, 3, H, W): {numbers}, {scale}; {input_description(config)}{least}",
         "output": f"output (B, 3, H, W): {numbers}, {after}; sRGB",
         "grid": f"grid (B, {', '.join(map(str, plane))}): float32; depth {config.luma_bins}",
     }

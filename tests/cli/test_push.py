@@ -11,6 +11,7 @@ import yaml
 
 from hdrnet_bench import HDRNet, load_model
 from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.pretrained import pretrained_models
 from tests.conftest import ROOT, Workspace, clean_environment
 from tests.hub_server import COMMIT, hub
 
@@ -142,3 +143,14 @@ def test_who_is_not_known_is_told_what_to_do(status: int, monkeypatch: pytest.Mo
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", refuses)
     with pytest.raises(DataError, match=r"who are you\?; `hf auth login`, or HF_TOKEN"):
         upload(Path(), "owner/name", message="")
+
+
+def test_a_pretrained_model_keeps_its_licence_and_summary(workspace: Workspace) -> None:
+    entry = pretrained_models()["demo-retouch"].entry
+    card = workspace.json("push", "demo-retouch", "me/look", "--dry-run")["card"]
+    assert f'license: "{entry.licence}"' in card
+    assert entry.summary.split(";")[0] in card
+    card = workspace.json("push", "demo-retouch", "me/look", "--dry-run", "--licence", "mit")[
+        "card"
+    ]
+    assert 'license: "mit"' in card

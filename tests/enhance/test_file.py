@@ -58,7 +58,21 @@ def test_nothing_is_replaced_unasked(workspace: Workspace, model: HDRNet) -> Non
         ("a.png", "folder", {}, UsageError, "folder is a folder"),
         ("a.png", "b.gif", {}, UsageError, "b.gif: its suffix says no kind"),
         ("a.png", "b", {}, UsageError, "b: its suffix says no kind"),
-        ("a.png", "b.jpg", {"bits": 16}, UsageError, "it holds 8 bits"),
+        (
+            "a.png",
+            "b.jpg",
+            {"bits": 16},
+            UsageError,
+            "b.jpg: bits=16 is not what such a file holds",
+        ),
+        (
+            "a.png",
+            "b.png",
+            {"bits": 10},
+            UsageError,
+            "b.png: bits=10 is not what such a file holds",
+        ),
+        ("a.png", "b.png", {"untagged": "foo"}, UsageError, "untagged is 'foo', not one of srgb, "),
         ("a.png", "b.jpg", {"quality": 0}, UsageError, "quality is 0, not 1 to 100"),
         ("a.png", "b.jpg", {"quality": 101}, UsageError, "quality is 101, not 1 to 100"),
         ("words.png", "b.png", {}, DataError, "words.png"),
@@ -103,3 +117,9 @@ def test_the_extremes_of_quality_are_taken(workspace: Workspace, model: HDRNet) 
         enhance_file(model, "a.png", f"{quality}.jpg", quality=quality)
         sizes.append(Path(f"{quality}.jpg").stat().st_size)
     assert sizes[0] < sizes[1]
+
+
+def test_a_name_is_no_model(workspace: Workspace) -> None:
+    write_png("a.png", EIGHT)
+    with pytest.raises(UsageError, match="the model is str: hand what load_model gives"):
+        enhance_file("demo-retouch", "a.png", "b.png")  # type: ignore[arg-type]

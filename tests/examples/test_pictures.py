@@ -62,7 +62,7 @@ def test_pil_pictures_are_upright_and_srgb(tmp_path: Path) -> None:
     Image.fromarray(smooth_picture(7, 60, 90)).save(
         path, exif=exif, icc_profile=pictures.DISPLAY_P3
     )
-    read = np.array(enhance_with_pil.read_srgb(str(path)))
+    read = np.array(script.read_srgb(str(path)))
     assert read.shape == (90, 60, 3)
     difference = np.abs(read.astype(int) - read_picture(path).pixels)
     assert difference.max() <= 2, "another conversion than hdrbench's own"
@@ -74,7 +74,7 @@ def test_pil_modes_of_8_bits_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture.png"
     image = Image.fromarray(smooth_picture(7, 20, 30)).convert(mode)
     image.save(path)
-    read = enhance_with_pil.read_srgb(str(path))
+    read = script.read_srgb(str(path))
     assert read.mode == "RGB"
     np.testing.assert_array_equal(np.array(read), np.array(image.convert("RGB")))
 
@@ -87,7 +87,7 @@ def test_pil_greys_have_profiles_of_grey(tmp_path: Path, mode: str) -> None:
     image.save(path, icc_profile=pictures.GREY_LINEAR)
     with Image.open(path) as saved:
         assert saved.mode == mode
-    read = np.array(enhance_with_pil.read_srgb(str(path))).astype(int)
+    read = np.array(script.read_srgb(str(path))).astype(int)
     # The profile's greys are proportional to light: sRGB's own curve leads from there.
     light = np.array(image.convert("RGB")) / 255
     expected = 255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -101,7 +101,7 @@ def test_pil_greys_under_a_profile_of_rgb_are_three_equal_channels(
     path = tmp_path / "grey.png"
     image = Image.fromarray(smooth_picture(7, 20, 30)).convert("L").convert(mode)
     image.save(path, icc_profile=pictures.SRGB_OF_PILLOW)
-    read = np.array(enhance_with_pil.read_srgb(str(path))).astype(int)
+    read = np.array(script.read_srgb(str(path))).astype(int)
     assert np.abs(read - np.array(image.convert("RGB"))).max() <= 1
 
 
@@ -112,7 +112,7 @@ def test_pil_and_a_profile_that_does_not_fit(tmp_path: Path, mode: str, profile:
     image = Image.fromarray(smooth_picture(7, 20, 30)).convert(mode)
     image.save(path, icc_profile=profile)
     with pytest.raises(DataError) as raised:
-        enhance_with_pil.read_srgb(str(path))
+        script.read_srgb(str(path))
     assert f"picture.tif has a colour profile that is broken or not for PIL's mode {mode} (" in str(
         raised.value
     )
@@ -126,17 +126,17 @@ def test_pil_and_a_picture_that_it_takes_for_a_bomb(
     path = tmp_path / "large.png"
     Image.fromarray(smooth_picture(7, 20, 30)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # refused above twice that
-    assert enhance_with_pil.read_srgb(str(path)).size == (30, 20)
+    assert script.read_srgb(str(path)).size == (30, 20)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
     with pytest.raises(DataError, match=r"large\.png is too large for PIL: .*598 pixels"):
-        enhance_with_pil.read_srgb(str(path))
+        script.read_srgb(str(path))
 
 
 def test_pil_refuses_what_it_would_spoil(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((20, 30), 40000, np.uint16)).save(path)
     with pytest.raises(DataError, match=r"grey\.png is of PIL's mode I;16: .*hdrbench enhance"):
-        enhance_with_pil.read_srgb(str(path))
+        script.read_srgb(str(path))
 
 
 def test_pil_and_a_model_for_linear_light(workspace: Workspace) -> None:
@@ -229,7 +229,7 @@ def exported(workspace: Workspace) -> HDRNet:
 
 @pytest.mark.parametrize("numbers", ["float32", "uint8"])
 def test_onnx_gives_what_the_model_gives(exported: HDRNet, numbers: Any, capsys) -> None:
-    write_onnx(exported, Path("model.onnx"), numbers)
+    write_onnx(exported, "model.onnx", numbers, overwrite=True)
     pixels = smooth_picture(7, 97, 61)
     write_png("in.png", pixels)
     onnx_inference.main(["model.onnx", "in.png", "out.png", "--compare", "model.safetensors"])
@@ -266,14 +266,42 @@ def test_onnx_needs_no_torch(exported: HDRNet) -> None:
     assert done.stdout == "out.png: 50 x 40\nFalse\n", done.stderr
 
 
+@pytest.mark.parametrize("mode", ["I;16", "CMYK", "P3"])
+def test_onnx_is_given_srgb_or_nothing(exported: HDRNet, mode: str) -> None:
+    """PIL's own conversion makes white of 16 bits, and drops profiles."""
+    pixels = smooth_picture(7, 40, 50)
+    if mode == "I;16":
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save("in.png")
+        with pytest.raises(DataError, match="PIL's mode I;16"):
+            onnx_inference.main(["model.onnx", "in.png", "out.png"])
+        assert not Path("out.png").exists()
+        return
+    profile = {"icc_profile": pictures.DISPLAY_P3} if mode == "P3" else {}
+    image = Image.fromarray(pixels)
+    (image.convert("CMYK") if mode == "CMYK" else image).save("in.tif", **profile)
+    onnx_inference.main(["model.onnx", "in.tif", "out.png"])
+    expected = by_the_model(np.array(script.read_srgb("in.tif")), exported)
+    assert np.abs(np.array(Image.open("out.png")).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("example", [enhance_with_pil, onnx_inference])
+def test_fewer_pixels_than_a_pyramid_needs(workspace: Workspace, example: ModuleType) -> None:
+    write_onnx(saved_model(Path("m.safetensors"), variant="pyramid"), "m.onnx")
+    write_png("in.png", smooth_picture(7, 3, 9))
+    name = "m.onnx" if example is onnx_inference else "m.safetensors"
+    with pytest.raises(DataError, match=r"in\.png: "):
+        example.main([name, "in.png", "out.png"])
+
+
 def test_onnx_says_what_it_does_not_take(exported: HDRNet, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("text.onnx").write_text("no model")
     for name in ("text.onnx", "none.onnx"):
         with pytest.raises(DataError, match=rf"{name} is no model that `hdrbench export` wrote"):
             onnx_inference.open_model(name)
     write_parts(exported, Path("model.onnx"))
-    with pytest.raises(DataError, match=r"slicing\.onnx takes more than a picture"):
-        onnx_inference.open_model("model-slicing.onnx")
+    for part in ("model-slicing.onnx", "model-network.onnx"):
+        with pytest.raises(DataError, match=rf"{part} is no whole model"):
+            onnx_inference.open_model(part)
     linear = saved_model(Path("linear.safetensors"), input_encoding="linear")
     write_onnx(linear, Path("linear.onnx"))
     with pytest.raises(DataError, match=r"linear\.onnx takes linear light"):

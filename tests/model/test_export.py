@@ -1,13 +1,16 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from hdrnet_bench import HDRNet
+from hdrnet_bench.errors import UsageError
 from hdrnet_bench.install import install_advice
 from hdrnet_bench.model.file import ModelHeader, save_model
+from hdrnet_bench.portable import write_onnx, write_parts
 from tests.conftest import Workspace
 from tests.portable.models import VARIANTS, needs_onnx, random_model
 
@@ -88,6 +91,65 @@ def test_parts_are_asked_about_before_any_is_replaced(workspace: Workspace) -> N
     assert workspace.json(*command, "--overwrite")["wrote"] == names
     assert all(Path(name).stat().st_size > 100 for name in names)
     assert not Path("x.onnx").exists()
+
+
+@needs_onnx
+@pytest.mark.parametrize("numbers", ["float32", "uint8"])
+def test_each_part_is_reported_and_of_the_numbers_that_are_named(
+    workspace: Workspace, numbers: str
+) -> None:
+    import onnx
+
+    saved("curves")
+    report = workspace.json("export", "m.safetensors", "--parts", "--numbers", numbers)
+    assert report["recipe"] == "tiny"
+    assert "SHA-256" in report["found"]
+    ends = {"m-network.onnx": ("picture", "grid"), "m-slicing.onnx": ("grid", "output")}
+    for name, (first, last) in ends.items():
+        assert report[name]["inputs"].startswith(f"{first} (B, ")
+        assert report[name]["outputs"].startswith(f"{last} (B, ")
+        assert numbers in report[name]["inputs"]
+        picture = next(one for one in onnx.load(name).graph.input if one.name == "picture")
+        kind = {"float32": onnx.TensorProto.FLOAT, "uint8": onnx.TensorProto.UINT8}[numbers]
+        assert picture.type.tensor_type.elem_type == kind
+
+
+@needs_onnx
+def test_parts_are_replaced_together_or_not_at_all(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, names = saved("curves"), ["x-network.onnx", "x-slicing.onnx", "x-guide.hdrg"]
+    for name in names:
+        Path(name).write_text("before")
+    monkeypatch.setattr("hdrnet_bench.portable.export.grid_file", lambda model: "no bytes")
+    with pytest.raises(TypeError):
+        write_parts(model, "x.onnx", overwrite=True)
+    assert [Path(name).read_text() for name in names] == ["before"] * 3
+    assert sorted(path.name for path in Path().iterdir()) == sorted([*names, "m.safetensors"])
+
+
+@needs_onnx
+@pytest.mark.parametrize("write", [write_onnx, write_parts])
+def test_in_python_nothing_is_replaced_unasked(workspace: Workspace, write: Any) -> None:
+    model = saved("curves")
+    write(model, "x.onnx")
+    there = {path: path.read_bytes() for path in Path().glob("x*")}
+    with pytest.raises(UsageError, match="is there already: overwrite=True"):
+        write(model, "x.onnx")
+    write(model, Path("x.onnx"), overwrite=True)
+    assert {path: path.read_bytes() for path in Path().glob("x*")} == there
+    with pytest.raises(UsageError, match=r"ends in \.onnx"):
+        write(model, "x.txt")
+    with pytest.raises(UsageError, match="numbers is 'uint16', not one of float32, uint8"):
+        write(model, "y.onnx", "uint16")
+
+
+@needs_onnx
+def test_what_comes_next_is_not_what_refuses_it(workspace: Workspace) -> None:
+    model = random_model(input_encoding="linear")
+    save_model(Path("m.safetensors"), model, ModelHeader(config=model.config))
+    done = workspace.run("export", "m.safetensors", "m.onnx")
+    assert "next: any runtime of ONNX runs it; its metadata say what linear pictures" in done.stderr
 
 
 @pytest.mark.parametrize("option", [["--parts"], ["--numbers", "uint8"]])

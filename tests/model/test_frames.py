@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import resource
+import functools
+import threading
+import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from hdrnet_bench.model.threads import one_thread
 from hdrnet_bench.slicing import cpu
 from tests.conftest import smooth_picture
 from tests.portable.models import VARIANTS, random_model
@@ -131,16 +135,142 @@ def test_frames_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.skipif(cpu.LIBRARY is None, reason=f"no native library: {cpu.REASON}")
-def test_a_loop_takes_no_new_memory() -> None:
-    """By the pages that the system hands out: those of one picture are 1,500."""
+@pytest.mark.parametrize("form", ["array", "read-only", "cropped", "tensor", "cropped tensor"])
+def test_a_loop_takes_no_memory_of_a_picture(form: str) -> None:
+    """By what torch and NumPy allocate: a frame has 1.5 MB, the network here some 0.2."""
     model = random_model()
-    height, width = 1080, 1920
-    frame = np.zeros((height, width, 3), np.uint8)
-    enhancer = model.enhancer(height, width)
-    for _ in range(3):
+    pixels = smooth_picture(3, 600, 900)
+    frame: Any = {
+        "array": lambda: pixels[:, :800].copy(),
+        "read-only": lambda: np.frombuffer(pixels[:, :800].tobytes(), np.uint8).reshape(
+            600, 800, 3
+        ),
+        "cropped": lambda: pixels[:, :800],
+        "tensor": lambda: torch.from_numpy(pixels[:, :800].copy()).permute(2, 0, 1).contiguous(),
+        "cropped tensor": lambda: torch.from_numpy(pixels).permute(2, 0, 1)[:, :, :800],
+    }[form]()
+    enhancer = model.enhancer(600, 800)
+    first = enhancer(frame)
+    assert np.array_equal(np.asarray(first), np.asarray(model.enhance(frame)))
+    tracemalloc.start()
+    with torch.profiler.profile(profile_memory=True) as profiled:
+        for _ in range(3):
+            enhancer(frame)
+    _, numpy_s = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    torch_s = max(event.self_cpu_memory_usage for event in profiled.key_averages())
+    assert numpy_s < 0.5e6
+    assert torch_s < 1e6
+
+
+def test_the_measure_of_memory_sees_a_picture() -> None:
+    """What the test above relies on."""
+    model, frame = random_model(), smooth_picture(3, 600, 800)
+    with torch.profiler.profile(profile_memory=True) as profiled:
+        model.enhance(frame)
+    assert max(event.self_cpu_memory_usage for event in profiled.key_averages()) >= frame.nbytes
+
+
+def test_frames_are_predicted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = random_model(), []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        coefficients = model.coefficients
+        spy = lambda lowres: seen.append(torch.get_num_threads()) or coefficients(lowres)  # noqa: E731
+        monkeypatch.setattr(model, "coefficients", spy)
+        model.enhancer(*SIZE)(FRAMES[0])
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_at_once_leave_torch_as_it_was() -> None:
+    """The number is each thread's own, and that of threads to come the last that was set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    inside, both = threading.Barrier(2, timeout=30), threading.Barrier(2, timeout=30)
+    after: list[int] = []
+
+    def work(wait: float) -> None:
+        with one_thread():
+            inside.wait()
+            time.sleep(wait)
+        both.wait()
+        after.append(torch.get_num_threads())
+
+    def in_threads(*works: Any) -> None:
+        started = [threading.Thread(target=each) for each in works]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join(60)
+
+    try:
+        for waits in ((0.0, 0.2), (0.2, 0.0)):
+            in_threads(*(functools.partial(work, wait) for wait in waits))
+        in_threads(lambda: after.append(torch.get_num_threads()))
+        assert after == [2] * 5
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_after_a_cut_the_count_begins_again() -> None:
+    enhancer = random_model().enhancer(*SIZE, every=3)
+    enhancer(FRAMES[0])
+    enhancer.cut()
+    grids = []
+    for frame in FRAMES[:4]:
         enhancer(frame)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
-        enhancer(frame)
-    taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    assert taken < 0.1 * 10 * frame.nbytes / resource.getpagesize()
+        grids.append(enhancer.grid)
+    assert grids[0] is grids[1] is grids[2]
+    assert grids[2] is not grids[3]
+
+
+@pytest.mark.parametrize(
+    ("grid", "out", "says"),
+    [
+        ((1, 12, 4, 8, 8), (1, 3, 60, 44), None),
+        ((2, 12, 4, 8, 8), (2, 3, 60, 44), None),
+        ((1, 12, 4, 8, 8), (2, 3, 60, 44), None),  # one grid for all
+        ((3, 12, 4, 8, 8), (2, 3, 60, 44), "the grid is"),
+        ((1, 11, 4, 8, 8), (1, 3, 60, 44), "the grid is"),
+        ((1, 36, 4, 8, 8), (1, 3, 60, 44), "the grid is"),
+        ((1, 12, 4, 8), (1, 3, 60, 44), "the grid is"),
+    ],
+)
+def test_a_grid_fits_or_is_refused(
+    grid: tuple[int, ...], out: tuple[int, ...], says: str | None
+) -> None:
+    """The kernel reads wherever the sizes say."""
+    model = random_model()
+    image = torch.rand(out)
+    cells = torch.rand(grid)
+    if says:
+        with pytest.raises(ValueError, match=says):
+            model.apply_grid(cells, image)
+        return
+    expected = model.apply_grid(cells.expand(len(image), *grid[1:]), image, backend="reference")
+    assert (model.apply_grid(cells, image) - expected).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        torch.zeros(1, 3, 30, 44),
+        torch.zeros(2, 3, 60, 44),
+        torch.zeros(1, 3, 60, 44, dtype=torch.uint8),
+        torch.zeros(3, 60, 44),
+    ],
+    ids=lambda out: f"{tuple(out.shape)}-{out.dtype}",
+)
+def test_a_result_fits_or_is_refused(out: torch.Tensor) -> None:
+    model, image = random_model(), torch.rand(1, 3, 60, 44)
+    grid = model.predict_grid(image)
+    with pytest.raises(ValueError, match="out is"):
+        model.apply_grid(grid, image, out)
+    if out.shape != image.shape:
+        with pytest.raises(ValueError, match="out is"):
+            model.enhance_rows(grid, image, 0, 60, out=out)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from hdrnet_bench.images import icc
+from hdrnet_bench.model.handed import as_tensor
 from tests import pictures
 from tests.conftest import smooth_picture
 from tests.portable.models import VARIANTS, random_model
@@ -137,6 +138,56 @@ def test_pil_s_numbers_are_srgb_s_or_refused() -> None:
         random_model(input_encoding="linear").enhance(image)
 
 
+@pytest.mark.parametrize("gamma", [1.0, 1 / 1.8])
+def test_a_gamma_of_another_kind_is_refused(gamma: float) -> None:
+    image = Image.fromarray(EIGHT)
+    image.info["gamma"] = 0.45455
+    random_model().enhance(image)
+    image.info["gamma"] = gamma
+    with pytest.raises(ValueError, match="says that it is not sRGB"):
+        random_model().enhance(image)
+
+
+def test_a_broken_profile_is_refused() -> None:
+    image = Image.fromarray(EIGHT)
+    image.info["icc_profile"] = b"no profile"
+    with pytest.raises(ValueError, match="profile is broken, or not sRGB"):
+        random_model().enhance(image)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGB", "P"])
+def test_transparency_is_not_lost(mode: str) -> None:
+    image = Image.fromarray(EIGHT).convert(mode)
+    if mode != "LA":
+        image.info["transparency"] = (1, 2, 3) if mode == "RGB" else 0
+    with pytest.raises(ValueError, match=r"transparent: hand image\.convert\('RGBA'\)"):
+        random_model().enhance(image)
+    assert random_model().enhance(image.convert("RGBA")).mode == "RGBA"
+
+
+def test_a_mask_is_not_lost() -> None:
+    masked = np.ma.masked_less(EIGHT, 100)
+    with pytest.raises(ValueError, match=r"masked array.*image\.data"):
+        random_model().enhance(masked)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_inference_neither_goes_by_the_picture_nor_learns_from_it(
+    variant: str, batch_norm: bool
+) -> None:
+    model = random_model(variant=variant, batch_norm=batch_norm).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if variant == "curves" and not batch_norm:  # nothing in it knows of training
+        model.enhance(EIGHT)
+    else:
+        for use in (model.enhance, model.enhancer(30, 44)):
+            with pytest.raises(ValueError, match=r"training mode.*model\.eval\(\)"):
+                use(EIGHT)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    model.eval().enhance(EIGHT)
+
+
 @pytest.mark.parametrize("form", ["tensor", "array"])
 def test_floats_far_over_one_are_refused(form: str) -> None:
     def handed(largest: float) -> Any:
@@ -145,9 +196,23 @@ def test_floats_far_over_one_are_refused(form: str) -> None:
         return planar(pixels) if form == "tensor" else pixels
 
     model = random_model()
-    model.enhance(handed(10.0))
-    with pytest.raises(ValueError, match=r"values up to 10\.5, .*divide by 255 \(or 65535\)"):
+    for largest in (10.0, -10.0, np.inf, np.nan):
+        model.enhance(handed(largest))
+    with pytest.raises(ValueError, match=r"from 0\.5 to 10\.5, .*divide by 255 \(or 65535\)"):
         model.enhance(handed(10.5))
-    with pytest.raises(ValueError, match="up to 255"):
-        model.enhance(handed(255.0))
+    with pytest.raises(ValueError, match=r"from -10\.5 to 0\.5"):
+        model.enhance(handed(-10.5))
+    with_nan = handed(255.0)
+    with_nan[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="to 255"):
+        model.enhance(with_nan)
     random_model(input_encoding="linear").enhance(handed(255.0))  # highlights are
+
+
+def test_an_array_is_looked_at_before_it_goes_to_a_device() -> None:
+    config, elsewhere = random_model().config, torch.device("meta")
+    far = np.full((4, 4, 3), 255.0)
+    with pytest.raises(ValueError, match="to 255"):
+        as_tensor(far, None, config, elsewhere)
+    tensor, _ = as_tensor(far / 255, None, config, elsewhere)
+    assert tensor.device == elsewhere

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hdrnet_bench import HDRNet, HDRNetConfig, load_model
-from hdrnet_bench.errors import DataError, UsageError
+from hdrnet_bench.errors import CapabilityError, DataError, UsageError
 from hdrnet_bench.model.file import ModelHeader, save_model
 from tests.conftest import ROOT, Workspace, clean_environment
 from tests.hub_server import hub
@@ -333,3 +333,39 @@ def test_the_card_is_made_of_texts_alone(workspace: Workspace, name: str) -> Non
     assert "<img" not in text
     assert "](https" not in text
     assert not any(mark in str(card) for mark in "\x1b\x07\u202e")
+
+
+def test_pretrained_models_are_known_by_name() -> None:
+    model = HDRNet.from_pretrained("demo-retouch")
+    assert model.origin is not None
+    assert model.origin.startswith("pretrained model demo-retouch: ")
+
+
+def test_a_file_is_no_folder_to_save_in(workspace: Workspace) -> None:
+    Path("there").write_text("mine")
+    with pytest.raises(UsageError, match="there is a file: name a folder"):
+        made().save_pretrained("there")
+    assert Path("there").read_text() == "mine"
+
+
+def test_a_gpu_that_is_not_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    made()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(CapabilityError, match="no CUDA device"):
+        load_model("m.safetensors", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "error", "says"),
+    [
+        ("pointwise", {}, TypeError, r"config is 'pointwise'.*HDRNet\(variant='pointwise'\)"),
+        (None, {"variant": "pontwise"}, ValueError, "variant: "),
+        (None, {"luma_bins": 0}, ValueError, "luma_bins: "),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(
+    config: object, fields: dict, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says) as raised:
+        HDRNet(config, **fields)
+    assert "\n" not in str(raised.value)

@@ -16,8 +16,10 @@ from hdrnet_bench.errors import CapabilityError, DataError, UsageError
 from hdrnet_bench.model import onnx_file
 from hdrnet_bench.model.onnx_file import fault, open_session, read_onnx
 from hdrnet_bench.model.onnx_model import OnnxModel, open_onnx, wrong_values
+from hdrnet_bench.portable import write_onnx
 from hdrnet_bench.result_ids import OnnxSettings
 from tests import onnx_methods as made
+from tests.portable.models import random_model
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
@@ -305,3 +307,13 @@ def test_names_of_a_file_are_cut_and_clean(tmp_path: Path, kind: str) -> None:
     assert "n" * 100 in said
     assert len(said) < 1000
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("transfer", ["none", "srgb"])
+def test_our_export_is_given_the_picture_as_it_is(tmp_path: Path, transfer: str) -> None:
+    """What it takes goes through the model's transfer inside, once."""
+    model = random_model(input_encoding="linear", input_transfer=transfer)
+    write_onnx(model, tmp_path / "m.onnx")
+    opened = open_onnx(tmp_path / "m.onnx", OnnxSettings())
+    picture = torch.rand(1, 3, 40, 52)
+    assert (opened.enhance(picture) - model.enhance(picture)).abs().max() <= 2e-5

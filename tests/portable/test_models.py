@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,9 +43,9 @@ def run(proto: Any, **feeds: np.ndarray) -> np.ndarray:
 
 
 def assert_is_enhance(model: HDRNet, image: torch.Tensor, output: np.ndarray) -> None:
-    """To float32's roundings: a tenth of what is promised."""
+    """To float32's roundings: a fifth of what is promised."""
     expected = model.enhance(image, backend="reference").numpy()
-    assert np.abs(output - expected).max() <= 1e-5
+    assert np.abs(output - expected).max() <= 2e-5
 
 
 def picture(batch: int, height: int, width: int) -> torch.Tensor:
@@ -192,8 +191,7 @@ def test_the_same_model_gives_the_same_bytes() -> None:
     assert len(contents) == 1
 
 
-def test_a_gpu_s_model_is_written_as_well(tmp_path: Path) -> None:
-    """Numbers are taken from wherever they are: here, of a model in another type."""
+def test_a_model_of_half_precision_is_written_as_well() -> None:
     model: HDRNet = random_model()
     halved = random_model().half()
     widened = random_model().half().float()
