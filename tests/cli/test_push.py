@@ -61,7 +61,7 @@ def test_a_model_its_card_and_the_entry_that_knows_it(workspace: Workspace) -> N
         )
     assert done.returncode == 0, done.stderr
     assert "model: pretrained model my-net-v2: " in done.stderr
-    assert "would write: my-net-v2.pt2" in done.stdout
+    assert "wrote: my-net-v2.pt2" in done.stdout
 
 
 def test_a_dry_run_shows_all_and_asks_nothing(workspace: Workspace) -> None:

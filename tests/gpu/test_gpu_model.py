@@ -532,3 +532,66 @@ def test_half_models_take_integers(variant: str, kind: torch.dtype) -> None:
         assert narrow.dtype == kind
         error = (narrow.to(torch.int32) - exact).float() / white
         assert float(error.square().mean().sqrt()) <= (0.01 if dtype == torch.float16 else 0.1)
+
+
+@pytest.mark.parametrize("dtype", FUSED)
+def test_a_grid_of_a_graph_is_the_caller_s(dtype: torch.dtype) -> None:
+    model = network()
+    images = [picture(seed, dtype=dtype)[None] for seed in range(3)]
+    for _ in range(3):  # so that there is a graph
+        model.enhance(images[0])
+    grids = [model.predict_grid(image) for image in images]
+    for grid, image in zip(grids, images, strict=True):
+        assert torch.equal(model.apply_grid(grid, image), model.enhance(image))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("dtype", FUSED)
+def test_frames_of_tensors_and_arrays(variant: str, dtype: torch.dtype) -> None:
+    model = network(variant)
+    enhancer = model.enhancer(333, 509)
+    results = set()
+    for seed in range(4):
+        frame = picture(seed, dtype=dtype)
+        output = enhancer(frame)
+        results.add(output.data_ptr())
+        assert torch.equal(output, model.enhance(frame))
+    assert len(results) == 1
+    lying = picture(5, dtype=dtype).permute(1, 2, 0).contiguous()
+    expected = model.enhance(lying.permute(2, 0, 1)).permute(1, 2, 0)
+    assert torch.equal(enhancer(lying, layout="hwc"), expected)
+    array = lying.cpu().numpy()
+    made = enhancer(array)
+    assert (made.dtype, made.shape) == (array.dtype, array.shape)
+    assert torch.equal(torch.from_numpy(made), expected.cpu())
+
+
+def test_a_result_of_any_strides_and_a_grid_for_all() -> None:
+    model = network()
+    images = torch.stack([picture(seed) for seed in range(3)])
+    grid = model.predict_grid(images[:1])
+    out = torch.empty(3, 333, 509, 3, device="cuda").permute(0, 3, 1, 2)
+    assert model.apply_grid(grid, images, out) is out
+    expected = model.render(grid.expand(3, -1, -1, -1, -1), images, "reference")
+    assert float((out - expected).abs().max()) <= 1e-4
+    for wrong in (out[:1], out.half(), out.cpu()):
+        with pytest.raises(ValueError, match="out is"):
+            model.apply_grid(grid, images, wrong)
+
+
+def test_what_lies_on_the_cpu_is_looked_at_before_it_is_brought_here() -> None:
+    model = network()
+    with pytest.raises(ValueError, match="to 255"):
+        model.enhance(picture(0).permute(1, 2, 0).cpu().numpy() * 0 + 255)
+
+
+def test_a_model_here_is_exported_from_here() -> None:
+    pytest.importorskip("onnx")
+    from hdrnet_bench.portable import grid_file
+    from hdrnet_bench.portable.models import whole_model
+
+    model = network()
+    alike = copy.deepcopy(model).cpu()
+    assert grid_file(model) == grid_file(alike)
+    graphs = [whole_model(one, "float32").SerializeToString() for one in (model, alike)]
+    assert graphs[0] == graphs[1]
