@@ -56,9 +56,7 @@ def test_a_model_its_card_and_the_entry_that_knows_it(workspace: Workspace) -> N
     settings = {"HF_ENDPOINT": "", "HF_HOME": "home2", "HF_HUB_DISABLE_XET": "1"}
     with hub(repositories) as address:
         environment = clean_environment() | settings | {"HF_ENDPOINT": address}
-        done = workspace.process(
-            "export", "my-net-v2", "--format", "torch", "--dry-run", env=environment
-        )
+        done = workspace.process("export", "my-net-v2", "--format", "torch", env=environment)
     assert done.returncode == 0, done.stderr
     assert "model: pretrained model my-net-v2: " in done.stderr
     assert "wrote: my-net-v2.pt2" in done.stdout
