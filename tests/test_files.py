@@ -218,6 +218,7 @@ READERS = {
     "files.py": "the readers that the others use",
     "slicing/cuda_launch.py": "the package's kernels",
     "timing/state.py": "/proc/cpuinfo, /sys",
+    "portable/grid_file.py": "the package's shader",
     "web/page.py": "the package's scripts",
 }
 

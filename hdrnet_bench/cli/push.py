@@ -61,7 +61,7 @@ def push(
     then, in pretrained/models.yaml, makes it known by name. `hf auth login` or HF_TOKEN says who
     you are. --dry-run asks the Hub nothing.
     """
-    from ..files import sha256_file
+    from ..files import read_text, sha256_file
     from ..hub_files import CARD, REPOSITORY, WEIGHTS, upload
     from ..model_names import find_model
 
@@ -90,7 +90,7 @@ def push(
             "files": {name: f"{size:,} bytes" for name, size in files.items()},
             "sha256": sha256_file(folder / WEIGHTS),
         }
-        text = (folder / CARD).read_text("utf-8")
+        text = read_text(folder / CARD)
         if dry_run:
             if as_json:
                 print_json(report | {"files": files, "card": text})

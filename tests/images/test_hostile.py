@@ -85,8 +85,7 @@ ALLOWED = {
     "images/heif.py: pillow_heif.open_heif",
     "images/tiff.py: PIL.Image.open",
     "images/webp.py: PIL.Image.open",
-    "examples/enhance_with_pil.py: PIL.Image.open",
-    "examples/onnx_inference.py: PIL.Image.open",
+    "examples/script.py: PIL.Image.open",
 }
 
 
