@@ -250,3 +250,18 @@ def _reads(call: ast.Call) -> bool:
         return True
     mode = getattr(call.args[0], "value", None)
     return isinstance(mode, str) and "r" in mode and "+" not in mode
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    """And not the temporary one beside it."""
+    path = tmp_path / "folder" / "x.txt"
+    path.parent.mkdir()
+
+    def write() -> None:
+        with atomic_path(path) as temporary:
+            path.parent.rmdir()
+            temporary.write_text("x")
+
+    with pytest.raises(FileNotFoundError) as raised:
+        write()
+    assert raised.value.filename == str(path)

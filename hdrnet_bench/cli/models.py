@@ -167,10 +167,9 @@ def _skipped(source: Path, target: Path | None, reason: str) -> dict[str, Any]:
 
 def _print_enhanced(report: dict[str, Any]) -> None:
     if report["error"]:
-        # Most errors name the file themselves.
-        named = report["error"].startswith(report["input"])
-        said = report["error"] if named else f"{report['input']}: {report['error']}"
-        err.print(said, style="red")
+        from ..enhance.run import error_text
+
+        err.print(error_text(report), style="red")
         return
     seconds = ", ".join(f"{name} {value * 1e3:.0f}" for name, value in report["seconds"].items())
     notes = f"; {'; '.join(report['notes'])}" if report["notes"] else ""

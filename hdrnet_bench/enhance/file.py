@@ -12,7 +12,7 @@ from ..images.kinds import KINDS, SIXTEEN_BIT
 from ..images.photo_writer import check_kind
 from ..model.hdrnet import HDRNet
 from .plan import plan
-from .run import Settings, run
+from .run import Settings, error_text, run
 
 
 def enhance_file(
@@ -74,8 +74,7 @@ def enhance_file(
     check_kind(job.kind)
     settings = Settings(untagged, linearise, quality, overwrite, strict)
     (report,) = run(model, [job], settings, threads=1)
-    if error := report["error"]:
-        # Most errors name the file themselves.
-        text = error if error.startswith(report["input"]) else f"{report['input']}: {error}"
-        raise (CapabilityError if report.get("missing_capability") else DataError)(text)
+    if report["error"]:
+        kind = CapabilityError if report.get("missing_capability") else DataError
+        raise kind(error_text(report))
     return {key: value for key, value in report.items() if key != "error"}

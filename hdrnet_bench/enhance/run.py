@@ -329,6 +329,12 @@ def _failure(error: Exception) -> dict[str, Any]:
     return failure | ({"missing_capability": True} if isinstance(error, CapabilityError) else {})
 
 
+def error_text(report: dict[str, Any]) -> str:
+    """A report's error with the input's name, which most errors have themselves."""
+    error: str = report["error"]
+    return error if error.startswith(report["input"]) else f"{report['input']}: {error}"
+
+
 def _write(
     job: EnhanceJob,
     photo: Photo,

@@ -180,8 +180,7 @@ class HDRNet(nn.Module, HubMixin):
 
             output, grid = self._with_grid(picture, apply)
         else:
-            size, resize = self.config.net_input_size, self.config.lowres_resize
-            grid = self.coefficients(make_lowres(picture, size, resize))
+            grid = self._plain_grid(picture)
         if output is None:
             fullres = self._as_given(batch) if picture is batch else picture
             output = self.render_fast(grid, fullres, backend)
@@ -202,8 +201,7 @@ class HDRNet(nn.Module, HubMixin):
         picture, fused = self._for_kernel(image, backend)
         if fused:
             return self._with_grid(picture, lambda grid, packed: grid.clone())
-        size, resize = self.config.net_input_size, self.config.lowres_resize
-        return self.coefficients(make_lowres(picture, size, resize))
+        return self._plain_grid(picture)
 
     @torch.no_grad()
     def apply_grid(
@@ -261,12 +259,10 @@ class HDRNet(nn.Module, HubMixin):
                 "the model is in training mode, in which batch norm goes by the picture and learns "
                 "from it: call model.eval() first"
             )
-        white = INTEGER_WHITE.get(batch.dtype)
         # Whether the picture's own numbers are what the model is given, but for their full scale,
         # which the fused kernel divides by itself.
-        is_model_input = (
-            self.config.input_transfer == "none" and white_of(batch, self.config) == white
-        )
+        whole_scale = white_of(batch, self.config) == INTEGER_WHITE.get(batch.dtype)
+        is_model_input = whole_scale and self.config.input_transfer == "none"
         if is_model_input and self.serves_fused(batch, backend):
             return batch, True
         # What could not be fused as it came may be now that it is floating and converted.
@@ -275,6 +271,11 @@ class HDRNet(nn.Module, HubMixin):
 
     def _as_given(self, batch: Tensor) -> Tensor:
         return as_given(batch, self.config, next(self.parameters()).dtype)
+
+    def _plain_grid(self, picture: Tensor) -> Tensor:
+        """The grid of a picture as the model is given it."""
+        size, resize = self.config.net_input_size, self.config.lowres_resize
+        return self.coefficients(make_lowres(picture, size, resize))
 
     def _with_grid(self, picture: Tensor, use: Use[T]) -> T:
         """use(grid, the guide's parameters packed), of a picture that the fused kernel takes."""

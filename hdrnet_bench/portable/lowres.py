@@ -30,7 +30,7 @@ def _windows(graph: Graph, length: str, size: int) -> str:
     last = graph.add("Add", graph.add("Mul", length, index + 1), size - 1)
     last = graph.add("Div", last, size)
     first, last = (graph.add("Cast", end, to=FLOAT) for end in (first, last))
-    # 1 inside and 0 outside, without booleans, which not all runtimes compute rightly.
+    # 1 inside and 0 outside, by arithmetic alone.
     pixel = graph.add("Cast", graph.add("Range", 0, length, 1), to=FLOAT)
     before_last = graph.add("Clip", graph.add("Sub", last, pixel), 0.0, 1.0)
     from_first = graph.add("Clip", graph.add("Sub", pixel, graph.add("Sub", first, 1.0)), 0.0, 1.0)
